@@ -1,0 +1,58 @@
+# Thin: each target is one command that can also be typed by hand. `make demo` and `make test` are all a newcomer needs.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# Debian packages that the demo and the tests use (the operator itself needs none of them).
+APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporter bubblewrap shellcheck
+
+.PHONY: demo test install lock lint types imports unit e2e conformance crds clean
+
+install: $(VENV)/.installed /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/bwrap /usr/bin/shellcheck
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy python3-venv'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Nothing is to start the packages' own services: the tests and the demo start what they need themselves.
+/usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/bwrap /usr/bin/shellcheck &:
+	$(SUDO) scripts/apt-install $(APT_PACKAGES)
+
+lock: pyproject.toml
+	$(BIN)/uv pip compile --quiet --no-config --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --generate-hashes \
+	  --all-extras --extra build pyproject.toml -o requirements.lock
+
+demo: install
+	$(BIN)/tdredis sandbox --apply samples/redis-cluster-rat.yaml $(if $(ONCE),--once)
+
+lint: install
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	$(BIN)/lint-imports
+
+unit: install
+	$(BIN)/pytest tests/unit tests/localkube
+
+conformance: install
+	$(BIN)/pytest tests/conformance
+
+e2e: install
+	$(BIN)/pytest tests/e2e
+
+test: lint types imports
+	$(BIN)/pytest
+
+crds: install
+	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

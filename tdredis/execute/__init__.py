@@ -1,0 +1,1 @@
+"""Carries out a plan: one effect a step, preconditions checked again, stops at a barrier or a failure."""

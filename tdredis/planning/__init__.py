@@ -1,0 +1,1 @@
+"""Snapshot to plan: the rules, guards and report of the operator. PURE."""

@@ -1,0 +1,1 @@
+"""Queue, clock, metrics and logs of the running operator."""
