@@ -1,1 +1,1 @@
-"""Redis I/O: one connection to every Redis process, commands with deadlines, and the news that a connection was lost."""
+"""Redis I/O: one connection to every Redis process, commands with deadlines, news of a lost connection."""

@@ -1,0 +1,94 @@
+"""Decides what is known of one Redis process at the moment it was asked, and what it means that it did not answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tdredis.redis.views import ClusterView
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """The process was asked and did not answer: neither dead nor alive, neither empty nor full."""
+
+    since: float  # epoch seconds of the first question in a row that got no answer
+    error: str  # the asker's words; holds no secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replication:
+    """INFO replication, as far as a decision needs it. Source: redis.io, "INFO"."""
+
+    role: str  # "master" or "slave", the engine's own words
+    offset_bytes: int  # master_repl_offset: on a replica what it has applied of its primary's stream
+    primary_host: str | None = None
+    link_up: bool | None = None  # None: a primary has no link
+    sync_in_progress: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """One Redis process's answers, all of one moment."""
+
+    version: str
+    uptime_s: int
+    loading: bool
+    used_memory_bytes: int
+    maxmemory_bytes: int  # 0: no limit
+    keys: int
+    replication: Replication
+    view: ClusterView | None = None  # None: not in cluster mode
+    cluster_ok: bool | None = None  # cluster_state:ok; None: not in cluster mode
+
+    @property
+    def id(self) -> str | None:
+        return self.view.me.id if self.view else None
+
+
+def parse_info(text: str) -> dict[str, str]:
+    """INFO (or CLUSTER INFO) to its fields; section headers are passed over."""
+    fields: dict[str, str] = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon and not line.startswith("#"):
+            fields[name] = value
+    return fields
+
+
+def parse_replication(info: dict[str, str]) -> Replication:
+    """Raises KeyError when *info* has no replication section."""
+    is_replica = info["role"] == "slave"
+    offset = info.get("slave_repl_offset") if is_replica else info.get("master_repl_offset")
+    return Replication(
+        role=info["role"],
+        offset_bytes=int(offset or 0),
+        primary_host=info.get("master_host") if is_replica else None,
+        link_up=info.get("master_link_status") == "up" if is_replica else None,
+        sync_in_progress=info.get("master_sync_in_progress") == "1",
+    )
+
+
+def count_keys(info: dict[str, str]) -> int:
+    """Keys over all databases: the sum of the keyspace lines ``db0:keys=3,expires=0,...``."""
+    total = 0
+    for name, value in info.items():
+        if name.startswith("db") and name[2:].isdigit():
+            total += int(value.partition("keys=")[2].partition(",")[0] or 0)
+    return total
+
+
+def parse_node_facts(info_text: str, view: ClusterView | None, cluster_info_text: str | None) -> NodeFacts:
+    """INFO, CLUSTER NODES and CLUSTER INFO of one process to facts. Raises KeyError or ValueError on another shape."""
+    info = parse_info(info_text)
+    cluster = None if cluster_info_text is None else parse_info(cluster_info_text)
+    return NodeFacts(
+        version=info["redis_version"],
+        uptime_s=int(info["uptime_in_seconds"]),
+        loading=info.get("loading") == "1",
+        used_memory_bytes=int(info["used_memory"]),
+        maxmemory_bytes=int(info["maxmemory"]),
+        keys=count_keys(info),
+        replication=parse_replication(info),
+        view=view,
+        cluster_ok=None if cluster is None else cluster.get("cluster_state") == "ok",
+    )

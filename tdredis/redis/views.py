@@ -1,0 +1,99 @@
+"""Decides how one node's view of the cluster is read: CLUSTER NODES, line by line.
+
+Source: redis.io, "CLUSTER NODES" (serialization format), Redis 4 to 8 and Valkey 7 to 9.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tdredis.redis.slots import NO_SLOTS, SlotSet, parse_slots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownNode:
+    """One line of CLUSTER NODES: what the asked node believes of one node."""
+
+    id: str
+    ip: str  # "" while the asked node does not know it
+    port: int
+    flags: frozenset[str]
+    primary_id: str | None  # None: not a replica
+    config_epoch: int
+    link_connected: bool
+    slots: SlotSet = NO_SLOTS
+    open_slots: tuple[str, ...] = ()  # "[93-<-id]" importing, "[93->-id]" migrating, as printed
+
+    @property
+    def myself(self) -> bool:
+        return "myself" in self.flags
+
+    @property
+    def is_replica(self) -> bool:
+        return "slave" in self.flags
+
+    @property
+    def failed(self) -> bool:
+        """Agreed by a majority (fail), not one node's suspicion (fail?)."""
+        return "fail" in self.flags
+
+    @property
+    def in_handshake(self) -> bool:
+        return "handshake" in self.flags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """What one node believes of all, keyed by node id. *me* is its own line."""
+
+    me: KnownNode
+    others: dict[str, KnownNode] = field(default_factory=dict)
+
+    def knows(self, node_id: str) -> bool:
+        """Handshakes do not count: such an id is made up until the other side answers."""
+        known = self.others.get(node_id)
+        return node_id == self.me.id or (known is not None and not known.in_handshake)
+
+
+def parse_cluster_nodes(text: str) -> ClusterView:
+    """CLUSTER NODES to a view. Raises ValueError when a line has another shape, or none is the node's own."""
+    me: KnownNode | None = None
+    others: dict[str, KnownNode] = {}
+    for line in text.splitlines():
+        if not line:
+            continue
+        node = _parse_line(line)
+        if node.myself:
+            me = node
+        else:
+            others[node.id] = node
+    if me is None:
+        raise ValueError("CLUSTER NODES has no line flagged myself")
+    return ClusterView(me=me, others=others)
+
+
+def _parse_line(line: str) -> KnownNode:
+    words = line.split(" ")
+    if len(words) < 8:
+        raise ValueError(f"CLUSTER NODES line has {len(words)} words, expected 8 or more: {line!r}")
+    node_id, address, flags, primary, _ping, _pong, epoch, link = words[:8]
+    ip, port = _parse_address(address)
+    rest = [word for word in words[8:] if word]
+    return KnownNode(
+        id=node_id,
+        ip=ip,
+        port=port,
+        flags=frozenset(flags.split(",")),
+        primary_id=None if primary == "-" else primary,
+        config_epoch=int(epoch),
+        link_connected=link == "connected",
+        slots=parse_slots(word for word in rest if not word.startswith("[")),
+        open_slots=tuple(word for word in rest if word.startswith("[")),
+    )
+
+
+def _parse_address(text: str) -> tuple[str, int]:
+    """``ip:port[@bus][,hostname...]``; an IPv6 address has colons of its own."""
+    endpoint = text.partition(",")[0].partition("@")[0]
+    ip, _, port = endpoint.rpartition(":")
+    return ip, int(port)

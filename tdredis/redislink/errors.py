@@ -1,0 +1,29 @@
+"""What can go wrong between us and a Redis process: one tree, so that a caller catches as wide as it can answer for.
+
+LinkError
+├── Unreachable    no connection, or it was lost before the answer came
+├── NoAnswer       the deadline passed
+└── Refused        Redis answered with an error; `code` is its first word (ERR, NOAUTH, WRONGPASS, ...)
+"""
+
+from __future__ import annotations
+
+
+class LinkError(Exception):
+    """Any failure to get an answer from a Redis process."""
+
+
+class Unreachable(LinkError):
+    """There is no connection: refused, reset, or closed before the answer."""
+
+
+class NoAnswer(LinkError):
+    """Connected, but silent beyond the deadline."""
+
+
+class Refused(LinkError):
+    """Redis answered with an error reply."""
+
+    @property
+    def code(self) -> str:
+        return str(self).partition(" ")[0]

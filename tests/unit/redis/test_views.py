@@ -1,0 +1,67 @@
+"""CLUSTER NODES and INFO, as real servers print them."""
+
+import pytest
+
+from tdredis.redis.facts import count_keys, parse_info, parse_replication
+from tdredis.redis.views import parse_cluster_nodes
+
+# Printed by redis-server 7.0.15 and 6.0.16 (the second has no hostname field); ids shortened by repetition.
+NODES_7 = (
+    "a1 127.70.1.2:6379@16379,, myself,master - 0 1700000000000 3 connected 0-5460 5462 [93-<-b2] [77->-c3]\n"
+    "b2 127.70.2.2:6379@16379,host-b master - 0 1700000000001 2 connected 5461 5463-10922\n"
+    "c3 127.70.3.2:6379@16379,, slave a1 0 1700000000002 3 connected\n"
+    "d4 :0@0 master,noaddr - 0 0 0 disconnected\n"
+    "e5 fd00::5:6379@16379 master,fail - 0 0 9 disconnected\n"
+    "f6 127.70.6.2:6379@16379 handshake - 0 0 0 connected\n"
+)
+
+
+def test_a_view_tells_own_line_from_the_others() -> None:
+    view = parse_cluster_nodes(NODES_7)
+
+    assert view.me.id == "a1"
+    assert str(view.me.slots) == "0-5460,5462-5462"
+    assert view.me.open_slots == ("[93-<-b2]", "[77->-c3]")
+    assert sorted(view.others) == ["b2", "c3", "d4", "e5", "f6"]
+
+
+def test_addresses_of_every_shape_are_read() -> None:
+    others = parse_cluster_nodes(NODES_7).others
+
+    assert [(others[i].ip, others[i].port) for i in ("b2", "d4", "e5")] == [
+        ("127.70.2.2", 6379),
+        ("", 0),
+        ("fd00::5", 6379),
+    ]
+
+
+def test_roles_and_flags_are_read() -> None:
+    view = parse_cluster_nodes(NODES_7)
+
+    assert view.others["c3"].is_replica
+    assert view.others["c3"].primary_id == "a1"
+    assert view.others["e5"].failed
+    assert view.knows("b2")
+    assert not view.knows("f6")  # a handshake's id is made up
+    assert not view.knows("zz")
+
+
+@pytest.mark.parametrize("text", ["", "a1 1.2.3.4:6379 master", NODES_7.replace("myself,", "")])
+def test_another_shape_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="CLUSTER NODES"):
+        parse_cluster_nodes(text)
+
+
+def test_a_replica_s_link_and_offset_are_read() -> None:
+    info = parse_info(
+        "# Replication\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_link_status:up\r\n"
+        "master_sync_in_progress:0\r\nslave_repl_offset:42\r\nmaster_repl_offset:40\r\n"
+    )
+
+    replication = parse_replication(info)
+
+    assert (replication.offset_bytes, replication.link_up, replication.primary_host) == (42, True, "10.0.0.1")
+
+
+def test_keys_of_all_databases_are_counted() -> None:
+    assert count_keys(parse_info("db0:keys=3,expires=0,avg_ttl=0\r\ndb7:keys=4,expires=1\r\ndbx:1\r\n")) == 7

@@ -1,0 +1,151 @@
+"""One connection to a Redis process: a real redis-server, which is killed, frozen and given a password."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tdredis.redislink.errors import NoAnswer, Refused, Unreachable
+from tdredis.redislink.link import connect
+from tdredis.redislink.pool import Address, LinkPool
+
+HOST = "127.0.0.1"
+PASSWORD = "right horse"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def redis_server(folder: Path, *, password: str = "") -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
+    port = free_port()
+    config = folder / "redis.conf"
+    config.write_text(
+        f'bind {HOST}\nport {port}\nsave ""\ndir {folder}\n' + f'requirepass "{password}"\n' * bool(password)
+    )
+    process = await asyncio.create_subprocess_exec("redis-server", str(config), stdout=asyncio.subprocess.DEVNULL)
+    try:
+        async with asyncio.timeout(10):
+            while not await _listens(port):
+                await asyncio.sleep(0.01)  # between two looks, under the deadline above
+        yield port, process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        await process.wait()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(HOST, port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+async def test_commands_are_answered_in_order(tmp_path: Path) -> None:
+    async with redis_server(tmp_path) as (port, _):
+        link = await connect(HOST, port, password="", timeout_s=5)
+
+        replies = await link.call_all([["SET", "a", 1], ["GET", "a"], ["INCR", "a"]], timeout_s=5)
+
+        assert replies == [b"OK", b"1", 2]
+        link.close()
+
+
+async def test_an_error_reply_is_refused_with_redis_own_words(tmp_path: Path) -> None:
+    async with redis_server(tmp_path) as (port, _):
+        link = await connect(HOST, port, password="", timeout_s=5)
+
+        with pytest.raises(Refused, match="unknown command") as caught:
+            await link.call("NOSUCH", timeout_s=5)
+
+        assert caught.value.code == "ERR"
+        link.close()
+
+
+async def test_a_wrong_password_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    async with redis_server(tmp_path, password=PASSWORD) as (port, _):
+        with pytest.raises(Refused) as caught:
+            await connect(HOST, port, password="wrong horse", timeout_s=5)
+
+        assert caught.value.code == "WRONGPASS"
+        assert "horse" not in str(caught.value)
+
+
+async def test_a_server_without_a_password_is_reached_all_the_same(tmp_path: Path) -> None:
+    async with redis_server(tmp_path) as (port, _):
+        link = await connect(HOST, port, password=PASSWORD, timeout_s=5)
+
+        assert await link.call("PING", timeout_s=5) == b"PONG"
+        link.close()
+
+
+async def test_a_killed_process_is_known_at_once(tmp_path: Path) -> None:
+    async with redis_server(tmp_path, password=PASSWORD) as (port, process):
+        lost = asyncio.Event()
+        link = await connect(HOST, port, password=PASSWORD, timeout_s=5, on_lost=lost.set)
+
+        process.kill()
+
+        await asyncio.wait_for(lost.wait(), 5)
+        assert not link.open
+        with pytest.raises(Unreachable):
+            await link.call("PING", timeout_s=5)
+
+
+async def test_a_frozen_process_gives_no_answer_and_the_link_is_not_used_again(tmp_path: Path) -> None:
+    async with redis_server(tmp_path) as (port, process):
+        link = await connect(HOST, port, password="", timeout_s=5)
+        process.send_signal(signal.SIGSTOP)
+
+        with pytest.raises(NoAnswer):
+            await link.call("PING", timeout_s=0.05)
+
+        assert not link.open
+
+
+async def test_what_is_no_redis_is_unreachable() -> None:
+    async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(babble, HOST, 0)
+    port = server.sockets[0].getsockname()[1]
+    link = await connect(HOST, port, password="", timeout_s=5)
+
+    with pytest.raises(Unreachable):
+        await link.call("PING", timeout_s=5)
+    server.close()
+    await server.wait_closed()
+
+
+async def test_the_pool_opens_once_reopens_and_closes_what_is_gone(tmp_path: Path) -> None:
+    lost: list[tuple[str, Address]] = []
+    pool: LinkPool[str] = LinkPool(lambda owner, address: lost.append((owner, address)))
+    async with redis_server(tmp_path, password=PASSWORD) as (port, _):
+        address = Address("uid-1", HOST, port)
+        first, second = await asyncio.gather(
+            *(pool.ask("rat", address, [["CLIENT", "ID"]], password=PASSWORD, timeout_s=5) for _ in range(2))
+        )
+        assert first == second
+        assert len(pool) == 1
+
+        pool.keep("rat", [])
+
+        assert len(pool) == 0
+        assert lost == []
