@@ -1,0 +1,517 @@
+"""What every object is now, and who hears of a change: the store, with a real API server's rules for each write."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import functools
+import random
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from localkube import errors
+from localkube.errors import ApiError
+from localkube.resources import ResourceTable, ResourceType
+from localkube.selectors import Predicate, parse_selector
+
+Obj = dict[str, Any]  # a JSON object as stored. Never mutate what you were given: others hold the very same object
+EventType = Literal["ADDED", "MODIFIED", "DELETED"]
+Handler = Callable[["Event"], None]
+Admission = Callable[[Obj, Obj | None], Obj]
+Objs = list[Obj]
+EMPTY: Mapping[str, Any] = {}
+
+# Watchers that fall further behind than this many events of one resource get 410 and list again, as on a real server.
+HISTORY_EVENTS = 20_000
+# So many events are handed out before other work of the loop gets its turn.
+EVENTS_PER_TURN = 500
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+@dataclass(frozen=True)
+class Event:
+    """One change. *old* is what was stored before: None for ADDED. DELETED carries the deletion's own resourceVersion."""
+
+    type: EventType
+    object: Obj
+    old: Obj | None = None
+
+    @functools.cached_property
+    def encoded(self) -> bytes:
+        """The object as JSON, made once for all watchers."""
+        return _encoder.encode(self.object)
+
+    @functools.cached_property
+    def version(self) -> int:
+        return int(self.object["metadata"]["resourceVersion"])
+
+
+Events = list[Event]
+
+
+def copy_of(obj: Obj) -> Obj:
+    """A deep copy of plain JSON data (several times faster than copy.deepcopy)."""
+    copied: Obj = _decoder.decode(_encoder.encode(obj))
+    return copied
+
+
+def utc_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def time_text(moment: datetime.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(slots=True)
+class _Subscription:
+    resource: str
+    handler: Handler
+    after: int  # place in the outbox from which on it hears
+    live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Preconditions:
+    uid: str | None = None
+    resource_version: str | None = None
+
+
+class Registry:
+    """All methods are synchronous, on the loop's thread. Handlers run soon after a write, in order, never inside it."""
+
+    def __init__(self, *, now: Callable[[], datetime.datetime] = utc_now) -> None:
+        self.types = ResourceTable()
+        self.now = now
+        self.version = 0  # the last resourceVersion given out
+        self._objects: dict[str, dict[str, dict[str, Obj]]] = {}
+        self._history: dict[str, deque[Event]] = {}
+        self._forgotten: dict[str, int] = {}  # up to and including this resourceVersion, events of a resource are gone
+        self._subscriptions: dict[str, list[_Subscription]] = {}
+        self._outbox: deque[tuple[int, str, Event, _Subscription | None]] = deque()
+        self._sent = 0  # how many events ever went into the outbox
+        self._drain_is_due = False
+        self._admissions: dict[str, list[Admission]] = {}
+        self._sinks: list[Callable[[str, Event], None]] = []
+
+    # ---- reading
+
+    def get(self, resource: str, namespace: str | None, name: str) -> Obj:
+        found = self.find(resource, namespace, name)
+        if found is None:
+            self.types.get(resource)
+            raise errors.not_found(resource, name)
+        return found
+
+    def find(self, resource: str, namespace: str | None, name: str) -> Obj | None:
+        spaces = self._objects.get(resource)
+        if spaces is None:
+            return None
+        return spaces.get(namespace or "", EMPTY).get(name)
+
+    def list(
+        self,
+        resource: str,
+        namespace: str | None = None,
+        *,
+        labels: str | Mapping[str, str] | None = None,
+    ) -> Objs:
+        """Objects of one namespace, or of all with None, sorted. *labels*: selector text, or labels to equal."""
+        self.types.get(resource)
+        spaces = self._objects.get(resource, {})
+        names = sorted(spaces) if namespace is None else [namespace]
+        found = [space[name] for one in names if (space := spaces.get(one)) for name in sorted(space)]
+        if not labels:
+            return found
+        matches = parse_selector(labels) if isinstance(labels, str) else _equal_labels(labels)
+        return [obj for obj in found if matches(obj["metadata"].get("labels") or EMPTY)]
+
+    # ---- writing
+
+    def create(self, resource: str, obj: Obj, *, manager: str = "localkube", dry_run: bool = False) -> Obj:
+        """Returns the object as stored. Raises ApiError 409 AlreadyExists, 404 for its namespace, 422 Invalid."""
+        rtype = self.types.get(resource)
+        new = copy_of(obj)
+        metadata = new.setdefault("metadata", {})
+        new["apiVersion"], new["kind"] = rtype.api_version, rtype.kind
+        namespace = self._namespace_for_create(rtype, metadata)
+        self._name_for_create(rtype, metadata, namespace)
+        if metadata.pop("resourceVersion", None) not in (None, ""):
+            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+        for server_owned in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+            metadata.pop(server_owned, None)
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = time_text(self.now())
+        if rtype.has_status and rtype.custom:
+            new.pop("status", None)
+        if rtype.tracks_generation or rtype.custom:
+            metadata["generation"] = 1
+        new = self._admit(rtype, new, None)
+        if namespace in self._objects.get(resource, {}) and metadata["name"] in self._objects[resource][namespace]:
+            raise errors.already_exists(resource, metadata["name"])
+        if not dry_run:
+            self._commit(rtype, "ADDED", new, None)
+        return new
+
+    def update(
+        self,
+        resource: str,
+        obj: Obj,
+        *,
+        subresource: str | None = None,
+        manager: str = "localkube",
+        dry_run: bool = False,
+    ) -> Obj:
+        """Replaces an object; with metadata.resourceVersion only that version, else 409. No change, no write."""
+        rtype = self.types.get(resource)
+        given: Obj = obj.get("metadata") or {}
+        name: str = given.get("name") or ""
+        old = self.get(resource, given.get("namespace") if rtype.namespaced else None, name)
+        before = old["metadata"]
+        if given.get("uid") not in (None, "", before["uid"]):
+            raise errors.conflict(
+                resource,
+                name,
+                f"Precondition failed: UID in precondition: {given['uid']}, UID in object meta: {before['uid']}",
+            )
+        if given.get("resourceVersion") not in (None, "", before["resourceVersion"]):
+            raise errors.stale(resource, name)
+        new = self._changed(rtype, old, obj, subresource)
+        if new == old:
+            return old
+        if dry_run:
+            return new
+        if _is_over(new):
+            self._remove(rtype, new, old)
+            return new
+        self._commit(rtype, "MODIFIED", new, old)
+        return new
+
+    def delete(
+        self,
+        resource: str,
+        namespace: str | None,
+        name: str,
+        *,
+        propagation: str | None = None,
+        grace_s: int | None = None,
+        uid: str | None = None,
+        resource_version: str | None = None,
+        dry_run: bool = False,
+    ) -> Obj:
+        """Removes the object, or marks it when a finalizer or a grace period holds it. Returns it as it then is."""
+        rtype = self.types.get(resource)
+        old = self.get(resource, namespace, name)
+        metadata: Obj = dict(old["metadata"])
+        _check_preconditions(resource, metadata, Preconditions(uid, resource_version))
+        finalizers = _finalizers_after_delete(metadata.get("finalizers") or [], propagation)
+        if finalizers:
+            metadata["finalizers"] = finalizers
+        else:
+            metadata.pop("finalizers", None)
+        grace = _grace_s(resource, old, grace_s)
+        if "deletionTimestamp" in metadata:
+            # A second delete may shorten the wait, never lengthen it.
+            grace = min(grace, metadata.get("deletionGracePeriodSeconds") or 0)
+        if "deletionTimestamp" not in metadata or grace < (metadata.get("deletionGracePeriodSeconds") or 0):
+            metadata["deletionTimestamp"] = time_text(self.now() + datetime.timedelta(seconds=grace))
+            metadata["deletionGracePeriodSeconds"] = grace
+            if "generation" in metadata:
+                metadata["generation"] += 1
+        new: Obj = {**old, "metadata": metadata}
+        if resource == "namespaces":
+            new["status"] = {**(old.get("status") or {}), "phase": "Terminating"}
+        if new == old or dry_run:
+            return new
+        if _is_over(new):
+            self._remove(rtype, new, old)
+            return new
+        self._commit(rtype, "MODIFIED", new, old)
+        return new
+
+    def admit(self, resource: str, admission: Admission) -> None:
+        """*admission(new, old)* returns what to store, or refuses by an ApiError.
+
+        *new* is a private copy but for an update of status; *old* is None on create.
+        """
+        self._admissions.setdefault(resource, []).append(admission)
+
+    # ---- hearing of changes
+
+    def subscribe(self, resource: str, handler: Handler, *, replay: bool = True) -> Callable[[], None]:
+        """Calls *handler* for each later change, after what exists now as ADDED if *replay*. Returns what ends it."""
+        subscription = _Subscription(resource, handler, self._sent)
+        self._subscriptions.setdefault(resource, []).append(subscription)
+        if replay:
+            for obj in self.list(resource):
+                self._outbox.append((self._sent, resource, Event("ADDED", obj), subscription))
+            self._schedule_drain()
+
+        def unsubscribe() -> None:
+            if subscription.live:
+                subscription.live = False
+                self._subscriptions[resource].remove(subscription)
+
+        return unsubscribe
+
+    def events_since(self, resource: str, version: int) -> Events:
+        """Changes after *version*, oldest first. Raises ApiError 410 when some of them are forgotten."""
+        oldest = self._forgotten.get(resource, 0)
+        if version < oldest or version > self.version:
+            # A version from the future is one of an earlier life of this server: only a new list can help.
+            raise ApiError(410, "Expired", f"too old resource version: {version} ({max(oldest, 1)})")
+        history = self._history.get(resource, ())
+        missed: Events = []
+        for event in reversed(history):
+            if event.version <= version:
+                break
+            missed.append(event)
+        missed.reverse()
+        return missed
+
+    def on_commit(self, sink: Callable[[str, Event], None]) -> None:
+        """*sink(resource, event)* is called inside every write, before anybody hears of it: the journal's hook."""
+        self._sinks.append(sink)
+
+    def compact(self) -> None:
+        """Forgets all history, so that every resumed watch must list again."""
+        for resource, history in self._history.items():
+            history.clear()
+            self._forgotten[resource] = self.version
+
+    def restore(self, resource: str, obj: Obj) -> None:
+        """Puts back an object as a journal remembers it, without telling anybody. Its history is forgotten."""
+        metadata = obj["metadata"]
+        spaces = self._objects.setdefault(resource, {})
+        spaces.setdefault(metadata.get("namespace", ""), {})[metadata["name"]] = obj
+
+    def restore_version(self, resource: str, version: int) -> None:
+        self.version = max(self.version, version)
+        self._forgotten[resource] = max(self._forgotten.get(resource, 0), version)
+
+    # ---- inside
+
+    def _namespace_for_create(self, rtype: ResourceType, metadata: Obj) -> str:
+        if not rtype.namespaced:
+            metadata.pop("namespace", None)
+            return ""
+        namespace: str = metadata.get("namespace") or ""
+        if not namespace:
+            raise errors.bad_request("an empty namespace may not be set during creation")
+        home = self.find("namespaces", None, namespace)
+        if home is None:
+            raise errors.not_found("namespaces", namespace)
+        if "deletionTimestamp" in home["metadata"]:
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
+            raise errors.forbidden(rtype.key, metadata.get("name", ""), why, causes=[cause])
+        return namespace
+
+    def _name_for_create(self, rtype: ResourceType, metadata: Obj, namespace: str) -> None:
+        if metadata.get("name"):
+            return
+        prefix = metadata.get("generateName")
+        if not prefix:
+            missing = errors.required_value("metadata.name", "name or generateName is required")
+            raise errors.invalid(rtype.group, rtype.kind, "", [missing])
+        taken = self._objects.get(rtype.key, {}).get(namespace, EMPTY)
+        name = _generated_name(prefix)
+        while name in taken:
+            name = _generated_name(prefix)
+        metadata["name"] = name
+
+    def _changed(self, rtype: ResourceType, old: Obj, obj: Obj, subresource: str | None) -> Obj:
+        """The object to store for an update: what the caller may not change is taken from *old*."""
+        match subresource:
+            case None:
+                new = copy_of(obj)
+                new["apiVersion"], new["kind"] = old["apiVersion"], old["kind"]
+                new["metadata"] = _metadata_after_update(rtype, old, new["metadata"])
+                if rtype.has_status:
+                    new.pop("status", None)
+                    if "status" in old:
+                        new["status"] = old["status"]
+            case "status":
+                if not rtype.has_status:
+                    raise ApiError(404, "NotFound", "the server could not find the requested resource", {})
+                new = dict(old)
+                new.pop("status", None)
+                if obj.get("status") is not None:
+                    new["status"] = copy_of(obj["status"])
+            case "finalize":
+                new = {**old, "spec": {**(old.get("spec") or {}), **copy_of(obj.get("spec") or {})}}
+            case other:
+                raise errors.not_implemented(f"updates of subresource {other!r} of {rtype.key}")
+        new = self._admit(rtype, new, old)
+        if subresource is None and "generation" in old["metadata"] and _intent(rtype, new) != _intent(rtype, old):
+            new["metadata"]["generation"] = old["metadata"]["generation"] + 1
+        return new
+
+    def _admit(self, rtype: ResourceType, new: Obj, old: Obj | None) -> Obj:
+        if rtype.key == "namespaces" and old is None:
+            new.setdefault("spec", {})["finalizers"] = ["kubernetes"]
+            new["status"] = {"phase": "Active"}
+        for admission in self._admissions.get(rtype.key, ()):
+            new = admission(new, old)
+        return new
+
+    def _remove(self, rtype: ResourceType, new: Obj, old: Obj) -> None:
+        self._commit(rtype, "DELETED", new, old)
+
+    def _commit(self, rtype: ResourceType, event_type: EventType, new: Obj, old: Obj | None) -> None:
+        self.version += 1
+        metadata = new["metadata"]
+        if old is not None and metadata is old["metadata"]:
+            new["metadata"] = metadata = dict(metadata)
+        metadata["resourceVersion"] = str(self.version)
+        space = self._objects.setdefault(rtype.key, {}).setdefault(metadata.get("namespace", ""), {})
+        if event_type == "DELETED":
+            space.pop(metadata["name"], None)
+        else:
+            space[metadata["name"]] = new
+        event = Event(event_type, new, old)
+        for sink in self._sinks:
+            sink(rtype.key, event)
+        history = self._history.setdefault(rtype.key, deque())
+        history.append(event)
+        if len(history) > HISTORY_EVENTS:
+            self._forgotten[rtype.key] = history.popleft().version
+        self._sent += 1
+        if self._subscriptions.get(rtype.key):
+            self._outbox.append((self._sent, rtype.key, event, None))
+            self._schedule_drain()
+
+    def _schedule_drain(self) -> None:
+        if self._drain_is_due or not self._outbox:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # before the loop runs, what is due waits in the outbox for the first write inside it
+        self._drain_is_due = True
+        loop.call_soon(self._drain, loop)
+
+    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._drain_is_due = False
+        for _ in range(min(len(self._outbox), EVENTS_PER_TURN)):
+            place, resource, event, only = self._outbox.popleft()
+            if only is not None:
+                if only.live:
+                    _call(loop, only.handler, event)
+                continue
+            for subscription in tuple(self._subscriptions.get(resource, ())):
+                if subscription.live and place > subscription.after:
+                    _call(loop, subscription.handler, event)
+        self._schedule_drain()
+
+
+def _call(loop: asyncio.AbstractEventLoop, handler: Handler, event: Event) -> None:
+    try:
+        handler(event)
+    except Exception as error:  # noqa: BLE001 - one subscriber's bug must not keep the event from the others
+        loop.call_exception_handler({"message": f"a subscriber failed on {event.type}", "exception": error})
+
+
+def _equal_labels(wanted: Mapping[str, str]) -> Predicate:
+    return lambda labels: all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _generated_name(prefix: str) -> str:
+    # The real server's alphabet: no vowels, no look-alikes; 63 characters in all.
+    suffix = "".join(random.choices("bcdfghjklmnpqrstvwxz2456789", k=5))  # noqa: S311 - a name, not a secret
+    return prefix[:58] + suffix
+
+
+def _metadata_after_update(rtype: ResourceType, old: Obj, given: Obj) -> Obj:
+    before = old["metadata"]
+    metadata = dict(given)
+    metadata.pop("selfLink", None)
+    for owned in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
+                  "resourceVersion", "generateName", "namespace"):  # fmt: skip
+        if owned in before:
+            metadata[owned] = before[owned]
+        else:
+            metadata.pop(owned, None)
+    if "managedFields" not in metadata and "managedFields" in before:
+        metadata["managedFields"] = before["managedFields"]
+    for empty_is_absent in ("labels", "annotations", "finalizers", "ownerReferences"):
+        if empty_is_absent in metadata and not metadata[empty_is_absent]:
+            del metadata[empty_is_absent]
+    added = sorted(set(metadata.get("finalizers") or ()) - set(before.get("finalizers") or ()))
+    if "deletionTimestamp" in before and added:
+        listed = ", ".join(f'"{one}"' for one in added)
+        why = (
+            f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
+        )
+        raise errors.invalid(
+            rtype.group, rtype.kind, before["name"], [errors.forbidden_field("metadata.finalizers", why)]
+        )
+    return metadata
+
+
+def _intent(rtype: ResourceType, obj: Obj) -> object:
+    """What a new generation stands for: everything but metadata and status."""
+    if not rtype.custom and "spec" in obj:
+        return obj["spec"]
+    return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
+
+
+def _check_preconditions(resource: str, metadata: Obj, wanted: Preconditions) -> None:
+    if wanted.uid is not None and wanted.uid != metadata["uid"]:
+        why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {metadata['uid']}"
+        raise errors.conflict(resource, metadata["name"], why)
+    if wanted.resource_version is not None and wanted.resource_version != metadata["resourceVersion"]:
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {wanted.resource_version}, "
+            f"ResourceVersion in object meta: {metadata['resourceVersion']}"
+        )
+        raise errors.conflict(resource, metadata["name"], why)
+
+
+def _finalizers_after_delete(finalizers: Iterable[str], propagation: str | None) -> list[str]:
+    kept = list(finalizers)
+    if propagation is None:
+        return kept
+    kept = [one for one in kept if one not in ("orphan", "foregroundDeletion")]
+    match propagation:
+        case "Orphan":
+            kept.append("orphan")
+        case "Foreground":
+            kept.append("foregroundDeletion")
+        case "Background":
+            pass
+        case other:
+            raise errors.bad_request(f"invalid propagation policy: {other}")
+    return kept
+
+
+def _grace_s(resource: str, obj: Obj, asked: int | None) -> int:
+    """How long the kubelet may take: only a pod that is bound and not over has anything to stop."""
+    if resource != "pods":
+        return 0
+    spec = obj.get("spec") or EMPTY
+    if not spec.get("nodeName") or (obj.get("status") or EMPTY).get("phase") in ("Succeeded", "Failed"):
+        return 0
+    if asked is None:
+        default: int = spec.get("terminationGracePeriodSeconds", 30)
+        return default
+    return max(asked, 1) if asked < 0 else asked
+
+
+def _is_over(obj: Obj) -> bool:
+    """Marked for deletion, and nothing holds it any longer."""
+    metadata = obj["metadata"]
+    if "deletionTimestamp" not in metadata or metadata.get("finalizers") or metadata.get("deletionGracePeriodSeconds"):
+        return False
+    return not (obj["kind"] == "Namespace" and (obj.get("spec") or EMPTY).get("finalizers"))
