@@ -1,7 +1,7 @@
 """How the operator talks to the API server: one session, a deadline on every call, errors as one tree."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Self, TypeAlias, TypeVar
 
@@ -19,6 +19,7 @@ from tdredis.kube.errors import (
     NotFound,
     ServerUnavailable,
     Unauthorized,
+    WatchSilent,
     parse_error,
 )
 from tdredis.kube.request import (
@@ -209,12 +210,13 @@ class Client:
         silence_s: float = 100.0,
         label_selector: str | None = None,
         field_selector: str | None = None,
-    ) -> AsyncIterator[bytes]:
+        on_open: Callable[[], None] | None = None,
+    ) -> AsyncGenerator[bytes, None]:
         """Frames as the server sent them, one JSON object each; ends when the server ends the watch after `timeout_s`.
 
-        Raises Gone for a resourceVersion that is too old, ServerUnavailable for a cut connection, DeadlineExceeded
-        for one that said nothing for `silence_s`. A frame that was cut in its middle is not handed out. Close it with
-        `aclosing`: a generator that is left lying keeps its connection.
+        `on_open`: the server accepted. ERROR frames are handed out like any other. Raises ServerUnavailable for a cut
+        connection, WatchSilent for one that said nothing for `silence_s`. A frame that was cut in its middle is not
+        handed out. Close it with `aclosing`: a generator that is left lying keeps its connection.
         """
         request = prepare_watch(
             resource,
@@ -225,13 +227,15 @@ class Client:
             field_selector=field_selector,
         )
         async with self._opened(request) as response:
+            if on_open is not None:
+                on_open()
             rest = b""
             while True:
                 try:
                     async with asyncio.timeout(silence_s):
                         chunk = await response.content.readany()
                 except TimeoutError as error:
-                    raise DeadlineExceeded(0, "Silent", f"{resource}: no frame for {silence_s:g} s") from error
+                    raise WatchSilent(0, "WatchSilent", f"{resource}: no frame for {silence_s:g} s") from error
                 except _CUT as error:
                     raise _unavailable(request, error) from error
                 if not chunk:

@@ -11,6 +11,7 @@ ApiError                    the server, or the way to it, did not do what was as
 ├── TooManyRequests         429: come back after `retry_after_s`
 └── ServerUnavailable       5xx, refused or cut connection
     └── DeadlineExceeded    no complete answer within the deadline: the write may or may not have happened
+        └── WatchSilent     a watch without a frame for too long
 
 A message is the server's own sentence. A schema violation may quote the offending value, so whoever shows a message
 to people passes it through the redaction of secrets first.
@@ -77,13 +78,17 @@ class DeadlineExceeded(ServerUnavailable):
     pass
 
 
+class WatchSilent(DeadlineExceeded):
+    pass
+
+
 class _Status(msgspec.Struct):
     """The `Status` object of an error answer or of an ERROR frame; everything optional, proxies answer plain text."""
 
     message: str = ""
     reason: str = ""
     code: int = 0
-    details: JSONObject | None = None
+    details: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 _STATUS = msgspec.json.Decoder(_Status)
@@ -113,15 +118,21 @@ def parse_error(status: int, body: bytes | msgspec.Raw, headers: Mapping[str, st
         kind = AlreadyExists
     if said.reason == "Expired":
         kind = Gone
-    error = kind(status, said.reason or kind.__name__, message, said.details)
-    wait_s = _retry_after_s(said, headers or {})
+    details = _details(said)
+    error = kind(status, said.reason or kind.__name__, message, details)
+    wait_s = _retry_after_s(details, headers or {})
     if wait_s is not None and isinstance(error, TooManyRequests | ServerUnavailable):
         error.retry_after_s = wait_s
     return error
 
 
-def _retry_after_s(said: _Status, headers: Mapping[str, str]) -> float | None:
-    for value in (headers.get("Retry-After"), (said.details or {}).get("retryAfterSeconds")):
+def _details(said: _Status) -> JSONObject:
+    details = None if isinstance(said.details, msgspec.UnsetType) else msgspec.json.decode(said.details)
+    return details if isinstance(details, dict) else {}
+
+
+def _retry_after_s(details: JSONObject, headers: Mapping[str, str]) -> float | None:
+    for value in (headers.get("Retry-After"), details.get("retryAfterSeconds")):
         try:
             wait_s = float(value)  # type: ignore[arg-type]  # whatever is no number is caught below
         except (TypeError, ValueError):
