@@ -1,0 +1,60 @@
+"""What others may ask the running operator: is it alive, is it ready, what did it count."""
+
+from collections.abc import Callable
+from typing import Self
+
+from aiohttp import web
+
+Probe = Callable[[], str | None]  # None: all is well; else the sentence that says why not
+
+
+class StatusServer:
+    """/healthz, /readyz and /metrics. `async with`, or `start()` and `stop()`."""
+
+    def __init__(self, *, alive: Probe, ready: Probe, render_metrics: Callable[[], bytes]) -> None:
+        self._alive = alive
+        self._ready = ready
+        self._render_metrics = render_metrics
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, host: str = "0.0.0.0", port: int = 8080) -> int:  # noqa: S104 - the kubelet asks from outside
+        """Returns the port, which `port` 0 leaves to the system. Raises OSError if it is taken."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError:
+            await self.stop()
+            raise
+        bound: int = self._runner.addresses[0][1]
+        return bound
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _answer(self._alive())
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _answer(self._ready())
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=self._render_metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+
+def _answer(why_not: str | None) -> web.Response:
+    return web.Response(text="ok\n") if why_not is None else web.Response(status=503, text=why_not + "\n")
