@@ -165,14 +165,14 @@ class LeaderElector:
             both: set[asyncio.Task[object]] = {work, renewal}
             try:
                 # Half the time for one attempt: a request that hangs must leave room for another.
-                done, _ = await asyncio.wait(
+                over, _ = await asyncio.wait(
                     both, timeout=min(left_s, self._renew_s / 2), return_when=asyncio.FIRST_COMPLETED
                 )
             finally:
                 await self._end(renewal)
-            if work in done:
+            if work in over:
                 return None
-            if renewal not in done:
+            if renewal not in over:
                 why = "the server did not answer in time"
                 continue
             try:
