@@ -1,0 +1,146 @@
+"""Decides what the command line offers: run the operator, explain a resource, print the CRDs, try it all in a sandbox."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from tdredis.api.crd import render_crds
+from tdredis.controllers.explain import explain
+from tdredis.controllers.manager import Settings, operate
+from tdredis.kube.config import ConfigError, load_config
+from tdredis.kube.errors import ApiError
+from tdredis.planning.snapshot import Key
+from tdredis.runtime.logs import configure_logs
+
+KINDS = {"rediscluster": "RedisCluster", "redisclusters": "RedisCluster", "rdc": "RedisCluster"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the process's exit code."""
+    chosen = _parser().parse_args(arguments)
+    configure_logs(chosen.log_format, chosen.log_level)
+    try:
+        code: int = chosen.command(chosen)
+    except (ConfigError, ApiError, ArgumentError) as error:
+        print(f"tdredis: {error}", file=sys.stderr)
+        return 2
+    return code
+
+
+class ArgumentError(Exception):
+    """An argument that cannot be meant; the message says what to write."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tdredis", description="Runs Redis on Kubernetes from custom resources.")
+    parser.add_argument("--log-format", choices=("json", "console"), default="console" if sys.stderr.isatty() else "json")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the operator until SIGTERM or SIGINT")
+    _add_cluster_options(run)
+    run.add_argument("--workers", type=int, default=64, help="passes that run at once (default: %(default)s)")
+    run.add_argument("--listen", default="0.0.0.0:8080", metavar="ADDRESS:PORT", help="health and metrics; '' for none")  # noqa: S104
+    run.add_argument("--no-leader-election", action="store_true", help="only where nobody else can be running")
+    run.add_argument("--lease-namespace", default=os.environ.get("POD_NAMESPACE", "default"))
+    run.add_argument(
+        "--identity",
+        default=os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
+        help="who holds the lease; the same identity takes its own lease over at once (default: $POD_NAME)",
+    )
+    run.set_defaults(command=_run)
+
+    look = commands.add_parser("explain", help="print verdict, plan and holds of a resource; does nothing")
+    _add_cluster_options(look)
+    look.add_argument("resource", metavar="KIND/NAME", help="for example rediscluster/redis-cluster-rat")
+    look.set_defaults(command=_explain)
+
+    crds = commands.add_parser("crds", help="print the custom resource definitions")
+    crds.set_defaults(command=_crds)
+
+    sandbox = commands.add_parser("sandbox", help="a Kubernetes of one process, the operator, and a manifest, on this machine")
+    sandbox.add_argument("--apply", type=Path, required=True, metavar="FILE", help="manifest to apply")
+    sandbox.add_argument("--nodes", type=int, default=6, help="nodes of the sandbox (default: %(default)s)")
+    sandbox.add_argument("--once", action="store_true", help="write, read, delete, check that nothing is left, exit")
+    sandbox.set_defaults(command=_sandbox)
+    return parser
+
+
+def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--kubeconfig", type=Path, help="default: $KUBECONFIG, the pod's own credentials, ~/.kube/config")
+    parser.add_argument("-n", "--namespace", help="only this namespace (run: default all; explain: default 'default')")
+    parser.add_argument(
+        "--image-map",
+        action="append",
+        default=[],
+        metavar="FROM=TO",
+        help="use image TO where a resource says FROM (exact, or a prefix ending in / or :); may be repeated",
+    )
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    settings = Settings(
+        images=_image_map(chosen.image_map),
+        namespace=chosen.namespace,
+        workers=chosen.workers,
+        listen=_listen(chosen.listen),
+        leader_election=not chosen.no_leader_election,
+        lease_namespace=chosen.lease_namespace,
+        identity=chosen.identity,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(operate(load_config(chosen.kubeconfig), settings))
+
+
+def _explain(chosen: argparse.Namespace) -> int:
+    kind, slash, name = chosen.resource.partition("/")
+    if not slash or kind.lower() not in KINDS:
+        raise ArgumentError(f"{chosen.resource!r}: write KIND/NAME, for example rediscluster/redis-cluster-rat")
+    key = Key(KINDS[kind.lower()], chosen.namespace or "default", name)
+    text = asyncio.run(explain(load_config(chosen.kubeconfig), key, images=_image_map(chosen.image_map)))
+    print(text)
+    return 0
+
+
+def _crds(_: argparse.Namespace) -> int:
+    print(render_crds(), end="")
+    return 0
+
+
+def _sandbox(chosen: argparse.Namespace) -> int:
+    try:
+        from tdredis.sandbox import run_sandbox  # noqa: PLC0415 its packages are not installed in production
+    except ModuleNotFoundError as error:
+        raise ArgumentError(f"{error}: install td-redis-operator[sandbox]") from error
+    return asyncio.run(run_sandbox(chosen.apply, nodes=chosen.nodes, once=chosen.once))
+
+
+def _image_map(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        old, equals, new = text.partition("=")
+        if not (old and equals and new):
+            raise ArgumentError(f"--image-map {text!r}: write FROM=TO")
+        found[old] = new
+    return found
+
+
+def _listen(text: str) -> tuple[str, int] | None:
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal():
+        raise ArgumentError(f"--listen {text!r}: write ADDRESS:PORT, for example 0.0.0.0:8080")
+    return host, int(port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Decides how a plan reads to a person: the verdict, every step with its reason, every hold; nothing is done."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+
+from tdredis.controllers.manager import build_site
+from tdredis.kube.client import Client
+from tdredis.kube.config import ClusterConfig
+from tdredis.observe.caches import Caches
+from tdredis.observe.gather import Observer
+from tdredis.planning.cluster.planner import plan
+from tdredis.planning.cluster.report import report
+from tdredis.planning.plan import Plan
+from tdredis.planning.snapshot import ClusterSnapshot, Key
+from tdredis.redislink.pool import LinkPool
+
+SYNC_S = 30.0
+
+
+async def explain(config: ClusterConfig, key: Key, *, images: Mapping[str, str]) -> str:
+    """The text for *key*. Looks at the cluster and asks the Redis processes, as a pass would; writes nothing.
+
+    Raises ApiError, or TimeoutError if the server does not list its objects in time.
+    """
+    async with Client(config) as client:
+        served = await client.discover()
+        caches = Caches(client, served=served, namespace=key.namespace)
+        links: LinkPool[Key] = LinkPool(lambda _key, _address: None)
+        feeding = asyncio.create_task(caches.run())
+        try:
+            await asyncio.wait_for(caches.synced(), SYNC_S)
+            snapshot = await Observer(caches, links, build_site(served, images), time.time).gather(key)
+        finally:
+            links.close()
+            feeding.cancel()
+            await asyncio.wait({feeding})
+    if snapshot is None:
+        return f"There is no {key} in namespace {key.namespace}."
+    return render(key, snapshot, plan(snapshot))
+
+
+def render(key: Key, snapshot: ClusterSnapshot, made: Plan) -> str:
+    """The verdict, what is wrong, the plan and the holds, a line each."""
+    status = report(snapshot, made)
+    lines = [f"{key} in namespace {key.namespace}: {made.verdict} (phase {status.phase})"]
+    lines += [f"  {each.type:<12} {each.status:<6} {each.reason}: {each.message}" for each in status.conditions]
+    lines.append("plan:" if made.steps else "plan: nothing to do")
+    lines += [f"  {number}. {step} - {step.why}" for number, step in enumerate(made.steps, 1)]
+    if made.holds:
+        lines.append("held:")
+        lines += [f"  {hold.guard}: {hold.why}" for hold in made.holds]
+    lines.append(f"next look in {made.next_look_s:g} s")
+    return "\n".join(lines)

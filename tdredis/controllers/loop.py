@@ -1,0 +1,170 @@
+"""Decides how a key becomes a pass: gather, plan, run, report; what a pass costs when it goes wrong, and when the next is.
+
+The one reconcile of the operator. Keys never wait for each other; a bug in one pass costs that resource only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from tdredis.api.json_object import JSONObject
+from tdredis.api.rediscluster import API_VERSION, InvalidRedisClusterError, RedisClusterStatus
+from tdredis.execute.run import Executor, Outcome
+from tdredis.kube.client import Client
+from tdredis.kube.errors import ApiError, NotFound
+from tdredis.kube.resources import REDISCLUSTERS
+from tdredis.observe.gather import Observer
+from tdredis.planning.cluster.news import turns
+from tdredis.planning.cluster.planner import plan
+from tdredis.planning.cluster.report import report
+from tdredis.planning.plan import Plan, Verdict
+from tdredis.planning.snapshot import ClusterSnapshot, Key
+from tdredis.runtime.logs import register_secret
+from tdredis.runtime.queue import KeyedQueue
+
+log = structlog.get_logger(__name__)
+
+SLOWEST_LOOK_S = 2.0  # while the engine works and nothing changes, looks grow rarer up to this
+
+
+class Announcer(Protocol):
+    """Whoever makes Kubernetes events of what we say. *text* holds no secret."""
+
+    def __call__(self, subject: JSONObject, *, warning: bool, reason: str, message: str) -> None: ...
+
+
+class Loop:
+    """Works keys off the queue until it is cancelled."""
+
+    def __init__(
+        self,
+        queue: KeyedQueue[Key],
+        observer: Observer,
+        executor: Executor,
+        client: Client,
+        announce: Announcer,
+        *,
+        workers: int = 64,
+        on_pass: Callable[[Key, float, str], None] = lambda _key, _seconds, _outcome: None,
+        on_status: Callable[[JSONObject], None] = lambda _answer: None,
+    ) -> None:
+        """*workers* passes run at once. *on_pass* hears seconds and outcome of each; *on_status* what was written."""
+        self._queue = queue
+        self._observer = observer
+        self._executor = executor
+        self._client = client
+        self._announce = announce
+        self._workers = workers
+        self._on_pass = on_pass
+        self._on_status = on_status
+        self._unchanged: dict[Key, tuple[object, int]] = {}  # pacing only: what the last pass saw, and how often
+        self._said: dict[Key, frozenset[str]] = {}  # what the last pass announced: an unchanged pass is silent
+
+    async def run(self) -> None:
+        """Works until cancelled; a pass that runs then is cancelled with it, at one of its awaits."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._workers):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            started = time.monotonic()
+            outcome = "ok"
+            try:
+                outcome = await self.reconcile(key)
+            except Exception:  # noqa: BLE001 the one place: a bug costs this resource's pass, loudly, and nothing else
+                outcome = "bug"
+                log.exception("pass failed", resource=str(key), namespace=key.namespace)
+                self._queue.retry(key)
+            finally:
+                self._queue.done(key)
+                self._on_pass(key, time.monotonic() - started, outcome)
+
+    async def reconcile(self, key: Key) -> str:
+        """One pass. Returns its outcome in one word."""
+        try:
+            snapshot = await self._observer.gather(key)
+        except InvalidRedisClusterError as error:
+            log.warning("resource cannot be read", resource=str(key), namespace=key.namespace, error=str(error))
+            self._queue.retry(key)
+            return "unreadable"
+        if snapshot is None:
+            self._forget(key)
+            return "gone"
+        register_secret(snapshot.passwords.redis)
+        register_secret(snapshot.passwords.proxy)
+        made = plan(snapshot)
+        outcome = await self._executor.run(key, made, password=snapshot.passwords.redis)
+        status = report(snapshot, made, outcome.error)
+        written = await self._write_status(key, snapshot, status)
+        self._tell(key, snapshot, status, outcome)
+        return self._schedule(key, made, outcome, written=written)
+
+    def _forget(self, key: Key) -> None:
+        self._queue.drop(key)
+        self._unchanged.pop(key, None)
+        self._said.pop(key, None)
+
+    async def _write_status(self, key: Key, snapshot: ClusterSnapshot, status: RedisClusterStatus) -> bool:
+        """Writes status if it changed. False: it could not be written; the next pass tries again."""
+        if status == snapshot.cluster.status:
+            return True
+        manifest: JSONObject = {
+            "apiVersion": API_VERSION,
+            "kind": key.kind,
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "status": msgspec.to_builtins(status),
+        }
+        try:
+            self._on_status(await self._client.apply(REDISCLUSTERS, manifest, subresource="status"))
+        except NotFound:
+            return True  # deleted meanwhile: the watch tells
+        except ApiError as error:
+            log.warning("status not written", resource=str(key), namespace=key.namespace, error=str(error))
+            return False
+        return True
+
+    def _tell(self, key: Key, snapshot: ClusterSnapshot, status: RedisClusterStatus, outcome: Outcome) -> None:
+        """Events: every step done, once; what went wrong, when it goes wrong; Ready, when it becomes so."""
+        subject = _subject(key, snapshot)
+        news = [(False, type(step).__name__, f"{step}: {step.why}") for step in outcome.done]
+        if outcome.failed is not None:
+            news.append((True, f"{type(outcome.failed).__name__}Failed", outcome.error))
+        news += [(turn.warning, turn.reason, turn.message) for turn in turns(snapshot.cluster.status, status)]
+        said = self._said.get(key, frozenset())
+        for warning, reason, message in news:
+            if f"{reason} {message}" not in said:
+                self._announce(subject, warning=warning, reason=reason, message=message)
+        self._said[key] = frozenset(f"{reason} {message}" for _, reason, message in news)
+
+    def _schedule(self, key: Key, made: Plan, outcome: Outcome, *, written: bool) -> str:
+        if outcome.failed is not None or not written:
+            self._queue.retry(key)
+            return "failed"
+        self._queue.forget(key)
+        seen = (made.verdict, made.holds, tuple(map(str, made.steps)))
+        before, times = self._unchanged.get(key, (None, 0))
+        times = times + 1 if before == seen else 0
+        self._unchanged[key] = (seen, times)
+        delay_s = made.next_look_s
+        if delay_s < SLOWEST_LOOK_S:
+            delay_s = min(SLOWEST_LOOK_S, delay_s * 1.1**times)
+        self._queue.add_after(key, delay_s)
+        return made.verdict.value if made.verdict is not Verdict.HEALTHY else "ok"
+
+
+def _subject(key: Key, snapshot: ClusterSnapshot) -> JSONObject:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": key.kind,
+        "namespace": key.namespace,
+        "name": key.name,
+        "uid": snapshot.cluster.metadata.uid,
+    }

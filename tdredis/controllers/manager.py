@@ -1,0 +1,214 @@
+"""Decides what runs in an operator process, in which order it starts, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from tdredis.api.json_object import JSONObject
+from tdredis.controllers.loop import Loop
+from tdredis.execute.run import Executor
+from tdredis.kube.client import Client
+from tdredis.kube.config import ClusterConfig
+from tdredis.kube.errors import ServerUnavailable, TooManyRequests
+from tdredis.kube.events import EventRecorder, Reference
+from tdredis.kube.lease import LeaderElector
+from tdredis.kube.resources import ENDPOINTSLICES, PODDISRUPTIONBUDGETS, REDISCLUSTERS, Resource
+from tdredis.manifests.site import Site
+from tdredis.observe.caches import Caches
+from tdredis.observe.gather import Observer
+from tdredis.planning.snapshot import Key
+from tdredis.redislink.pool import Address, LinkPool
+from tdredis.runtime.gc_tuning import freeze_after_sync
+from tdredis.runtime.http import StatusServer
+from tdredis.runtime.logs import redact
+from tdredis.runtime.metrics import Metrics
+from tdredis.runtime.queue import KeyedQueue
+
+log = structlog.get_logger(__name__)
+
+LEASE = "td-redis-operator"
+DISCOVER_AGAIN_S = 1.0
+Served = frozenset[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What whoever starts the operator may choose."""
+
+    images: Mapping[str, str] = field(default_factory=dict)
+    namespace: str | None = None  # None: all
+    workers: int = 64
+    listen: tuple[str, int] | None = None  # None: no health and metrics pages
+    leader_election: bool = True
+    lease_namespace: str = "default"
+    identity: str = "td-redis-operator"
+
+
+def build_site(served: Served, images: Mapping[str, str]) -> Site:
+    """What this cluster offers. What it lacks is done without, and said once."""
+    for resource in (ENDPOINTSLICES, PODDISRUPTIONBUDGETS):
+        if resource.key not in served:
+            log.warning("API not served, done without", resource=str(resource), version=resource.version)
+    return Site(
+        images=images,
+        endpoint_slices=ENDPOINTSLICES.key in served,
+        disruption_budgets=PODDISRUPTIONBUDGETS.key in served,
+    )
+
+
+class Manager:
+    """Everything one operator process has, wired."""
+
+    def __init__(self, client: Client, served: Served, settings: Settings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._client = client
+        self.queue: KeyedQueue[Key] = KeyedQueue(on_wait=metrics.queue_wait_seconds.observe)
+        self.links: LinkPool[Key] = LinkPool(self._on_lost)
+        self.caches = Caches(client, served=served, on_news=self.queue.add, namespace=settings.namespace)
+        self.recorder = EventRecorder(client, instance=settings.identity, redact=redact)
+        self.observer = Observer(self.caches, self.links, build_site(served, settings.images), time.time)
+        self.executor = Executor(client, self.links, on_applied=self._learn)
+        self.loop = Loop(
+            self.queue,
+            self.observer,
+            self.executor,
+            client,
+            self._announce,
+            workers=settings.workers,
+            on_pass=self._count_pass,
+            on_status=self.caches.custom[REDISCLUSTERS.kind].learn,
+        )
+        self._export()
+
+    def _on_lost(self, key: Key, address: Address) -> None:
+        """A process died, or its pod: nothing is more urgent."""
+        log.info("connection lost", resource=str(key), namespace=key.namespace, address=str(address))
+        self.queue.add(key, front=True)
+
+    def _learn(self, answer: JSONObject) -> None:
+        cache = self.caches.children.get(str(answer.get("kind")))
+        if cache is not None:
+            cache.learn(answer)
+
+    def _announce(self, subject: JSONObject, *, warning: bool, reason: str, message: str) -> None:
+        reference = Reference(*(str(subject[part]) for part in ("apiVersion", "kind", "namespace", "name", "uid")))
+        self.recorder.record(reference, "Warning" if warning else "Normal", reason, message)
+
+    async def lead(self) -> None:
+        """Works until cancelled: every resource once, and from then on what the news ask for."""
+        keys = self.caches.keys()
+        for key in keys:
+            self.queue.add(key)
+        log.info("leading", identity=self._settings.identity, resources=len(keys))
+        self._metrics.leads.set(1)
+        try:
+            await self.loop.run()
+        finally:
+            self._metrics.leads.set(0)
+            self.links.close()
+
+    async def run(self) -> None:
+        """Follows the cluster, and works whenever this process holds the lease. Until cancelled."""
+        settings = self._settings
+        async with contextlib.AsyncExitStack() as stack:
+            feeding = asyncio.create_task(self.caches.run(), name="caches")
+            stack.push_async_callback(_end, feeding)
+            if settings.listen is not None:
+                pages = StatusServer(alive=lambda: None, ready=self.why_not_ready, render_metrics=self._metrics.render)
+                stack.push_async_callback(pages.stop)
+                await pages.start(*settings.listen)
+            await _unless_ended(self.caches.synced(), feeding)
+            frozen = freeze_after_sync()
+            log.info("caches are synced", frozen_objects=frozen.frozen)
+            self.recorder.start()
+            stack.push_async_callback(self.recorder.stop)
+            if settings.leader_election:
+                elector = LeaderElector(self._client, settings.lease_namespace, LEASE, settings.identity)
+                await _unless_ended(elector.run(self.lead), feeding)
+            else:
+                await _unless_ended(self.lead(), feeding)
+
+    def why_not_ready(self) -> str | None:
+        """None: ready. An API server that is silent does not make us so: we go on healing from what we know."""
+        waiting = [str(cache.resource) for cache in self.caches if not cache.synced.is_set()]
+        return f"waiting for the first list of {', '.join(waiting)}" if waiting else None
+
+    def _count_pass(self, key: Key, seconds: float, outcome: str) -> None:
+        self._metrics.passes.labels(key.kind, outcome).inc()
+        self._metrics.pass_seconds.labels(key.kind).observe(seconds)
+
+    def _export(self) -> None:
+        """Gauges that are read when somebody asks for the page."""
+        self._metrics.watch_queue(
+            lambda: self.queue.depth, lambda: self.queue.delayed, lambda: self.queue.active
+        )
+        for cache in self.caches:
+            self._metrics.watch_cache(str(cache.resource), cache.__len__, cache.silent_for_s)
+        self._metrics.redis_links.labels("open").set_function(lambda: float(len(self.links)))
+
+
+async def operate(config: ClusterConfig, settings: Settings) -> int:
+    """Runs the operator until SIGTERM or SIGINT; returns the exit code. Raises ApiError when it cannot even begin."""
+    metrics = Metrics()
+
+    def count_write(verb: str, resource: Resource, outcome: str) -> None:
+        metrics.api_writes.labels(verb, str(resource), outcome).inc()
+
+    async with Client(config, on_write=count_write) as client:
+        running = asyncio.create_task(_run(client, settings, metrics), name="manager")
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, running.cancel)
+        try:
+            await running
+        except asyncio.CancelledError:
+            log.info("stopped")
+    return 0
+
+
+async def _run(client: Client, settings: Settings, metrics: Metrics) -> None:
+    served = await _discover(client)
+    await Manager(client, served, settings, metrics).run()
+
+
+async def _discover(client: Client) -> Served:
+    """What the server serves; asked until it answers, and until the CRDs are there: both may start after us."""
+    said = ""
+    while True:
+        try:
+            served = await client.discover()
+            if REDISCLUSTERS.key in served:
+                return served
+            why = f"the server does not serve {REDISCLUSTERS}: apply the custom resource definitions (tdredis crds)"
+        except (ServerUnavailable, TooManyRequests) as error:
+            why = str(error)
+        if why != said:
+            log.warning("waiting for the API server", why=why)
+            said = why
+        await asyncio.sleep(DISCOVER_AGAIN_S)  # the pace of asking; ends with the answer
+
+
+async def _unless_ended(work: Coroutine[object, object, None], other: asyncio.Task[None]) -> None:
+    """Awaits *work*; raises what *other* raises if it ends first: without its caches the operator would work blindly."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            other.result()
+            raise RuntimeError("the caches ended")
+        task.result()
+    finally:
+        await _end(task)
+
+
+async def _end(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

@@ -1,0 +1,148 @@
+"""Decides how a plan becomes effects: one a step, its precondition checked again, stopping at the first failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import structlog
+
+from tdredis.api.json_object import JSONObject
+from tdredis.kube.client import Client
+from tdredis.kube.errors import ApiError, NotFound
+from tdredis.kube.resources import PODS, Resource, resource_of
+from tdredis.planning.plan import Plan
+from tdredis.planning.snapshot import Key
+from tdredis.planning.steps import (
+    Apply,
+    AssignSlots,
+    Forget,
+    Meet,
+    Process,
+    Remove,
+    Replicate,
+    ReplacePod,
+    SetMaxmemory,
+    Step,
+)
+from tdredis.redislink.errors import LinkError, Refused
+from tdredis.redislink.pool import REDIS_PORT, Address, Command, LinkPool
+
+log = structlog.get_logger(__name__)
+
+COMMAND_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What was done of a plan. *failed* is the step that did not succeed, *error* why; all later ones were not tried."""
+
+    done: tuple[Step, ...] = ()
+    failed: Step | None = None
+    error: str = ""
+
+
+class PreconditionError(Exception):
+    """The world is not any more what the step was planned for: nothing was done, look again."""
+
+
+class Executor:
+    """Carries out plans. *on_applied* is given what the API server answered to an apply: the caches are to know it."""
+
+    def __init__(
+        self,
+        client: Client,
+        links: LinkPool[Key],
+        *,
+        on_applied: Callable[[JSONObject], None] = lambda _answer: None,
+    ) -> None:
+        self._client = client
+        self._links = links
+        self._on_applied = on_applied
+
+    async def run(self, key: Key, plan: Plan, *, password: str) -> Outcome:
+        """Carries out *plan* step by step. Never raises for what the world may answer: that is in the outcome."""
+        done: list[Step] = []
+        for step in plan.steps:
+            try:
+                await self.run_step(key, step, password=password)
+            except (ApiError, LinkError, PreconditionError) as error:
+                log.warning("step failed", resource=str(key), step=str(step), error=str(error))
+                return Outcome(done=tuple(done), failed=step, error=f"{step}: {error}")
+            log.info("step done", resource=str(key), namespace=key.namespace, step=str(step), why=step.why)
+            done.append(step)
+        return Outcome(done=tuple(done))
+
+    async def run_step(self, key: Key, step: Step, *, password: str) -> None:
+        """One effect. Raises ApiError, LinkError or PreconditionError."""
+        match step:
+            case Apply():
+                self._on_applied(await self._client.apply(_resource(step.manifest), step.manifest))
+            case Remove():
+                await self._remove(key, step)
+            case ReplacePod():
+                await self._replace_pod(key, step)
+            case AssignSlots():
+                await self._do(key, step.process, _assign_commands(step), password)
+            case Meet():
+                await self._do(key, step.process, [_meet(peer) for peer in step.peers], password)
+            case Replicate():
+                await self._do(key, step.process, [("CLUSTER", "REPLICATE", step.primary.id)], password)
+            case Forget():
+                await self._do(key, step.process, [("CLUSTER", "FORGET", step.ghost_id)], password)
+            case SetMaxmemory():
+                command = ("CONFIG", "SET", "maxmemory", step.maxmemory_bytes)
+                await self._do(key, step.process, [command], password)
+            case _:
+                assert_never(step)
+
+    async def _remove(self, key: Key, step: Remove) -> None:
+        resource = resource_of(step.api_version, step.ref.kind)
+        try:
+            await self._client.delete(
+                resource, key.namespace, step.ref.name, propagation="Background", uid=step.uid
+            )
+        except NotFound:
+            return  # somebody was quicker
+
+    async def _replace_pod(self, key: Key, step: ReplacePod) -> None:
+        try:
+            await self._client.delete(PODS, key.namespace, step.pod, uid=step.uid)
+        except NotFound:
+            return
+
+    async def _do(self, key: Key, process: Process, commands: Sequence[Command], password: str) -> None:
+        """The commands, in one round trip, after the process has said that it is the one we mean.
+
+        Raises PreconditionError when it is another, Refused when it refuses one of them.
+        """
+        address = Address(process.uid, process.ip)
+
+        async def ask(asked: Sequence[Command]) -> list[object]:
+            replies = await self._links.ask(key, address, asked, password=password, timeout_s=COMMAND_S)
+            for reply in replies:
+                if isinstance(reply, Refused):
+                    raise reply
+            return replies
+
+        (found,) = await ask([("CLUSTER", "MYID")])
+        if found != process.id.encode():
+            raise PreconditionError(f"{process.pod} is another node by now")
+        await ask(commands)
+
+
+def _resource(manifest: JSONObject) -> Resource:
+    return resource_of(str(manifest["apiVersion"]), str(manifest["kind"]))
+
+
+def _assign_commands(step: AssignSlots) -> list[Command]:
+    """ADDSLOTS, not ADDSLOTSRANGE: Redis 6 knows only the first."""
+    epoch: list[Command] = []
+    if step.config_epoch is not None:
+        epoch.append(("CLUSTER", "SET-CONFIG-EPOCH", step.config_epoch))
+    return [*epoch, ("CLUSTER", "ADDSLOTS", *step.slots)]
+
+
+def _meet(peer: Process) -> Command:
+    return ("CLUSTER", "MEET", peer.ip, REDIS_PORT)

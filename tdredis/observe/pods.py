@@ -1,0 +1,55 @@
+"""Decides what a pod's status means for us: whether its process runs, ever ran, and what is wrong with it."""
+
+from __future__ import annotations
+
+from tdredis.kube.objects import ContainerStatus, Pod, parse_time
+from tdredis.planning.snapshot import PodFacts, Trouble
+
+# Reasons of a waiting container that are part of every start.
+USUAL = frozenset(("", "ContainerCreating", "PodInitializing"))
+
+
+def read_pod(pod: Pod, *, container: str) -> PodFacts:
+    """*container* is the one whose process counts (Redis, the proxy)."""
+    main = next((each for each in pod.status.container_statuses if each.name == container), None)
+    created = pod.metadata.creation_timestamp
+    return PodFacts(
+        name=pod.metadata.name,
+        uid=pod.metadata.uid,
+        created=parse_time(created) if created else 0.0,
+        ip=pod.status.pod_ip or None,
+        node=pod.spec.node_name or None,
+        ready=pod.is_ready and pod.metadata.deletion_timestamp is None,
+        running=main is not None and main.state.running is not None,
+        ever_ran=main is not None and _ever_ran(main),
+        deleting=pod.metadata.deletion_timestamp is not None,
+        revision=pod.metadata.labels.get("controller-revision-hash", ""),
+        trouble=_find_trouble(pod),
+    )
+
+
+def _ever_ran(status: ContainerStatus) -> bool:
+    return bool(
+        status.restart_count
+        or status.state.running
+        or status.state.terminated
+        or status.last_state.terminated
+        or status.last_state.running
+    )
+
+
+def _find_trouble(pod: Pod) -> Trouble | None:
+    if pod.status.phase == "Failed":
+        return Trouble(reason=pod.status.reason or "PodFailed", message=pod.status.message)
+    scheduled = pod.condition("PodScheduled")
+    if scheduled is not None and scheduled.status == "False":
+        return Trouble(reason=scheduled.reason or "Unschedulable", message=scheduled.message)
+    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+        waiting = status.state.waiting
+        if waiting is not None and waiting.reason not in USUAL:
+            message = f"container {status.name}: {waiting.message or waiting.reason}"
+            ended = status.last_state.terminated
+            if ended is not None:
+                message += f" (last ended with exit code {ended.exit_code}, {ended.reason or 'no reason given'})"
+            return Trouble(reason=waiting.reason, message=message)
+    return None

@@ -1,0 +1,128 @@
+"""Decides what is wrong with a RedisCluster right now, as sentences: none means Ready.
+
+Order is meaning: the first ailment is the reason in status.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tdredis.manifests.names import proxy_name
+from tdredis.planning.cluster.rules import World
+from tdredis.planning.snapshot import Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ailment:
+    """Something that keeps the cluster from being Ready; *serious*: clients cannot use part of their data."""
+
+    reason: str
+    message: str
+    serious: bool
+
+
+# Ailments of a cluster on its way to Ready for the first time: no alarm by themselves.
+PART_OF_EVERY_START = frozenset(
+    (
+        "PodsMissing",
+        "NoAnswer",
+        "PodsNotReady",
+        "SlotsNotOwned",
+        "NodesNotMet",
+        "ClusterStateFail",
+        "ReplicasNotInSync",
+        "ProxyNotReady",
+    )
+)
+
+Check = Callable[[World], Iterator[Ailment]]
+
+
+def pods_run(world: World) -> Iterator[Ailment]:
+    """Every pod that is wanted exists and nothing is wrong with it."""
+    picture = world.picture
+    for pod in picture.troubled_pods:
+        assert pod.trouble is not None  # noqa: S101 that is what troubled means
+        reason = pod.trouble.reason
+        yield Ailment(reason=reason, message=f"pod {pod.name}: {pod.trouble.message or reason}", serious=False)
+    if picture.missing_pods:
+        names = ", ".join(picture.missing_pods[:3])
+        yield Ailment(reason="PodsMissing", message=f"not made yet: {names}", serious=False)
+
+
+def processes_answer(world: World) -> Iterator[Ailment]:
+    for pod, unknown in world.picture.silent.items():
+        yield Ailment(reason="NoAnswer", message=f"Redis in pod {pod} does not answer: {unknown.error}", serious=False)
+
+
+def pods_are_ready(world: World) -> Iterator[Ailment]:
+    pods = world.picture.snapshot.pods
+    waiting = [name for name in world.picture.wanted_pods if name in pods and not pods[name].ready]
+    if waiting:
+        message = f"{len(waiting)} of {len(world.picture.wanted_pods)} Redis pods are not ready: {', '.join(waiting[:3])}"
+        yield Ailment(reason="PodsNotReady", message=message, serious=False)
+
+
+def slots_are_owned(world: World) -> Iterator[Ailment]:
+    picture = world.picture
+    if picture.twice_owned:
+        message = f"slots {picture.twice_owned} have two owners"
+        yield Ailment(reason="SlotsOwnedTwice", message=message, serious=True)
+    lost = len(picture.unowned)
+    if lost:
+        yield Ailment(reason="SlotsNotOwned", message=f"{lost} of 16384 slots have no owner", serious=True)
+
+
+def nodes_know_each_other(world: World) -> Iterator[Ailment]:
+    strange = [name for name, others in world.picture.strangers.items() if others]
+    if strange:
+        message = f"{', '.join(strange[:3])} still to meet other nodes"
+        yield Ailment(reason="NodesNotMet", message=message, serious=False)
+    if world.picture.ghosts:
+        message = f"{len(world.picture.ghosts)} nodes that are gone are still known"
+        yield Ailment(reason="GhostNodes", message=message, serious=False)
+
+
+def engine_agrees(world: World) -> Iterator[Ailment]:
+    doubting = [member.name for member in world.picture.members if member.facts.cluster_ok is not True]
+    if doubting:
+        message = f"cluster_state is not ok on {', '.join(doubting[:3])}"
+        yield Ailment(reason="ClusterStateFail", message=message, serious=True)
+
+
+def replicas_are_in_sync(world: World) -> Iterator[Ailment]:
+    for shard in world.picture.shards:
+        wanted = len(shard.wanted) - 1
+        synced = len(world.picture.replicas_in_sync(shard))
+        if synced < wanted:
+            message = f"shard {shard.name}: {synced} of {wanted} replicas in sync"
+            yield Ailment(reason="ReplicasNotInSync", message=message, serious=False)
+
+
+def proxy_serves(world: World) -> Iterator[Ailment]:
+    if not world.cluster.spec.proxy.enabled:
+        return
+    name = proxy_name(world.cluster.name)
+    deployment = world.picture.snapshot.children.get(Ref("Deployment", name)) or {}
+    status = deployment.get("status")
+    available = status.get("availableReplicas", 0) if isinstance(status, dict) else 0
+    if not available:
+        yield Ailment(reason="ProxyNotReady", message=f"no pod of proxy {name} is ready", serious=True)
+
+
+CHECKS: tuple[Check, ...] = (
+    pods_run,
+    processes_answer,
+    slots_are_owned,
+    nodes_know_each_other,
+    engine_agrees,
+    replicas_are_in_sync,
+    pods_are_ready,
+    proxy_serves,
+)
+
+
+def ailments(world: World) -> tuple[Ailment, ...]:
+    """Everything that is wrong, in the order of CHECKS."""
+    return tuple(ailment for check in CHECKS for ailment in check(world))

@@ -1,0 +1,236 @@
+"""Decides what the answers of all nodes together say: shards, who owns which slots, who knows whom, what is missing.
+
+Identity is the node id and the pod's name, never the IP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
+from tdredis.planning.steps import Process
+from tdredis.redis.facts import NodeFacts, Unknown
+from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet, even_split, parse_slots
+from tdredis.redis.views import ClusterView
+
+STARTING_S = 30.0  # a pod this young, with nothing wrong, is waited for before anything is decided without it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A Redis process that answered."""
+
+    pod: PodFacts
+    facts: NodeFacts
+    view: ClusterView
+
+    @property
+    def name(self) -> str:
+        return self.pod.name
+
+    @property
+    def id(self) -> str:
+        return self.view.me.id
+
+    @property
+    def slots(self) -> SlotSet:
+        """What it says it owns itself."""
+        return self.view.me.slots
+
+    @property
+    def is_replica(self) -> bool:
+        return self.view.me.is_replica
+
+    @property
+    def process(self) -> Process:
+        return Process(pod=self.pod.name, uid=self.pod.uid, ip=self.pod.ip or "", id=self.id)
+
+    def knows(self, other: Member) -> bool:
+        """It has met *other*, and under the address it has now."""
+        if other.id == self.id:
+            return True
+        known = self.view.others.get(other.id)
+        return known is not None and self.view.knows(other.id) and known.ip == other.pod.ip
+
+    @property
+    def met_nobody(self) -> bool:
+        return not self.view.others
+
+    @property
+    def is_blank(self) -> bool:
+        """Fresh from the start: nothing owned, nobody met, no keys."""
+        return self.met_nobody and not self.slots and self.facts.keys == 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """One StatefulSet of the cluster: *wanted* names the pods asked for, *members* all of its pods that answered."""
+
+    index: int
+    name: str
+    wanted: tuple[str, ...]
+    members: tuple[Member, ...]  # by pod name
+
+    @property
+    def owner(self) -> Member | None:
+        """The member that owns slots: the most, then the lowest name. Two at once are a fault that a rule names."""
+        owners = [member for member in self.members if member.slots]
+        return max(owners, key=lambda member: (len(member.slots), _reverse(member.name)), default=None)
+
+    @property
+    def primary_to_be(self) -> Member | None:
+        """Who owns the shard's slots, or would get them: the owner, else the lowest name that replicates nobody."""
+        primaries = [member for member in self.members if not member.is_replica]
+        return self.owner or min(primaries, key=lambda member: member.name, default=None)
+
+    @property
+    def slots(self) -> SlotSet:
+        return self.owner.slots if self.owner else NO_SLOTS
+
+
+def _reverse(name: str) -> tuple[int, ...]:
+    return tuple(-ord(letter) for letter in name)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Everything the rules ask for, drawn from one snapshot."""
+
+    snapshot: ClusterSnapshot
+    shards: tuple[Shard, ...]
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        return tuple(member for shard in self.shards for member in shard.members)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Member]:
+        return {member.id: member for member in self.members}
+
+    @cached_property
+    def wanted_pods(self) -> tuple[str, ...]:
+        return tuple(pod for shard in self.shards for pod in shard.wanted)
+
+    @cached_property
+    def silent(self) -> Mapping[str, Unknown]:
+        """Processes that run and did not answer."""
+        return {pod: node for pod, node in sorted(self.snapshot.nodes.items()) if isinstance(node, Unknown)}
+
+    @cached_property
+    def missing_pods(self) -> tuple[str, ...]:
+        return tuple(pod for pod in self.wanted_pods if pod not in self.snapshot.pods)
+
+    @cached_property
+    def starting_pods(self) -> tuple[str, ...]:
+        """Wanted pods that may answer in a moment: not made yet, or young and with nothing wrong."""
+        return tuple(pod for pod in self.wanted_pods if self._is_starting(pod))
+
+    def _is_starting(self, name: str) -> bool:
+        pod = self.snapshot.pods.get(name)
+        if pod is None:
+            return True
+        if name in self.snapshot.nodes or pod.trouble is not None:
+            return False
+        return self.snapshot.now - pod.created < STARTING_S
+
+    @cached_property
+    def troubled_pods(self) -> tuple[PodFacts, ...]:
+        """Pods with something wrong, Redis pods first, by name."""
+        redis = (self.snapshot.pods[name] for name in self.wanted_pods if name in self.snapshot.pods)
+        return tuple(pod for pod in (*redis, *self.snapshot.proxies) if pod.trouble is not None)
+
+    @cached_property
+    def owned(self) -> SlotSet:
+        bits = 0
+        for member in self.members:
+            bits |= member.slots.bits
+        return SlotSet(bits)
+
+    @cached_property
+    def unowned(self) -> SlotSet:
+        return ALL_SLOTS - self.owned
+
+    @cached_property
+    def twice_owned(self) -> SlotSet:
+        seen = twice = 0
+        for member in self.members:
+            twice |= seen & member.slots.bits
+            seen |= member.slots.bits
+        return SlotSet(twice)
+
+    @cached_property
+    def recorded(self) -> tuple[SlotSet, ...] | None:
+        """The slot map of status.slots, by shard; None: the cluster was never whole, or the record is not whole."""
+        record = self.snapshot.cluster.status.slots
+        try:
+            found = tuple(parse_slots(record.get(shard.name, ())) for shard in self.shards)
+        except ValueError:
+            return None
+        whole = SlotSet(sum(slots.bits for slots in found)) == ALL_SLOTS and sum(map(len, found)) == len(ALL_SLOTS)
+        return found if whole else None
+
+    @cached_property
+    def intended(self) -> tuple[SlotSet, ...]:
+        """Which slots each shard is to own: as recorded, else an even split."""
+        return self.recorded or even_split(len(self.shards))
+
+    @cached_property
+    def strangers(self) -> Mapping[str, tuple[Member, ...]]:
+        """For each member, in order, the others that it does not know under their present address."""
+        return {
+            member.name: tuple(other for other in self.members if not member.knows(other)) for member in self.members
+        }
+
+    @cached_property
+    def ghosts(self) -> tuple[str, ...]:
+        """Ids that somebody knows and no process has."""
+        known = {
+            node_id
+            for member in self.members
+            for node_id, node in member.view.others.items()
+            if not node.in_handshake and node_id not in self.by_id
+        }
+        return tuple(sorted(known))
+
+    @property
+    def was_whole(self) -> bool:
+        return self.recorded is not None
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Every slot is owned by exactly one process, and every process that answers says that the cluster works."""
+        return (
+            not self.unowned and not self.twice_owned and all(member.facts.cluster_ok is True for member in self.members)
+        )
+
+    def replicas_in_sync(self, shard: Shard) -> tuple[Member, ...]:
+        owner = shard.owner
+        if owner is None:
+            return ()
+        return tuple(
+            member
+            for member in shard.members
+            if member.view.me.primary_id == owner.id and member.facts.replication.link_up
+        )
+
+
+def draw_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pods_per_shard: int) -> Picture:
+    """The picture of *snapshot* with one shard for each StatefulSet name, in order."""
+    answered: dict[str, list[Member]] = {name: [] for name in shard_names}
+    for pod_name, node in sorted(snapshot.nodes.items()):
+        statefulset = pod_name.rpartition("-")[0]
+        pod = snapshot.pods.get(pod_name)
+        if statefulset in answered and pod is not None and isinstance(node, NodeFacts) and node.view is not None:
+            answered[statefulset].append(Member(pod=pod, facts=node, view=node.view))
+    shards = (
+        Shard(
+            index=index,
+            name=name,
+            wanted=tuple(f"{name}-{ordinal}" for ordinal in range(pods_per_shard)),
+            members=tuple(answered[name]),
+        )
+        for index, name in enumerate(shard_names)
+    )
+    return Picture(snapshot=snapshot, shards=tuple(shards))

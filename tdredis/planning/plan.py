@@ -1,0 +1,49 @@
+"""Decides what a plan is: what is wrong, what to do about it now, what not to do yet, and when to look again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tdredis.planning.steps import Step
+
+
+class Verdict(StrEnum):
+    """The state of the resource in one word."""
+
+    INVALID = "invalid"  # the spec cannot be carried out
+    FORMING = "forming"  # it has never been whole
+    HEALTHY = "healthy"
+    DEGRADED = "degraded"  # it was whole once, and is not now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Something that is not done, the guard that forbids it, and why, for the person who reads the condition."""
+
+    guard: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """*steps* are safe in this order from the snapshot they were made of; a barrier is the last of them."""
+
+    verdict: Verdict
+    steps: tuple[Step, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    next_look_s: float = 15.0
+
+
+def until_barrier(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The steps up to the first barrier, with the same kind of step directly behind it: they are one stage."""
+    kept: list[Step] = []
+    barrier: type | None = None
+    for step in steps:
+        if barrier is not None and type(step) is not barrier:
+            break
+        kept.append(step)
+        if step.barrier:
+            barrier = type(step)
+    return tuple(kept)
