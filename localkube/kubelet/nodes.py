@@ -1,0 +1,83 @@
+"""All nodes of one localkube, started and stopped together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from localkube.errors import not_found
+from localkube.kubelet.backoff import Pace
+from localkube.kubelet.images import Catalogue
+from localkube.kubelet.kubelet import Kubelet, NodeSettings
+from localkube.kubelet.volumes import SHARED_MEMORY
+from localkube.registry import Registry
+
+_MEMORY_PREFIX = "localkube-"
+
+
+class Nodes:
+    """node-1 ... node-N, one zone each."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        count: int = 3,
+        block: int,
+        state_dir: Path,
+        cpu: str = "16",
+        memory: str = "64Gi",
+        pods: int = 110,
+        catalogue: Catalogue | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        """*block* 64..127: second byte of the pods' addresses. *pace*: restart back-off; by default a real one's."""
+        self._memory_dir = SHARED_MEMORY / f"{_MEMORY_PREFIX}{os.getpid()}-{block}"
+        shared = catalogue or Catalogue()
+        self._kubelets = {
+            f"node-{number}": Kubelet(
+                registry,
+                NodeSettings(
+                    name=f"node-{number}",
+                    number=number,
+                    block=block,
+                    state_dir=state_dir,
+                    memory_dir=self._memory_dir,
+                    zone=f"zone-{number}",
+                    cpu=cpu,
+                    memory=memory,
+                    pods=pods,
+                    pace=pace or Pace(),
+                ),
+                catalogue=shared,
+            )
+            for number in range(1, count + 1)
+        }
+
+    def start(self) -> None:
+        _remove_leftovers()
+        for kubelet in self._kubelets.values():
+            kubelet.start()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(kubelet.stop() for kubelet in self._kubelets.values()))
+        shutil.rmtree(self._memory_dir, ignore_errors=True)
+
+    def kubelet_for(self, node: str) -> Kubelet:
+        """Raises ApiError 404."""
+        found = self._kubelets.get(node)
+        if found is None:
+            raise not_found("nodes", node)
+        return found
+
+
+def _remove_leftovers() -> None:
+    """Volumes in memory of a localkube that was killed: nobody else would ever free them."""
+    with suppress(FileNotFoundError):
+        for folder in SHARED_MEMORY.glob(f"{_MEMORY_PREFIX}*-*"):
+            owner = folder.name.removeprefix(_MEMORY_PREFIX).partition("-")[0]
+            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,138 @@
+"""How one container is fenced in: the bubblewrap command line that gives it its own root, mounts, pids, and name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+BWRAP = "/usr/bin/bwrap"
+
+# The machine's programs and libraries, read-only.
+_HOST_TREES = ("/usr", "/opt", "/nix")
+_HOST_LINKS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+# Of /etc only what programs cannot do without; the rest of the machine's configuration is not the pod's business.
+_HOST_ETC = (
+    "passwd", "group", "nsswitch.conf", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "ssl",
+    "ca-certificates", "pki", "localtime", "timezone", "protocols", "services", "mime.types", "os-release",
+)  # fmt: skip
+_EMPTY_DIRS = ("/home", "/mnt", "/root", "/run", "/srv", "/var", "/var/lib", "/var/log", "/var/cache")
+
+# What container runtimes leave to root by default.
+DEFAULT_CAPABILITIES = (
+    "CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A file or directory of this machine at *path* in the container."""
+
+    host: str
+    path: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sandbox:
+    hostname: str
+    mounts: tuple[Mount, ...] = ()
+    scratch: tuple[str, ...] = ()  # writable directories of this container's own
+    working_dir: str = "/"
+    read_only_root: bool = False
+    identity: Identity | None = None
+    capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
+
+
+def build_bwrap_argv(box: Sandbox, command: Sequence[str], *, status_fd: int, as_root: bool | None = None) -> list[str]:
+    """The argument list that runs *command* in *box*. No environment is in it: argv can be read by everybody."""
+    privileged = os.geteuid() == 0 if as_root is None else as_root
+    mounts = sorted(box.mounts, key=lambda mount: PurePosixPath(mount.path).parts)
+    argv = [
+        BWRAP, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", box.hostname,
+        # The command is process 1 of its pod, as in a container; and when localkube dies, so does it.
+        "--as-pid-1", "--die-with-parent", "--new-session", "--json-status-fd", str(status_fd),
+    ]  # fmt: skip
+    argv += _privilege_args(box, privileged)
+    argv += _root_args([mount.path for mount in mounts])
+    argv += ["--perms", "1777", "--dir", "/tmp", "--perms", "1777", "--dir", "/var/tmp"]  # noqa: S108 - the pod's own
+    argv += ["--proc", "/proc", "--ro-bind-try", "/sys", "/sys", "--dev", "/dev"]
+    mounted = [mount.path for mount in mounts]
+    for path in box.scratch:
+        if path not in mounted:
+            argv += ["--perms", "0777", "--tmpfs", path]
+    for mount in mounts:
+        argv += ["--ro-bind" if mount.read_only else "--bind", mount.host, mount.path]
+    if not _lies_in(box.working_dir, (*_HOST_TREES, *_HOST_LINKS, *box.scratch, *mounted)):
+        argv += ["--dir", box.working_dir]
+    if box.read_only_root:
+        argv += ["--remount-ro", "/"]
+    argv += ["--chdir", box.working_dir, "--"]
+    if privileged and box.identity is not None and (box.identity.uid, box.identity.gid) != (0, 0):
+        argv += _become(box.identity)
+    return [*argv, *command]
+
+
+def _privilege_args(box: Sandbox, privileged: bool) -> list[str]:
+    if privileged:
+        args = ["--cap-drop", "ALL"]
+        for capability in box.capabilities:
+            args += ["--cap-add", capability]
+        return args
+    # An ordinary user has exactly one identity to give: it appears in the pod as the user the pod asked for.
+    shown = box.identity or Identity(uid=0, gid=0)
+    return ["--unshare-user", "--uid", str(shown.uid), "--gid", str(shown.gid)]
+
+
+def _become(identity: Identity) -> list[str]:
+    groups = ["--groups", ",".join(map(str, identity.groups))] if identity.groups else ["--clear-groups"]
+    # A change of user clears the signal that ends the process with its parent: it is asked for again.
+    who = ["--reuid", str(identity.uid), "--regid", str(identity.gid), *groups]
+    return ["/usr/bin/setpriv", *who, "--pdeathsig", "KILL", "--"]
+
+
+def _root_args(mount_paths: Sequence[str]) -> list[str]:
+    args: list[str] = []
+    for tree in _HOST_TREES:
+        if Path(tree).is_dir():
+            args += _bind_tree(tree, mount_paths)
+    for link in _HOST_LINKS:
+        path = Path(link)
+        if path.is_symlink():
+            args += ["--symlink", str(path.readlink()), link]
+        elif path.is_dir():
+            args += _bind_tree(link, mount_paths)
+    for name in _HOST_ETC:
+        args += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for path_text in _EMPTY_DIRS:
+        args += ["--dir", path_text]
+    return args
+
+
+def _bind_tree(tree: str, mount_paths: Sequence[str]) -> list[str]:
+    """*tree* of this machine, read-only; opened up where the pod mounts something that this machine does not have."""
+    missing = [path for path in mount_paths if _lies_in(path, [tree]) and not Path(path).exists()]
+    if not missing:
+        return ["--ro-bind", tree, tree]
+    args = ["--dir", tree]
+    for entry in sorted(os.scandir(tree), key=lambda entry: entry.name):
+        if entry.is_symlink():
+            args += ["--symlink", str(Path(entry.path).readlink()), entry.path]
+        elif entry.is_dir():
+            args += _bind_tree(entry.path, missing)
+        else:
+            args += ["--ro-bind", entry.path, entry.path]
+    return args
+
+
+def _lies_in(path: str, trees: Iterable[str]) -> bool:
+    return any(path == tree or path.startswith(tree.rstrip("/") + "/") for tree in trees)
