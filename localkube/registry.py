@@ -15,8 +15,12 @@ from typing import Any, Literal
 import msgspec
 
 from localkube import errors
+from localkube.apply.managed import apply_config, track_update
 from localkube.errors import ApiError
 from localkube.resources import ResourceTable, ResourceType
+from localkube.schema.admission import admit_object, schema_of
+from localkube.schema.crd import CLEANUP_FINALIZER, CustomResource, parse_crd
+from localkube.schema.structural import Schema
 from localkube.selectors import Predicate, parse_selector
 
 Obj = dict[str, Any]  # a JSON object as stored. Never mutate what you were given: others hold the very same object
@@ -89,6 +93,7 @@ class Registry:
 
     def __init__(self, *, now: Callable[[], datetime.datetime] = utc_now) -> None:
         self.types = ResourceTable()
+        self.customs: dict[str, CustomResource] = {}  # what CRDs define, by the key of the resource
         self.now = now
         self.version = 0  # the last resourceVersion given out
         self._objects: dict[str, dict[str, dict[str, Obj]]] = {}
@@ -137,15 +142,23 @@ class Registry:
 
     def create(self, resource: str, obj: Obj, *, manager: str = "localkube", dry_run: bool = False) -> Obj:
         """Returns the object as stored. Raises ApiError 409 AlreadyExists, 404 for its namespace, 422 Invalid."""
-        rtype = self.types.get(resource)
-        new = copy_of(obj)
+        return self._create(self.types.get(resource), copy_of(obj), manager, dry_run)
+
+    def _create(self, rtype: ResourceType, new: Obj, manager: str, dry_run: bool, entries: Objs | None = None) -> Obj:
+        resource = rtype.key
+        custom = self.customs.get(resource)
+        if custom is not None and custom.terminating:
+            message = "create not allowed while custom resource definition is terminating"
+            raise ApiError(405, "MethodNotAllowed", message, {})
         metadata = new.setdefault("metadata", {})
         new["apiVersion"], new["kind"] = rtype.api_version, rtype.kind
         namespace = self._namespace_for_create(rtype, metadata)
         self._name_for_create(rtype, metadata, namespace)
         if metadata.pop("resourceVersion", None) not in (None, ""):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
-        for server_owned in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+        for server_owned in (
+            "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "managedFields",
+        ):  # fmt: skip
             metadata.pop(server_owned, None)
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = time_text(self.now())
@@ -156,6 +169,10 @@ class Registry:
         new = self._admit(rtype, new, None)
         if namespace in self._objects.get(resource, {}) and metadata["name"] in self._objects[resource][namespace]:
             raise errors.already_exists(resource, metadata["name"])
+        if entries is None:
+            entries = self._tracked(rtype, None, new, manager, None)
+        if entries:
+            metadata["managedFields"] = entries
         if not dry_run:
             self._commit(rtype, "ADDED", new, None)
         return new
@@ -168,6 +185,7 @@ class Registry:
         subresource: str | None = None,
         manager: str = "localkube",
         dry_run: bool = False,
+        owned_as: str | None = None,
     ) -> Obj:
         """Replaces an object; with metadata.resourceVersion only that version, else 409. No change, no write."""
         rtype = self.types.get(resource)
@@ -183,7 +201,72 @@ class Registry:
             )
         if given.get("resourceVersion") not in (None, "", before["resourceVersion"]):
             raise errors.stale(resource, name)
-        new = self._changed(rtype, old, obj, subresource)
+        new = self._changed(rtype, old, copy_of(obj), subresource)
+        entries = self._tracked(rtype, old, new, manager, owned_as or subresource)
+        if entries is not None:
+            new["metadata"] = {**new["metadata"], "managedFields": entries}
+        return self._replace(rtype, old, new, dry_run=dry_run)
+
+    def apply(
+        self,
+        resource: str,
+        config: Obj,
+        *,
+        manager: str,
+        force: bool = False,
+        subresource: str | None = None,
+        dry_run: bool = False,
+    ) -> tuple[Obj, bool]:
+        """Server-side apply: the object as it then is, and whether it was created. Raises ApiError 409 on conflicts."""
+        rtype = self.types.get(resource)
+        metadata: Obj = config["metadata"]
+        if metadata.get("managedFields"):
+            raise errors.bad_request("metadata.managedFields must be nil")
+        name: str = metadata.get("name") or ""
+        old = self.find(resource, metadata.get("namespace") if rtype.namespaced else None, name)
+        if old is None and subresource is not None:
+            raise errors.not_found(resource, name)
+        if old is not None:
+            if metadata.get("resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
+                raise errors.stale(resource, name)
+        elif metadata.get("resourceVersion") or metadata.get("uid"):
+            raise errors.conflict(resource, name, "the applied configuration names a version, but there is no object")
+        merged, entries = apply_config(
+            self.schema_of(rtype) or EMPTY,
+            old,
+            copy_of(config) if rtype.custom else _without_nulls(copy_of(config)),
+            manager=manager,
+            api_version=rtype.api_version,
+            subresource=subresource or "",
+            force=force,
+            now=time_text(self.now()),
+            has_status=rtype.has_status,
+        )
+        if old is None:
+            return self._create(rtype, merged, manager, dry_run, entries), True
+        merged = {**merged, "metadata": {**merged["metadata"], "managedFields": entries}}
+        new = self._changed(rtype, old, copy_of(merged), subresource)
+        new["metadata"] = {**new["metadata"], "managedFields": entries}
+        return self._replace(rtype, old, new, dry_run=dry_run), False
+
+    def _tracked(
+        self, rtype: ResourceType, old: Obj | None, new: Obj, manager: str, subresource: str | None
+    ) -> Objs | None:
+        return track_update(
+            self.schema_of(rtype) or EMPTY,
+            old,
+            new,
+            manager=manager,
+            api_version=rtype.api_version,
+            subresource=subresource or "",
+            now=time_text(self.now()),
+        )
+
+    def schema_of(self, rtype: ResourceType, version: str | None = None) -> Schema | None:
+        custom = self.customs.get(rtype.key)
+        return schema_of(rtype, custom, version)
+
+    def _replace(self, rtype: ResourceType, old: Obj, new: Obj, *, dry_run: bool) -> Obj:
         if new == old:
             return old
         if dry_run:
@@ -291,6 +374,10 @@ class Registry:
         metadata = obj["metadata"]
         spaces = self._objects.setdefault(resource, {})
         spaces.setdefault(metadata.get("namespace", ""), {})[metadata["name"]] = obj
+        if resource == "customresourcedefinitions.apiextensions.k8s.io":
+            custom = parse_crd(obj)
+            self.customs[custom.rtype.key] = custom
+            self.types.add(custom.rtype)
 
     def restore_version(self, resource: str, version: int) -> None:
         self.version = max(self.version, version)
@@ -335,7 +422,7 @@ class Registry:
         """The object to store for an update: what the caller may not change is taken from *old*."""
         match subresource:
             case None:
-                new = copy_of(obj)
+                new = obj
                 new["apiVersion"], new["kind"] = old["apiVersion"], old["kind"]
                 new["metadata"] = _metadata_after_update(rtype, old, new["metadata"])
                 if rtype.has_status:
@@ -348,23 +435,20 @@ class Registry:
                 new = dict(old)
                 new.pop("status", None)
                 if obj.get("status") is not None:
-                    new["status"] = copy_of(obj["status"])
+                    new["status"] = obj["status"]
             case "finalize":
-                new = {**old, "spec": {**(old.get("spec") or {}), **copy_of(obj.get("spec") or {})}}
+                new = {**old, "spec": {**(old.get("spec") or {}), **(obj.get("spec") or {})}}
             case other:
                 raise errors.not_implemented(f"updates of subresource {other!r} of {rtype.key}")
-        new = self._admit(rtype, new, old)
+        new = self._admit(rtype, new, old, subresource)
         if subresource is None and "generation" in old["metadata"] and _intent(rtype, new) != _intent(rtype, old):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1
         return new
 
-    def _admit(self, rtype: ResourceType, new: Obj, old: Obj | None) -> Obj:
-        if rtype.key == "namespaces" and old is None:
-            new.setdefault("spec", {})["finalizers"] = ["kubernetes"]
-            new["status"] = {"phase": "Active"}
-        for admission in self._admissions.get(rtype.key, ()):
-            new = admission(new, old)
-        return new
+    def _admit(self, rtype: ResourceType, new: Obj, old: Obj | None, subresource: str | None = None) -> Obj:
+        admissions = self._admissions.get(rtype.key, ())
+        custom = self.customs.get(rtype.key)
+        return admit_object(rtype, custom, new, old, subresource, admissions, time_text(self.now()))
 
     def _remove(self, rtype: ResourceType, new: Obj, old: Obj) -> None:
         self._commit(rtype, "DELETED", new, old)
@@ -391,6 +475,38 @@ class Registry:
         if self._subscriptions.get(rtype.key):
             self._outbox.append((self._sent, rtype.key, event, None))
             self._schedule_drain()
+        if rtype.custom or rtype.key == "customresourcedefinitions.apiextensions.k8s.io":
+            self._follow_definition(rtype, event)
+
+    def _follow_definition(self, rtype: ResourceType, event: Event) -> None:
+        """A definition makes its resource known; deleting it deletes its objects, and it goes with the last of them."""
+        if rtype.custom:
+            custom = self.customs[rtype.key]
+            if custom.terminating and event.type == "DELETED" and not self.list(rtype.key):
+                self._finish_definition(custom.crd)
+            return
+        custom = parse_crd(event.object)
+        key = custom.rtype.key
+        if event.type == "DELETED":
+            self.customs.pop(key, None)
+            self.types.remove(key)
+            return
+        was_terminating = key in self.customs and self.customs[key].terminating
+        self.customs[key] = custom
+        self.types.add(custom.rtype)
+        if custom.terminating and not was_terminating:
+            for obj in self.list(key):
+                self.delete(key, obj["metadata"].get("namespace"), obj["metadata"]["name"])
+            if not self.list(key):
+                self._finish_definition(custom.crd)
+
+    def _finish_definition(self, name: str) -> None:
+        crds = "customresourcedefinitions.apiextensions.k8s.io"
+        crd = self.find(crds, None, name)
+        if crd is None:
+            return
+        left = [one for one in crd["metadata"].get("finalizers") or () if one != CLEANUP_FINALIZER]
+        self.update(crds, {**crd, "metadata": {**crd["metadata"], "finalizers": left}})
 
     def _schedule_drain(self) -> None:
         if self._drain_is_due or not self._outbox:
@@ -421,6 +537,15 @@ def _call(loop: asyncio.AbstractEventLoop, handler: Handler, event: Event) -> No
         handler(event)
     except Exception as error:  # noqa: BLE001 - one subscriber's bug must not keep the event from the others
         loop.call_exception_handler({"message": f"a subscriber failed on {event.type}", "exception": error})
+
+
+def _without_nulls(value: Any) -> Any:
+    """Built-in types know no null: it counts as absent."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [_without_nulls(one) for one in value]
+    return value
 
 
 def _equal_labels(wanted: Mapping[str, str]) -> Predicate:

@@ -118,3 +118,20 @@ def _field_text(obj: Mapping[str, Any], path: tuple[str, ...]) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def selector_text(selector: Mapping[str, Any]) -> str:
+    """A LabelSelector object as the text that queries take."""
+    terms = [f"{key}={value}" for key, value in sorted((selector.get("matchLabels") or {}).items())]
+    for one in selector.get("matchExpressions") or ():
+        values = ",".join(one.get("values") or ())
+        match one["operator"]:
+            case "In":
+                terms.append(f"{one['key']} in ({values})")
+            case "NotIn":
+                terms.append(f"{one['key']} notin ({values})")
+            case "Exists":
+                terms.append(one["key"])
+            case _:
+                terms.append(f"!{one['key']}")
+    return ",".join(terms)

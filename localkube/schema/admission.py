@@ -1,0 +1,109 @@
+"""What a write must pass before it is stored: defaults, admission hooks, pruning, validation and rules, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from localkube.errors import FieldError, invalid
+from localkube.resources import ResourceType
+from localkube.schema.builtin import kind_schema
+from localkube.schema.crd import CustomResource, check_crd, complete_crd
+from localkube.schema.defaults import default_built_in
+from localkube.schema.limits import check_built_in, check_metadata
+from localkube.schema.rules import check_rules, rule_errors
+from localkube.schema.structural import Schema, apply_defaults, prune, validate
+
+Obj = dict[str, Any]
+Admission = Callable[[Obj, Obj | None], Obj]
+
+
+def schema_of(rtype: ResourceType, custom: CustomResource | None, version: str | None = None) -> Schema | None:
+    if custom is not None:
+        return _with_metadata(custom.versions[version or rtype.version].schema)
+    return kind_schema(rtype.kind)
+
+
+_with_metadata_cache: dict[int, tuple[Schema, Schema]] = {}
+
+
+def _with_metadata(schema: Schema) -> Schema:
+    """A custom resource's schema plus what every object has: metadata with its merge rules."""
+    known = _with_metadata_cache.get(id(schema))
+    if known is not None and known[0] is schema:
+        return known[1]
+    properties: Mapping[str, Schema] = kind_schema("ConfigMap")["properties"]
+    roots = {name: properties[name] for name in ("apiVersion", "kind", "metadata")}
+    full = {**schema, "properties": {**(schema.get("properties") or {}), **roots}}
+    _with_metadata_cache[id(schema)] = (schema, full)
+    return full
+
+
+def admit_object(
+    rtype: ResourceType,
+    custom: CustomResource | None,
+    new: Obj,
+    old: Obj | None,
+    subresource: str | None,
+    admissions: Sequence[Admission],
+    now: str,
+) -> Obj:
+    """The object to store. Raises ApiError 422 with all that is wrong with it."""
+    if custom is not None:
+        schema = custom.storage.schema
+        if subresource == "status" and "status" in new:
+            # Only what may change is touched: the rest of the object is the stored one.
+            status_schema = (schema.get("properties") or {}).get("status", {})
+            prune(status_schema, new["status"], root=False)
+            apply_defaults(status_schema, new["status"])
+        elif subresource is None:
+            prune(schema, new)
+            apply_defaults(schema, new)
+    elif rtype.key == "customresourcedefinitions.apiextensions.k8s.io":
+        if subresource is None and not (found := _crd_errors(new)):
+            complete_crd(new, now, old)
+        elif subresource is None:
+            raise invalid(rtype.group, rtype.kind, new["metadata"]["name"], found)
+    elif subresource is None:
+        default_built_in(rtype, new, old)
+    for admission in admissions:
+        new = admission(new, old)
+    found = _errors(rtype, custom, new, old, subresource)
+    if found:
+        raise invalid(rtype.group, rtype.kind, new["metadata"]["name"], found)
+    return new
+
+
+def _errors(
+    rtype: ResourceType, custom: CustomResource | None, new: Obj, old: Obj | None, subresource: str | None
+) -> list[FieldError]:
+    found: list[FieldError] = []
+    if subresource is None:
+        found += check_metadata(rtype, new["metadata"], old)
+    if custom is not None:
+        schema = custom.storage.schema
+        without_metadata = {name: value for name, value in new.items() if name != "metadata"}
+        found += validate(_no_metadata(schema), without_metadata)
+        if not found:
+            found += rule_errors(schema, new, old)
+        return found
+    if subresource is None:
+        found += check_built_in(rtype, new, old)
+    return found
+
+
+def _no_metadata(schema: Schema) -> Schema:
+    """The CRD may restrict metadata.name only, which limits do; the rest of metadata is not the CRD's."""
+    properties = schema.get("properties")
+    if not properties or "metadata" not in properties:
+        return schema
+    left = {name: one for name, one in properties.items() if name != "metadata"}
+    return {
+        **schema,
+        "properties": left,
+        "required": [one for one in schema.get("required") or () if one != "metadata"],
+    }
+
+
+def _crd_errors(crd: Obj) -> list[FieldError]:
+    return check_crd(crd, check_rules)

@@ -1,0 +1,515 @@
+"""What a built-in object must not be: names, labels, the fields that controllers rely on and those that never change."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from localkube.errors import (
+    FieldError,
+    duplicate_value,
+    forbidden_field,
+    invalid_value,
+    required_value,
+    unsupported_value,
+)
+from localkube.resources import ResourceType
+from localkube.schema.builtin import kind_schema
+from localkube.schema.structural import validate
+from localkube.units import quantity_value
+
+Obj = dict[str, Any]
+_NOTHING: Mapping[str, Any] = {}
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%]+")
+_DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
+
+SUBDOMAIN_HELP = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+LABEL_HELP = (
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
+    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+)
+LABEL_1035_HELP = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and "
+    "end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+)
+QUALIFIED_HELP = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+LABEL_VALUE_HELP = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+    "with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+QUANTITY_HELP = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+
+
+# ---- metadata
+
+
+def check_metadata(rtype: ResourceType, metadata: Obj, old: Obj | None) -> list[FieldError]:
+    found: list[FieldError] = []
+    if old is None:
+        found += _check_name(rtype, metadata["name"])
+    found += _check_labels(metadata.get("labels"), "metadata.labels")
+    annotations = metadata.get("annotations") or _NOTHING
+    for key, value in annotations.items():
+        found += _check_qualified(key.lower(), "metadata.annotations")
+        if not isinstance(value, str):
+            found.append(invalid_value(f"metadata.annotations.{key}", value, "must be a string"))
+    if sum(len(key) + len(str(value)) for key, value in annotations.items()) > 256 * 1024:
+        found.append(
+            FieldError("metadata.annotations", "FieldValueTooLong", "Too long: may not be more than 262144 bytes")
+        )
+    for index, owner in enumerate(metadata.get("ownerReferences") or ()):
+        where = f"metadata.ownerReferences[{index}]"
+        found += [
+            invalid_value(f"{where}.{name}", "", f"{name.lower()} must not be empty")
+            for name in ("apiVersion", "kind", "name", "uid")
+            if not owner.get(name)
+        ]
+    if sum(1 for owner in metadata.get("ownerReferences") or () if owner.get("controller")) > 1:
+        found.append(
+            invalid_value("metadata.ownerReferences", metadata["ownerReferences"], "Only one reference can have Controller set to true")
+        )  # fmt: skip
+    for finalizer in metadata.get("finalizers") or ():
+        if "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes", *_PLAIN_FINALIZERS):
+            found += _check_qualified(finalizer, "metadata.finalizers")
+    return found
+
+
+_PLAIN_FINALIZERS = ("customresourcecleanup.apiextensions.k8s.io",)
+
+
+def _check_name(rtype: ResourceType, name: str) -> list[FieldError]:
+    match rtype.key:
+        case "services":
+            return _must_match(_LABEL_1035, name, 63, LABEL_1035_HELP)
+        case "namespaces" | "statefulsets.apps":
+            return _must_match(_LABEL, name, 63, LABEL_HELP)
+        case key if key.endswith("rbac.authorization.k8s.io"):
+            return (
+                [] if _PATH_SEGMENT.fullmatch(name) else [invalid_value("metadata.name", name, "may not contain '/'")]
+            )
+        case _:
+            return _must_match(_SUBDOMAIN, name, 253, SUBDOMAIN_HELP)
+
+
+def _must_match(
+    pattern: re.Pattern[str], name: str, limit: int, advice: str, path: str = "metadata.name"
+) -> list[FieldError]:
+    found = []
+    if len(name) > limit:
+        found.append(invalid_value(path, name, f"must be no more than {limit} characters"))
+    if not pattern.fullmatch(name):
+        found.append(invalid_value(path, name, advice))
+    return found
+
+
+def _check_labels(labels: Mapping[str, Any] | None, path: str) -> list[FieldError]:
+    found: list[FieldError] = []
+    for key, value in (labels or _NOTHING).items():
+        found += _check_qualified(key, path)
+        if not isinstance(value, str):
+            found.append(invalid_value(path, value, "must be a string"))
+            continue
+        if len(value) > 63:
+            found.append(invalid_value(path, value, "must be no more than 63 characters"))
+        if value and not _QUALIFIED.fullmatch(value):
+            found.append(invalid_value(path, value, LABEL_VALUE_HELP))
+    return found
+
+
+def _check_qualified(key: str, path: str) -> list[FieldError]:
+    prefix, slash, name = key.rpartition("/")
+    found = []
+    if slash and not prefix:
+        found.append(invalid_value(path, key, "prefix part must be non-empty"))
+    elif slash and not _SUBDOMAIN.fullmatch(prefix):
+        found.append(invalid_value(path, key, f"prefix part {SUBDOMAIN_HELP}"))
+    if not name:
+        found.append(invalid_value(path, key, "name part must be non-empty"))
+    elif len(name) > 63:
+        found.append(invalid_value(path, key, "name part must be no more than 63 characters"))
+    if not _QUALIFIED.fullmatch(name):
+        found.append(invalid_value(path, key, QUALIFIED_HELP))
+    return found
+
+
+# ---- kinds
+
+
+def check_built_in(rtype: ResourceType, new: Obj, old: Obj | None) -> list[FieldError]:
+    """Types first: nothing else is asked of an object whose fields are of the wrong type."""
+    found = validate(_without_required(rtype.kind), new)
+    if found:
+        return found
+    match rtype.key:
+        case "pods":
+            found = _check_pod_update(new, old) if old else _check_pod_spec(new["spec"], "spec")
+        case "statefulsets.apps":
+            found = _check_workload(new["spec"]) + (_check_stateful_set_update(new["spec"], old["spec"]) if old else [])
+        case "deployments.apps" | "replicasets.apps":
+            found = _check_workload(new["spec"])
+            if old and new["spec"].get("selector") != old["spec"].get("selector"):
+                selector = _go_selector(new["spec"].get("selector") or {})
+                found.append(
+                    FieldError("spec.selector", "FieldValueInvalid", f"Invalid value: {selector}: field is immutable")
+                )
+        case "jobs.batch":
+            found = _check_template(new["spec"], restart=("Never", "OnFailure"))
+        case "services":
+            found = _check_service(new["spec"], (old or {}).get("spec"))
+        case "configmaps" | "secrets":
+            found = _check_data(rtype, new, old)
+        case "persistentvolumeclaims":
+            found = _check_claim(new, old)
+        case "storageclasses.storage.k8s.io":
+            found = [] if new.get("provisioner") else [required_value("provisioner")]
+        case "leases.coordination.k8s.io":
+            seconds = (new.get("spec") or {}).get("leaseDurationSeconds")
+            if seconds is not None and seconds <= 0:
+                found = [invalid_value("spec.leaseDurationSeconds", seconds, "must be greater than 0")]
+        case "poddisruptionbudgets.policy":
+            if new["spec"].get("minAvailable") is not None and new["spec"].get("maxUnavailable") is not None:
+                found = [invalid_value("spec", new["spec"], "minAvailable and maxUnavailable cannot be both set")]
+        case "endpoints":
+            found = _check_subsets(new.get("subsets") or ())
+        case "events":
+            if new["metadata"].get("namespace") != (new.get("involvedObject") or {}).get("namespace", "default"):
+                found = [invalid_value("involvedObject.namespace", (new.get("involvedObject") or {}).get("namespace", ""), "does not match event.namespace")]  # fmt: skip
+        case _:
+            pass
+    return found
+
+
+_relaxed: dict[str, Mapping[str, Any]] = {}
+
+
+def _without_required(kind: str) -> Mapping[str, Any]:
+    """Types only; what is required is said below, in the words of each kind's own validation."""
+
+    def relax(schema: Any) -> Any:
+        if not isinstance(schema, Mapping):
+            return schema
+        dropped = ("required", "x-kubernetes-list-type", "x-kubernetes-list-map-keys")
+        left = {name: value for name, value in schema.items() if name not in dropped}
+        if "properties" in left:
+            # A null counts as absent in a built-in type.
+            left["properties"] = {name: {**relax(one), "nullable": True} for name, one in left["properties"].items()}
+        for name in ("items", "additionalProperties"):
+            if name in left:
+                left[name] = relax(left[name])
+        return left
+
+    if kind not in _relaxed:
+        _relaxed[kind] = relax(kind_schema(kind))
+    return _relaxed[kind]
+
+
+def _check_pod_spec(spec: Obj, path: str) -> list[FieldError]:
+    found: list[FieldError] = []
+    volumes: set[str] = set()
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        where = f"{path}.volumes[{index}]"
+        name = volume.get("name") or ""
+        if not name:
+            found.append(required_value(f"{where}.name"))
+        else:
+            found += _must_match(_LABEL, name, 63, LABEL_HELP, f"{where}.name")
+        if name in volumes:
+            found.append(duplicate_value(f"{where}.name", name))
+        volumes.add(name)
+        sources = [one for one, value in volume.items() if one != "name" and value is not None]
+        if len(sources) > 1:
+            found.append(forbidden_field(f"{where}.{sources[1]}", "may not specify more than 1 volume type"))
+    containers = spec.get("containers") or ()
+    if not containers:
+        found.append(required_value(f"{path}.containers"))
+    names: set[str] = set()
+    for field in ("containers", "initContainers"):
+        for index, container in enumerate(spec.get(field) or ()):
+            found += _check_container(container, f"{path}.{field}[{index}]", volumes, names)
+    if spec.get("restartPolicy") not in ("Always", "OnFailure", "Never"):
+        found.append(
+            unsupported_value(f"{path}.restartPolicy", spec.get("restartPolicy"), ("Always", "OnFailure", "Never"))
+        )
+    if spec.get("terminationGracePeriodSeconds", 0) < 0:
+        found.append(invalid_value(f"{path}.terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"], "must be greater than or equal to 0"))  # fmt: skip
+    for name in ("hostname", "subdomain"):
+        if spec.get(name):
+            found += _must_match(_LABEL, spec[name], 63, LABEL_HELP, f"{path}.{name}")
+    return found
+
+
+def _check_container(container: Obj, where: str, volumes: set[str], names: set[str]) -> list[FieldError]:
+    found: list[FieldError] = []
+    name = container.get("name") or ""
+    if not name:
+        found.append(required_value(f"{where}.name"))
+    else:
+        found += _must_match(_LABEL, name, 63, LABEL_HELP, f"{where}.name")
+        if name in names:
+            found.append(duplicate_value(f"{where}.name", name))
+        names.add(name)
+    if not container.get("image"):
+        found.append(required_value(f"{where}.image"))
+    policy = container.get("imagePullPolicy")
+    if policy not in (None, "Always", "IfNotPresent", "Never"):
+        found.append(unsupported_value(f"{where}.imagePullPolicy", policy, ("Always", "IfNotPresent", "Never")))
+    mounted: set[str] = set()
+    for index, mount in enumerate(container.get("volumeMounts") or ()):
+        here = f"{where}.volumeMounts[{index}]"
+        if not mount.get("name"):
+            found.append(required_value(f"{here}.name"))
+        elif mount["name"] not in volumes:
+            found.append(FieldError(f"{here}.name", "FieldValueNotFound", f'Not found: "{mount["name"]}"'))
+        if not mount.get("mountPath"):
+            found.append(required_value(f"{here}.mountPath"))
+        elif mount["mountPath"] in mounted:
+            found.append(invalid_value(f"{here}.mountPath", mount["mountPath"], "must be unique"))
+        mounted.add(mount.get("mountPath", ""))
+    for index, port in enumerate(container.get("ports") or ()):
+        found += _check_port(port.get("containerPort"), f"{where}.ports[{index}].containerPort")
+    for index, env in enumerate(container.get("env") or ()):
+        if not env.get("name"):
+            found.append(required_value(f"{where}.env[{index}].name"))
+        if env.get("valueFrom") and env.get("value"):
+            found.append(
+                invalid_value(f"{where}.env[{index}].valueFrom", "", "may not be specified when `value` is not empty")
+            )
+    found += _check_resources(container.get("resources") or _NOTHING, f"{where}.resources")
+    return found
+
+
+def _check_port(port: Any, path: str) -> list[FieldError]:
+    if port is None:
+        return [required_value(path)]
+    if not 0 < port < 65536:
+        return [invalid_value(path, port, "must be between 1 and 65535, inclusive")]
+    return []
+
+
+def _check_resources(resources: Mapping[str, Any], path: str) -> list[FieldError]:
+    found: list[FieldError] = []
+    values: dict[tuple[str, str], float] = {}
+    for part in ("limits", "requests"):
+        for name, text in (resources.get(part) or _NOTHING).items():
+            value = quantity_value(text)
+            if value is None:
+                found.append(invalid_value(f"{path}.{part}[{name}]", text, QUANTITY_HELP))
+            elif value < 0:
+                found.append(invalid_value(f"{path}.{part}[{name}]", text, "must be greater than or equal to 0"))
+            else:
+                values[part, name] = value
+    for (part, name), value in values.items():
+        limit = values.get(("limits", name))
+        if part == "requests" and limit is not None and value > limit:
+            text = resources["requests"][name]
+            advice = f"must be less than or equal to {name} limit of {resources['limits'][name]}"
+            found.append(invalid_value(f"{path}.requests", text, advice))
+    return found
+
+
+def _check_workload(spec: Obj) -> list[FieldError]:
+    found: list[FieldError] = []
+    if spec.get("replicas", 0) < 0:
+        found.append(invalid_value("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
+    selector = spec.get("selector")
+    if not selector:
+        found.append(required_value("spec.selector"))
+    found += _check_template(spec, restart=("Always",))
+    if selector and not found:
+        labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+        wanted = selector.get("matchLabels") or {}
+        if any(labels.get(key) != value for key, value in wanted.items()):
+            text = _go_map(labels)
+            found.append(FieldError("spec.template.metadata.labels", "FieldValueInvalid", f"Invalid value: {text}: `selector` does not match template `labels`"))  # fmt: skip
+    return found
+
+
+def _go_map(labels: Mapping[str, str]) -> str:
+    inner = ", ".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in sorted(labels.items()))
+    return f"map[string]string{{{inner}}}" if labels else "map[string]string(nil)"
+
+
+def _go_selector(selector: Mapping[str, Any]) -> str:
+    expressions = "[]v1.LabelSelectorRequirement(nil)"
+    return (
+        f"v1.LabelSelector{{MatchLabels:{_go_map(selector.get('matchLabels') or {})}, MatchExpressions:{expressions}}}"
+    )
+
+
+def _check_template(spec: Obj, restart: Sequence[str]) -> list[FieldError]:
+    template = spec.get("template")
+    if not isinstance(template, dict):
+        return [required_value("spec.template")]
+    found = _check_labels((template.get("metadata") or {}).get("labels"), "spec.template.labels")
+    pod = template.get("spec") or {}
+    found += _check_pod_spec(pod, "spec.template.spec")
+    if pod.get("restartPolicy") not in restart and pod.get("restartPolicy") in ("Always", "OnFailure", "Never"):
+        found.append(unsupported_value("spec.template.spec.restartPolicy", pod.get("restartPolicy"), restart))
+    return found
+
+
+_STATEFUL_SET_MUTABLE = ("replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
+                         "persistentVolumeClaimRetentionPolicy", "minReadySeconds")  # fmt: skip
+
+
+def _check_stateful_set_update(new: Obj, old: Obj) -> list[FieldError]:
+    names = (new.keys() | old.keys()) - set(_STATEFUL_SET_MUTABLE)
+    if all(_without_status(new.get(name)) == _without_status(old.get(name)) for name in names):
+        return []
+    listed = ", ".join(f"'{name}'" for name in _STATEFUL_SET_MUTABLE[:-1])
+    advice = (
+        f"updates to statefulset spec for fields other than {listed} and '{_STATEFUL_SET_MUTABLE[-1]}' are forbidden"
+    )
+    return [forbidden_field("spec", advice)]
+
+
+def _without_status(value: Any) -> Any:
+    """Claim templates carry a status and a null creationTimestamp in some clients' writing; neither is a change."""
+    if isinstance(value, list):
+        return [_without_status(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _without_status(one) for key, one in value.items() if key != "status" and one is not None}
+    return value
+
+
+def _check_pod_update(new: Obj, old: Obj) -> list[FieldError]:
+    def frozen(spec: Obj) -> Obj:
+        left = {name: value for name, value in spec.items() if name not in _POD_MUTABLE}
+        for field in ("containers", "initContainers"):
+            if field in left:
+                left[field] = [{name: value for name, value in one.items() if name != "image"} for one in left[field]]
+        return left
+
+    before, after = frozen(old["spec"]), frozen(new["spec"])
+    if "nodeName" not in before:
+        after.pop("nodeName", None)  # binding: the scheduler's one write
+    if before == after:
+        return []
+    advice = (
+        "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+        "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+        "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+    )
+    return [forbidden_field("spec", advice)]
+
+
+_POD_MUTABLE = frozenset(("activeDeadlineSeconds", "tolerations", "schedulingGates", "ephemeralContainers"))
+
+
+def _check_service(spec: Obj, old: Obj | None) -> list[FieldError]:
+    found: list[FieldError] = []
+    kinds = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+    if spec.get("type") not in kinds:
+        found.append(unsupported_value("spec.type", spec.get("type"), kinds))
+    ports = spec.get("ports") or ()
+    if not ports and spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName":
+        found.append(required_value("spec.ports"))
+    seen_names: set[str] = set()
+    seen_ports: set[tuple[Any, Any]] = set()
+    for index, port in enumerate(ports):
+        where = f"spec.ports[{index}]"
+        found += _check_port(port.get("port"), f"{where}.port")
+        name = port.get("name") or ""
+        if not name and len(ports) > 1:
+            found.append(required_value(f"{where}.name"))
+        if name and name in seen_names:
+            found.append(duplicate_value(f"{where}.name", name))
+        seen_names.add(name)
+        if name:
+            found += _must_match(_LABEL, name, 63, LABEL_HELP, f"{where}.name")
+        key = (port.get("protocol"), port.get("port"))
+        if key in seen_ports:
+            found.append(duplicate_value(where, {"protocol": key[0], "port": key[1]}))
+        seen_ports.add(key)
+        if port.get("protocol") not in ("TCP", "UDP", "SCTP"):
+            found.append(unsupported_value(f"{where}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP")))
+    found += _check_labels(spec.get("selector"), "spec.selector")
+    if old and "ExternalName" not in (old.get("type"), spec.get("type")):
+        before, after = old.get("clusterIP"), spec.get("clusterIP")
+        if before and after != before:
+            found.append(invalid_value("spec.clusterIPs[0]", [after] if after else None, "may not change once set"))
+    return found
+
+
+def _check_data(rtype: ResourceType, new: Obj, old: Obj | None) -> list[FieldError]:
+    found: list[FieldError] = []
+    size = 0
+    for part in ("data", "binaryData"):
+        for key, value in (new.get(part) or _NOTHING).items():
+            size += len(value or "")
+            if not _DATA_KEY.fullmatch(key) or key in (".", ".."):
+                advice = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"  # fmt: skip # noqa: E501
+                found.append(invalid_value(f"{part}[{key}]", key, advice))
+    limit = 1048576 if rtype.key == "configmaps" else 1048576 * 4 // 3
+    if size > limit:
+        found.append(FieldError("data" if rtype.key == "secrets" else "", "FieldValueTooLong", "Too long: may not be more than 1048576 bytes"))  # fmt: skip
+    if old and old.get("immutable"):
+        if not new.get("immutable"):
+            found.append(forbidden_field("immutable", "field is immutable when `immutable` is set"))
+        found += [
+            forbidden_field(part, "field is immutable when `immutable` is set")
+            for part in ("data", "binaryData")
+            if new.get(part) != old.get(part)
+        ]
+    if rtype.key == "secrets" and old and new.get("type") != old.get("type"):
+        found.append(invalid_value("type", new.get("type"), "field is immutable"))
+    return found
+
+
+def _check_claim(new: Obj, old: Obj | None) -> list[FieldError]:
+    spec = new["spec"]
+    found: list[FieldError] = []
+    if not spec.get("accessModes"):
+        found.append(required_value("spec.accessModes", "at least 1 access mode is required"))
+    requests = (spec.get("resources") or {}).get("requests") or {}
+    if "storage" not in requests:
+        found.append(required_value("spec.resources[storage]"))
+    found += _check_resources(spec.get("resources") or _NOTHING, "spec.resources")
+    if old and not found:
+        before = old["spec"]
+        changed = {name for name in spec.keys() | before.keys() if spec.get(name) != before.get(name)}
+        if before.get("volumeName"):
+            if changed - {"resources", "volumeAttributesClassName"}:
+                advice = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+                found.append(forbidden_field("spec", advice))
+        elif changed - {"volumeName", "storageClassName", "resources"}:
+            found.append(forbidden_field("spec", "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"))  # fmt: skip # noqa: E501
+        was = quantity_value(((before.get("resources") or {}).get("requests") or {}).get("storage"))
+        now = quantity_value(requests.get("storage"))
+        if was is not None and now is not None and now < was:
+            found.append(
+                forbidden_field("spec.resources.requests.storage", "field can not be less than status.capacity")
+            )
+    return found
+
+
+def _check_subsets(subsets: Sequence[Obj]) -> list[FieldError]:
+    found: list[FieldError] = []
+    for index, subset in enumerate(subsets):
+        where = f"subsets[{index}]"
+        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+            found.append(required_value(where, "must specify `addresses` or `notReadyAddresses`"))
+        for at, address in enumerate(subset.get("addresses") or ()):
+            if not address.get("ip"):
+                found.append(required_value(f"{where}.addresses[{at}].ip"))
+        ports = subset.get("ports") or ()
+        for at, port in enumerate(ports):
+            found += _check_port(port.get("port"), f"{where}.ports[{at}].port")
+            if len(ports) > 1 and not port.get("name"):
+                found.append(required_value(f"{where}.ports[{at}].name"))
+    return found
