@@ -286,8 +286,7 @@ class Container:
         started_at = time_text(utc_now())
         facts.started = facts.ready = False
         self._pod.event("Normal", "Created", f"Created container {self.name}", self.name)
-        await process.pid()
-        if not process.ended.done():
+        if await process.executed():
             facts.state = {"running": {"startedAt": started_at}}
             self._pod.event("Normal", "Started", f"Started container {self.name}", self.name)
             self._pod.changed()

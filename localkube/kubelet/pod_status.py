@@ -71,6 +71,8 @@ def phase_of(
     )
     if running + ended < len(containers):
         return "Pending"
+    if any(facts.restartable_init and facts.running for facts in init):
+        return "Running"  # what ended is not reported as such while its sidecars still run
     if running or (restart_policy == "Always" and not over):
         return "Running"
     if all(facts.succeeded for facts in containers):

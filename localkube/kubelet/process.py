@@ -14,6 +14,7 @@ import termios
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from localkube.kubelet.sandbox import Identity, Sandbox, build_bwrap_argv
@@ -136,9 +137,16 @@ class SandboxedProcess:
         )
         Ending(self._popen, self._on_end)
 
-    async def pid(self) -> int | None:
-        """The command's process id on this machine; None if it ended before it had one."""
-        return await asyncio.shield(self._pid)
+    async def executed(self) -> bool:
+        """Waits until the command itself runs, in its finished sandbox. False if it ended before that could be seen."""
+        pid = await asyncio.shield(self._pid)
+        # bubblewrap tells nobody when it has become the command, but its name in /proc changes: some milliseconds.
+        while pid is not None and not self.ended.done():
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/comm").read_text() != "bwrap\n":  # noqa: ASYNC240 - /proc does not block
+                    return True
+            await asyncio.sleep(0.002)
+        return False
 
     @property
     def known_pid(self) -> int | None:

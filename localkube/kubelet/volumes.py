@@ -208,7 +208,7 @@ class PodVolumes:
     def _prepare_one(self, volume: Obj, pod: Obj) -> Path:
         kind = kind_of(volume)
         group = _fs_group(pod)
-        folder = self._folder / volume["name"]
+        folder: Path = self._folder / volume["name"]
         match kind:
             case "configMap" | "secret" | "downwardAPI" | "projected":
                 write_payload(folder, build_payload(volume, pod, self._lookup, self._allocatable), group=group)

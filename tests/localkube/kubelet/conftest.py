@@ -56,7 +56,7 @@ class House:
     def container(self, name: str = "c", *, pod: str = "p") -> Obj:
         status = self.status(pod)
         every = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
-        return next((one for one in every if one["name"] == name), {"state": {}})
+        return next((one for one in every if one["name"] == name), {"state": {}, "restartCount": 0})
 
     def events(self, reason: str) -> list[Obj]:
         return [event for event in self.registry.list("events", "default") if event["reason"] == reason]
@@ -98,6 +98,7 @@ class House:
     async def until_said(self, text: str, container: str = "c", *, pod: str = "p") -> str:
         """Follows the container's log until it holds *text*; returns the log so far."""
         said = ""
+        await self.until(lambda: self.container(container, pod=pod)["state"].keys() & {"running", "terminated"})
         try:
             async with asyncio.timeout(DEADLINE_S):
                 async for line in self.kubelet.logs("default", pod, container, follow=True):
