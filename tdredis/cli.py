@@ -1,4 +1,4 @@
-"""Decides what the command line offers: run the operator, explain a resource, print the CRDs, try it all in a sandbox."""
+"""Decides what the command line offers: run the operator, explain a resource, print the CRDs, try it in a sandbox."""
 
 from __future__ import annotations
 
@@ -41,14 +41,16 @@ class ArgumentError(Exception):
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tdredis", description="Runs Redis on Kubernetes from custom resources.")
-    parser.add_argument("--log-format", choices=("json", "console"), default="console" if sys.stderr.isatty() else "json")
+    parser.add_argument(
+        "--log-format", choices=("json", "console"), default="console" if sys.stderr.isatty() else "json"
+    )
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run the operator until SIGTERM or SIGINT")
     _add_cluster_options(run)
     run.add_argument("--workers", type=int, default=64, help="passes that run at once (default: %(default)s)")
-    run.add_argument("--listen", default="0.0.0.0:8080", metavar="ADDRESS:PORT", help="health and metrics; '' for none")  # noqa: S104
+    run.add_argument("--listen", default="0.0.0.0:8080", metavar="ADDRESS:PORT", help="health and metrics; '' for none")
     run.add_argument("--no-leader-election", action="store_true", help="only where nobody else can be running")
     run.add_argument("--lease-namespace", default=os.environ.get("POD_NAMESPACE", "default"))
     run.add_argument(
@@ -66,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     crds = commands.add_parser("crds", help="print the custom resource definitions")
     crds.set_defaults(command=_crds)
 
-    sandbox = commands.add_parser("sandbox", help="a Kubernetes of one process, the operator, and a manifest, on this machine")
+    sandbox = commands.add_parser(
+        "sandbox", help="a Kubernetes of one process, the operator, and a manifest, on this machine"
+    )
     sandbox.add_argument("--apply", type=Path, required=True, metavar="FILE", help="manifest to apply")
     sandbox.add_argument("--nodes", type=int, default=6, help="nodes of the sandbox (default: %(default)s)")
     sandbox.add_argument("--once", action="store_true", help="write, read, delete, check that nothing is left, exit")
@@ -75,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--kubeconfig", type=Path, help="default: $KUBECONFIG, the pod's own credentials, ~/.kube/config")
+    parser.add_argument(
+        "--kubeconfig", type=Path, help="default: $KUBECONFIG, the pod's own credentials, ~/.kube/config"
+    )
     parser.add_argument("-n", "--namespace", help="only this namespace (run: default all; explain: default 'default')")
     parser.add_argument(
         "--image-map",

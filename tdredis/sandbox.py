@@ -1,4 +1,4 @@
-"""Decides what a newcomer sees: a Kubernetes of one process, the operator, a manifest becoming Redis, and all of it gone.
+"""Decides what a newcomer sees: a Kubernetes of one process, the operator, a manifest becoming Redis, all of it gone.
 
 Everything runs as processes of this machine on loopback addresses; nothing outlives this one.
 """
@@ -56,7 +56,7 @@ class SandboxError(Exception):
 
 
 async def run_sandbox(manifest: Path, *, nodes: int, once: bool) -> int:
-    """Shows *manifest* becoming Redis on *nodes* nodes. Returns the exit code: 0, or 1 after a sentence that says why."""
+    """Shows *manifest* becoming Redis on *nodes* nodes. Returns the exit code: 0, or 1 after saying why."""
     console = Console(highlight=False, soft_wrap=True)
     story = asyncio.current_task()
     assert story is not None  # noqa: S101 a coroutine that runs is a task
@@ -83,16 +83,16 @@ async def run_sandbox(manifest: Path, *, nodes: int, once: bool) -> int:
     return code
 
 
-async def _tell(
-    console: Console, manifest: Path, folder: Path, addresses: set[str], *, nodes: int, once: bool
-) -> None:
+async def _tell(console: Console, manifest: Path, folder: Path, addresses: set[str], *, nodes: int, once: bool) -> None:
     """The whole story. *addresses* is filled with those that must be free again afterwards."""
     wanted = _read_manifest(manifest)
     console.print(f"[bold]1.[/bold] A Kubernetes of one process with {nodes} nodes, and the operator")
     async with _running(folder, nodes) as sandbox:
         console.print(f"[bold]2.[/bold] kubectl apply -f {manifest}")
         if wanted.spec.proxy_image == IMAGE_MAP.partition("=")[0]:
-            console.print(f"   This machine has no {wanted.spec.proxy_image}: the operator is told to use Envoy instead.")
+            console.print(
+                f"   This machine has no {wanted.spec.proxy_image}: the operator is told to use Envoy instead."
+            )
         await sandbox.kubectl("create", "namespace", wanted.namespace)
         started = time.monotonic()
         await sandbox.kubectl("apply", "-f", str(manifest))
@@ -106,7 +106,7 @@ async def _tell(
         await _delete(console, sandbox, ready)
 
 
-# -- what runs ----------------------------------------------------------------------------------------------------------
+# ---- what runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +163,7 @@ async def _process(program: str, *arguments: str) -> AsyncIterator[asyncio.subpr
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE if program == "tdredis" else None,
         start_new_session=True,  # Ctrl-C is for us: we end them in order
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 one prctl call, no locks
+        preexec_fn=_die_with_parent,
     )
     try:
         yield process
@@ -193,9 +193,7 @@ async def _first_line(process: asyncio.subprocess.Process) -> None:
         raise SandboxError(f"localkube ended at once with exit code {await process.wait()}")
 
 
-async def _read_news(
-    operator: asyncio.subprocess.Process, news: asyncio.Queue[dict[str, object]], log: Path
-) -> None:
+async def _read_news(operator: asyncio.subprocess.Process, news: asyncio.Queue[dict[str, object]], log: Path) -> None:
     assert operator.stderr is not None  # noqa: S101 a pipe was asked for
     with log.open("ab") as kept:
         async for line in operator.stderr:
@@ -208,7 +206,7 @@ async def _read_news(
     news.put_nowait({"event": "the operator ended", "level": "error"})
 
 
-# -- the story ----------------------------------------------------------------------------------------------------------
+# ---- the story
 
 
 def _read_manifest(path: Path) -> RedisCluster:
@@ -220,7 +218,12 @@ def _read_manifest(path: Path) -> RedisCluster:
 
 async def _follow(console: Console, sandbox: Sandbox, wanted: RedisCluster, started: float) -> RedisCluster:
     """One line for every step the operator takes, and a bar for the whole, until Ready."""
-    columns = (TextColumn("   {task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    columns = (
+        TextColumn("   {task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(wanted.name, total=1.0)
         while time.monotonic() - started < READY_S:
@@ -232,9 +235,7 @@ async def _follow(console: Console, sandbox: Sandbox, wanted: RedisCluster, star
                 _print_news(progress.console, said, time.monotonic() - started)
                 if sandbox.news.qsize():
                     continue
-            now = parse_rediscluster(
-                await sandbox.client.get(REDISCLUSTERS, wanted.namespace, wanted.name)
-            )
+            now = parse_rediscluster(await sandbox.client.get(REDISCLUSTERS, wanted.namespace, wanted.name))
             progress.update(bar, completed=await _share_done(sandbox, now))
             if now.status.phase == "Ready":
                 return now
@@ -316,7 +317,9 @@ async def _delete(console: Console, sandbox: Sandbox, cluster: RedisCluster) -> 
     selector = f"{MANAGED_BY_SELECTOR},{INSTANCE_LABEL}={cluster.name}"
     deadline = time.monotonic() + GONE_S
     while True:
-        lists = [sandbox.client.list_raw(kind, cluster.namespace, label_selector=selector) for kind in (PODS, *CHILDREN)]
+        lists = [
+            sandbox.client.list_raw(kind, cluster.namespace, label_selector=selector) for kind in (PODS, *CHILDREN)
+        ]
         left = [len(items) for items, _ in await asyncio.gather(*lists)]
         if not any(left):
             console.print("   nothing of it is left in Kubernetes")
@@ -327,7 +330,7 @@ async def _delete(console: Console, sandbox: Sandbox, cluster: RedisCluster) -> 
         await asyncio.sleep(0.1)  # between two looks, under the deadline above
 
 
-# -- afterwards ---------------------------------------------------------------------------------------------------------
+# ---- afterwards
 
 
 def _what_is_left(folder: Path, addresses: set[str]) -> list[str]:

@@ -30,7 +30,8 @@ _WIRE_NAMES_OF_OLD: Final = {
 }
 
 
-def _wire_name(attribute: str) -> str:
+def wire_name(attribute: str) -> str:
+    """The name that a field has in a manifest."""
     if attribute in _WIRE_NAMES_OF_OLD:
         return _WIRE_NAMES_OF_OLD[attribute]
     first, *rest = attribute.split("_")
@@ -42,7 +43,7 @@ _TEXT: Final = {"maxLength": 253}
 _PASSWORD: Final = {"maxLength": 512}
 
 
-class ProxySpec(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
+class ProxySpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     """spec.proxy: what stands in front of the cluster, so that plain clients work."""
 
     enabled: Annotated[
@@ -61,7 +62,7 @@ class ProxySpec(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
     ] = 2
 
 
-class StorageSpec(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
+class StorageSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     """spec.storage: the volume of each Redis pod, where storageclass asks for volumes."""
 
     size: Annotated[
@@ -77,7 +78,7 @@ class StorageSpec(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
     ] = "64Gi"
 
 
-class RedisClusterSpec(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
+class RedisClusterSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     """spec: what the owner wants. Lower-case names are those of old; new ones are camelCase and optional."""
 
     app: Annotated[
@@ -89,7 +90,7 @@ class RedisClusterSpec(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_n
                 # 57: the label CLUSTER is redis-<app>, and a label's value ends at 63.
                 "maxLength": 57,
                 "pattern": r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
-                "x-write": "letters, digits, '-', '_' and '.', with a letter or digit at both ends (it becomes a label)",
+                "x-write": "letters, digits, '-', '_' and '.', a letter or digit at both ends (it becomes a label)",
             },
         ),
     ]
@@ -148,8 +149,8 @@ class RedisClusterSpec(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_n
     env: Annotated[
         str,
         Meta(
-            description="production: one Redis pod of the app on a node, 2 CPUs each. staging: pods of a shard on different nodes."
-            " demo, or absent: no constraint.",
+            description="production: one Redis pod of the app on a node, 2 CPUs each. staging: pods of a shard on"
+            " different nodes. demo, or absent: no constraint.",
             extra_json_schema={"enum": ["production", "staging", "demo"]},
         ),
     ] = ""
@@ -184,7 +185,7 @@ class RedisClusterSpec(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_n
         return self.capacity // self.size
 
 
-class Condition(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
+class Condition(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     """One condition, in the shape of metav1.Condition."""
 
     type: Annotated[str, Meta(description="What the condition is about.", extra_json_schema={"maxLength": 316})]
@@ -203,7 +204,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
     ] = 0
 
 
-class ShardStatus(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
+class ShardStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     """One line of the per-shard table."""
 
     name: Annotated[str, Meta(description="Name of the shard's StatefulSet.")]
@@ -215,7 +216,7 @@ class ShardStatus(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
     message: Annotated[str, Meta(description="The shard's state as a sentence.")] = ""
 
 
-class RedisClusterStatus(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name, omit_defaults=True):
+class RedisClusterStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
     """status: the cluster as it is. capacity and size are what is in force now, not what spec wishes."""
 
     phase: Annotated[str, Meta(description="Ready, NotReady, NodeNotReady, Migrating, UpdateQuota or Suspended.")] = ""
@@ -245,7 +246,7 @@ class RedisClusterStatus(msgspec.Struct, frozen=True, kw_only=True, rename=_wire
     ] = ()
 
 
-class RedisCluster(msgspec.Struct, frozen=True, kw_only=True, rename=_wire_name):
+class RedisCluster(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     """Redis Cluster behind a proxy: `size` shards, each one primary and its replicas."""
 
     metadata: ObjectMeta
@@ -268,8 +269,8 @@ class InvalidRedisClusterError(ValueError):
 def parse_rediscluster(json: bytes | Mapping[str, object]) -> RedisCluster:
     """Read a RedisCluster as the API server sent it (bytes), or decoded. Unknown fields are ignored.
 
-    Raises InvalidRedisClusterError if a required field is missing or a field has the wrong type; a value out of bounds is
-    readable, and `validation.problems` names it.
+    Raises InvalidRedisClusterError if a required field is missing or a field has the wrong type; a value out of
+    bounds is readable, and `validation.problems` names it.
     """
     try:
         if isinstance(json, bytes):

@@ -1,4 +1,4 @@
-"""Decides how a key becomes a pass: gather, plan, run, report; what a pass costs when it goes wrong, and when the next is.
+"""Decides how a key becomes a pass: gather, plan, run, report; what it costs when it goes wrong, and when the next is.
 
 The one reconcile of the operator. Keys never wait for each other; a bug in one pass costs that resource only.
 """
@@ -79,7 +79,7 @@ class Loop:
             outcome = "ok"
             try:
                 outcome = await self.reconcile(key)
-            except Exception:  # noqa: BLE001 the one place: a bug costs this resource's pass, loudly, and nothing else
+            except Exception:
                 outcome = "bug"
                 log.exception("pass failed", resource=str(key), namespace=key.namespace)
                 self._queue.retry(key)

@@ -147,9 +147,7 @@ class Manager:
 
     def _export(self) -> None:
         """Gauges that are read when somebody asks for the page."""
-        self._metrics.watch_queue(
-            lambda: self.queue.depth, lambda: self.queue.delayed, lambda: self.queue.active
-        )
+        self._metrics.watch_queue(lambda: self.queue.depth, lambda: self.queue.delayed, lambda: self.queue.active)
         for cache in self.caches:
             self._metrics.watch_cache(str(cache.resource), cache.__len__, cache.silent_for_s)
         self._metrics.redis_links.labels("open").set_function(lambda: float(len(self.links)))
@@ -197,7 +195,7 @@ async def _discover(client: Client) -> Served:
 
 
 async def _unless_ended(work: Coroutine[object, object, None], other: asyncio.Task[None]) -> None:
-    """Awaits *work*; raises what *other* raises if it ends first: without its caches the operator would work blindly."""
+    """Awaits *work*; raises what *other* raises if it ends first: without caches the operator works blindly."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)

@@ -21,8 +21,8 @@ from tdredis.planning.steps import (
     Meet,
     Process,
     Remove,
-    Replicate,
     ReplacePod,
+    Replicate,
     SetMaxmemory,
     Step,
 )
@@ -36,7 +36,7 @@ COMMAND_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was done of a plan. *failed* is the step that did not succeed, *error* why; all later ones were not tried."""
+    """What was done of a plan. *failed* is the step that did not succeed, *error* why; later ones were not tried."""
 
     done: tuple[Step, ...] = ()
     failed: Step | None = None
@@ -100,9 +100,7 @@ class Executor:
     async def _remove(self, key: Key, step: Remove) -> None:
         resource = resource_of(step.api_version, step.ref.kind)
         try:
-            await self._client.delete(
-                resource, key.namespace, step.ref.name, propagation="Background", uid=step.uid
-            )
+            await self._client.delete(resource, key.namespace, step.ref.name, propagation="Background", uid=step.uid)
         except NotFound:
             return  # somebody was quicker
 

@@ -29,7 +29,7 @@ Key = tuple[str, str]  # (namespace, name)
 # What a parser or an index function may raise about an object that is not as we expect it.
 UNDECODABLE = (msgspec.MsgspecError, ValueError, TypeError, LookupError)
 _FAILURES_BEFORE_RELIST = 3
-_UNANSWERED = ("Unreachable", "DeadlineExceeded")  # reasons after which history can simply be resumed
+_UNANSWERED = ("Unreachable", "DeadlineExceeded", "WatchEnded")  # reasons after which history can simply be resumed
 
 log = structlog.get_logger(__name__)
 
@@ -157,7 +157,7 @@ class Cache(Generic[T]):
                     await asyncio.sleep(self._wait_s(error))
             except ApiError as error:
                 # The first of a row is news, the rest is the same outage.
-                self._note(error, log.debug if self.last_error is not None else log.warning)
+                self._note(error, log.debug if self._failures else log.warning)
                 if self._failures >= _FAILURES_BEFORE_RELIST and error.reason not in _UNANSWERED:
                     # Frees us from an answer that cannot be read and comes again at the same place.
                     self._resource_version = None
@@ -339,7 +339,8 @@ class Cache(Generic[T]):
     def _answered(self) -> None:
         """The server took the question. The row of failures goes on: a 410 at the start of every watch would spin."""
         self._heard()
-        if self.last_error is not None and not isinstance(self.last_error, Gone):
+        error = self.last_error
+        if error is not None and not isinstance(error, Gone) and error.reason != "WatchEnded":
             log.info("cache follows again", resource=str(self.resource), failures=self._failures)
         self.last_error = None
 

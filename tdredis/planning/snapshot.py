@@ -71,7 +71,7 @@ class ClusterSnapshot:
     cluster: RedisCluster
     site: Site
     passwords: Passwords  # those in force: what the running processes were given
-    children: Mapping[Ref, JSONObject] = field(default_factory=dict)
+    children: Mapping[Ref, JSONObject] = field(default_factory=dict, repr=False)  # Secrets are among them
     pods: Mapping[str, PodFacts] = field(default_factory=dict)
     nodes: Mapping[str, NodeFacts | Unknown] = field(default_factory=dict)
     proxies: tuple[PodFacts, ...] = ()

@@ -27,7 +27,7 @@ class SlotRange:
         return self.last - self.first + 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SlotSet:
     """A set of slots as the bits of one integer: union, difference and count are single operations."""
 
@@ -60,6 +60,9 @@ class SlotSet:
 
     def __str__(self) -> str:
         return ",".join(str(each) for each in self.ranges()) or "none"
+
+    def __repr__(self) -> str:  # 16384 bits as a decimal number would be nothing to read
+        return f"SlotSet({self})"
 
     def __iter__(self) -> Iterator[int]:
         for each in self.ranges():

@@ -60,7 +60,9 @@ def pods_are_ready(world: World) -> Iterator[Ailment]:
     pods = world.picture.snapshot.pods
     waiting = [name for name in world.picture.wanted_pods if name in pods and not pods[name].ready]
     if waiting:
-        message = f"{len(waiting)} of {len(world.picture.wanted_pods)} Redis pods are not ready: {', '.join(waiting[:3])}"
+        message = (
+            f"{len(waiting)} of {len(world.picture.wanted_pods)} Redis pods are not ready: {', '.join(waiting[:3])}"
+        )
         yield Ailment(reason="PodsNotReady", message=message, serious=False)
 
 

@@ -1,4 +1,4 @@
-"""Decides which of the wishes in spec are carried out now: one that would hurt is held, and the old value stays in force.
+"""Decides which wishes in spec are carried out now: one that would hurt is held, and the old value stays in force.
 
 A wish that is held never blocks the others, and taking it back ends the hold.
 """

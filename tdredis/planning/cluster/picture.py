@@ -202,7 +202,9 @@ class Picture:
     def is_whole(self) -> bool:
         """Every slot is owned by exactly one process, and every process that answers says that the cluster works."""
         return (
-            not self.unowned and not self.twice_owned and all(member.facts.cluster_ok is True for member in self.members)
+            not self.unowned
+            and not self.twice_owned
+            and all(member.facts.cluster_ok is True for member in self.members)
         )
 
     def replicas_in_sync(self, shard: Shard) -> tuple[Member, ...]:

@@ -22,9 +22,7 @@ def draw(snapshot: ClusterSnapshot) -> tuple[World, tuple[Hold, ...]]:
     """The world in the values in force, and the wishes that are held."""
     in_force = decide_in_force(snapshot)
     spec = in_force.cluster.spec
-    picture = draw_picture(
-        snapshot, shard_names=shard_names(in_force.cluster), pods_per_shard=spec.pods_per_shard
-    )
+    picture = draw_picture(snapshot, shard_names=shard_names(in_force.cluster), pods_per_shard=spec.pods_per_shard)
     return World(picture=picture, cluster=in_force.cluster), in_force.holds
 
 
@@ -32,8 +30,8 @@ def plan(snapshot: ClusterSnapshot) -> Plan:
     """The longest list of steps that is safe from *snapshot*; none for a world that is as it should be."""
     wrong = problems(snapshot.cluster)
     if wrong:
-        holds = tuple(Hold(guard="spec_is_valid", why=sentence) for sentence in wrong)
-        return Plan(verdict=Verdict.INVALID, holds=holds, next_look_s=WAITING_FOR_A_PERSON_S)
+        refusals = tuple(Hold(guard="spec_is_valid", why=sentence) for sentence in wrong)
+        return Plan(verdict=Verdict.INVALID, holds=refusals, next_look_s=WAITING_FOR_A_PERSON_S)
     world, wishes = draw(snapshot)
     steps: list[Step] = []
     holds = list(wishes)

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster
-from tdredis.manifests.children import build_children, build_proxy
+from tdredis.manifests.children import build_children
 from tdredis.manifests.drift import difference
 from tdredis.manifests.endpoints import Target, build_endpoints
-from tdredis.manifests.names import client_service_name
+from tdredis.manifests.names import client_service_name, proxy_name
+from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment
 from tdredis.planning.cluster.picture import Member, Picture, Shard
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import Ref
@@ -29,8 +30,8 @@ from tdredis.planning.steps import (
     Forget,
     Meet,
     Remove,
-    Replicate,
     ReplacePod,
+    Replicate,
     SetMaxmemory,
     Step,
 )
@@ -57,7 +58,7 @@ class World:
 Rule = Callable[[World], Ruling]
 
 
-# -- objects ------------------------------------------------------------------------------------------------------------
+# ---- objects
 
 
 def keep_children(world: World) -> Ruling:
@@ -68,27 +69,32 @@ def keep_children(world: World) -> Ruling:
 
 def keep_proxy(world: World) -> Ruling:
     """The proxy is there; it is told the cluster's own Service, whose address the API server gives."""
-    snapshot = world.picture.snapshot
-    if not world.cluster.spec.proxy.enabled:
+    snapshot, cluster = world.picture.snapshot, world.cluster
+    seed = service_ip(snapshot.children.get(Ref("Service", client_service_name(cluster.name))))
+    if not cluster.spec.proxy.enabled or seed is None:
         return Ruling()
-    seed = service_ip(snapshot.children.get(Ref("Service", client_service_name(world.cluster.name))))
-    if seed is None:
-        return Ruling()
-    return _keep(world, build_proxy(world.cluster, snapshot.site, snapshot.passwords, seed))
+    access = _keep(world, build_proxy_access(cluster, snapshot.site, snapshot.passwords, seed))
+    version = _metadata(snapshot.children.get(Ref("Secret", proxy_name(cluster.name)))).get("resourceVersion")
+    if access.steps or not isinstance(version, str):
+        return access  # the pods are made of these: first they are right
+    deployment = build_proxy_deployment(cluster, snapshot.site, snapshot.passwords, seed, secret_version=version)
+    return _keep(world, (deployment,))
 
 
 def remove_unwanted(world: World) -> Ruling:
     """What the spec no longer asks for goes: the proxy's objects when it is switched off. Never a StatefulSet."""
-    snapshot = world.picture.snapshot
-    if world.cluster.spec.proxy.enabled:
+    snapshot, cluster = world.picture.snapshot, world.cluster
+    if cluster.spec.proxy.enabled:
         return Ruling()
+    passwords, site = snapshot.passwords, snapshot.site
+    deployment = build_proxy_deployment(cluster, site, passwords, "", secret_version="")
     steps = []
-    for manifest in build_proxy(world.cluster, snapshot.site, snapshot.passwords, ""):
+    for manifest in (deployment, *build_proxy_access(cluster, site, passwords, "")):
         ref = ref_of(manifest)
         live = snapshot.children.get(ref)
         if live is not None:
-            version = str(manifest["apiVersion"])
-            steps.append(Remove(ref=ref, api_version=version, uid=_uid(live), why="proxy.enabled is false"))
+            version, uid = str(manifest["apiVersion"]), str(_metadata(live).get("uid", ""))
+            steps.append(Remove(ref=ref, api_version=version, uid=uid, why="proxy.enabled is false"))
     return Ruling(steps=tuple(steps))
 
 
@@ -138,7 +144,7 @@ def _target_names(node: object) -> list[str]:
     return []
 
 
-# -- pods ---------------------------------------------------------------------------------------------------------------
+# ---- pods
 
 
 def replace_stuck_pods(world: World) -> Ruling:
@@ -173,7 +179,7 @@ def _update_revision(statefulset: JSONObject | None) -> str | None:
     return revision if isinstance(revision, str) else None
 
 
-# -- membership ---------------------------------------------------------------------------------------------------------
+# ---- membership
 
 
 def forget_ghosts(world: World) -> Ruling:
@@ -247,9 +253,7 @@ def _may_own_more(picture: Picture, shard: Shard) -> Hold | None:
     if not shard.members:
         return Hold(guard="every_shard_has_a_process", why=f"no process of shard {shard.name} runs")
     orphans = [
-        member.name
-        for member in shard.members
-        if member.is_replica and member.view.me.primary_id not in picture.by_id
+        member.name for member in shard.members if member.is_replica and member.view.me.primary_id not in picture.by_id
     ]
     if orphans:
         why = f"{_names(tuple(orphans))} may hold the data of shard {shard.name}: the engine's vote comes first"
@@ -273,9 +277,7 @@ def introduce(world: World) -> Ruling:
     steps = []
     for place, member in enumerate(members):
         near = {(place + distance) % len(members) for distance in _distances(len(members))}
-        peers = tuple(
-            members[other] for other in sorted(near) if other != place and not member.knows(members[other])
-        )
+        peers = tuple(members[other] for other in sorted(near) if other != place and not member.knows(members[other]))
         if peers:
             steps.append(
                 Meet(
@@ -321,7 +323,7 @@ def _why_attach(member: Member, shard: Shard) -> str:
     return f"it owns no slots and replicates nobody, and shard {shard.name} has its primary"
 
 
-# -- memory -------------------------------------------------------------------------------------------------------------
+# ---- memory
 
 
 def limit_memory(world: World) -> Ruling:
@@ -367,9 +369,9 @@ def service_ip(service: JSONObject | None) -> str | None:
     return address if isinstance(address, str) and address not in ("", "None") else None
 
 
-def _uid(live: JSONObject) -> str:
-    metadata = live.get("metadata")
-    return str(metadata.get("uid", "")) if isinstance(metadata, dict) else ""
+def _metadata(live: JSONObject | None) -> JSONObject:
+    metadata = live.get("metadata") if live else None
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _names(pods: tuple[str, ...]) -> str:

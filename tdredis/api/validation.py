@@ -1,0 +1,83 @@
+"""Decides whether a RedisCluster can be carried out, for servers too old to refuse it themselves.
+
+The bounds are those of the schema, read from the same annotations; the sentences say what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final, cast, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec, wire_name
+
+# A StatefulSet <name>-<i> carries the label controller-revision-hash: its name, a dash and 10 characters within 63;
+# with i of up to three digits that leaves the resource's name 63 - 11 - 4.
+LONGEST_NAME: Final = 48
+LEAST_SHARD_MIB: Final = 16
+
+
+def problems(cluster: RedisCluster) -> tuple[str, ...]:
+    """What is wrong with *cluster*, a sentence each; () if nothing is."""
+    return (*_name(cluster), *_bounds(RedisClusterSpec, cluster.spec, "spec"), *_capacity(cluster.spec))
+
+
+def _name(cluster: RedisCluster) -> Iterator[str]:
+    if len(cluster.name) > LONGEST_NAME:
+        yield (
+            f"metadata.name has {len(cluster.name)} characters: write at most {LONGEST_NAME},"
+            " the names of its pods and their labels are made of it"
+        )
+
+
+def _capacity(spec: RedisClusterSpec) -> Iterator[str]:
+    least = LEAST_SHARD_MIB * spec.size
+    if 0 < spec.capacity < least:
+        yield (
+            f"spec.capacity: {spec.capacity} MiB is too small for {spec.size} shards: write {least} or more"
+            f" ({LEAST_SHARD_MIB} MiB each), or leave it out for no limit"
+        )
+
+
+def _bounds(type_: type[msgspec.Struct], value: msgspec.Struct, path: str) -> Iterator[str]:
+    for attribute, hint in get_type_hints(type_, include_extras=True).items():
+        found = getattr(value, attribute)
+        where = f"{path}.{wire_name(attribute)}"
+        if isinstance(found, msgspec.Struct):
+            yield from _bounds(type(found), found, where)
+            continue
+        if attribute == "env" and found == "":
+            continue  # absent
+        yield from _breaks(schema_of(hint), found, where)
+
+
+def schema_of(hint: object) -> Mapping[str, object]:
+    """The extra_json_schema of an annotated field; empty if it has none."""
+    if get_origin(hint) is not Annotated:
+        return {}
+    meta = next((each for each in get_args(hint)[1:] if isinstance(each, msgspec.Meta)), None)
+    return (meta.extra_json_schema or {}) if meta else {}
+
+
+def _breaks(schema: Mapping[str, object], value: object, where: str) -> Iterator[str]:
+    allowed = schema.get("enum")
+    if isinstance(allowed, list) and value not in allowed:
+        yield f"{where}: {value!r} is not known: write {', '.join(map(str, allowed))}"
+    if isinstance(value, int):
+        least, most = cast("int | None", schema.get("minimum")), cast("int | None", schema.get("maximum"))
+        if least is not None and value < least:
+            yield f"{where}: {value} is too small: write {least} or more"
+        if most is not None and value > most:
+            yield f"{where}: {value} is too large: write {most} or less"
+    if isinstance(value, str):
+        shortest = cast("int", schema.get("minLength", 0))
+        longest = cast("int", schema.get("maxLength", len(value)))
+        pattern = schema.get("pattern")
+        if len(value) < shortest:
+            yield f"{where} is empty: write {schema.get('x-write', 'a value')}"
+        elif len(value) > longest:
+            yield f"{where} has {len(value)} characters: write at most {longest}"
+        elif isinstance(pattern, str) and not re.search(pattern, value):
+            yield f"{where}: write {schema.get('x-write', f'something that matches {pattern}')}"

@@ -1,0 +1,323 @@
+"""A Redis Cluster on Kubernetes as plain data: applies steps as the real parts would, gossips when told to.
+
+What it stands for is proven elsewhere (the end-to-end tests run the same plans on real processes); here thousands of
+worlds a second can be interrupted, broken and healed.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import dataclass, field
+
+import msgspec
+
+from tdredis.api.json_object import JSONObject
+from tdredis.api.rediscluster import RedisCluster, parse_rediscluster
+from tdredis.manifests.site import Passwords, Site
+from tdredis.planning.cluster.planner import plan
+from tdredis.planning.cluster.report import report
+from tdredis.planning.plan import Plan
+from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref, Trouble
+from tdredis.planning.steps import (
+    Apply,
+    AssignSlots,
+    Forget,
+    Meet,
+    Remove,
+    ReplacePod,
+    Replicate,
+    SetMaxmemory,
+    Step,
+)
+from tdredis.redis.facts import NodeFacts, Replication, Unknown
+from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet
+from tdredis.redis.views import ClusterView, KnownNode
+
+SPEC: JSONObject = {
+    "app": "cluster-rat",
+    "capacity": 384,
+    "dc": "hz",
+    "env": "demo",
+    "image": "redis:7.0",
+    "monitorimage": "oliver006/redis_exporter:v1.45",
+    "netmode": "ClusterIP",
+    "proxyimage": "envoyproxy/envoy:v1.40",
+    "proxysecret": "door",
+    "realname": "dba",
+    "secret": "vault",
+    "size": 3,
+    "storageclass": "",
+    "vip": "",
+}
+
+
+@dataclass
+class Node:
+    """A redis-server. *known* maps node ids to the address it believes."""
+
+    id: str
+    ip: str
+    maxmemory: int
+    known: dict[str, str] = field(default_factory=dict)
+    slots: SlotSet = NO_SLOTS
+    primary: str | None = None
+    epoch: int = 0
+    keys: int = 0
+    used_mib: int = 1
+    silent: bool = False
+
+
+@dataclass
+class Pod:
+    name: str
+    uid: str
+    revision: str
+    node: Node | None
+    trouble: Trouble | None = None
+
+
+class SimulatedCluster:
+    def __init__(self, **spec: object) -> None:
+        self.resource: JSONObject = {
+            "metadata": {
+                "name": "redis-cluster-rat",
+                "namespace": "redis",
+                "uid": "uid-rat",
+                "generation": 1,
+                "creationTimestamp": "2026-01-02T03:04:05Z",
+            },
+            "spec": {**SPEC, **spec},  # type: ignore[dict-item]
+            "status": {},
+        }
+        self.now = 1_000_000.0
+        self.site = Site(images={}, endpoint_slices=True, disruption_budgets=True)
+        self.children: dict[Ref, JSONObject] = {}
+        self.pods: dict[str, Pod] = {}
+        self.bad_images: set[str] = set()
+        self.unschedulable: set[str] = set()
+        self.status_writes = 0
+        self._counter = 0
+
+    # -- what a pass sees and does -------------------------------------------------------------------------------------
+
+    @property
+    def cluster(self) -> RedisCluster:
+        return parse_rediscluster(self.resource)
+
+    def snapshot(self) -> ClusterSnapshot:
+        cluster = self.cluster
+        return ClusterSnapshot(
+            now=self.now,
+            cluster=cluster,
+            site=self.site,
+            passwords=Passwords(redis=cluster.spec.secret, proxy=cluster.spec.proxy_secret),
+            children=copy.deepcopy(self.children),
+            pods={name: self._pod_facts(pod) for name, pod in self.pods.items()},
+            nodes={name: self._node_facts(pod.node) for name, pod in self.pods.items() if pod.node},
+        )
+
+    def run_pass(self, *, interrupt_after: int | None = None) -> tuple[Plan, int]:
+        """One pass; with *interrupt_after*, the operator dies after so many steps. Returns the plan and steps done."""
+        snapshot = self.snapshot()
+        made = plan(snapshot)
+        done = 0
+        for step in made.steps:
+            if interrupt_after is not None and done >= interrupt_after:
+                return made, done
+            self.apply(step)
+            done += 1
+        status = report(snapshot, made)
+        if status != snapshot.cluster.status:
+            self.status_writes += 1
+            self.resource["status"] = msgspec.to_builtins(status)
+        self.settle()
+        return made, done
+
+    def converge(self, *, passes: int = 40) -> Plan:
+        """Passes until nothing is left to do and all is well, at most *passes*."""
+        for _ in range(passes):
+            made, done = self.run_pass()
+            if not done and made.verdict == "healthy":
+                return made
+        raise AssertionError(f"not healthy after {passes} passes: {made.verdict}, {made.holds}, {made.steps}")
+
+    # -- the real parts, simulated -------------------------------------------------------------------------------------
+
+    def apply(self, step: Step) -> None:
+        match step:
+            case Apply():
+                self._apply_object(step)
+            case Remove():
+                del self.children[step.ref]
+            case ReplacePod():
+                del self.pods[step.pod]
+                self._run_statefulsets()
+            case AssignSlots():
+                node = self._node(step.process.pod)
+                assert not any(other.slots & step.slots for other in self.nodes()), "slots assigned twice"
+                assert step.config_epoch is None or not node.known, "an epoch is set on blank nodes only"
+                node.slots |= step.slots
+                node.epoch = step.config_epoch or node.epoch
+            case Meet():
+                node = self._node(step.process.pod)
+                for peer in step.peers:
+                    other = self._node(peer.pod)
+                    node.known[other.id] = other.ip
+                    other.known[node.id] = node.ip
+            case Replicate():
+                node = self._node(step.process.pod)
+                assert step.primary.id in node.known, "REPLICATE of an unknown node"
+                assert not node.slots, "REPLICATE on a node with slots"
+                node.primary = step.primary.id
+                node.keys = self._by_id(step.primary.id).keys
+            case Forget():
+                self._node(step.process.pod).known.pop(step.ghost_id, None)
+            case SetMaxmemory():
+                self._node(step.process.pod).maxmemory = step.maxmemory_bytes
+
+    def settle(self, seconds: float = 0.1) -> None:
+        """Time passes: gossip reaches everybody that is connected."""
+        self.now += seconds
+        by_id = {node.id: node for node in self.nodes()}
+        changed = True
+        while changed:
+            changed = False
+            for node in by_id.values():
+                for friend in list(node.known):
+                    if friend not in by_id:
+                        continue
+                    for other in by_id[friend].known:
+                        alive = other in by_id and other != node.id
+                        if (
+                            alive
+                            and node.known.get(other) != by_id[other].ip
+                            and by_id[friend].known[other] == by_id[other].ip
+                        ):
+                            node.known[other] = by_id[other].ip
+                            changed = True
+
+    def nodes(self) -> list[Node]:
+        return [pod.node for _, pod in sorted(self.pods.items()) if pod.node]
+
+    def lose(self, pod: str, *, keeps_data: bool = False) -> None:
+        """The pod is deleted and made again, on another address; without its data unless it is on a volume."""
+        old = self.pods.pop(pod)
+        self._run_statefulsets()
+        new = self.pods[pod].node
+        if keeps_data and old.node and new:
+            kept = copy.deepcopy(old.node)
+            kept.ip = new.ip
+            self.pods[pod].node = kept
+
+    def _apply_object(self, step: Apply) -> None:
+        live: JSONObject = json.loads(json.dumps(step.manifest))
+        metadata = live["metadata"]
+        assert isinstance(metadata, dict)
+        metadata["uid"] = f"uid-{step.ref}"
+        metadata["generation"] = self._next()
+        metadata["resourceVersion"] = str(metadata["generation"])
+        if step.ref.kind == "Secret" and isinstance(live.get("stringData"), dict):
+            raise AssertionError("stringData is not sent: its ownership cannot be applied")
+        if step.ref.kind == "Service":
+            spec = live["spec"]
+            assert isinstance(spec, dict)
+            spec.setdefault("clusterIP", f"10.96.0.{self._next()}")
+        if step.ref.kind == "Deployment":
+            live["status"] = {"availableReplicas": 2}
+        if step.ref.kind == "StatefulSet":
+            spec = live["spec"]
+            assert isinstance(spec, dict)
+            revision = hashlib.sha256(json.dumps(spec["template"], sort_keys=True).encode()).hexdigest()[:10]
+            live["status"] = {"observedGeneration": metadata["generation"], "updateRevision": revision}
+        self.children[step.ref] = live
+        self._run_statefulsets()
+
+    def _run_statefulsets(self) -> None:
+        for ref, live in self.children.items():
+            if ref.kind != "StatefulSet":
+                continue
+            spec, status = live["spec"], live["status"]
+            assert isinstance(spec, dict)
+            assert isinstance(status, dict)
+            for ordinal in range(int(str(spec["replicas"]))):
+                name = f"{ref.name}-{ordinal}"
+                if name not in self.pods:
+                    self.pods[name] = self._new_pod(name, str(status["updateRevision"]), json.dumps(spec["template"]))
+
+    def _new_pod(self, name: str, revision: str, template: str) -> Pod:
+        number = self._next()
+        trouble = None
+        if any(f'"{image}"' in template for image in self.bad_images):
+            trouble = Trouble(reason="ErrImagePull", message="no such image")
+        elif name in self.unschedulable:
+            trouble = Trouble(reason="Unschedulable", message="0/3 nodes are available")
+        limit = self.cluster.spec.maxmemory_mib * 2**20
+        node = None if trouble else Node(id=f"{number:040x}", ip=f"10.88.0.{number}", maxmemory=limit)
+        return Pod(name=name, uid=f"uid-{name}-{number}", revision=revision, node=node, trouble=trouble)
+
+    def _node(self, pod: str) -> Node:
+        node = self.pods[pod].node
+        assert node is not None
+        return node
+
+    def _by_id(self, node_id: str) -> Node:
+        return next(node for node in self.nodes() if node.id == node_id)
+
+    def _next(self) -> int:
+        self._counter += 1
+        return self._counter
+
+    def _pod_facts(self, pod: Pod) -> PodFacts:
+        return PodFacts(
+            name=pod.name,
+            uid=pod.uid,
+            created=self.now,
+            ip=pod.node.ip if pod.node else None,
+            node="node-1",
+            ready=pod.node is not None and not pod.node.silent,
+            running=pod.node is not None,
+            ever_ran=pod.node is not None,
+            revision=pod.revision,
+            trouble=pod.trouble,
+        )
+
+    def _node_facts(self, node: Node) -> NodeFacts | Unknown:
+        if node.silent:
+            return Unknown(since=self.now, error="no answer within 1 s")
+        by_id = {other.id: other for other in self.nodes()}
+        reachable = [by_id[each] for each in node.known if each in by_id] + [node]
+        covered = SlotSet(sum(each.slots.bits for each in reachable)) == ALL_SLOTS
+        return NodeFacts(
+            version="7.0.15",
+            uptime_s=1,
+            loading=False,
+            used_memory_bytes=node.used_mib * 2**20,
+            maxmemory_bytes=node.maxmemory,
+            keys=node.keys,
+            replication=Replication(
+                role="slave" if node.primary else "master",
+                offset_bytes=0,
+                link_up=node.primary in by_id if node.primary else None,
+            ),
+            view=ClusterView(
+                me=self._line(node.id, node.ip, by_id, myself=True),
+                others={each: self._line(each, ip, by_id) for each, ip in node.known.items()},
+            ),
+            cluster_ok=covered,
+        )
+
+    def _line(self, node_id: str, ip: str, by_id: dict[str, Node], *, myself: bool = False) -> KnownNode:
+        node = by_id.get(node_id)
+        role = "slave" if node and node.primary else "master"
+        return KnownNode(
+            id=node_id,
+            ip=ip,
+            port=6379,
+            flags=frozenset(("myself", role) if myself else (role,) if node else (role, "fail")),
+            primary_id=node.primary if node else None,
+            config_epoch=node.epoch if node else 0,
+            link_connected=node is not None,
+            slots=node.slots if node else NO_SLOTS,
+        )
