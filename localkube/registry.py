@@ -8,7 +8,7 @@ import functools
 import random
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -382,6 +382,15 @@ class Registry:
     def restore_version(self, resource: str, version: int) -> None:
         self.version = max(self.version, version)
         self._forgotten[resource] = max(self._forgotten.get(resource, 0), version)
+
+    def everything(self) -> Iterator[tuple[str, int, Obj | None]]:
+        """Each object with its resource and version, and for each resource the last version that its history knows."""
+        for resource, spaces in self._objects.items():
+            for space in spaces.values():
+                for obj in space.values():
+                    yield resource, int(obj["metadata"]["resourceVersion"]), obj
+            history = self._history.get(resource)
+            yield resource, history[-1].version if history else self._forgotten.get(resource, 0), None
 
     # ---- inside
 

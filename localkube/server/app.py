@@ -106,6 +106,8 @@ class ApiServer:
         self.port = port
         self.token = token or secrets.token_urlsafe(24)
         self._expected = f"Bearer {self.token}"
+        # kubectl sends a bearer token over TLS only: for it, the token is a prefix of every path.
+        self._prefix = f"/token/{self.token}"
         self._kubelet_for = kubelet_for
         self._rests: OrderedDict[str, _Rest] = OrderedDict()
         self._tokens = itertools.count(1)
@@ -116,6 +118,11 @@ class ApiServer:
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def url_with_token(self) -> str:
+        """For kubeconfig files: whoever knows this address needs no header."""
+        return self.url + self._prefix
 
     async def start(self) -> None:
         self._runner = web.ServerRunner(web.Server(self._handle, access_log=None, keepalive_timeout=300.0))
@@ -154,19 +161,20 @@ class ApiServer:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
-        if path not in _OPEN_PATHS and not path.startswith(("/healthz/", "/livez/", "/readyz/")):
+        if path.startswith(self._prefix + "/"):
+            path = path.removeprefix(self._prefix)
+        elif path not in _OPEN_PATHS and not path.startswith(("/healthz/", "/livez/", "/readyz/")):
             given = request.headers.get("Authorization", "")
             if not hmac.compare_digest(given.encode(), self._expected.encode()):
                 raise ApiError(401, "Unauthorized", "Unauthorized")
-            for header in request.headers:
-                if header.lower().startswith("impersonate-"):
-                    raise errors.not_implemented("impersonation")
-        if request.method == "GET" and (answer := self._not_a_resource(request)) is not None:
+        if "Impersonate-User" in request.headers:
+            raise errors.not_implemented("impersonation")
+        if request.method == "GET" and (answer := self._not_a_resource(path, request)) is not None:
             return answer
-        return await self._resource(request)
+        return await self._resource(path, request)
 
-    def _not_a_resource(self, request: web.BaseRequest) -> web.Response | None:
-        path = request.path.rstrip("/") or "/"
+    def _not_a_resource(self, path: str, request: web.BaseRequest) -> web.Response | None:
+        path = path.rstrip("/") or "/"
         if path.split("/")[1] in ("healthz", "livez", "readyz"):
             return web.Response(text="ok")
         accept = request.headers.get("Accept", "")
@@ -181,8 +189,8 @@ class ApiServer:
         document, content_type = found_document
         return web.Response(body=msgspec.json.encode(document), headers={"Content-Type": content_type})
 
-    async def _resource(self, request: web.BaseRequest) -> web.StreamResponse:
-        target = parse_target(request.path, self.registry.types)
+    async def _resource(self, path: str, request: web.BaseRequest) -> web.StreamResponse:
+        target = parse_target(path, self.registry.types)
         query = request.query
         manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/", 1)[0]
         call = _Call(target, query, manager, request.headers.get("Accept", ""))

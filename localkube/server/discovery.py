@@ -13,12 +13,12 @@ from localkube.schema.crd import version_priority
 # The Kubernetes release whose behaviour is imitated, not the software that imitates it.
 VERSION = {
     "major": "1",
-    "minor": "33",
+    "minor": "34",
     "emulationMajor": "1",
-    "emulationMinor": "33",
+    "emulationMinor": "34",
     "minCompatibilityMajor": "1",
-    "minCompatibilityMinor": "32",
-    "gitVersion": "v1.33.0+localkube",
+    "minCompatibilityMinor": "33",
+    "gitVersion": "v1.34.0+localkube",
     "gitCommit": "",
     "gitTreeState": "clean",
     "buildDate": "2025-04-23T00:00:00Z",

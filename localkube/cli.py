@@ -1,0 +1,63 @@
+"""The `localkube` command: a small Kubernetes that stays until it is told to end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from localkube.cluster import Cluster
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _parser().parse_args(argv)
+    return asyncio.run(_up(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="localkube", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start, print one line when ready, stay until SIGINT or SIGTERM")
+    up.add_argument("--nodes", type=int, default=3, metavar="N", help="how many nodes (default 3)")
+    up.add_argument("--state", type=Path, metavar="DIR", help="keep objects and volumes here (default: temporary)")
+    up.add_argument("--kubeconfig", type=Path, metavar="FILE", help="where to write it (default: in the state directory)")
+    up.add_argument("--port", type=int, default=0, metavar="P", help="of the API server (default: any free one)")
+    up.add_argument("--node-cpu", default="16", metavar="Q", help="what each node claims to have (default 16)")
+    up.add_argument("--node-memory", default="64Gi", metavar="Q", help="what each node claims to have (default 64Gi)")
+    return parser
+
+
+async def _up(arguments: argparse.Namespace) -> int:
+    began = time.monotonic()
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ended.set)
+    try:
+        cluster = Cluster(
+            nodes=arguments.nodes,
+            state=arguments.state,
+            kubeconfig=arguments.kubeconfig,
+            port=arguments.port,
+            node_cpu=arguments.node_cpu,
+            node_memory=arguments.node_memory,
+        )
+    except (OSError, RuntimeError) as error:
+        print(f"localkube: {error}", file=sys.stderr)
+        return 1
+    try:
+        try:
+            await cluster.start()
+        except OSError as error:
+            print(f"localkube: {error}", file=sys.stderr)
+            return 1
+        took_s = time.monotonic() - began
+        print(f"localkube is ready after {took_s:.1f} s: export KUBECONFIG={cluster.kubeconfig}", flush=True)
+        await ended.wait()
+    finally:
+        await cluster.stop()
+    return 0
