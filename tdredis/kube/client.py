@@ -308,8 +308,14 @@ class Client:
                 for version in group.versions:
                     _, _, name = version.group_version.rpartition("/")
                     versions.append((group.name, name, f"/apis/{version.group_version}"))
-        found = await asyncio.gather(*(self._discover_one(*version) for version in versions))
-        return frozenset().union(*found)
+        # All are awaited before one is raised: a question left under way would outlive its client.
+        answers = await asyncio.gather(*(self._discover_one(*one) for one in versions), return_exceptions=True)
+        found: set[tuple[str, str, str]] = set()
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+            found |= answer
+        return frozenset(found)
 
     async def _discover_one(self, group: str, version: str, path: str) -> frozenset[tuple[str, str, str]]:
         try:

@@ -40,6 +40,7 @@ class ScriptedServer:
         self._acts = deque(acts)
         self._tls = tls
         self._runner: web.AppRunner | None = None
+        self._transports: set[asyncio.Transport] = set()
         self.port = 0
 
     @property
@@ -73,8 +74,14 @@ class ScriptedServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+            for transport in self._transports:
+                transport.abort()
+            for _ in range(3):
+                await asyncio.sleep(0)  # an aborted transport closes its socket only when the loop turns
 
     async def _play(self, request: web.Request) -> web.StreamResponse:
+        if request.transport is not None:
+            self._transports.add(request.transport)
         self.requests.append(
             Seen(
                 request.method,
