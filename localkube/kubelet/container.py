@@ -286,16 +286,18 @@ class Container:
         started_at = time_text(utc_now())
         facts.started = facts.ready = False
         self._pod.event("Normal", "Created", f"Created container {self.name}", self.name)
-        if await process.executed():
-            facts.state = {"running": {"startedAt": started_at}}
-            self._pod.event("Normal", "Started", f"Started container {self.name}", self.name)
-            self._pod.changed()
-        care = asyncio.create_task(self._care(process))
-        care.add_done_callback(_report)
+        care: asyncio.Task[None] | None = None
         try:
+            if await process.executed():
+                facts.state = {"running": {"startedAt": started_at}}
+                self._pod.event("Normal", "Started", f"Started container {self.name}", self.name)
+                self._pod.changed()
+                care = asyncio.create_task(self._care(process))
+                care.add_done_callback(_report)
             end = await asyncio.shield(process.ended)
         finally:
-            care.cancel()
+            if care is not None:
+                care.cancel()
             if self._kill_task is not None:
                 self._kill_task.cancel()
             self.process = None

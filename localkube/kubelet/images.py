@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -117,9 +118,9 @@ def find_program(name: str) -> str | None:
     packaged = _packaged_program(name)
     if packaged is not None:
         return packaged
-    beside = Path(sys.executable).parent / name
-    if beside.is_file() and _is_binary(beside):
-        return str(beside.resolve())
+    beside = f"{Path(sys.executable).parent}/{name}"
+    if os.access(beside, os.X_OK) and _is_binary(beside):
+        return beside
     found = shutil.which(name, path=f"{STANDARD_PATH}:/opt/bin") or shutil.which(name)
     return str(Path(found).resolve()) if found else None
 
@@ -127,14 +128,14 @@ def find_program(name: str) -> str | None:
 def _packaged_program(name: str) -> str | None:
     # Python packages of programs install a Python wrapper; only the program itself runs in a container.
     for folder in sys.path:
-        candidate = Path(folder) / name / "_bin" / name
-        if candidate.is_file():
-            return str(candidate.resolve())
+        candidate = f"{folder}/{name}/_bin/{name}"
+        if os.access(candidate, os.X_OK):
+            return candidate
     return None
 
 
-def _is_binary(path: Path) -> bool:
-    with path.open("rb") as file:
+def _is_binary(path: str) -> bool:
+    with Path(path).open("rb") as file:
         return file.read(4) == b"\x7fELF"
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from localkube.kubelet.sandbox import Identity, Sandbox, build_bwrap_argv
+from localkube.kubelet.sandbox import Identity, Sandbox, build_bwrap_argv, has_reaper
 
 Stream = Literal["stdout", "stderr"]
 NSENTER = "/usr/bin/nsenter"
@@ -105,8 +105,10 @@ class SandboxedProcess:
         self.ended: asyncio.Future[Exit] = loop.create_future()
         self._box = box
         self._env = dict(env)
-        self._pid: asyncio.Future[int | None] = loop.create_future()
+        self.known_pid: int | None = None  # the command's process id on this machine, once it runs
         self._pid_fd: int | None = None
+        self._first_pid: asyncio.Future[int | None] = loop.create_future()  # process 1 of the sandbox
+        self._first_fd: int | None = None
         self._status = b""
         status_r, status_w = os.pipe()
         out_r, out_w = os.pipe()
@@ -139,32 +141,38 @@ class SandboxedProcess:
 
     async def executed(self) -> bool:
         """Waits until the command itself runs, in its finished sandbox. False if it ended before that could be seen."""
-        pid = await asyncio.shield(self._pid)
+        first = await asyncio.shield(self._first_pid)
         # bubblewrap tells nobody when it has become the command, but its name in /proc changes: some milliseconds.
-        while pid is not None and not self.ended.done():
+        while first is not None and not self.ended.done():
             with suppress(OSError):
-                if Path(f"/proc/{pid}/comm").read_text() != "bwrap\n":  # noqa: ASYNC240 - /proc does not block
+                pid = _only_child(first) if has_reaper(self._box) else first
+                if pid is not None and _name_of(pid) not in _FENCERS:
+                    self._pid_fd = os.pidfd_open(pid)
+                    self.known_pid = pid
                     return True
             await asyncio.sleep(0.002)
         return False
-
-    @property
-    def known_pid(self) -> int | None:
-        return self._pid.result() if self._pid.done() else None
 
     def signal(self, number: signal.Signals) -> None:
         """To process 1 of the container; nothing if it has ended."""
         if self.ended.done():
             return
-        if self._pid_fd is None:
-            # Still being fenced in: there is nobody yet who could handle a signal.
-            self._popen.send_signal(signal.SIGKILL)
+        if self._pid_fd is None or number == signal.SIGKILL:
+            # Still being fenced in there is nobody yet who could handle a signal.
+            self._kill_first()
             return
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pid_fd, number)
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
+
+    def _kill_first(self) -> None:
+        if self._first_fd is None:
+            self._popen.kill()
+            return
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._first_fd, signal.SIGKILL)
 
     def enter_argv(self, command: Sequence[str]) -> list[str]:
         """The command line that runs *command* inside this container. Raises ProcessLookupError when it has ended."""
@@ -185,23 +193,24 @@ class SandboxedProcess:
 
     def _on_status(self, data: bytes) -> None:
         self._status += data
-        if self._pid.done():
+        if self._first_pid.done():
             return
         first, newline, _ = self._status.partition(b"\n")
         if newline:
             pid = int(json.loads(first)["child-pid"])
             with suppress(ProcessLookupError):
-                self._pid_fd = os.pidfd_open(pid)
-            self._pid.set_result(pid)
+                self._first_fd = os.pidfd_open(pid)
+            self._first_pid.set_result(pid)
 
     def _on_end(self, code: int) -> None:
         for pipe in (*self._outputs, self._status_pipe):
             pipe.drain()
-        if not self._pid.done():
-            self._pid.set_result(None)
-        if self._pid_fd is not None:
-            os.close(self._pid_fd)
-            self._pid_fd = None
+        if not self._first_pid.done():
+            self._first_pid.set_result(None)
+        for fd in (self._pid_fd, self._first_fd):
+            if fd is not None:
+                os.close(fd)
+        self._pid_fd = self._first_fd = None
         # bubblewrap reports the code only of a program that it could execute. Killed with its sandbox, it has none.
         killed = code == 128 + signal.SIGKILL
         self.ended.set_result(Exit(code, executed=killed or b'"exit-code"' in self._status))
@@ -312,6 +321,18 @@ class ExecProcess:
         self.close_stdin()
         self._output.put_nowait(None)
         self.ended.set_result(code)
+
+
+_FENCERS = ("bwrap", "setpriv")
+
+
+def _name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def _only_child(pid: int) -> int | None:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0]) if children else None
 
 
 def identity_of(security: Mapping[str, Any]) -> Identity | None:

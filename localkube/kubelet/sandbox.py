@@ -59,9 +59,11 @@ def build_bwrap_argv(box: Sandbox, command: Sequence[str], *, status_fd: int, as
     mounts = sorted(box.mounts, key=lambda mount: PurePosixPath(mount.path).parts)
     argv = [
         BWRAP, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", box.hostname,
-        # The command is process 1 of its pod, as in a container; and when localkube dies, so does it.
-        "--as-pid-1", "--die-with-parent", "--new-session", "--json-status-fd", str(status_fd),
+        # When localkube dies, so does everything in it.
+        "--die-with-parent", "--new-session", "--json-status-fd", str(status_fd),
     ]  # fmt: skip
+    if not has_reaper(box, as_root=privileged):
+        argv.append("--as-pid-1")
     argv += _privilege_args(box, privileged)
     argv += _root_args([mount.path for mount in mounts])
     argv += ["--perms", "1777", "--dir", "/tmp", "--perms", "1777", "--dir", "/var/tmp"]  # noqa: S108 - the pod's own
@@ -77,7 +79,7 @@ def build_bwrap_argv(box: Sandbox, command: Sequence[str], *, status_fd: int, as
     if box.read_only_root:
         argv += ["--remount-ro", "/"]
     argv += ["--chdir", box.working_dir, "--"]
-    if privileged and box.identity is not None and (box.identity.uid, box.identity.gid) != (0, 0):
+    if box.identity is not None and has_reaper(box, as_root=privileged):
         argv += _become(box.identity)
     return [*argv, *command]
 
@@ -95,9 +97,18 @@ def _privilege_args(box: Sandbox, privileged: bool) -> list[str]:
 
 def _become(identity: Identity) -> list[str]:
     groups = ["--groups", ",".join(map(str, identity.groups))] if identity.groups else ["--clear-groups"]
-    # A change of user clears the signal that ends the process with its parent: it is asked for again.
     who = ["--reuid", str(identity.uid), "--regid", str(identity.gid), *groups]
-    return ["/usr/bin/setpriv", *who, "--pdeathsig", "KILL", "--"]
+    return ["/usr/bin/setpriv", *who, "--"]
+
+
+def has_reaper(box: Sandbox, *, as_root: bool | None = None) -> bool:
+    """Whether bubblewrap itself is process 1. Else the command is, as in a container.
+
+    The signal that ends a process with its parent is not allowed across users: were a command of another user process
+    1, it would outlive a killed localkube. With bubblewrap as process 1 it ends with its namespace.
+    """
+    privileged = os.geteuid() == 0 if as_root is None else as_root
+    return privileged and box.identity is not None and (box.identity.uid, box.identity.gid) != (0, 0)
 
 
 def _root_args(mount_paths: Sequence[str]) -> list[str]:
