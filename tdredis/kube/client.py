@@ -395,7 +395,12 @@ class Client:
             self._lazy = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=100, keepalive_timeout=30.0),
                 timeout=aiohttp.ClientTimeout(total=None),  # the deadlines are ours
-                headers={"User-Agent": self._user_agent, "Accept": "application/json"},
+                # Uncompressed: inside a cluster the bytes are cheap, and unpacking a page of pods holds up the loop.
+                headers={
+                    "User-Agent": self._user_agent,
+                    "Accept": "application/json",
+                    "Accept-Encoding": "identity",
+                },
                 cookie_jar=aiohttp.DummyCookieJar(),
                 read_bufsize=2**18,
             )
