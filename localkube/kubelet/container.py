@@ -14,7 +14,7 @@ import aiohttp
 
 from localkube.kubelet.backoff import Backoff, Pace
 from localkube.kubelet.environment import ConfigProblem, Lookup, build_command, build_env, expand
-from localkube.kubelet.images import Catalogue, Image, ImageProblem
+from localkube.kubelet.images import IDENTITY_SCHEME, Catalogue, Image, ImageProblem
 from localkube.kubelet.logs import LogFile, rotated
 from localkube.kubelet.pod_status import ContainerFacts
 from localkube.kubelet.probes import Finding, ProbeName, Target, Verdict, act, parse_timing, run_probe
@@ -152,7 +152,7 @@ class Container:
                 failures += 1
                 continue
             self.facts.image, self.facts.image_id = name, image.identity
-            message = f'Container image "{name}" is played by {image.identity.removeprefix("localkube:/")}'
+            message = f'Container image "{name}" is played by {image.identity.removeprefix(IDENTITY_SCHEME)}'
             self._pod.event("Normal", "Pulled", message, self.name)
             return image
 

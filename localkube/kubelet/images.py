@@ -23,6 +23,10 @@ exec "$@"
 """
 
 
+# An imageID says which file of this machine truly runs.
+IDENTITY_SCHEME = "localkube://"
+
+
 class ImageProblem(Exception):
     """The catalogue has no program for this image; the text says what is missing."""
 
@@ -121,8 +125,7 @@ def find_program(name: str) -> str | None:
     beside = f"{Path(sys.executable).parent}/{name}"
     if os.access(beside, os.X_OK) and _is_binary(beside):
         return beside
-    found = shutil.which(name, path=f"{STANDARD_PATH}:/opt/bin") or shutil.which(name)
-    return str(Path(found).resolve()) if found else None
+    return shutil.which(name, path=STANDARD_PATH) or shutil.which(name)
 
 
 def _packaged_program(name: str) -> str | None:
@@ -180,5 +183,5 @@ def _image_of(rule: ImageRule, program: str, host: str) -> Image:
         working_dir=rule.working_dir,
         volumes=rule.volumes,
         programs={} if seen_on_path else {rule.called: host},
-        identity=f"localkube:/{host}",
+        identity=f"{IDENTITY_SCHEME}{host}",
     )
