@@ -24,7 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start, print one line when ready, stay until SIGINT or SIGTERM")
     up.add_argument("--nodes", type=int, default=3, metavar="N", help="how many nodes (default 3)")
     up.add_argument("--state", type=Path, metavar="DIR", help="keep objects and volumes here (default: temporary)")
-    up.add_argument("--kubeconfig", type=Path, metavar="FILE", help="where to write it (default: in the state directory)")
+    up.add_argument(
+        "--kubeconfig", type=Path, metavar="FILE", help="where to write it (default: in the state directory)"
+    )
     up.add_argument("--port", type=int, default=0, metavar="P", help="of the API server (default: any free one)")
     up.add_argument("--node-cpu", default="16", metavar="Q", help="what each node claims to have (default 16)")
     up.add_argument("--node-memory", default="64Gi", metavar="Q", help="what each node claims to have (default 64Gi)")

@@ -18,7 +18,7 @@ from localkube import errors
 from localkube.apply.managed import apply_config, track_update
 from localkube.errors import ApiError
 from localkube.resources import ResourceTable, ResourceType
-from localkube.schema.admission import admit_object, schema_of
+from localkube.schema.admission import admit_object, schema_of, without_nulls
 from localkube.schema.crd import CLEANUP_FINALIZER, CustomResource, parse_crd
 from localkube.schema.structural import Schema
 from localkube.selectors import Predicate, parse_selector
@@ -32,6 +32,8 @@ EMPTY: Mapping[str, Any] = {}
 
 # Watchers that fall further behind than this many events of one resource get 410 and list again, as on a real server.
 HISTORY_EVENTS = 20_000
+# As in a cluster that has lived: what clients call "from the very beginning" is long forgotten.
+FIRST_VERSION = 1000
 # So many events are handed out before other work of the loop gets its turn.
 EVENTS_PER_TURN = 500
 
@@ -41,7 +43,7 @@ _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 @dataclass(frozen=True)
 class Event:
-    """One change. *old* is what was stored before: None for ADDED. DELETED carries the deletion's own resourceVersion."""
+    """One change. *old* is what was stored before, None for ADDED. DELETED carries the deletion's resourceVersion."""
 
     type: EventType
     object: Obj
@@ -95,7 +97,7 @@ class Registry:
         self.types = ResourceTable()
         self.customs: dict[str, CustomResource] = {}  # what CRDs define, by the key of the resource
         self.now = now
-        self.version = 0  # the last resourceVersion given out
+        self.version = FIRST_VERSION  # the last resourceVersion given out
         self._objects: dict[str, dict[str, dict[str, Obj]]] = {}
         self._history: dict[str, deque[Event]] = {}
         self._forgotten: dict[str, int] = {}  # up to and including this resourceVersion, events of a resource are gone
@@ -234,7 +236,7 @@ class Registry:
         merged, entries = apply_config(
             self.schema_of(rtype) or EMPTY,
             old,
-            copy_of(config) if rtype.custom else _without_nulls(copy_of(config)),
+            copy_of(config) if rtype.custom else without_nulls(copy_of(config)),
             manager=manager,
             api_version=rtype.api_version,
             subresource=subresource or "",
@@ -346,10 +348,10 @@ class Registry:
 
     def events_since(self, resource: str, version: int) -> Events:
         """Changes after *version*, oldest first. Raises ApiError 410 when some of them are forgotten."""
-        oldest = self._forgotten.get(resource, 0)
+        oldest = self._forgotten.get(resource, FIRST_VERSION)
         if version < oldest or version > self.version:
             # A version from the future is one of an earlier life of this server: only a new list can help.
-            raise ApiError(410, "Expired", f"too old resource version: {version} ({max(oldest, 1)})")
+            raise ApiError(410, "Expired", f"too old resource version: {version} ({oldest})")
         history = self._history.get(resource, ())
         missed: Events = []
         for event in reversed(history):
@@ -381,7 +383,7 @@ class Registry:
 
     def restore_version(self, resource: str, version: int) -> None:
         self.version = max(self.version, version)
-        self._forgotten[resource] = max(self._forgotten.get(resource, 0), version)
+        self._forgotten[resource] = max(self._forgotten.get(resource, FIRST_VERSION), version)
 
     def everything(self) -> Iterator[tuple[str, int, Obj | None]]:
         """Each object with its resource and version, and for each resource the last version that its history knows."""
@@ -390,7 +392,7 @@ class Registry:
                 for obj in space.values():
                     yield resource, int(obj["metadata"]["resourceVersion"]), obj
             history = self._history.get(resource)
-            yield resource, history[-1].version if history else self._forgotten.get(resource, 0), None
+            yield resource, history[-1].version if history else self._forgotten.get(resource, FIRST_VERSION), None
 
     # ---- inside
 
@@ -457,7 +459,9 @@ class Registry:
     def _admit(self, rtype: ResourceType, new: Obj, old: Obj | None, subresource: str | None = None) -> Obj:
         admissions = self._admissions.get(rtype.key, ())
         custom = self.customs.get(rtype.key)
-        return admit_object(rtype, custom, new, old, subresource, admissions, time_text(self.now()))
+        return admit_object(
+            rtype, custom, new, old, subresource=subresource, admissions=admissions, now=time_text(self.now())
+        )
 
     def _remove(self, rtype: ResourceType, new: Obj, old: Obj) -> None:
         self._commit(rtype, "DELETED", new, old)
@@ -546,15 +550,6 @@ def _call(loop: asyncio.AbstractEventLoop, handler: Handler, event: Event) -> No
         handler(event)
     except Exception as error:  # noqa: BLE001 - one subscriber's bug must not keep the event from the others
         loop.call_exception_handler({"message": f"a subscriber failed on {event.type}", "exception": error})
-
-
-def _without_nulls(value: Any) -> Any:
-    """Built-in types know no null: it counts as absent."""
-    if isinstance(value, dict):
-        return {name: _without_nulls(one) for name, one in value.items() if one is not None}
-    if isinstance(value, list):
-        return [_without_nulls(one) for one in value]
-    return value
 
 
 def _equal_labels(wanted: Mapping[str, str]) -> Predicate:

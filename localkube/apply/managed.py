@@ -1,4 +1,4 @@
-"""Who owns which field after a write: server-side apply's merge, conflicts and removals, and the tracking of updates."""
+"""Who owns which field after a write: server-side apply's merge, conflicts and removals; the tracking of updates."""
 
 from __future__ import annotations
 

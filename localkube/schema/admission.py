@@ -1,4 +1,4 @@
-"""What a write must pass before it is stored: defaults, admission hooks, pruning, validation and rules, in this order."""
+"""What a write must pass before it is stored: pruning, defaults, admission hooks, validation, rules; in this order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from localkube.resources import ResourceType
 from localkube.schema.builtin import kind_schema
 from localkube.schema.crd import CustomResource, check_crd, complete_crd
 from localkube.schema.defaults import default_built_in
-from localkube.schema.limits import check_built_in, check_metadata
+from localkube.schema.limits import check_built_in
+from localkube.schema.names import check_metadata
 from localkube.schema.rules import check_rules, rule_errors
 from localkube.schema.structural import Schema, apply_defaults, prune, validate
 
@@ -39,11 +40,21 @@ def _with_metadata(schema: Schema) -> Schema:
     return full
 
 
+def without_nulls(value: Any) -> Any:
+    """Built-in types know no null: it counts as absent."""
+    if isinstance(value, dict):
+        return {name: without_nulls(one) for name, one in value.items() if one is not None}
+    if isinstance(value, list):
+        return [without_nulls(one) for one in value]
+    return value
+
+
 def admit_object(
     rtype: ResourceType,
     custom: CustomResource | None,
     new: Obj,
     old: Obj | None,
+    *,
     subresource: str | None,
     admissions: Sequence[Admission],
     now: str,
@@ -65,6 +76,8 @@ def admit_object(
         elif subresource is None:
             raise invalid(rtype.group, rtype.kind, new["metadata"]["name"], found)
     elif subresource is None:
+        if rtype.key != "controllerrevisions.apps":
+            new = without_nulls(new)
         default_built_in(rtype, new, old)
     for admission in admissions:
         new = admission(new, old)

@@ -345,7 +345,7 @@ CrdColumn
  name s !; type s !; format s; description s; priority i; jsonPath s !
 CrdStatus
  conditions []Condition key=type; acceptedNames CrdNames; storedVersions []s atomic; observedGeneration i
-"""
+"""  # noqa: E501 - a table reads best with related fields together
 
 _SCALARS: Mapping[str, Schema] = {
     "s": {"type": "string"},
@@ -416,7 +416,9 @@ def _field_schema(words: list[str]) -> Schema:
             schema["x-kubernetes-map-type"] = "atomic"
     else:
         schema = dict(type_schema(kind))
-        schema |= {"default": flag[1:] for flag in flags if flag.startswith("=")}
+        for flag in flags:
+            if flag.startswith("="):
+                schema["default"] = flag[1:]
         if "retain" in flags:
             schema["x-kubernetes-patch-strategy"] = "retainKeys"
         if "replace" in flags:

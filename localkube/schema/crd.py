@@ -1,4 +1,4 @@
-"""What a CustomResourceDefinition means: the resource it adds, the schema of each version, and what a bad one is told."""
+"""What a CustomResourceDefinition means: the resource it adds, the schema of each version, what a bad one is told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from localkube.errors import FieldError, invalid_value, required_value, unsupported_value
+from localkube.errors import FieldError, forbidden_field, invalid_value, required_value, unsupported_value
 from localkube.resources import ResourceType
 from localkube.schema.structural import Schema
 
@@ -191,13 +191,15 @@ def _check_structural(schema: Any, path: str, *, root: bool = False) -> list[Fie
     elif kind and kind not in _TYPES:
         found.append(unsupported_value(f"{path}.type", kind, _TYPES))
     if schema.get("uniqueItems"):
-        found.append(FieldError(f"{path}.uniqueItems", "FieldValueForbidden", "Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic"))  # fmt: skip
+        why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
+        found.append(forbidden_field(f"{path}.uniqueItems", why))
     if "properties" in schema and schema.get("additionalProperties") is not None:
-        found.append(FieldError(f"{path}.additionalProperties", "FieldValueForbidden", "Forbidden: additionalProperties and properties are mutual exclusive"))  # fmt: skip
+        why = "additionalProperties and properties are mutual exclusive"
+        found.append(forbidden_field(f"{path}.additionalProperties", why))
     if kind == "array" and "items" not in schema:
         found.append(required_value(f"{path}.items", "must be specified"))
     if "$ref" in schema:
-        found.append(FieldError(f"{path}.$ref", "FieldValueForbidden", "Forbidden: $ref is not supported"))
+        found.append(forbidden_field(f"{path}.$ref", "$ref is not supported"))
     keys = schema.get("x-kubernetes-list-map-keys") or ()
     if schema.get("x-kubernetes-list-type") == "map" and not keys:
         found.append(required_value(f"{path}.x-kubernetes-list-map-keys", "must be specified for map lists"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from localkube.resources import ResourceType
@@ -12,59 +13,13 @@ Obj = dict[str, Any]
 
 def default_built_in(rtype: ResourceType, new: Obj, old: Obj | None) -> None:
     """Fills *new* in place."""
-    spec = new.get("spec")
-    if spec is None and rtype.key not in _WITHOUT_SPEC:
-        spec = new["spec"] = {}
-    match rtype.key:
-        case "namespaces":
-            _default_namespace(new, old)
-        case "pods":
-            default_pod_spec(new["spec"])
-            if old is None:
-                new["status"] = {"phase": "Pending", "qosClass": qos_class(new["spec"])}
-        case "services":
-            _default_service(new["spec"], old)
-            new.setdefault("status", {"loadBalancer": {}})
-        case "secrets":
-            _default_secret(new)
-        case "persistentvolumeclaims":
-            new["spec"].setdefault("volumeMode", "Filesystem")
-            if old is None:
-                new["status"] = {"phase": "Pending"}
-        case "persistentvolumes":
-            new["spec"].setdefault("volumeMode", "Filesystem")
-            new["spec"].setdefault("persistentVolumeReclaimPolicy", "Retain")
-            if old is None:
-                new["status"] = {"phase": "Pending"}
-        case "statefulsets.apps":
-            _default_stateful_set(new["spec"])
-        case "deployments.apps":
-            _default_deployment(new["spec"])
-        case "replicasets.apps":
-            new["spec"].setdefault("replicas", 1)
-            _default_template(new["spec"])
-        case "jobs.batch":
-            _default_job(new["spec"])
-        case "endpoints":
-            for subset in new.get("subsets") or ():
-                for port in subset.get("ports") or ():
-                    port.setdefault("protocol", "TCP")
-        case "endpointslices.discovery.k8s.io":
-            for port in new.get("ports") or ():
-                port.setdefault("protocol", "TCP")
-                port.setdefault("name", "")
-        case "storageclasses.storage.k8s.io":
-            new.setdefault("reclaimPolicy", "Delete")
-            new.setdefault("volumeBindingMode", "Immediate")
-        case "rolebindings.rbac.authorization.k8s.io" | "clusterrolebindings.rbac.authorization.k8s.io":
-            _default_binding(new)
-        case "networkpolicies.networking.k8s.io":
-            kinds = ["Ingress", "Egress"] if new["spec"].get("egress") else ["Ingress"]
-            new["spec"].setdefault("policyTypes", kinds)
-        case _:
-            pass
-    if old is None and rtype.has_status and rtype.key in _STATUS_AT_BIRTH:
+    if rtype.key not in _WITHOUT_SPEC and not isinstance(new.get("spec"), dict):
+        new["spec"] = {}
+    if old is None and rtype.key in _STATUS_AT_BIRTH:
         new["status"] = dict(_STATUS_AT_BIRTH[rtype.key])
+    fill = _DEFAULTS.get(rtype.key)
+    if fill is not None:
+        fill(new, old)
 
 
 _WITHOUT_SPEC = frozenset(
@@ -75,6 +30,9 @@ _WITHOUT_SPEC = frozenset(
 )  # fmt: skip
 # What a client wrote into the status of a new object is not the status: it starts like this.
 _STATUS_AT_BIRTH: dict[str, Obj] = {
+    "services": {"loadBalancer": {}},
+    "persistentvolumeclaims": {"phase": "Pending"},
+    "persistentvolumes": {"phase": "Pending"},
     "statefulsets.apps": {"replicas": 0, "availableReplicas": 0},
     "deployments.apps": {},
     "replicasets.apps": {"replicas": 0},
@@ -98,7 +56,7 @@ def _default_namespace(new: Obj, old: Obj | None) -> None:
         new["spec"] = {**new["spec"], "finalizers": old["spec"]["finalizers"]}
 
 
-def _default_secret(secret: Obj) -> None:
+def _default_secret(secret: Obj, _: Obj | None) -> None:
     secret.setdefault("type", "Opaque")
     plain = secret.pop("stringData", None)
     if plain:
@@ -107,7 +65,8 @@ def _default_secret(secret: Obj) -> None:
             data[name] = base64.b64encode(str(value).encode()).decode()
 
 
-def _default_service(spec: Obj, old: Obj | None) -> None:
+def _default_service(new: Obj, old: Obj | None) -> None:
+    spec = new["spec"]
     spec.setdefault("type", "ClusterIP")
     spec.setdefault("sessionAffinity", "None")
     for port in spec.get("ports") or ():
@@ -133,7 +92,8 @@ def _default_service(spec: Obj, old: Obj | None) -> None:
         spec["clusterIPs"] = [spec["clusterIP"]]
 
 
-def _default_stateful_set(spec: Obj) -> None:
+def _default_stateful_set(new: Obj, _: Obj | None) -> None:
+    spec = new["spec"]
     spec.setdefault("replicas", 1)
     spec.setdefault("podManagementPolicy", "OrderedReady")
     spec.setdefault("revisionHistoryLimit", 10)
@@ -152,7 +112,8 @@ def _default_stateful_set(spec: Obj) -> None:
     _default_template(spec)
 
 
-def _default_deployment(spec: Obj) -> None:
+def _default_deployment(new: Obj, _: Obj | None) -> None:
+    spec = new["spec"]
     spec.setdefault("replicas", 1)
     spec.setdefault("revisionHistoryLimit", 10)
     spec.setdefault("progressDeadlineSeconds", 600)
@@ -164,7 +125,8 @@ def _default_deployment(spec: Obj) -> None:
     _default_template(spec)
 
 
-def _default_job(spec: Obj) -> None:
+def _default_job(new: Obj, _: Obj | None) -> None:
+    spec = new["spec"]
     spec.setdefault("completions", 1)
     spec.setdefault("parallelism", 1)
     spec.setdefault("backoffLimit", 6)
@@ -177,11 +139,11 @@ def _default_job(spec: Obj) -> None:
 def _default_template(spec: Obj) -> None:
     template = spec.get("template")
     if isinstance(template, dict):
-        template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
+        template.setdefault("metadata", {})
         default_pod_spec(template.setdefault("spec", {}))
 
 
-def _default_binding(binding: Obj) -> None:
+def _default_binding(binding: Obj, _: Obj | None) -> None:
     group = "rbac.authorization.k8s.io"
     if isinstance(binding.get("roleRef"), dict):
         binding["roleRef"].setdefault("apiGroup", group)
@@ -286,3 +248,65 @@ def qos_class(spec: Obj) -> str:
         for kind in kinds
     )
     return "Guaranteed" if guaranteed else "Burstable"
+
+
+def _default_pod(pod: Obj, old: Obj | None) -> None:
+    default_pod_spec(pod["spec"])
+    if old is None:
+        pod["status"] = {"phase": "Pending", "qosClass": qos_class(pod["spec"])}
+
+
+def _default_claim(claim: Obj, _: Obj | None) -> None:
+    claim["spec"].setdefault("volumeMode", "Filesystem")
+
+
+def _default_persistent_volume(volume: Obj, _: Obj | None) -> None:
+    volume["spec"].setdefault("volumeMode", "Filesystem")
+    volume["spec"].setdefault("persistentVolumeReclaimPolicy", "Retain")
+
+
+def _default_replica_set(new: Obj, _: Obj | None) -> None:
+    new["spec"].setdefault("replicas", 1)
+    _default_template(new["spec"])
+
+
+def _default_endpoints(endpoints: Obj, _: Obj | None) -> None:
+    for subset in endpoints.get("subsets") or ():
+        for port in subset.get("ports") or ():
+            port.setdefault("protocol", "TCP")
+
+
+def _default_slice(piece: Obj, _: Obj | None) -> None:
+    for port in piece.get("ports") or ():
+        port.setdefault("protocol", "TCP")
+        port.setdefault("name", "")
+
+
+def _default_storage_class(storage: Obj, _: Obj | None) -> None:
+    storage.setdefault("reclaimPolicy", "Delete")
+    storage.setdefault("volumeBindingMode", "Immediate")
+
+
+def _default_network_policy(policy: Obj, _: Obj | None) -> None:
+    kinds = ["Ingress", "Egress"] if policy["spec"].get("egress") else ["Ingress"]
+    policy["spec"].setdefault("policyTypes", kinds)
+
+
+_DEFAULTS: Mapping[str, Callable[[Obj, Obj | None], None]] = {
+    "namespaces": _default_namespace,
+    "pods": _default_pod,
+    "services": _default_service,
+    "secrets": _default_secret,
+    "persistentvolumeclaims": _default_claim,
+    "persistentvolumes": _default_persistent_volume,
+    "statefulsets.apps": _default_stateful_set,
+    "deployments.apps": _default_deployment,
+    "replicasets.apps": _default_replica_set,
+    "jobs.batch": _default_job,
+    "endpoints": _default_endpoints,
+    "endpointslices.discovery.k8s.io": _default_slice,
+    "storageclasses.storage.k8s.io": _default_storage_class,
+    "rolebindings.rbac.authorization.k8s.io": _default_binding,
+    "clusterrolebindings.rbac.authorization.k8s.io": _default_binding,
+    "networkpolicies.networking.k8s.io": _default_network_policy,
+}

@@ -1,10 +1,10 @@
-"""What a built-in object must not be: names, labels, the fields that controllers rely on and those that never change."""
+"""What a built-in object must not be: wrong types, missing parts that controllers rely on, forbidden changes."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from localkube.errors import (
@@ -17,181 +17,27 @@ from localkube.errors import (
 )
 from localkube.resources import ResourceType
 from localkube.schema.builtin import kind_schema
+from localkube.schema.names import LABEL, LABEL_HELP, check_labels, must_match
 from localkube.schema.structural import validate
 from localkube.units import quantity_value
 
 Obj = dict[str, Any]
 _NOTHING: Mapping[str, Any] = {}
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-_PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%]+")
 _DATA_KEY = re.compile(r"[-._a-zA-Z0-9]+")
-
-SUBDOMAIN_HELP = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    "end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-)
-LABEL_HELP = (
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    "an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-)
-LABEL_1035_HELP = (
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and "
-    "end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
-)
-QUALIFIED_HELP = (
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-)
-LABEL_VALUE_HELP = (
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end "
-    "with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+DATA_KEY_HELP = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or "
+    "'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
 )
 QUANTITY_HELP = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-
-
-# ---- metadata
-
-
-def check_metadata(rtype: ResourceType, metadata: Obj, old: Obj | None) -> list[FieldError]:
-    found: list[FieldError] = []
-    if old is None:
-        found += _check_name(rtype, metadata["name"])
-    found += _check_labels(metadata.get("labels"), "metadata.labels")
-    annotations = metadata.get("annotations") or _NOTHING
-    for key, value in annotations.items():
-        found += _check_qualified(key.lower(), "metadata.annotations")
-        if not isinstance(value, str):
-            found.append(invalid_value(f"metadata.annotations.{key}", value, "must be a string"))
-    if sum(len(key) + len(str(value)) for key, value in annotations.items()) > 256 * 1024:
-        found.append(
-            FieldError("metadata.annotations", "FieldValueTooLong", "Too long: may not be more than 262144 bytes")
-        )
-    for index, owner in enumerate(metadata.get("ownerReferences") or ()):
-        where = f"metadata.ownerReferences[{index}]"
-        found += [
-            invalid_value(f"{where}.{name}", "", f"{name.lower()} must not be empty")
-            for name in ("apiVersion", "kind", "name", "uid")
-            if not owner.get(name)
-        ]
-    if sum(1 for owner in metadata.get("ownerReferences") or () if owner.get("controller")) > 1:
-        found.append(
-            invalid_value("metadata.ownerReferences", metadata["ownerReferences"], "Only one reference can have Controller set to true")
-        )  # fmt: skip
-    for finalizer in metadata.get("finalizers") or ():
-        if "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes", *_PLAIN_FINALIZERS):
-            found += _check_qualified(finalizer, "metadata.finalizers")
-    return found
-
-
-_PLAIN_FINALIZERS = ("customresourcecleanup.apiextensions.k8s.io",)
-
-
-def _check_name(rtype: ResourceType, name: str) -> list[FieldError]:
-    match rtype.key:
-        case "services":
-            return _must_match(_LABEL_1035, name, 63, LABEL_1035_HELP)
-        case "namespaces" | "statefulsets.apps":
-            return _must_match(_LABEL, name, 63, LABEL_HELP)
-        case key if key.endswith("rbac.authorization.k8s.io"):
-            return (
-                [] if _PATH_SEGMENT.fullmatch(name) else [invalid_value("metadata.name", name, "may not contain '/'")]
-            )
-        case _:
-            return _must_match(_SUBDOMAIN, name, 253, SUBDOMAIN_HELP)
-
-
-def _must_match(
-    pattern: re.Pattern[str], name: str, limit: int, advice: str, path: str = "metadata.name"
-) -> list[FieldError]:
-    found = []
-    if len(name) > limit:
-        found.append(invalid_value(path, name, f"must be no more than {limit} characters"))
-    if not pattern.fullmatch(name):
-        found.append(invalid_value(path, name, advice))
-    return found
-
-
-def _check_labels(labels: Mapping[str, Any] | None, path: str) -> list[FieldError]:
-    found: list[FieldError] = []
-    for key, value in (labels or _NOTHING).items():
-        found += _check_qualified(key, path)
-        if not isinstance(value, str):
-            found.append(invalid_value(path, value, "must be a string"))
-            continue
-        if len(value) > 63:
-            found.append(invalid_value(path, value, "must be no more than 63 characters"))
-        if value and not _QUALIFIED.fullmatch(value):
-            found.append(invalid_value(path, value, LABEL_VALUE_HELP))
-    return found
-
-
-def _check_qualified(key: str, path: str) -> list[FieldError]:
-    prefix, slash, name = key.rpartition("/")
-    found = []
-    if slash and not prefix:
-        found.append(invalid_value(path, key, "prefix part must be non-empty"))
-    elif slash and not _SUBDOMAIN.fullmatch(prefix):
-        found.append(invalid_value(path, key, f"prefix part {SUBDOMAIN_HELP}"))
-    if not name:
-        found.append(invalid_value(path, key, "name part must be non-empty"))
-    elif len(name) > 63:
-        found.append(invalid_value(path, key, "name part must be no more than 63 characters"))
-    if not _QUALIFIED.fullmatch(name):
-        found.append(invalid_value(path, key, QUALIFIED_HELP))
-    return found
-
-
-# ---- kinds
+CLAIM_HELP = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 
 
 def check_built_in(rtype: ResourceType, new: Obj, old: Obj | None) -> list[FieldError]:
     """Types first: nothing else is asked of an object whose fields are of the wrong type."""
     found = validate(_without_required(rtype.kind), new)
-    if found:
-        return found
-    match rtype.key:
-        case "pods":
-            found = _check_pod_update(new, old) if old else _check_pod_spec(new["spec"], "spec")
-        case "statefulsets.apps":
-            found = _check_workload(new["spec"]) + (_check_stateful_set_update(new["spec"], old["spec"]) if old else [])
-        case "deployments.apps" | "replicasets.apps":
-            found = _check_workload(new["spec"])
-            if old and new["spec"].get("selector") != old["spec"].get("selector"):
-                selector = _go_selector(new["spec"].get("selector") or {})
-                found.append(
-                    FieldError("spec.selector", "FieldValueInvalid", f"Invalid value: {selector}: field is immutable")
-                )
-        case "jobs.batch":
-            found = _check_template(new["spec"], restart=("Never", "OnFailure"))
-        case "services":
-            found = _check_service(new["spec"], (old or {}).get("spec"))
-        case "configmaps" | "secrets":
-            found = _check_data(rtype, new, old)
-        case "persistentvolumeclaims":
-            found = _check_claim(new, old)
-        case "storageclasses.storage.k8s.io":
-            found = [] if new.get("provisioner") else [required_value("provisioner")]
-        case "leases.coordination.k8s.io":
-            seconds = (new.get("spec") or {}).get("leaseDurationSeconds")
-            if seconds is not None and seconds <= 0:
-                found = [invalid_value("spec.leaseDurationSeconds", seconds, "must be greater than 0")]
-        case "poddisruptionbudgets.policy":
-            if new["spec"].get("minAvailable") is not None and new["spec"].get("maxUnavailable") is not None:
-                found = [invalid_value("spec", new["spec"], "minAvailable and maxUnavailable cannot be both set")]
-        case "endpoints":
-            found = _check_subsets(new.get("subsets") or ())
-        case "events":
-            if new["metadata"].get("namespace") != (new.get("involvedObject") or {}).get("namespace", "default"):
-                found = [invalid_value("involvedObject.namespace", (new.get("involvedObject") or {}).get("namespace", ""), "does not match event.namespace")]  # fmt: skip
-        case _:
-            pass
-    return found
+    check = _CHECKS.get(rtype.key)
+    return found if found or check is None else check(new, old)
 
 
 _relaxed: dict[str, Mapping[str, Any]] = {}
@@ -227,7 +73,7 @@ def _check_pod_spec(spec: Obj, path: str) -> list[FieldError]:
         if not name:
             found.append(required_value(f"{where}.name"))
         else:
-            found += _must_match(_LABEL, name, 63, LABEL_HELP, f"{where}.name")
+            found += must_match(LABEL, name, 63, LABEL_HELP, f"{where}.name")
         if name in volumes:
             found.append(duplicate_value(f"{where}.name", name))
         volumes.add(name)
@@ -246,10 +92,10 @@ def _check_pod_spec(spec: Obj, path: str) -> list[FieldError]:
             unsupported_value(f"{path}.restartPolicy", spec.get("restartPolicy"), ("Always", "OnFailure", "Never"))
         )
     if spec.get("terminationGracePeriodSeconds", 0) < 0:
-        found.append(invalid_value(f"{path}.terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"], "must be greater than or equal to 0"))  # fmt: skip
+        found.append(_negative(f"{path}.terminationGracePeriodSeconds", spec["terminationGracePeriodSeconds"]))
     for name in ("hostname", "subdomain"):
         if spec.get(name):
-            found += _must_match(_LABEL, spec[name], 63, LABEL_HELP, f"{path}.{name}")
+            found += must_match(LABEL, spec[name], 63, LABEL_HELP, f"{path}.{name}")
     return found
 
 
@@ -259,7 +105,7 @@ def _check_container(container: Obj, where: str, volumes: set[str], names: set[s
     if not name:
         found.append(required_value(f"{where}.name"))
     else:
-        found += _must_match(_LABEL, name, 63, LABEL_HELP, f"{where}.name")
+        found += must_match(LABEL, name, 63, LABEL_HELP, f"{where}.name")
         if name in names:
             found.append(duplicate_value(f"{where}.name", name))
         names.add(name)
@@ -335,7 +181,8 @@ def _check_workload(spec: Obj) -> list[FieldError]:
         wanted = selector.get("matchLabels") or {}
         if any(labels.get(key) != value for key, value in wanted.items()):
             text = _go_map(labels)
-            found.append(FieldError("spec.template.metadata.labels", "FieldValueInvalid", f"Invalid value: {text}: `selector` does not match template `labels`"))  # fmt: skip
+            why = f"Invalid value: {text}: `selector` does not match template `labels`"
+            found.append(FieldError("spec.template.metadata.labels", "FieldValueInvalid", why))
     return found
 
 
@@ -355,7 +202,7 @@ def _check_template(spec: Obj, restart: Sequence[str]) -> list[FieldError]:
     template = spec.get("template")
     if not isinstance(template, dict):
         return [required_value("spec.template")]
-    found = _check_labels((template.get("metadata") or {}).get("labels"), "spec.template.labels")
+    found = check_labels((template.get("metadata") or {}).get("labels"), "spec.template.labels")
     pod = template.get("spec") or {}
     found += _check_pod_spec(pod, "spec.template.spec")
     if pod.get("restartPolicy") not in restart and pod.get("restartPolicy") in ("Always", "OnFailure", "Never"):
@@ -367,15 +214,19 @@ _STATEFUL_SET_MUTABLE = ("replicas", "ordinals", "template", "updateStrategy", "
                          "persistentVolumeClaimRetentionPolicy", "minReadySeconds")  # fmt: skip
 
 
-def _check_stateful_set_update(new: Obj, old: Obj) -> list[FieldError]:
+def _check_stateful_set(created: Obj, former: Obj | None) -> list[FieldError]:
+    found = _check_workload(created["spec"])
+    if former is None:
+        return found
+    new, old = created["spec"], former["spec"]
     names = (new.keys() | old.keys()) - set(_STATEFUL_SET_MUTABLE)
     if all(_without_status(new.get(name)) == _without_status(old.get(name)) for name in names):
-        return []
+        return found
     listed = ", ".join(f"'{name}'" for name in _STATEFUL_SET_MUTABLE[:-1])
     advice = (
         f"updates to statefulset spec for fields other than {listed} and '{_STATEFUL_SET_MUTABLE[-1]}' are forbidden"
     )
-    return [forbidden_field("spec", advice)]
+    return [*found, forbidden_field("spec", advice)]
 
 
 def _without_status(value: Any) -> Any:
@@ -385,6 +236,10 @@ def _without_status(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_status(one) for key, one in value.items() if key != "status" and one is not None}
     return value
+
+
+def _check_pod(new: Obj, old: Obj | None) -> list[FieldError]:
+    return _check_pod_update(new, old) if old else _check_pod_spec(new["spec"], "spec")
 
 
 def _check_pod_update(new: Obj, old: Obj) -> list[FieldError]:
@@ -411,7 +266,8 @@ def _check_pod_update(new: Obj, old: Obj) -> list[FieldError]:
 _POD_MUTABLE = frozenset(("activeDeadlineSeconds", "tolerations", "schedulingGates", "ephemeralContainers"))
 
 
-def _check_service(spec: Obj, old: Obj | None) -> list[FieldError]:
+def _check_service(new: Obj, former: Obj | None) -> list[FieldError]:
+    spec, old = new["spec"], (former or {}).get("spec")
     found: list[FieldError] = []
     kinds = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
     if spec.get("type") not in kinds:
@@ -431,14 +287,14 @@ def _check_service(spec: Obj, old: Obj | None) -> list[FieldError]:
             found.append(duplicate_value(f"{where}.name", name))
         seen_names.add(name)
         if name:
-            found += _must_match(_LABEL, name, 63, LABEL_HELP, f"{where}.name")
+            found += must_match(LABEL, name, 63, LABEL_HELP, f"{where}.name")
         key = (port.get("protocol"), port.get("port"))
         if key in seen_ports:
             found.append(duplicate_value(where, {"protocol": key[0], "port": key[1]}))
         seen_ports.add(key)
         if port.get("protocol") not in ("TCP", "UDP", "SCTP"):
             found.append(unsupported_value(f"{where}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP")))
-    found += _check_labels(spec.get("selector"), "spec.selector")
+    found += check_labels(spec.get("selector"), "spec.selector")
     if old and "ExternalName" not in (old.get("type"), spec.get("type")):
         before, after = old.get("clusterIP"), spec.get("clusterIP")
         if before and after != before:
@@ -446,18 +302,18 @@ def _check_service(spec: Obj, old: Obj | None) -> list[FieldError]:
     return found
 
 
-def _check_data(rtype: ResourceType, new: Obj, old: Obj | None) -> list[FieldError]:
+def _check_data(new: Obj, old: Obj | None) -> list[FieldError]:
     found: list[FieldError] = []
     size = 0
     for part in ("data", "binaryData"):
         for key, value in (new.get(part) or _NOTHING).items():
             size += len(value or "")
             if not _DATA_KEY.fullmatch(key) or key in (".", ".."):
-                advice = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"  # fmt: skip # noqa: E501
-                found.append(invalid_value(f"{part}[{key}]", key, advice))
-    limit = 1048576 if rtype.key == "configmaps" else 1048576 * 4 // 3
+                found.append(invalid_value(f"{part}[{key}]", key, DATA_KEY_HELP))
+    limit = 1048576 if new["kind"] == "ConfigMap" else 1048576 * 4 // 3
     if size > limit:
-        found.append(FieldError("data" if rtype.key == "secrets" else "", "FieldValueTooLong", "Too long: may not be more than 1048576 bytes"))  # fmt: skip
+        field = "data" if new["kind"] == "Secret" else ""
+        found.append(FieldError(field, "FieldValueTooLong", "Too long: may not be more than 1048576 bytes"))
     if old and old.get("immutable"):
         if not new.get("immutable"):
             found.append(forbidden_field("immutable", "field is immutable when `immutable` is set"))
@@ -466,7 +322,7 @@ def _check_data(rtype: ResourceType, new: Obj, old: Obj | None) -> list[FieldErr
             for part in ("data", "binaryData")
             if new.get(part) != old.get(part)
         ]
-    if rtype.key == "secrets" and old and new.get("type") != old.get("type"):
+    if new["kind"] == "Secret" and old and new.get("type") != old.get("type"):
         found.append(invalid_value("type", new.get("type"), "field is immutable"))
     return found
 
@@ -485,10 +341,9 @@ def _check_claim(new: Obj, old: Obj | None) -> list[FieldError]:
         changed = {name for name in spec.keys() | before.keys() if spec.get(name) != before.get(name)}
         if before.get("volumeName"):
             if changed - {"resources", "volumeAttributesClassName"}:
-                advice = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-                found.append(forbidden_field("spec", advice))
+                found.append(forbidden_field("spec", CLAIM_HELP))
         elif changed - {"volumeName", "storageClassName", "resources"}:
-            found.append(forbidden_field("spec", "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"))  # fmt: skip # noqa: E501
+            found.append(forbidden_field("spec", CLAIM_HELP))
         was = quantity_value(((before.get("resources") or {}).get("requests") or {}).get("storage"))
         now = quantity_value(requests.get("storage"))
         if was is not None and now is not None and now < was:
@@ -498,9 +353,9 @@ def _check_claim(new: Obj, old: Obj | None) -> list[FieldError]:
     return found
 
 
-def _check_subsets(subsets: Sequence[Obj]) -> list[FieldError]:
+def _check_endpoints(new: Obj, _: Obj | None) -> list[FieldError]:
     found: list[FieldError] = []
-    for index, subset in enumerate(subsets):
+    for index, subset in enumerate(new.get("subsets") or ()):
         where = f"subsets[{index}]"
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
             found.append(required_value(where, "must specify `addresses` or `notReadyAddresses`"))
@@ -513,3 +368,61 @@ def _check_subsets(subsets: Sequence[Obj]) -> list[FieldError]:
             if len(ports) > 1 and not port.get("name"):
                 found.append(required_value(f"{where}.ports[{at}].name"))
     return found
+
+
+def _negative(path: str, value: int) -> FieldError:
+    return invalid_value(path, value, "must be greater than or equal to 0")
+
+
+def _check_replicated(new: Obj, old: Obj | None) -> list[FieldError]:
+    found = _check_workload(new["spec"])
+    if old and new["spec"].get("selector") != old["spec"].get("selector"):
+        selector = _go_selector(new["spec"].get("selector") or {})
+        found.append(FieldError("spec.selector", "FieldValueInvalid", f"Invalid value: {selector}: field is immutable"))
+    return found
+
+
+def _check_job(new: Obj, _: Obj | None) -> list[FieldError]:
+    return _check_template(new["spec"], restart=("Never", "OnFailure"))
+
+
+def _check_storage_class(new: Obj, _: Obj | None) -> list[FieldError]:
+    return [] if new.get("provisioner") else [required_value("provisioner")]
+
+
+def _check_lease(new: Obj, _: Obj | None) -> list[FieldError]:
+    seconds = (new.get("spec") or {}).get("leaseDurationSeconds")
+    if seconds is not None and seconds <= 0:
+        return [invalid_value("spec.leaseDurationSeconds", seconds, "must be greater than 0")]
+    return []
+
+
+def _check_budget(new: Obj, _: Obj | None) -> list[FieldError]:
+    if new["spec"].get("minAvailable") is not None and new["spec"].get("maxUnavailable") is not None:
+        return [invalid_value("spec", new["spec"], "minAvailable and maxUnavailable cannot be both set")]
+    return []
+
+
+def _check_event(new: Obj, _: Obj | None) -> list[FieldError]:
+    about = (new.get("involvedObject") or {}).get("namespace", "")
+    if new["metadata"].get("namespace") != (about or "default"):
+        return [invalid_value("involvedObject.namespace", about, "does not match event.namespace")]
+    return []
+
+
+_CHECKS: Mapping[str, Callable[[Obj, Obj | None], list[FieldError]]] = {
+    "pods": _check_pod,
+    "statefulsets.apps": _check_stateful_set,
+    "deployments.apps": _check_replicated,
+    "replicasets.apps": _check_replicated,
+    "jobs.batch": _check_job,
+    "services": _check_service,
+    "configmaps": _check_data,
+    "secrets": _check_data,
+    "persistentvolumeclaims": _check_claim,
+    "storageclasses.storage.k8s.io": _check_storage_class,
+    "leases.coordination.k8s.io": _check_lease,
+    "poddisruptionbudgets.policy": _check_budget,
+    "endpoints": _check_endpoints,
+    "events": _check_event,
+}

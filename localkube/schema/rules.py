@@ -1,4 +1,4 @@
-"""Whether an object obeys its CRD's CEL rules (x-kubernetes-validations), and whether the rules themselves make sense."""
+"""Whether an object obeys its CRD's CEL rules (x-kubernetes-validations), and whether the rules make sense."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ def _environment() -> cel.Env:
         _member("find", kinds.STRING, [kinds.STRING], kinds.STRING, _found),
         _member("findAll", kinds.STRING, [kinds.STRING], kinds.LIST, lambda text, wanted: [m.group(0) for m in re.finditer(wanted, text)]),
         _member("isSorted", kinds.LIST, [], kinds.BOOL, lambda items: list(items) == sorted(items)),
-        _member("sum", kinds.LIST, [], kinds.DYN, lambda items: sum(items)),
-        _member("min", kinds.LIST, [], kinds.DYN, lambda items: min(items)),
-        _member("max", kinds.LIST, [], kinds.DYN, lambda items: max(items)),
+        _member("sum", kinds.LIST, [], kinds.DYN, sum),
+        _member("min", kinds.LIST, [], kinds.DYN, min),
+        _member("max", kinds.LIST, [], kinds.DYN, max),
     ]  # fmt: skip
     names = {"self": kinds.DYN, "oldSelf": kinds.DYN, "formerSelf": kinds.DYN, "hasFormerSelf": kinds.BOOL}
     extensions = [
@@ -305,7 +305,7 @@ def _check_rules(schema: Schema, path: str, *, root: bool = False) -> list[Field
     found: list[FieldError] = []
     for index, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
         where = f"{path}.x-kubernetes-validations[{index}]"
-        code = rule.get("rule")
+        code, optional = rule.get("rule"), bool(rule.get("optionalOldSelf"))
         if not code:
             found.append(required_value(f"{where}.rule", "rule is not specified"))
             continue
@@ -314,7 +314,7 @@ def _check_rules(schema: Schema, path: str, *, root: bool = False) -> list[Field
             ("messageExpression", rule.get("messageExpression"), cel.Type.STRING),
         ):
             if text:
-                found += _check_code(schema, text, wanted, f"{where}.{name}", bool(rule.get("optionalOldSelf")), root)
+                found += _check_code(schema, text, wanted, f"{where}.{name}", optional_old=optional, root=root)
     for name, one in sorted((schema.get("properties") or _NOTHING).items()):
         if isinstance(one, Mapping):
             found += _check_rules(one, f"{path}.properties[{name}]")
@@ -325,7 +325,7 @@ def _check_rules(schema: Schema, path: str, *, root: bool = False) -> list[Field
 
 
 def _check_code(
-    schema: Schema, code: str, wanted: cel.Type, where: str, optional_old: bool, root: bool
+    schema: Schema, code: str, wanted: cel.Type, where: str, *, optional_old: bool, root: bool
 ) -> list[FieldError]:
     try:
         program = _compiled(code, optional_old)
@@ -341,7 +341,7 @@ def _check_code(
 
 
 def _undefined_field(schema: Schema, code: str, root: bool) -> str | None:
-    """The first field of a `self.a.b` chain that the schema does not declare. (The engine itself sees only dynamic values.)"""
+    """The first field of a `self.a.b` chain that the schema does not declare: the engine sees dynamic values only."""
     for chain in _PATH.findall(_STRINGS.sub("''", code)):
         at: Any = schema
         names = chain[1:].split(".")

@@ -1,4 +1,4 @@
-"""Whether a value fits a structural schema, what it lacks and what it has too much: validation, defaults and pruning."""
+"""Whether a value fits a structural schema, what it lacks, what it has too much: validation, defaults and pruning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 def apply_defaults(schema: Schema, value: Any) -> Any:
-    """Fills what is absent, in place. A null where null is not allowed counts as absent if there is a default for it."""
+    """Fills what is absent, in place. A null where none is allowed counts as absent if there is a default."""
     if isinstance(value, dict):
         properties: Mapping[str, Schema] = schema.get("properties") or _NOTHING
         for name, sub in properties.items():
@@ -291,6 +291,10 @@ def _validate_number(schema: Schema, value: float, path: str, found: list[FieldE
         found.append(invalid_value(path, value, f"{path} in body must be of type {schema['format']}"))
 
 
+def _shortest(attempts: list[list[FieldError]]) -> list[FieldError]:
+    return min(attempts, key=len)
+
+
 def _validate_combinations(schema: Schema, value: Any, path: str, found: list[FieldError]) -> None:
     every, some, one_of = schema.get("allOf"), schema.get("anyOf"), schema.get("oneOf")
     for one in every or ():
@@ -299,13 +303,13 @@ def _validate_combinations(schema: Schema, value: Any, path: str, found: list[Fi
     if some and not schema.get("x-kubernetes-int-or-string"):
         attempts = [validate(one, value, path) for one in some]
         if all(attempts):
-            found.extend(min(attempts, key=lambda one: len(one)))
+            found.extend(_shortest(attempts))
             found.append(invalid_value(_named(path), "", f'"{path}" must validate at least one schema (anyOf)'))
     if one_of:
         attempts = [validate(one, value, path) for one in one_of]
         fitting = sum(1 for one in attempts if not one)
         if fitting == 0:
-            found.extend(min(attempts, key=lambda one: len(one)))
+            found.extend(_shortest(attempts))
             why = f'"{path}" must validate one and only one schema (oneOf). Found none valid'
             found.append(invalid_value(_named(path), "", why))
         elif fitting > 1:

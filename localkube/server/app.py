@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import itertools
 import json
+import re
 import secrets
 import time
 import traceback
@@ -90,7 +91,7 @@ class _Call:
 
 
 class ApiServer:
-    """Serves one registry on a loopback address. `start` before use, `stop` at the end; `url` and `token` are for clients."""
+    """Serves one registry on a loopback address, between `start` and `stop`; `url` and `token` are for clients."""
 
     def __init__(
         self,
@@ -277,7 +278,12 @@ class ApiServer:
                     "items": items,
                 }
             )
-        if target.version != target.rtype.version:
+        if not target.rtype.custom:
+            # Lists of built-in types say kind and version once; clients rely on neither being in the items.
+            found = [
+                {name: value for name, value in obj.items() if name not in ("apiVersion", "kind")} for obj in found
+            ]
+        elif target.version != target.rtype.version:
             found = [{**obj, "apiVersion": target.api_version} for obj in found]
         return _json(
             {"kind": target.rtype.list_kind, "apiVersion": target.api_version, "metadata": metadata, "items": found}
@@ -304,6 +310,8 @@ class ApiServer:
 
     def _continued(self, token: str) -> tuple[list[Obj], int]:
         rest = self._rests.get(token)
+        if rest is None and not _CONTINUE.fullmatch(token):
+            raise bad_request(f"continue key is not valid: {token[:40]!r}")
         if rest is None or rest.expires < time.monotonic():
             message = (
                 "The provided continue parameter is too old to display a consistent list result. "
@@ -427,7 +435,7 @@ class ApiServer:
                 405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
             )
         obj = parse_object(raw, content_type)
-        self._check_identity(call, obj, target.rtype.kind, target.api_version)
+        self._check_identity(call, obj)
         warnings = self._check_fields(call, obj)
         created = self.registry.create(target.rtype.key, obj, manager=call.manager, dry_run=call.dry_run)
         return self._object(call, created, 201, warnings)
@@ -440,7 +448,7 @@ class ApiServer:
             obj = with_scale(self.registry, target.rtype, current, obj)
             warnings: list[str] = []
         else:
-            self._check_identity(call, obj, target.rtype.kind, target.api_version)
+            self._check_identity(call, obj)
             warnings = self._check_fields(call, obj)
         updated = self._update(call, obj)
         return self._object(call, updated, 200, warnings)
@@ -457,13 +465,14 @@ class ApiServer:
             dry_run=call.dry_run,
         )
 
-    def _check_identity(self, call: _Call, obj: Obj, kind: str, api_version: str) -> None:
+    def _check_identity(self, call: _Call, obj: Obj) -> None:
         """The body must be about what the URL is about; what the body leaves out, the URL says."""
         target = call.target
+        kind, api_version = target.rtype.kind, target.api_version
         if obj.get("kind", kind) != kind or obj.get("apiVersion", api_version) != api_version:
             got = f"{obj.get('apiVersion', '')}, Kind={obj.get('kind', '')}"
             raise bad_request(
-                f"the object provided is unrecognized (must be of type {kind}): expected {api_version}, Kind={kind}, got {got}"
+                f"the object provided is unrecognized: expected {api_version}, Kind={kind}, but got {got}"
             )
         metadata = obj.get("metadata")
         if metadata is None:
@@ -493,10 +502,8 @@ class ApiServer:
             unknown = [f'unknown field "{path}"' for path in unknown_fields(schema, obj)]
             if unknown and how == "Strict":
                 kind = target.rtype.kind
-                listed = ", ".join(unknown)
-                raise bad_request(
-                    f'{kind} in version "{target.version}" cannot be handled as a {kind}: strict decoding error: {listed}'
-                )
+                why = f"strict decoding error: {', '.join(unknown)}"
+                raise bad_request(f'{kind} in version "{target.version}" cannot be handled as a {kind}: {why}')
             warnings += unknown
         return [one for one in warnings if one]
 
@@ -505,7 +512,10 @@ class ApiServer:
         if content_type == "application/apply-patch+yaml":
             return self._apply(call, raw)
         current = self._current(call)
-        subject = scale_of(self.registry, target.rtype, current) if target.subresource == "scale" else current
+        if target.subresource == "scale":
+            subject = scale_of(self.registry, target.rtype, current)
+        else:
+            subject = {**current, "apiVersion": target.api_version}
         match content_type:
             case "application/json-patch+json":
                 patched = json_patch(subject, parse_json(raw))
@@ -522,12 +532,7 @@ class ApiServer:
             patched = with_scale(self.registry, target.rtype, current, patched)
             warnings: list[str] = []
         else:
-            self._check_identity(
-                call,
-                patched,
-                target.rtype.kind,
-                subject["apiVersion"] if patched.get("apiVersion") == subject["apiVersion"] else target.api_version,
-            )
+            self._check_identity(call, patched)
             warnings = self._check_fields(call, patched)
         return self._object(call, self._update(call, patched), 200, warnings)
 
@@ -541,7 +546,7 @@ class ApiServer:
             raise errors.invalid("meta.k8s.io", "PatchOptions", "", [missing])
         if target.subresource == "scale":
             raise errors.not_implemented("server-side apply on the scale subresource")
-        self._check_identity(call, config, target.rtype.kind, target.api_version)
+        self._check_identity(call, config)
         warnings = self._check_fields(call, config)
         applied, created = self.registry.apply(
             target.rtype.key,
@@ -608,6 +613,7 @@ class ApiServer:
         return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}, 201)
 
 
+_CONTINUE = re.compile(r"\d+\.[\w-]{16}")
 _PATCHES_OF_CUSTOM = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
 
 

@@ -8,6 +8,7 @@ import msgspec
 import yaml
 
 from localkube.errors import ApiError, bad_request
+from localkube.server.protobuf import parse_protobuf
 
 _json: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
@@ -43,6 +44,8 @@ def parse_object(raw: bytes, content_type: str) -> dict[str, Any]:
             decoded = parse_json(raw)
         case "application/yaml":
             decoded = parse_yaml(raw)
+        case "application/vnd.kubernetes.protobuf":
+            decoded = parse_protobuf(raw)
         case other:
             raise unsupported_media_type(other, ("application/json", "application/yaml"))
     if not isinstance(decoded, dict):

@@ -22,9 +22,8 @@ def check_eviction(registry: Registry, pod: Obj, *, dry_run: bool) -> None:
     if not budgets:
         return
     if len(budgets) > 1:
-        raise ApiError(
-            500, "InternalError", "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
-        )  # fmt: skip
+        why = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        raise ApiError(500, "InternalError", why)
     budget = budgets[0]
     state = budget.get("status") or {}
     allowed = state.get("disruptionsAllowed", 0)

@@ -43,7 +43,7 @@ def scale_of(registry: Registry, rtype: ResourceType, obj: Obj) -> Obj:
 
 
 def with_scale(registry: Registry, rtype: ResourceType, obj: Obj, scale: Obj) -> Obj:
-    """A copy of *obj* with the replicas that *scale* wants; its resourceVersion is the one that *scale* names, if any."""
+    """A copy of *obj* with the replicas that *scale* wants, and the resourceVersion that *scale* names, if any."""
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     if not isinstance(replicas, int) or replicas < 0:
         raise bad_request("spec.replicas: must be a number greater than or equal to 0")

@@ -278,7 +278,9 @@ def _access_modes(*path: str) -> Callable[[Obj], Cell]:
 
 
 def _claim_status(claim: Obj) -> Cell:
-    return "Terminating" if "deletionTimestamp" in claim["metadata"] else _at(claim, "status", "phase") or "Pending"
+    if "deletionTimestamp" in claim["metadata"]:
+        return "Terminating"
+    return str(_at(claim, "status", "phase") or "Pending")
 
 
 def _claim_of(volume: Obj) -> Cell:
@@ -315,9 +317,20 @@ def _role_ref(binding: Obj) -> Cell:
     return f"{ref.get('kind')}/{ref.get('name')}"
 
 
+def _data_count(obj: Obj) -> Cell:
+    return len(obj.get("data") or ()) + len(obj.get("binaryData") or ())
+
+
+def _controller_of(obj: Obj) -> Cell:
+    for owner in obj["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            return f"{owner['kind'].lower()}/{owner['name']}"
+    return "<none>"
+
+
 def _storage_class_name(obj: Obj) -> Cell:
     default = (obj["metadata"].get("annotations") or {}).get("storageclass.kubernetes.io/is-default-class") == "true"
-    return obj["metadata"]["name"] + (" (default)" if default else "")
+    return str(obj["metadata"]["name"]) + (" (default)" if default else "")
 
 
 NAME = Column("Name", lambda obj: obj["metadata"]["name"], format="name")
@@ -347,7 +360,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("Selector", _selector_text("spec", "selector"), wide=True),
     ),
     "endpoints": (NAME, Column("Endpoints", _endpoints_text), AGE),
-    "configmaps": (NAME, Column("Data", lambda obj: len(obj.get("data") or ()) + len(obj.get("binaryData") or ()), type="integer"), AGE),
+    "configmaps": (NAME, Column("Data", _data_count, type="integer"), AGE),
     "secrets": (NAME, Column("Type", _text("type")), Column("Data", _size("data"), type="integer"), AGE),
     "persistentvolumeclaims": (
         NAME,
@@ -395,7 +408,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("External-IP", _node_address("ExternalIP"), wide=True),
         Column("OS-Image", _text("status", "nodeInfo", "osImage", absent="<unknown>"), wide=True),
         Column("Kernel-Version", _text("status", "nodeInfo", "kernelVersion", absent="<unknown>"), wide=True),
-        Column("Container-Runtime", _text("status", "nodeInfo", "containerRuntimeVersion", absent="<unknown>"), wide=True),
+        Column("Container-Runtime", _text("status", "nodeInfo", "containerRuntimeVersion"), wide=True),
     ),
     "serviceaccounts": (NAME, Column("Secrets", _size("secrets"), type="integer"), AGE),
     "statefulsets.apps": (
@@ -427,7 +440,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     ),
     "controllerrevisions.apps": (
         NAME,
-        Column("Controller", lambda obj: next((f"{one['kind'].lower()}/{one['name']}" for one in obj["metadata"].get("ownerReferences") or () if one.get("controller")), "<none>")),
+        Column("Controller", _controller_of),
         Column("Revision", _count("revision"), type="integer"),
         AGE,
     ),
