@@ -128,14 +128,14 @@ class RedisClusterSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_na
             description="Non-empty: data on persistent volumes of this class. Empty: on an emptyDir of the node.",
             extra_json_schema=_TEXT,
         ),
-    ]
+    ] = ""
     vip: Annotated[
         str,
         Meta(
             description="Address published in status.externalip as vip:nodePort when netmode is NodePort.",
             extra_json_schema=_TEXT,
         ),
-    ]
+    ] = ""
     capacity: Annotated[
         int,
         Meta(
@@ -204,7 +204,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     ] = 0
 
 
-class ShardStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
+class ShardStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
     """One line of the per-shard table."""
 
     name: Annotated[str, Meta(description="Name of the shard's StatefulSet.")]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from typing import Protocol
 
 import msgspec
@@ -25,11 +26,13 @@ from tdredis.planning.cluster.planner import plan
 from tdredis.planning.cluster.report import report
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import ClusterSnapshot, Key
+from tdredis.planning.steps import Step
 from tdredis.runtime.logs import register_secret
 from tdredis.runtime.queue import KeyedQueue
 
 log = structlog.get_logger(__name__)
 
+MOST_TOLD = 4
 SLOWEST_LOOK_S = 2.0  # while the engine works and nothing changes, looks grow rarer up to this
 
 
@@ -129,12 +132,14 @@ class Loop:
         except ApiError as error:
             log.warning("status not written", resource=str(key), namespace=key.namespace, error=str(error))
             return False
+        ready = status.conditions[0]
+        log.info("status", resource=str(key), namespace=key.namespace, phase=status.phase, why=ready.message)
         return True
 
     def _tell(self, key: Key, snapshot: ClusterSnapshot, status: RedisClusterStatus, outcome: Outcome) -> None:
         """Events: every step done, once; what went wrong, when it goes wrong; Ready, when it becomes so."""
         subject = _subject(key, snapshot)
-        news = [(False, type(step).__name__, f"{step}: {step.why}") for step in outcome.done]
+        news = [(False, reason, message) for reason, message in _told_together(outcome.done)]
         if outcome.failed is not None:
             news.append((True, f"{type(outcome.failed).__name__}Failed", outcome.error))
         news += [(turn.warning, turn.reason, turn.message) for turn in turns(snapshot.cluster.status, status)]
@@ -168,3 +173,11 @@ def _subject(key: Key, snapshot: ClusterSnapshot) -> JSONObject:
         "name": key.name,
         "uid": snapshot.cluster.metadata.uid,
     }
+
+
+def _told_together(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
+    """One (reason, message) for all steps of a kind that were done in a row: six introductions are one news."""
+    for reason, group in groupby(steps, key=lambda step: type(step).__name__):
+        told = list(group)
+        more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
+        yield reason, f"{'; '.join(map(str, told[:MOST_TOLD]))}{more}: {told[0].why}"

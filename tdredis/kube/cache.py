@@ -65,7 +65,7 @@ class Cache(Generic[T]):
         watch_timeout_s: tuple[int, int] = (300, 600),
         silence_s: float = 100.0,
         backoff_first_s: float = 0.25,
-        backoff_most_s: float = 15.0,
+        backoff_most_s: float = 5.0,  # a dozen caches may ask that often; the return of the server must not be missed
         monotonic: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import hiredis
 
@@ -27,8 +28,7 @@ class Link(asyncio.Protocol):
     # -- the protocol's side --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 create_connection gives no other
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without being an instance
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)

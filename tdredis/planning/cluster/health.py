@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tdredis.api.rediscluster import RedisClusterStatus
 from tdredis.manifests.names import proxy_name
 from tdredis.planning.cluster.rules import World
 from tdredis.planning.snapshot import Ref
@@ -123,6 +124,11 @@ CHECKS: tuple[Check, ...] = (
     pods_are_ready,
     proxy_serves,
 )
+
+
+def has_been_ready(former: RedisClusterStatus) -> bool:
+    """It was Ready when it was last looked at, or has been degraded ever since it was."""
+    return any(each.type in ("Ready", "Degraded") and each.status == "True" for each in former.conditions)
 
 
 def ailments(world: World) -> tuple[Ailment, ...]:

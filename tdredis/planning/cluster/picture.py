@@ -54,6 +54,10 @@ class Member:
         known = self.view.others.get(other.id)
         return known is not None and self.view.knows(other.id) and known.ip == other.pod.ip
 
+    def greets(self, other: Member) -> bool:
+        """It was introduced to *other* and waits for the answer."""
+        return any(node.in_handshake and node.ip == other.pod.ip for node in self.view.others.values())
+
     @property
     def met_nobody(self) -> bool:
         return not self.view.others

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tdredis.api.validation import problems
 from tdredis.manifests.names import shard_names
-from tdredis.planning.cluster.health import ailments
+from tdredis.planning.cluster.health import ailments, has_been_ready
 from tdredis.planning.cluster.in_force import decide_in_force
 from tdredis.planning.cluster.picture import Picture, draw_picture
 from tdredis.planning.cluster.rules import RULES, World
@@ -53,7 +53,7 @@ def plan(snapshot: ClusterSnapshot) -> Plan:
 def _verdict(picture: Picture, *, healthy: bool) -> Verdict:
     if healthy:
         return Verdict.HEALTHY
-    return Verdict.DEGRADED if picture.was_whole else Verdict.FORMING
+    return Verdict.DEGRADED if has_been_ready(picture.snapshot.cluster.status) else Verdict.FORMING
 
 
 def _next_look_s(picture: Picture, steps: list[Step], *, healthy: bool) -> float:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from tdredis.api.rediscluster import Condition, RedisClusterStatus, ShardStatus
 from tdredis.manifests.names import client_service_name, proxy_name
-from tdredis.planning.cluster.health import Ailment, ailments
+from tdredis.planning.cluster.health import Ailment, ailments, has_been_ready
 from tdredis.planning.cluster.picture import Picture, Shard
 from tdredis.planning.cluster.planner import draw
 from tdredis.planning.cluster.rules import MIB, World, service_ip
@@ -65,7 +65,7 @@ def _quota_is_in_force(world: World) -> bool:
 
 def _slot_record(picture: Picture) -> dict[str, tuple[str, ...]] | None:
     """The slot map as it is; None while it is not whole: then the former record is what recovery goes by."""
-    if picture.unowned or picture.twice_owned:
+    if not picture.is_whole:
         return None
     return {shard.name: tuple(str(each) for each in shard.slots.ranges()) for shard in picture.shards}
 
@@ -112,7 +112,7 @@ def _conditions(
     snapshot: ClusterSnapshot, plan: Plan, wrong: tuple[Ailment, ...], picture: Picture, failure: str
 ) -> tuple[Condition, ...]:
     former = {each.type: each for each in snapshot.cluster.status.conditions}
-    degraded = plan.verdict is Verdict.DEGRADED
+    degraded = bool(wrong) and has_been_ready(snapshot.cluster.status)
 
     def condition(kind: str, *, holds: bool, reason: str, message: str) -> Condition:
         status = "True" if holds else "False"
@@ -139,7 +139,12 @@ def _conditions(
             reason="StepFailed" if failure else first,
             message=failure or (_progress(picture) if wrong else "nothing to do"),
         ),
-        condition("Degraded", holds=degraded, reason=first if degraded else "AsSpecified", message=sentence),
+        condition(
+            "Degraded",
+            holds=degraded,
+            reason=first if degraded else "AsSpecified",
+            message=sentence if degraded else "nothing that worked has failed",
+        ),
         condition(
             "Accepted",
             holds=not refused,

@@ -35,6 +35,7 @@ from tdredis.planning.steps import (
     SetMaxmemory,
     Step,
 )
+from tdredis.redis.slots import SlotSet
 
 MIB = 2**20
 
@@ -213,6 +214,8 @@ def assign_free_slots(world: World) -> Ruling:
     picture = world.picture
     if not picture.unowned:
         return Ruling()
+    if _is_new(world):
+        return _assign_first_slots(world)
     if hold := _everybody_has_answered(picture, "slots are assigned only when every process answers"):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
@@ -221,32 +224,79 @@ def assign_free_slots(world: World) -> Ruling:
         if not free:
             continue
         if hold := _may_own_more(picture, shard):
-            return Ruling(holds=(hold,))  # all or nothing: half a cluster would be written to
-        owner = shard.primary_to_be
-        assert owner is not None  # noqa: S101 _may_own_more has looked
-        steps.append(
-            AssignSlots(
-                process=owner.process,
-                shard=shard.name,
-                slots=free,
-                config_epoch=shard.index + 1 if owner.met_nobody and owner.view.me.config_epoch == 0 else None,
-                why=f"{len(free)} slots of shard {shard.name} belong to nobody"
-                + (" and status.slots records them here" if picture.was_whole else ""),
-            )
-        )
+            return Ruling(holds=(hold,))  # all or nothing: a part of the data is not the data
+        assert shard.primary_to_be is not None  # noqa: S101 _may_own_more has looked
+        steps.append(_assign(picture, shard, shard.primary_to_be, free))
     return Ruling(steps=tuple(steps))
+
+
+def _is_new(world: World) -> bool:
+    """It never was whole, and no volume can bring back what an older cluster knew."""
+    return not world.picture.was_whole and not world.cluster.spec.storage_class
+
+
+def _assign_first_slots(world: World) -> Ruling:
+    """The first pod of each new shard gets its slots as soon as it answers, without waiting for the other shards.
+
+    A primary that sees no slots at all for more than two seconds after its start counts itself to a minority, and then
+    takes no write for another cluster-node-timeout (cluster.c, clusterUpdateState). Nobody can write to the half of a
+    cluster meanwhile: it demands full coverage.
+    """
+    picture = world.picture
+    if picture.silent:
+        return Ruling(holds=(_silence(picture, "slots are assigned only when every process answers"),))
+    steps: list[Step] = []
+    holds: list[Hold] = []
+    for shard, intended in zip(picture.shards, picture.intended, strict=True):
+        free = intended & picture.unowned
+        if not free:
+            continue
+        if hold := _first_pod_is_awaited(picture, shard) or _may_own_more(picture, shard):
+            holds.append(hold)
+            continue
+        assert shard.primary_to_be is not None  # noqa: S101 _may_own_more has looked
+        steps.append(_assign(picture, shard, shard.primary_to_be, free))
+    return Ruling(steps=tuple(steps), holds=tuple(holds))
+
+
+def _first_pod_is_awaited(picture: Picture, shard: Shard) -> Hold | None:
+    """The first pod is the primary while it can be; and a pod that ran before, but does not answer, may own the slots."""
+    answered = {member.name for member in shard.members}
+    first = shard.wanted[0]
+    if first not in answered and first in picture.starting_pods:
+        return Hold(guard="pods_have_started", why=f"waiting for {first} to start")
+    pods = picture.snapshot.pods
+    unheard = [name for name in shard.wanted if name in pods and pods[name].ever_ran and name not in answered]
+    if unheard:
+        return Hold(guard="every_process_answers", why=f"{unheard[0]} ran before and may own slots; it does not answer")
+    return None
+
+
+def _assign(picture: Picture, shard: Shard, owner: Member, free: SlotSet) -> AssignSlots:
+    return AssignSlots(
+        process=owner.process,
+        shard=shard.name,
+        slots=free,
+        config_epoch=shard.index + 1 if owner.met_nobody and owner.view.me.config_epoch == 0 else None,
+        why=f"{len(free)} slots of shard {shard.name} belong to nobody"
+        + (" and status.slots records them here" if picture.was_whole else ""),
+    )
 
 
 def _everybody_has_answered(picture: Picture, why: str) -> Hold | None:
     if picture.silent:
-        pod, unknown = next(iter(picture.silent.items()))
-        return Hold(guard="every_process_answers", why=f"{why}; {pod} is silent: {unknown.error}")
+        return _silence(picture, why)
     if picture.starting_pods:
         return Hold(guard="pods_have_started", why=f"waiting for {_names(picture.starting_pods)} to start")
     loading = [member.name for member in picture.members if member.facts.loading]
     if loading:
         return Hold(guard="data_is_loaded", why=f"{_names(tuple(loading))} still loads its data")
     return None
+
+
+def _silence(picture: Picture, why: str) -> Hold:
+    pod, unknown = next(iter(picture.silent.items()))
+    return Hold(guard="every_process_answers", why=f"{why}; {pod} is silent: {unknown.error}")
 
 
 def _may_own_more(picture: Picture, shard: Shard) -> Hold | None:
@@ -271,6 +321,9 @@ def introduce(world: World) -> Ruling:
     """
     picture = world.picture
     members = picture.members
+    if picture.unowned and not picture.was_whole and picture.starting_pods:
+        # A new cluster is put together in one go; who comes first would only be introduced to nobody.
+        return Ruling()
     if picture.twice_owned:
         why = f"slots {picture.twice_owned} have two owners: joining them would lose one side's keys"
         return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
