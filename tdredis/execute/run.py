@@ -23,7 +23,7 @@ from tdredis.planning.steps import (
     Remove,
     ReplacePod,
     Replicate,
-    SetMaxmemory,
+    SetConfig,
     Step,
 )
 from tdredis.redislink.errors import LinkError, Refused
@@ -91,9 +91,8 @@ class Executor:
                 await self._do(key, step.process, [("CLUSTER", "REPLICATE", step.primary.id)], password)
             case Forget():
                 await self._do(key, step.process, [("CLUSTER", "FORGET", step.ghost_id)], password)
-            case SetMaxmemory():
-                command = ("CONFIG", "SET", "maxmemory", step.maxmemory_bytes)
-                await self._do(key, step.process, [command], password)
+            case SetConfig():
+                await self._do(key, step.process, [("CONFIG", "SET", step.parameter, step.value)], password)
             case _:
                 assert_never(step)
 

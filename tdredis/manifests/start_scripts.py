@@ -39,6 +39,11 @@ esac
 if [ "$major" -ge 7 ]; then
   set -- "$@" --bind-source-addr "$POD_IP"
 fi
+# A node that has met nobody yet: a primary without slots takes no write for a node timeout after it got its first, so
+# this one begins with a short one. The operator raises it when the cluster works.
+if [ ! -s /data/nodes.conf ]; then
+  set -- "$@" --cluster-node-timeout 1000
+fi
 exec "$server" "$@" --cluster-announce-ip "$POD_IP"
 """
 

@@ -26,7 +26,7 @@ from tdredis.redislink.errors import LinkError, Refused
 from tdredis.redislink.pool import Address, LinkPool
 
 ASK_S = 1.0  # a healthy Redis answers INFO in a millisecond; one that needs a second is Unknown for this pass
-QUESTIONS = (("INFO",), ("CLUSTER", "NODES"), ("CLUSTER", "INFO"))
+QUESTIONS = (("INFO",), ("CLUSTER", "NODES"), ("CLUSTER", "INFO"), ("CONFIG", "GET", "cluster-node-timeout"))
 
 
 class Observer:
@@ -106,8 +106,8 @@ class Observer:
         """The process's facts, or why there are none."""
         try:
             replies = await self._links.ask(key, address, QUESTIONS, password=password, timeout_s=ASK_S)
-            info, nodes, cluster_info = (_text(reply) for reply in replies)
-            return parse_node_facts(info, parse_cluster_nodes(nodes), cluster_info)
+            info, nodes, cluster_info = (_text(reply) for reply in replies[:3])
+            return parse_node_facts(info, parse_cluster_nodes(nodes), cluster_info, int(_parameter(replies[3])))
         except (LinkError, ValueError, KeyError) as error:
             return str(error) or type(error).__name__
 
@@ -119,6 +119,13 @@ def _text(reply: object) -> str:
     if not isinstance(reply, bytes):
         raise ValueError(f"expected text from Redis, got {type(reply).__name__}")  # noqa: TRY004 a border: data
     return reply.decode("utf-8", "replace")
+
+
+def _parameter(reply: object) -> str:
+    """The value of the one parameter that CONFIG GET was asked for. Raises as `_text` does."""
+    if not isinstance(reply, list) or len(reply) != 2:
+        return _text(reply)
+    return _text(reply[1])
 
 
 def _passwords_in_force(cluster: RedisCluster, children: Mapping[Ref, JSONObject]) -> Passwords:

@@ -121,16 +121,17 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetMaxmemory:
-    """Change the memory limit of a running process; the ConfigMap keeps it for the next start."""
+class SetConfig:
+    """Change a parameter of a running process; redis.conf has it for the next start. Source: redis.io, "CONFIG SET"."""
 
     barrier: ClassVar[bool] = False
     process: Process
-    maxmemory_bytes: int
+    parameter: str
+    value: int
     why: str
 
     def __str__(self) -> str:
-        return f"set maxmemory of {self.process} to {self.maxmemory_bytes // 2**20} MiB"
+        return f"set {self.parameter} of {self.process} to {self.value}"
 
 
-Step: TypeAlias = Apply | Remove | ReplacePod | AssignSlots | Meet | Replicate | Forget | SetMaxmemory
+Step: TypeAlias = Apply | Remove | ReplacePod | AssignSlots | Meet | Replicate | Forget | SetConfig

@@ -39,6 +39,7 @@ class NodeFacts:
     replication: Replication
     view: ClusterView | None = None  # None: not in cluster mode
     cluster_ok: bool | None = None  # cluster_state:ok; None: not in cluster mode
+    node_timeout_ms: int | None = None  # None: not in cluster mode
 
     @property
     def id(self) -> str | None:
@@ -77,7 +78,9 @@ def count_keys(info: dict[str, str]) -> int:
     return total
 
 
-def parse_node_facts(info_text: str, view: ClusterView | None, cluster_info_text: str | None) -> NodeFacts:
+def parse_node_facts(
+    info_text: str, view: ClusterView | None, cluster_info_text: str | None, node_timeout_ms: int | None
+) -> NodeFacts:
     """INFO, CLUSTER NODES and CLUSTER INFO of one process to facts. Raises KeyError or ValueError on another shape."""
     info = parse_info(info_text)
     cluster = None if cluster_info_text is None else parse_info(cluster_info_text)
@@ -91,4 +94,5 @@ def parse_node_facts(info_text: str, view: ClusterView | None, cluster_info_text
         replication=parse_replication(info),
         view=view,
         cluster_ok=None if cluster is None else cluster.get("cluster_state") == "ok",
+        node_timeout_ms=node_timeout_ms,
     )

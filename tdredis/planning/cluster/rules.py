@@ -6,7 +6,7 @@
 4. ghosts are forgotten before slots are assigned: a ghost with a higher epoch would take the slots back
 5. slots before introductions: the first epoch can only be set on a node that has met nobody
 6. introductions before attaching: a replica must know its primary
-7. memory limits last: they need a process, not a cluster
+7. memory limits and timeouts last: they need no particular place
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tdredis.manifests.drift import difference
 from tdredis.manifests.endpoints import Target, build_endpoints
 from tdredis.manifests.names import client_service_name, proxy_name
 from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment
+from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
 from tdredis.planning.cluster.picture import Member, Picture, Shard
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import Ref
@@ -32,7 +33,7 @@ from tdredis.planning.steps import (
     Remove,
     ReplacePod,
     Replicate,
-    SetMaxmemory,
+    SetConfig,
     Step,
 )
 from tdredis.redis.slots import SlotSet
@@ -260,7 +261,7 @@ def _assign_first_slots(world: World) -> Ruling:
 
 
 def _first_pod_is_awaited(picture: Picture, shard: Shard) -> Hold | None:
-    """The first pod is the primary while it can be; and a pod that ran before, but does not answer, may own the slots."""
+    """The first pod is the primary while it can be; one that ran before and does not answer may own the slots."""
     answered = {member.name for member in shard.members}
     first = shard.wanted[0]
     if first not in answered and first in picture.starting_pods:
@@ -376,16 +377,32 @@ def _why_attach(member: Member, shard: Shard) -> str:
     return f"it owns no slots and replicates nobody, and shard {shard.name} has its primary"
 
 
-# ---- memory
+# ---- configuration
 
 
 def limit_memory(world: World) -> Ruling:
     """maxmemory of every process is what capacity gives it."""
     wanted = world.cluster.spec.maxmemory_mib * MIB
     steps = [
-        SetMaxmemory(process=member.process, maxmemory_bytes=wanted, why=_why_limit(member, world.cluster))
+        SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=_why_limit(member, world.cluster))
         for member in world.picture.members
         if member.facts.maxmemory_bytes != wanted
+    ]
+    return Ruling(steps=tuple(steps))
+
+
+def set_node_timeout(world: World) -> Ruling:
+    """Blank nodes start with a short node timeout, so that a new cluster takes writes at once; then it is raised.
+
+    Only in a cluster that works: until then the timeout is also how long a primary waits before it takes writes.
+    """
+    if not world.picture.is_whole:
+        return Ruling()
+    why = "the cluster works; the short timeout was for its beginning"
+    steps = [
+        SetConfig(process=member.process, parameter="cluster-node-timeout", value=NODE_TIMEOUT_MS, why=why)
+        for member in world.picture.members
+        if member.facts.node_timeout_ms != NODE_TIMEOUT_MS
     ]
     return Ruling(steps=tuple(steps))
 
@@ -406,6 +423,7 @@ RULES: tuple[Rule, ...] = (
     introduce,
     attach_replicas,
     limit_memory,
+    set_node_timeout,
 )
 
 

@@ -28,7 +28,7 @@ from tdredis.planning.steps import (
     Remove,
     ReplacePod,
     Replicate,
-    SetMaxmemory,
+    SetConfig,
     Step,
 )
 from tdredis.redis.facts import NodeFacts, Replication, Unknown
@@ -66,6 +66,7 @@ class Node:
     epoch: int = 0
     keys: int = 0
     used_mib: int = 1
+    timeout_ms: int = 1000
     silent: bool = False
 
 
@@ -174,8 +175,10 @@ class SimulatedCluster:
                 node.keys = self._by_id(step.primary.id).keys
             case Forget():
                 self._node(step.process.pod).known.pop(step.ghost_id, None)
-            case SetMaxmemory():
-                self._node(step.process.pod).maxmemory = step.maxmemory_bytes
+            case SetConfig(parameter="maxmemory"):
+                self._node(step.process.pod).maxmemory = step.value
+            case SetConfig(parameter="cluster-node-timeout"):
+                self._node(step.process.pod).timeout_ms = step.value
 
     def settle(self, seconds: float = 0.1) -> None:
         """Time passes: gossip reaches everybody that is connected."""
@@ -306,6 +309,7 @@ class SimulatedCluster:
                 others={each: self._line(each, ip, by_id) for each, ip in node.known.items()},
             ),
             cluster_ok=covered,
+            node_timeout_ms=node.timeout_ms,
         )
 
     def _line(self, node_id: str, ip: str, by_id: dict[str, Node], *, myself: bool = False) -> KnownNode:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tdredis.planning.cluster.planner import plan
 from tdredis.planning.cluster.report import report
 from tdredis.planning.plan import Verdict
-from tdredis.planning.steps import Apply, AssignSlots, Forget, Meet, Remove, ReplacePod, Replicate, SetMaxmemory
+from tdredis.planning.steps import Apply, AssignSlots, Forget, Meet, Remove, ReplacePod, Replicate, SetConfig
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 
 DISRUPTIVE = (AssignSlots, Forget, Meet, Remove, Replicate, ReplacePod)
@@ -204,7 +204,7 @@ def test_capacity_is_changed_live_and_kept_for_the_next_start() -> None:
 
     made, _ = world.run_pass()
 
-    assert sum(isinstance(step, SetMaxmemory) for step in made.steps) == 6
+    assert sum(isinstance(step, SetConfig) for step in made.steps) == 6
     assert [str(step.ref) for step in made.steps if isinstance(step, Apply)] == ["ConfigMap redis-cluster-rat"]
     world.converge()
     assert (world.cluster.status.phase, world.cluster.status.capacity) == ("Ready", 768)
