@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import signal
 from collections.abc import Mapping
@@ -290,11 +291,13 @@ class Container:
         try:
             if await process.executed():
                 facts.state = {"running": {"startedAt": started_at}}
-                self._pod.event("Normal", "Started", f"Started container {self.name}", self.name)
+                self._say_started()
                 self._pod.changed()
                 care = asyncio.create_task(self._care(process))
                 care.add_done_callback(_report)
             end = await asyncio.shield(process.ended)
+            if care is None and end.executed:
+                self._say_started()  # and it has ended before anybody could look
         finally:
             if care is not None:
                 care.cancel()
@@ -307,12 +310,15 @@ class Container:
         self._record_end(end, started_at)
         return end
 
+    def _say_started(self) -> None:
+        self._pod.event("Normal", "Started", f"Started container {self.name}", self.name)
+
     def _record_end(self, end: Exit, started_at: str) -> None:
         facts = self.facts
         code, reason, message = end.code, "Completed" if end.code == 0 else "Error", self._last_words(end)
         if not end.executed:
             code, reason = 128, "StartError"
-            message = self._log_tail(lines=3)
+            message = _start_problem(self._log_tail(lines=3))
             self._pod.event("Warning", "Failed", f"Error: failed to start container: {message}", self.name)
         ended: Obj = {
             "exitCode": code,
@@ -453,6 +459,17 @@ class Container:
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         task.get_loop().call_exception_handler({"message": "a container's supervision failed", "exception": error})
+
+
+def _start_problem(said: str) -> str:
+    """Why a sandbox or program did not start, in the words of a container runtime where there are such words."""
+    missing = re.search(r"bwrap: execvp (.*): No such file or directory", said)
+    if missing is None:
+        return said
+    program = missing[1]
+    absolute = program.startswith("/")
+    problem = f"stat {program}: no such file or directory" if absolute else "executable file not found in $PATH"
+    return f'unable to start container process: exec: "{program}": {problem}'
 
 
 def _duration(seconds: float) -> str:

@@ -209,6 +209,8 @@ class Kubelet:
             for status in (pod.get("status") or {}).get("containerStatuses") or []:
                 if status["name"] == container and "waiting" in status["state"]:
                     reason = status["state"]["waiting"].get("reason", reason)
+            if reason in ("ErrImagePull", "ImagePullBackOff"):
+                reason = "trying and failing to pull image"
             raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {reason}')
         return folder / f"{kept[-1]}.log"
 

@@ -26,7 +26,7 @@ from localkube.kubelet.pod_status import (
     restore_facts,
 )
 from localkube.kubelet.probes import unsupported
-from localkube.kubelet.volumes import MountProblem, PodVolumes, kind_of
+from localkube.kubelet.volumes import PodVolumes, kind_of
 from localkube.registry import Registry, time_text, utc_now
 
 Obj = dict[str, Any]
@@ -246,14 +246,13 @@ class PodWorker:
     async def _mount(self) -> None:
         wait_s = MOUNT_RETRY_FIRST_S
         while True:
-            try:
-                self.volumes.prepare(self.view)
-            except MountProblem as problem:
-                self.event("Warning", "FailedMount", str(problem))
-                await self.pause(wait_s)
-                wait_s = min(2 * wait_s, MOUNT_RETRY_LONGEST_S)
-            else:
+            problems = self.volumes.prepare(self.view)
+            if not problems:
                 return
+            for problem in problems:
+                self.event("Warning", "FailedMount", problem)
+            await self.pause(wait_s)
+            wait_s = min(2 * wait_s, MOUNT_RETRY_LONGEST_S)
 
     async def _run_containers(self) -> None:
         for container in self._init:
@@ -356,7 +355,7 @@ class PodWorker:
         if said is not None:
             status |= {"reason": said[0], "message": said[1]}
         if init:
-            status["initContainerStatuses"] = [build_container_status(facts) for facts in init]
+            status["initContainerStatuses"] = [build_container_status(facts, init=True) for facts in init]
         status["containerStatuses"] = [build_container_status(facts) for facts in main]
         return status
 

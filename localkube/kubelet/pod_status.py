@@ -33,12 +33,14 @@ class ContainerFacts:
         return "terminated" in self.state and self.state["terminated"]["exitCode"] == 0
 
 
-def build_container_status(facts: ContainerFacts) -> Obj:
+def build_container_status(facts: ContainerFacts, *, init: bool = False) -> Obj:
+    """An init container is ready when it has done its work, a sidecar when it serves."""
+    done = init and not facts.restartable_init and facts.succeeded
     status: Obj = {
         "name": facts.name,
         "state": facts.state,
         "lastState": facts.last_state,
-        "ready": facts.ready,
+        "ready": facts.ready or done,
         "restartCount": facts.restart_count,
         "image": facts.image,
         "imageID": facts.image_id,

@@ -125,7 +125,7 @@ async def run_exec(process: SandboxedProcess, command: Sequence[str], timeout_s:
         return Finding(False, f'command "{text}" timed out')
     finally:
         running.kill()
-    return Finding(code == 0, said[:OUTPUT_LIMIT_BYTES].decode(errors="replace").strip())
+    return Finding(code == 0, said[:OUTPUT_LIMIT_BYTES].decode(errors="replace"))
 
 
 async def connect(host: str, port: int, timeout_s: float) -> Finding:

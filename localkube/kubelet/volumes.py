@@ -180,14 +180,15 @@ class PodVolumes:
     def path(self, name: str) -> Path:
         return self._paths[name]
 
-    def prepare(self, pod: Obj) -> None:
-        """Sets up every volume. Raises MountProblem at the first that is not possible now; may be called again."""
+    def prepare(self, pod: Obj) -> list[str]:
+        """Sets up every volume. Returns a sentence for each that is not possible now; may be called again."""
+        problems = []
         for volume in pod["spec"].get("volumes") or []:
             try:
                 self._paths[volume["name"]] = self._prepare_one(volume, pod)
             except MountProblem as problem:
-                text = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {problem}'
-                raise MountProblem(text) from problem
+                problems.append(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {problem}')
+        return problems
 
     def refresh(self, pod: Obj) -> None:
         """Brings the files up to date. What has vanished or does not fit keeps its last content, as on a real node."""

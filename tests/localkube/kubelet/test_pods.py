@@ -58,7 +58,7 @@ async def test_a_program_that_is_not_there_is_a_start_error(house: House) -> Non
     ended = await house.until_ended()
 
     assert (ended["exitCode"], ended["reason"]) == (128, "StartError")
-    assert "no-such-program" in ended["message"]
+    assert 'exec: "no-such-program": executable file not found in $PATH' in ended["message"]
 
 
 async def test_redis_answers_on_the_pods_own_address(house: House) -> None:

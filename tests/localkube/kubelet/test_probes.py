@@ -59,7 +59,7 @@ async def test_a_failed_liveness_probe_restarts_the_container(house: House) -> N
 
     await house.until(lambda: house.container()["restartCount"] == 1)
 
-    assert house.events("Unhealthy")[0]["message"] == "Liveness probe failed: ill"
+    assert house.events("Unhealthy")[0]["message"] == "Liveness probe failed: ill\n"
     assert house.events("Unhealthy")[0]["count"] == 2
     assert house.events("Killing")[0]["message"] == "Container c failed liveness probe, will be restarted"
 
