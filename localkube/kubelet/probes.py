@@ -19,6 +19,9 @@ ProbeName = Literal["Startup", "Readiness", "Liveness"]
 OUTPUT_LIMIT_BYTES = 10 * 1024
 HTTP_OK = range(200, 400)
 TICK_S = 0.05
+# A real kubelet hears of a started container a little late. Asked at once, hardly any program would be up, and every
+# pod would lose a whole period.
+SETTLE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +229,7 @@ async def run_probe(
 ) -> None:
     """Runs until *on_finding(finding, verdict is full)* says stop by returning False."""
     loop = asyncio.get_running_loop()
-    if timing.initial_delay_s:
-        await asyncio.sleep(timing.initial_delay_s)
+    await asyncio.sleep(max(timing.initial_delay_s, SETTLE_S))
     due = loop.time()
     while True:
         finding = await run(timing.timeout_s)

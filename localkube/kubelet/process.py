@@ -227,6 +227,7 @@ class ExecProcess:
         self._output: asyncio.Queue[tuple[Stream, bytes] | None] = asyncio.Queue()
         self._pipes: list[Pipe] = []
         self._stdin: int | None = None
+        self._killed = False
         argv = target.enter_argv(command)
         if tty:
             self._start_on_terminal(argv, target.env)
@@ -302,9 +303,21 @@ class ExecProcess:
 
     def kill(self) -> None:
         """The command and whatever it started in its own process group."""
-        if not self.ended.done():
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._popen.pid, signal.SIGKILL)
+        if self.ended.done():
+            return
+        self._killed = True
+        # The command first: nsenter, its parent, then takes note of its end and ends too. The other way round it
+        # would stay in the container as a zombie for ever, for the container's process 1 knows nothing of it.
+        with suppress(ProcessLookupError, PermissionError, FileNotFoundError):
+            command = _only_child(self._popen.pid)
+            if command is None:
+                self._kill_group()
+            else:
+                os.kill(command, signal.SIGKILL)
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
 
     async def _writable(self, fd: int) -> None:
         loop = asyncio.get_running_loop()
@@ -316,6 +329,8 @@ class ExecProcess:
             loop.remove_writer(fd)
 
     def _on_end(self, code: int) -> None:
+        if self._killed:
+            self._kill_group()
         for pipe in self._pipes:
             pipe.drain()
         self.close_stdin()
