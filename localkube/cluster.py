@@ -15,17 +15,13 @@ from typing import Self
 import msgspec
 import yaml
 
+from localkube.controllers import Controllers, Settings, start_all
 from localkube.errors import ApiError
 from localkube.journal import Journal
 from localkube.kubelet import Kubelet, Nodes
 from localkube.kubelet.backoff import Pace
 from localkube.registry import Registry
 from localkube.server.app import ApiServer
-
-try:  # until the controllers land
-    from localkube.controllers import Controllers, Settings, start_all
-except ImportError:
-    start_all = None
 
 # The second byte of the pods' addresses, 127.B.n.k; Service addresses begin 64 higher.
 BLOCKS = range(64, 128)
@@ -101,8 +97,7 @@ class Cluster:
         for name in NAMESPACES:
             if self.registry.find("namespaces", None, name) is None:
                 self.registry.create("namespaces", {"metadata": {"name": name}})
-        if start_all is not None:
-            self._controllers = start_all(self.registry, Settings(block=self.block, state_dir=self.state))
+        self._controllers = start_all(self.registry, Settings(block=self.block, state_dir=self.state))
         self.nodes.start()
         await self.server.start()
         identity = _Identity(self.server.token, self.server.port, self.block)

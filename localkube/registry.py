@@ -174,7 +174,7 @@ class Registry:
         if entries is None:
             entries = self._tracked(rtype, None, new, manager, None)
         if entries:
-            metadata["managedFields"] = entries
+            new["metadata"]["managedFields"] = entries
         if not dry_run:
             self._commit(rtype, "ADDED", new, None)
         return new

@@ -155,7 +155,11 @@ def apply_config(
     changed, _ = compare(schema, tracked(live), tracked(merged))
     conflicts = [(one, both) for one in others if (both := meet(one.fields, changed)) is not None]
     if conflicts and not force:
-        raise _conflict_error(conflicts)
+        # What `kubectl apply` itself once set the old way it may set again: its annotation says what that was.
+        known = _last_applied_fields(schema, live) if manager == "kubectl" else None
+        conflicts = [(one, left) for one, both in conflicts if (left := minus(both, known)) is not None]
+        if conflicts:
+            raise _conflict_error(conflicts)
     others = [replace(one, fields=left) for one in others if (left := minus(one.fields, changed)) is not None]
     dropped = minus(mine.fields, mine_now) if mine else None
     if dropped is not None:
@@ -169,6 +173,18 @@ def apply_config(
         time = mine.time if mine is not None and mine.fields == mine_now else now
         others.append(Owner(manager, "Apply", api_version, subresource, time, mine_now))
     return merged, build_entries(others)
+
+
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def _last_applied_fields(schema: Schema, live: Obj) -> Tree | None:
+    text = (live["metadata"].get("annotations") or {}).get(_LAST_APPLIED)
+    try:
+        config = json.loads(text) if text else None
+    except ValueError:
+        return None
+    return fields_of(schema, tracked(config)) or None if isinstance(config, dict) else None
 
 
 def _conflict_error(conflicts: Sequence[tuple[Owner, Tree]]) -> ApiError:
@@ -199,21 +215,21 @@ def merge(schema: Schema, live: Any, wanted: Any) -> Any:
         return merged
     items: Schema = schema.get("items") or _NOTHING
     ours, theirs = items_by_element(schema, wanted), items_by_element(schema, live)
-    # Shared items stand in the applied order; the others keep their place before the shared item they preceded.
-    waiting = list(theirs)
+    # The applied order holds among applied items; what others own stays ahead of what comes new.
+    live_order, applied_order = list(theirs), list(ours)
+    placed: set[str] = set()
     result: list[Any] = []
-    for element, value in ours.items():
-        if element in theirs:
-            while waiting and waiting[0] != element:
-                ahead = waiting.pop(0)
-                if ahead not in ours:
-                    result.append(theirs[ahead])
-            if waiting:
-                waiting.pop(0)
-            result.append(merge(items, theirs[element], value))
+    while live_order or applied_order:
+        first = live_order[0] if live_order else None
+        if first is not None and first not in ours:
+            result.append(theirs[live_order.pop(0)])
+        elif first is not None and first in placed:
+            live_order.pop(0)
         else:
-            result.append(value)
-    return result + [theirs[element] for element in waiting if element not in ours]
+            element = applied_order.pop(0)
+            placed.add(element)
+            result.append(merge(items, theirs[element], ours[element]) if element in theirs else ours[element])
+    return result
 
 
 def _without(schema: Schema, value: Any, gone: Tree, owned: Tree) -> Any:

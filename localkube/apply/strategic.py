@@ -25,12 +25,18 @@ def strategic_patch(schema: Schema, target: Any, patch: Any) -> Any:
             pass
         case other:
             raise bad_request(f"invalid value for $patch: {other!r}")
-    orders = {
-        name.removeprefix("$setElementOrder/"): value
-        for name, value in patch.items()
-        if name.startswith("$setElementOrder/")
-    }
+    _merge_fields(schema, merged, patch)
+    for directive, order in patch.items():
+        name = directive.removeprefix("$setElementOrder/")
+        if name != directive and isinstance(merged.get(name), list):
+            merged[name] = _in_order(merged[name], order, _merge_key(_schema_of(schema, name)), target, name)
     keep_only = patch.get("$retainKeys")
+    if keep_only is not None:
+        merged = {name: value for name, value in merged.items() if name in keep_only}
+    return merged
+
+
+def _merge_fields(schema: Schema, merged: dict[str, Any], patch: Mapping[str, Any]) -> None:
     for name, value in patch.items():
         if name.startswith("$deleteFromPrimitiveList/"):
             plain = name.removeprefix("$deleteFromPrimitiveList/")
@@ -41,12 +47,6 @@ def strategic_patch(schema: Schema, target: Any, patch: Any) -> Any:
             merged.pop(name, None)
         else:
             merged[name] = _merge_field(_schema_of(schema, name), merged.get(name), value)
-    for name, order in orders.items():
-        if isinstance(merged.get(name), list):
-            merged[name] = _in_order(merged[name], order, _merge_key(_schema_of(schema, name)), target, name)
-    if keep_only is not None:
-        merged = {name: value for name, value in merged.items() if name in keep_only}
-    return merged
 
 
 def _schema_of(schema: Schema, name: str) -> Schema:

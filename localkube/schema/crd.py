@@ -178,6 +178,19 @@ def check_crd(crd: Mapping[str, Any], check_rules: RuleCheck) -> list[FieldError
 _TYPES = ("object", "array", "string", "integer", "number", "boolean")
 
 
+def _check_forbidden(schema: Schema, path: str) -> list[FieldError]:
+    found: list[FieldError] = []
+    if schema.get("uniqueItems"):
+        why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
+        found.append(forbidden_field(f"{path}.uniqueItems", why))
+    if "properties" in schema and schema.get("additionalProperties") is not None:
+        why = "additionalProperties and properties are mutual exclusive"
+        found.append(forbidden_field(f"{path}.additionalProperties", why))
+    if "$ref" in schema:
+        found.append(forbidden_field(f"{path}.$ref", "$ref is not supported"))
+    return found
+
+
 def _check_structural(schema: Any, path: str, *, root: bool = False) -> list[FieldError]:
     if not isinstance(schema, Mapping):
         return [invalid_value(path, schema, "must be a schema")]
@@ -190,16 +203,9 @@ def _check_structural(schema: Any, path: str, *, root: bool = False) -> list[Fie
         found.append(required_value(f"{path}.type", "must not be empty for specified object fields"))
     elif kind and kind not in _TYPES:
         found.append(unsupported_value(f"{path}.type", kind, _TYPES))
-    if schema.get("uniqueItems"):
-        why = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
-        found.append(forbidden_field(f"{path}.uniqueItems", why))
-    if "properties" in schema and schema.get("additionalProperties") is not None:
-        why = "additionalProperties and properties are mutual exclusive"
-        found.append(forbidden_field(f"{path}.additionalProperties", why))
+    found += _check_forbidden(schema, path)
     if kind == "array" and "items" not in schema:
         found.append(required_value(f"{path}.items", "must be specified"))
-    if "$ref" in schema:
-        found.append(forbidden_field(f"{path}.$ref", "$ref is not supported"))
     keys = schema.get("x-kubernetes-list-map-keys") or ()
     if schema.get("x-kubernetes-list-type") == "map" and not keys:
         found.append(required_value(f"{path}.x-kubernetes-list-map-keys", "must be specified for map lists"))

@@ -114,6 +114,22 @@ def _check_container(container: Obj, where: str, volumes: set[str], names: set[s
     policy = container.get("imagePullPolicy")
     if policy not in (None, "Always", "IfNotPresent", "Never"):
         found.append(unsupported_value(f"{where}.imagePullPolicy", policy, ("Always", "IfNotPresent", "Never")))
+    found += _check_mounts(container, where, volumes)
+    for index, port in enumerate(container.get("ports") or ()):
+        found += _check_port(port.get("containerPort"), f"{where}.ports[{index}].containerPort")
+    for index, env in enumerate(container.get("env") or ()):
+        if not env.get("name"):
+            found.append(required_value(f"{where}.env[{index}].name"))
+        if env.get("valueFrom") and env.get("value"):
+            found.append(
+                invalid_value(f"{where}.env[{index}].valueFrom", "", "may not be specified when `value` is not empty")
+            )
+    found += _check_resources(container.get("resources") or _NOTHING, f"{where}.resources")
+    return found
+
+
+def _check_mounts(container: Obj, where: str, volumes: set[str]) -> list[FieldError]:
+    found: list[FieldError] = []
     mounted: set[str] = set()
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         here = f"{where}.volumeMounts[{index}]"
@@ -126,16 +142,6 @@ def _check_container(container: Obj, where: str, volumes: set[str], names: set[s
         elif mount["mountPath"] in mounted:
             found.append(invalid_value(f"{here}.mountPath", mount["mountPath"], "must be unique"))
         mounted.add(mount.get("mountPath", ""))
-    for index, port in enumerate(container.get("ports") or ()):
-        found += _check_port(port.get("containerPort"), f"{where}.ports[{index}].containerPort")
-    for index, env in enumerate(container.get("env") or ()):
-        if not env.get("name"):
-            found.append(required_value(f"{where}.env[{index}].name"))
-        if env.get("valueFrom") and env.get("value"):
-            found.append(
-                invalid_value(f"{where}.env[{index}].valueFrom", "", "may not be specified when `value` is not empty")
-            )
-    found += _check_resources(container.get("resources") or _NOTHING, f"{where}.resources")
     return found
 
 

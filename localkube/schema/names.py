@@ -68,9 +68,8 @@ def check_metadata(rtype: ResourceType, metadata: Obj, old: Obj | None) -> list[
             if not owner.get(name)
         ]
     if sum(1 for owner in metadata.get("ownerReferences") or () if owner.get("controller")) > 1:
-        found.append(
-            invalid_value("metadata.ownerReferences", metadata["ownerReferences"], "Only one reference can have Controller set to true")
-        )  # fmt: skip
+        why = "Only one reference can have Controller set to true"
+        found.append(invalid_value("metadata.ownerReferences", metadata["ownerReferences"], why))
     for finalizer in metadata.get("finalizers") or ():
         if "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes", *_PLAIN_FINALIZERS):
             found += _check_qualified(finalizer, "metadata.finalizers")

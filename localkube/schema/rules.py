@@ -64,6 +64,10 @@ def _found(text: str, pattern: str) -> str:
     return match.group(0) if match else ""
 
 
+def _all_found(text: str, pattern: str) -> list[str]:
+    return [match.group(0) for match in re.finditer(pattern, text)]
+
+
 @functools.cache
 def _environment() -> cel.Env:
     kinds = cel.Type
@@ -78,7 +82,7 @@ def _environment() -> cel.Env:
         _member("asInteger", kinds.DOUBLE, [], kinds.INT, int),
         _member("asApproximateFloat", kinds.DOUBLE, [], kinds.DOUBLE, float),
         _member("find", kinds.STRING, [kinds.STRING], kinds.STRING, _found),
-        _member("findAll", kinds.STRING, [kinds.STRING], kinds.LIST, lambda text, wanted: [m.group(0) for m in re.finditer(wanted, text)]),
+        _member("findAll", kinds.STRING, [kinds.STRING], kinds.LIST, _all_found),
         _member("isSorted", kinds.LIST, [], kinds.BOOL, lambda items: list(items) == sorted(items)),
         _member("sum", kinds.LIST, [], kinds.DYN, sum),
         _member("min", kinds.LIST, [], kinds.DYN, min),
@@ -297,7 +301,7 @@ def _celled_text(form: str | None, value: str) -> Any:
 
 
 def check_rules(schema: Schema, path: str) -> list[FieldError]:
-    """What a real server refuses about the rules of a definition: code that does not compile, fields that do not exist."""
+    """What a real server refuses about a definition's rules: code that does not compile, fields that do not exist."""
     return _check_rules(schema, path, root=True)
 
 

@@ -126,9 +126,11 @@ class ApiServer:
         return self.url + self._prefix
 
     async def start(self) -> None:
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None, keepalive_timeout=300.0))
+        self._runner = web.ServerRunner(
+            web.Server(self._handle, access_log=None, keepalive_timeout=300.0), shutdown_timeout=1.0
+        )
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True, backlog=1024, shutdown_timeout=1.0)
+        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True, backlog=1024)
         await site.start()
         if not self.port:
             server = site._server
@@ -191,6 +193,9 @@ class ApiServer:
         return web.Response(body=msgspec.json.encode(document), headers={"Content-Type": content_type})
 
     async def _resource(self, path: str, request: web.BaseRequest) -> web.StreamResponse:
+        review = _REVIEWS.fullmatch(path)
+        if review and request.method == "POST":
+            return _review(review[1], parse_object(await _read(request), request.content_type))
         target = parse_target(path, self.registry.types)
         query = request.query
         manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/", 1)[0]
@@ -615,6 +620,20 @@ class ApiServer:
 
 _CONTINUE = re.compile(r"\d+\.[\w-]{16}")
 _PATCHES_OF_CUSTOM = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
+
+
+_REVIEWS = re.compile(
+    r"/apis/(?:authorization|authentication)\.k8s\.io/v1/(?:namespaces/[^/]+/)?"
+    r"(selfsubjectaccessreviews|selfsubjectreviews|subjectaccessreviews|tokenreviews|selfsubjectrulesreviews)"
+)
+
+
+def _review(kind: str, review: Obj) -> web.Response:
+    """Whoever has the token may do everything: that much is true without any roles."""
+    if kind != "selfsubjectaccessreviews":
+        raise errors.not_implemented(kind)
+    status = {"allowed": True, "reason": "localkube: the token's holder may do everything"}
+    return _json({**review, "status": status}, 201)
 
 
 async def _read(request: web.BaseRequest) -> bytes:

@@ -40,6 +40,19 @@ def _document(content: dict[str, Any]) -> Document:
     return Document(body, "application/json", f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
+_etags: dict[tuple[str, str], tuple[tuple[object, ...], str]] = {}
+
+
+def _etag(registry: Registry, group: str, version: str) -> str:
+    """The hash of a document, made again only when one of its custom resources was redefined."""
+    definitions = tuple(registry.customs.get(one.key) for one in resources_of(registry, group, version))
+    known = _etags.get((group, version))
+    if known is None or [id(one) for one in known[0]] != [id(one) for one in definitions]:
+        known = definitions, _document(_group_version(registry, group, version)).etag.strip('"')
+        _etags[group, version] = known
+    return known[1]
+
+
 def _prefix(group: str, version: str) -> str:
     return f"apis/{group}/{version}" if group else f"api/{version}"
 
@@ -47,7 +60,7 @@ def _prefix(group: str, version: str) -> str:
 def _index(registry: Registry) -> dict[str, Any]:
     paths = {}
     for group, version in group_versions(registry):
-        etag = _document(_group_version(registry, group, version)).etag.strip('"')
+        etag = _etag(registry, group, version)
         prefix = _prefix(group, version)
         paths[prefix] = {"serverRelativeURL": f"/openapi/v3/{prefix}?hash={etag}"}
     return {"paths": paths}

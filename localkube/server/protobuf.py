@@ -1,7 +1,7 @@
-"""Which object a protobuf body holds: kubectl's typed commands (`create namespace`, `create deployment` …) send nothing else.
+"""Which object a protobuf body holds: kubectl's typed commands (`create namespace` …) send nothing else.
 
-The messages and field numbers are those of the Kubernetes API's published definitions; only what those commands can send
-is known. A field that is not known is refused by its number, never dropped.
+The messages and field numbers are those of the Kubernetes API's published definitions; only what those commands can
+send is known. A field that is not known is refused by its number, never dropped.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from localkube.errors import ApiError
 
 MAGIC = b"k8s\x00"
 
-# One message a line: `number name type`. s string, i integer, b boolean, x bytes, t time, is integer or string, []T list,
-# {}s and {}x maps; * marks what is sent only when set (a zero there is a value, elsewhere it is nothing).
+# One message a line: `number name type`. s string, i integer, b boolean, x bytes, t time, is integer or string,
+# []T list, {}s and {}x maps; * marks what is sent only when set (a zero there is a value, elsewhere it is nothing).
 _TABLE = """
 Meta: 1 name s, 2 generateName s, 3 namespace s, 4 selfLink s, 5 uid s, 6 resourceVersion s, 7 generation i, 8 creationTimestamp t
 Meta: 9 deletionTimestamp t, 10 deletionGracePeriodSeconds i*, 11 labels {}s, 12 annotations {}s, 13 ownerReferences []OwnerRef, 14 finalizers []s
@@ -73,6 +73,11 @@ Preconditions: 1 uid s*, 2 resourceVersion s*
 Scale: 1 metadata Meta, 2 spec ScaleSpec, 3 status ScaleStatus
 ScaleSpec: 1 replicas i
 ScaleStatus: 1 replicas i, 2 selector s
+SelfSubjectAccessReview: 1 metadata Meta, 2 spec AccessSpec, 3 status AccessStatus
+AccessSpec: 1 resourceAttributes ResourceAccess*, 2 nonResourceAttributes PathAccess*
+ResourceAccess: 1 namespace s, 2 verb s, 3 group s, 4 version s, 5 resource s, 6 subresource s, 7 name s
+PathAccess: 1 path s, 2 verb s
+AccessStatus: 1 allowed b, 2 reason s, 3 evaluationError s, 4 denied b
 Unknown: 1 typeMeta TypeMeta, 2 raw x, 3 contentEncoding s, 4 contentType s
 TypeMeta: 1 apiVersion s, 2 kind s
 Time: 1 seconds i, 2 nanos i
