@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import secrets
+import time
 from collections import OrderedDict
 from typing import Any
 
@@ -12,6 +13,26 @@ from localkube.registry import Registry, time_text, utc_now
 
 Obj = dict[str, Any]
 REMEMBERED = 2000
+# A pod that fails its probe every second is not to cost a write every second for ever: so many events of one reason
+# at once, then one in this time (a real kubelet's numbers, which it applies to all reasons of a pod together).
+BURST = 25
+REFILL_S = 300.0
+
+
+class Allowance:
+    """Tokens of one (pod, reason): full at first, refilled slowly."""
+
+    def __init__(self, now_s: float) -> None:
+        self._tokens = float(BURST)
+        self._at_s = now_s
+
+    def take(self, now_s: float) -> bool:
+        self._tokens = min(BURST, self._tokens + (now_s - self._at_s) / REFILL_S)
+        self._at_s = now_s
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
 
 
 class EventWriter:
@@ -21,10 +42,13 @@ class EventWriter:
         self._registry = registry
         self._node = node
         self._names: OrderedDict[tuple[str, ...], str] = OrderedDict()
+        self._allowances: OrderedDict[tuple[str, str], Allowance] = OrderedDict()
 
     def write(self, pod: Obj, kind: str, reason: str, message: str, *, field_path: str = "") -> None:
         """*kind*: Normal or Warning. *field_path* names the container, as `spec.containers{redis}`."""
         metadata = pod["metadata"]
+        if not self._is_allowed((metadata["uid"], reason)):
+            return
         key = (metadata["uid"], kind, reason, message, field_path)
         now = utc_now()
         try:
@@ -34,6 +58,14 @@ class EventWriter:
             # The namespace is being removed: its events go with it, and nobody is left to read this one.
             if error.code not in (403, 404):
                 raise
+
+    def _is_allowed(self, whose: tuple[str, str]) -> bool:
+        now_s = time.monotonic()
+        allowance = self._allowances.setdefault(whose, Allowance(now_s))
+        self._allowances.move_to_end(whose)
+        if len(self._allowances) > REMEMBERED:
+            self._allowances.popitem(last=False)
+        return allowance.take(now_s)
 
     def _count(self, key: tuple[str, ...], namespace: str, now: datetime.datetime) -> bool:
         name = self._names.get(key)
