@@ -20,7 +20,7 @@ def child_schema(schema: Schema, name: str) -> Schema:
     found = (schema.get("properties") or _NOTHING).get(name)
     if found is None:
         found = schema.get("additionalProperties")
-    return found if isinstance(found, Mapping) else _NOTHING
+    return found if isinstance(found, dict) else _NOTHING
 
 
 def is_atomic(schema: Schema, value: Any) -> bool:
@@ -53,7 +53,11 @@ def fields_of(schema: Schema, value: Any) -> Tree:
     if is_atomic(schema, value) or not value:
         return {}
     if isinstance(value, dict):
-        return {f"f:{name}": fields_of(child_schema(schema, name), one) for name, one in value.items()}
+        # Most values are scalars: they are leaves whatever their schema says.
+        return {
+            f"f:{name}": fields_of(child_schema(schema, name), one) if isinstance(one, dict | list) else {}
+            for name, one in value.items()
+        }
     items: Schema = schema.get("items") or _NOTHING
     tree: Tree = {}
     for one in value:
