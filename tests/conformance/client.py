@@ -57,7 +57,9 @@ def parse_kubeconfig(path: Path) -> Access:
     context = named("context", config["current-context"])
     cluster, user = named("cluster", context["cluster"]), named("user", context["user"])
     if "exec" in user:
-        raise ValueError(f"{path}: exec credentials are not supported here; name a kubeconfig with a token or certificate")
+        raise ValueError(
+            f"{path}: exec credentials are not supported here; name a kubeconfig with a token or certificate"
+        )
     tls = None
     if cluster["server"].startswith("https:"):
         tls = ssl.create_default_context()
@@ -99,7 +101,9 @@ class Answer:
 
     def accepted(self) -> Obj:
         """The object of an answer that must have succeeded."""
-        assert self.status in {200, 201, 202}, f"expected success, the server answered {self.status}: {self.text[:2000]}"
+        assert self.status in {200, 201, 202}, (
+            f"expected success, the server answered {self.status}: {self.text[:2000]}"
+        )
         return self.body
 
     def refused(self) -> tuple[int, str]:
@@ -240,7 +244,9 @@ class Api:
     async def patch(self, path: str, body: object, content_type: str = MERGE, **query: str | int) -> Answer:
         return await self.request("PATCH", path, body, content_type=content_type, **query)
 
-    async def apply(self, path: str, body: object, *, manager: str = "first", force: bool = False, **query: str | int) -> Answer:
+    async def apply(
+        self, path: str, body: object, *, manager: str = "first", force: bool = False, **query: str | int
+    ) -> Answer:
         if force:
             query["force"] = "true"
         return await self.request("PATCH", path, body, content_type=APPLY, fieldManager=manager, **query)
@@ -257,8 +263,10 @@ class Api:
             assert response.status == 200, await response.text()
             yield response.content
 
-    async def until(self, path: str, condition: Callable[[Obj], object], timeout_s: float = 30, **query: str | int) -> Obj:
-        """Read *path* until *condition* holds. An object that is not there yet does not fulfil it; the failure shows the last answer."""
+    async def until(
+        self, path: str, condition: Callable[[Obj], object], timeout_s: float = 30, **query: str | int
+    ) -> Obj:
+        """Read *path* until it is there and *condition* holds; the failure shows the last answer."""
         last = "nothing"
         try:
             async with asyncio.timeout(timeout_s):

@@ -1,4 +1,4 @@
-"""Decides which API server the claims are held against: the one that CONFORMANCE_KUBECONFIG names, else a localkube of our own."""
+"""Decides which API server the claims are held against: the one CONFORMANCE_KUBECONFIG names, else a localkube."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
-    """The server under test. localkube runs in a process of its own, so that a claim cannot see more than HTTP shows."""
+    """The server under test. localkube runs in a process of its own: a claim cannot see more than HTTP shows."""
     if NAMED_KUBECONFIG is not None:
         yield parse_kubeconfig(Path(NAMED_KUBECONFIG))
         return

@@ -66,7 +66,7 @@ class Namespace:
 
     async def takes_pods(self) -> None:
         """Wait for the default service account: pods are refused before it exists."""
-        await self.until("serviceaccounts", "default", lambda account: True, 10)
+        await self.until("serviceaccounts", "default", bool, 10)
 
     async def log(self, pod: str, **query: str | int) -> str:
         answer = await self.api.request("GET", self.path("pods", pod) + "/log", accept="*/*", **query)
@@ -168,7 +168,8 @@ def build_service(name: str, *, selector: dict[str, str] | None = None, **spec: 
 
 def condition(obj: Obj, kind: str) -> Obj:
     """The status condition of that type; empty when it is not there yet."""
-    found: list[Obj] = [c for c in obj.get("status", {}).get("conditions", []) if c["type"] == kind]
+    # A new CRD's conditions are null on the wire.
+    found: list[Obj] = [c for c in obj.get("status", {}).get("conditions") or [] if c["type"] == kind]
     return found[0] if found else {}
 
 
