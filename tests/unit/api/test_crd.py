@@ -1,0 +1,97 @@
+"""The CRD: made of the models, committed as made, and saying the same as the validation for old servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tdredis.api.crd import build_crds, render_crds
+from tdredis.api.rediscluster import parse_rediscluster
+from tdredis.api.validation import LONGEST_NAME, problems
+from tests.unit.manifests.builders import sample
+
+ROOT = Path(__file__).parents[3]
+
+
+def schema() -> Any:
+    (crd,) = build_crds()
+    version: Any = crd["spec"]["versions"][0]  # type: ignore[index, call-overload]
+    return version["schema"]["openAPIV3Schema"]
+
+
+def test_the_committed_crd_is_the_one_that_the_models_make() -> None:
+    assert (ROOT / "deploy/crds/cache.tongdun.net.yaml").read_text() == render_crds()
+
+
+def test_every_field_is_described() -> None:
+    def undescribed(node: Any, path: str) -> list[str]:
+        found = []
+        for name, part in node.get("properties", {}).items():
+            if "description" not in part and path + name != "metadata":
+                found.append(path + name)
+            found += undescribed(part, f"{path}{name}.")
+        return found
+
+    assert undescribed(schema(), "") == []
+
+
+def test_manifests_of_old_have_every_field_they_know() -> None:
+    known = set(schema()["properties"]["spec"]["properties"])
+    manifest = yaml.safe_load((ROOT / "samples/redis-cluster-rat.yaml").read_text())
+
+    assert set(manifest["spec"]) <= known
+    assert problems(parse_rediscluster(manifest)) == ()
+
+
+def test_kubectl_shows_what_people_ask_for() -> None:
+    (crd,) = build_crds()
+    spec: Any = crd["spec"]
+
+    assert [column["name"] for column in spec["versions"][0]["additionalPrinterColumns"]] == [
+        "Phase",
+        "Size",
+        "Capacity",
+        "Address",
+        "Age",
+    ]
+    assert spec["names"]["categories"] == ["redis"]
+    assert spec["names"]["shortNames"] == ["rdc"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"size": 2}, "spec.size: 2 is too small: write 3 or more"),
+        ({"env": "prod"}, "spec.env: 'prod' is not known: write production, staging, demo"),
+        ({"netmode": "HostPort"}, "spec.netmode: 'HostPort' is not known: write ClusterIP, NodePort, LoadBalancer"),
+        ({"capacity": -1}, "spec.capacity: -1 is too small: write 0 or more"),
+        ({"capacity": 47}, "spec.capacity: 47 MiB is too small for 3 shards: write 48 or more (16 MiB each)"),
+        ({"image": "a b"}, "spec.image: write an image name without blanks"),
+        ({"app": "-x"}, "spec.app: write letters, digits"),
+        ({"proxy": {"replicas": 0}}, "spec.proxy.replicas: 0 is too small: write 1 or more"),
+        ({"storage": {"size": "lots"}}, "spec.storage.size: write a quantity such as 64Gi"),
+    ],
+)
+def test_bad_values_are_answered_with_what_to_write(spec: dict[str, object], says: str) -> None:
+    (found,) = problems(sample(**spec))  # type: ignore[arg-type]
+
+    assert found.startswith(says)
+
+
+def test_a_name_too_long_for_its_children_is_refused() -> None:
+    assert problems(sample(name="r" * LONGEST_NAME)) == ()
+    (found,) = problems(sample(name="r" * (LONGEST_NAME + 1)))
+    assert f"write at most {LONGEST_NAME}" in found
+
+
+@pytest.mark.parametrize("capacity", [0, 48, 32768])
+def test_capacities_that_fit_are_accepted(capacity: int) -> None:
+    assert problems(sample(capacity=capacity)) == ()
+
+
+def test_passwords_are_not_in_the_printed_form_of_a_resource() -> None:
+    assert "vault" not in repr(sample())
+    assert "door" not in repr(sample())
