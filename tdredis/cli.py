@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logs(chosen.log_format, chosen.log_level)
     try:
         code: int = chosen.command(chosen)
-    except (ConfigError, ApiError, ArgumentError) as error:
+    except (ConfigError, ApiError, ArgumentError, OSError) as error:
         print(f"tdredis: {error}", file=sys.stderr)
         return 2
     return code

@@ -27,7 +27,7 @@ from tdredis.planning.cluster.report import report
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import ClusterSnapshot, Key
 from tdredis.planning.steps import Step
-from tdredis.runtime.logs import register_secret
+from tdredis.runtime.logs import redact, register_secret
 from tdredis.runtime.queue import KeyedQueue
 
 log = structlog.get_logger(__name__)
@@ -105,7 +105,7 @@ class Loop:
         register_secret(snapshot.passwords.proxy)
         made = plan(snapshot)
         outcome = await self._executor.run(key, made, password=snapshot.passwords.redis)
-        status = report(snapshot, made, outcome.error)
+        status = report(snapshot, made, redact(outcome.error))  # the server quotes what it refuses
         written = await self._write_status(key, snapshot, status)
         self._tell(key, snapshot, status, outcome)
         return self._schedule(key, made, outcome, written=written)

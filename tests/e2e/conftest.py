@@ -1,0 +1,51 @@
+"""One Kubernetes for all end-to-end tests of a worker: localkube, or whatever E2E_KUBECONFIG names."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tdredis.kube.client import Client
+from tests.e2e.world import BIN, Kube, install_crds, new_namespace
+
+ENVOY = {"tongduncloud/predixy:1.0": "envoyproxy/envoy:latest"}
+
+
+@pytest.fixture(scope="session")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    folder = tmp_path_factory.mktemp("e2e")
+    named = os.environ.get("E2E_KUBECONFIG")
+    if named:
+        yield Kube(kubeconfig=Path(named), folder=folder, images=ENVOY)
+        return
+    kubeconfig = folder / "kubeconfig"
+    with subprocess.Popen(
+        [str(BIN / "localkube"), "up", "--nodes", "6", "--kubeconfig", str(kubeconfig)],
+        stdout=subprocess.PIPE,
+        stderr=(folder / "localkube.log").open("wb"),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline(), (folder / "localkube.log").read_text()
+        try:
+            yield Kube(kubeconfig=kubeconfig, folder=folder, images=ENVOY)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 0
+
+
+@pytest.fixture
+async def client(kube: Kube) -> AsyncIterator[Client]:
+    async with kube.client() as client:
+        await install_crds(client)
+        yield client
+
+
+@pytest.fixture
+async def namespace(client: Client) -> AsyncIterator[str]:
+    async with new_namespace(client) as name:
+        yield name

@@ -1,0 +1,276 @@
+"""A RedisCluster from the published sample, on real processes: made, used, kept, explained and deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tdredis.kube.client import Client
+from tdredis.kube.resources import (
+    CONFIGMAPS,
+    DEPLOYMENTS,
+    ENDPOINTS,
+    EVENTS,
+    LEASES,
+    PODDISRUPTIONBUDGETS,
+    PODS,
+    REDISCLUSTERS,
+    SECRETS,
+    SERVICES,
+    STATEFULSETS,
+    Resource,
+)
+from tdredis.manifests.names import MANAGED_BY_SELECTOR
+from tdredis.redislink.link import connect
+from tests.e2e.world import (
+    BIN,
+    Kube,
+    Obj,
+    Operator,
+    condition,
+    eventually,
+    get_cluster,
+    new_namespace,
+    sample,
+    until_ready,
+)
+
+PEACE_S = 60.0
+INNER, OUTER = "inner-vault-4711", "outer-door-4712"
+OURS = (CONFIGMAPS, SECRETS, SERVICES, STATEFULSETS, DEPLOYMENTS, PODDISRUPTIONBUDGETS, PODS)
+
+
+async def write_and_read(resource: Obj, password: str, count: int = 100) -> None:
+    host, _, port = resource["status"]["clusterIP"].rpartition(":")
+    link = await connect(host, int(port), password=password, timeout_s=10)
+    names = [f"key:{number}" for number in range(count)]
+    assert set(await link.call_all([("SET", name, name) for name in names], timeout_s=20)) == {b"OK"}
+    values = await link.call_all([("GET", name) for name in names], timeout_s=20)
+    assert values == [name.encode() for name in names]
+    link.close()
+
+
+async def test_the_sample_becomes_ready_takes_keys_and_leaves_nothing(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace):
+        await client.create(REDISCLUSTERS, sample(namespace, env="production"))
+        resource = await until_ready(client, namespace)
+
+        status = resource["status"]
+        assert (status["size"], status["capacity"], len(status["shards"])) == (3, 192, 3)
+        assert status["slots"]["redis-cluster-rat-1"] == ["5461-10922"]
+        await write_and_read(resource, "abc")
+        nodes = {pod["spec"]["nodeName"] for pod in await redis_pods(client, namespace)}
+        assert len(nodes) == 6
+
+        await client.delete(REDISCLUSTERS, namespace, "redis-cluster-rat")
+
+        async def nothing_left() -> bool:
+            lists = await asyncio.gather(*(ours(client, kind, namespace) for kind in OURS))
+            return not any(lists)
+
+        await eventually(nothing_left, "everything of the resource is gone")
+
+
+async def ours(client: Client, kind: Resource, namespace: str) -> list[Obj]:
+    if kind.key not in await client.discover():
+        return []
+    return await client.list(kind, namespace, label_selector=MANAGED_BY_SELECTOR)
+
+
+async def redis_pods(client: Client, namespace: str) -> list[Obj]:
+    return await client.list(PODS, namespace, label_selector="app.kubernetes.io/component=redis")
+
+
+async def test_in_peace_nothing_is_written_not_even_after_a_second_apply_or_a_restart(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    manifest = json.dumps(sample(namespace))
+    async with Operator(kube, namespace) as operator:
+        assert (await kube.kubectl("apply", "-f", "-", stdin=manifest))[0] == 0
+        await until_ready(client, namespace)
+        await until_nothing_is_left_to_do(kube, namespace)
+        before = await versions(client, namespace)
+
+        assert (await kube.kubectl("apply", "-f", "-", stdin=manifest))[0] == 0
+        await operator.end()
+        await operator.start()
+
+        async def somebody_wrote() -> str:
+            now = await versions(client, namespace)
+            return ", ".join(name for name in {**before, **now} if before.get(name) != now.get(name))
+
+        with pytest.raises(AssertionError, match="last seen: ''"):
+            await eventually(somebody_wrote, "a write", deadline_s=PEACE_S, pause_s=2.0)
+        lines = [json.loads(line) for line in operator.log.read_text().splitlines()]
+        restarted = max(index for index, line in enumerate(lines) if line["event"] == "leading")
+        assert [
+            line for line in lines[restarted + 1 :] if line["event"] in ("step done", "step failed", "status")
+        ] == []
+
+
+async def until_nothing_is_left_to_do(kube: Kube, namespace: str) -> None:
+    async def no_plan() -> bool:
+        return "nothing to do" in await explain(kube, namespace)
+
+    await eventually(no_plan, "the plan is empty", pause_s=0.3)
+
+
+async def versions(client: Client, namespace: str) -> dict[str, object]:
+    """resourceVersion of every object of the namespace, the operator's own lease left out."""
+    found: dict[str, object] = {}
+    for kind in (*OURS, REDISCLUSTERS, EVENTS, ENDPOINTS):
+        if kind is LEASES or kind.key not in await client.discover():
+            continue
+        for item in await client.list(kind, namespace):
+            metadata: Obj = item["metadata"]  # type: ignore[assignment]
+            found[f"{kind}/{metadata['name']}"] = metadata["resourceVersion"]
+    return found
+
+
+async def explain(kube: Kube, namespace: str) -> str:
+    images = [word for old, new in kube.images.items() for word in ("--image-map", f"{old}={new}")]
+    process = await asyncio.create_subprocess_exec(
+        str(BIN / "tdredis"),
+        *("explain", "--kubeconfig", str(kube.kubeconfig), "-n", namespace, *images, "rediscluster/redis-cluster-rat"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, _ = await process.communicate()
+    return out.decode()
+
+
+async def test_explain_says_what_would_be_done_and_does_nothing(kube: Kube, client: Client, namespace: str) -> None:
+    await client.create(REDISCLUSTERS, sample(namespace))
+
+    text = await explain(kube, namespace)
+
+    assert text.startswith(f"rediscluster/redis-cluster-rat in namespace {namespace}: forming (phase NotReady)")
+    assert "1. apply ConfigMap redis-cluster-rat - it does not exist" in text
+    assert "status" not in await get_cluster(client, namespace)
+    assert await ours(client, CONFIGMAPS, namespace) == []
+
+
+@pytest.mark.timeout(400)
+async def test_an_operator_killed_after_any_step_of_creation_is_succeeded_by_one_that_finishes(
+    kube: Kube, client: Client
+) -> None:
+    """Walks all steps: the first run that is Ready without having died was one step too long, and ends the walk."""
+    at_once = asyncio.Semaphore(4)
+    walked = asyncio.Event()
+    died: list[int] = []
+
+    async def live_and_die(after: int) -> None:
+        async with at_once:
+            if walked.is_set():
+                return
+            async with new_namespace(client) as namespace:
+                if await dies(kube, client, namespace, after):
+                    died.append(after)
+                    async with Operator(kube, namespace):
+                        resource = await until_ready(client, namespace)
+                        await write_and_read(resource, "abc", count=20)
+                else:
+                    walked.set()
+                await client.delete(REDISCLUSTERS, namespace, "redis-cluster-rat")
+
+    async with asyncio.TaskGroup() as group:
+        for after in range(1, 80):
+            group.create_task(live_and_die(after))
+
+    assert walked.is_set()
+    assert sorted(died)[:20] == list(range(1, 21))
+
+
+async def dies(kube: Kube, client: Client, namespace: str, after: int) -> bool:
+    """True: the operator died after its step number *after*. False: Ready came first."""
+    program = (sys.executable, str(Path(__file__).with_name("dying_operator.py")), str(after))
+    async with Operator(kube, namespace, program=program) as operator:
+        await client.create(REDISCLUSTERS, sample(namespace))
+        process = operator.process
+        assert process is not None
+
+        async def over() -> str:
+            if process.returncode is not None:
+                return "died"
+            resource = await get_cluster(client, namespace)
+            done = resource.get("status", {}).get("phase") == "Ready"
+            return "ready" if done and "nothing to do" in await explain(kube, namespace) else ""
+
+        end = await eventually(over, "the operator died, or Ready")
+        if end == "died":
+            assert process.returncode == -signal.SIGKILL, operator.log.read_text()[-2000:]
+        return end == "died"
+
+
+async def test_passwords_are_in_secrets_and_in_nothing_else(kube: Kube, client: Client, namespace: str) -> None:
+    async with Operator(kube, namespace) as operator:
+        await client.create(REDISCLUSTERS, sample(namespace, secret=INNER, proxysecret=OUTER))
+        resource = await until_ready(client, namespace)
+        await write_and_read(resource, OUTER, count=10)
+
+        places = {"operator log": operator.log.read_text(), "status": json.dumps(resource["status"])}
+        for kind in (CONFIGMAPS, EVENTS, PODS, STATEFULSETS, DEPLOYMENTS, SERVICES):
+            places[str(kind)] = json.dumps(await client.list(kind, namespace))
+        for process in Path("/proc").glob("[0-9]*/cmdline"):  # noqa: ASYNC240 procfs does not block
+            try:
+                places[str(process)] = process.read_bytes().decode("utf-8", "replace")
+            except OSError:
+                continue  # it ended while we looked
+        for pod in await client.list(PODS, namespace):
+            name: str = pod["metadata"]["name"]  # type: ignore[index, call-overload, assignment]
+            code, out, err = await kube.kubectl("logs", "-n", namespace, name, "--all-containers")
+            assert code == 0, err
+            places[f"log of {name}"] = out
+
+        assert [place for place, text in places.items() if INNER in text or OUTER in text] == []
+        secrets = await client.list(SECRETS, namespace, label_selector=MANAGED_BY_SELECTOR)
+        assert len(secrets) == 2
+
+
+async def test_an_image_that_does_not_exist_is_named_and_correcting_it_heals(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace):
+        await client.create(REDISCLUSTERS, sample(namespace, image="no.such/redis:99"))
+
+        async def named() -> bool:
+            ready = condition(await get_cluster(client, namespace), "Ready")
+            return (
+                ready.get("reason") in ("ErrImagePull", "ImagePullBackOff")
+                and "redis-cluster-rat-0-0" in ready["message"]
+            )
+
+        await eventually(named, "the condition names pod and reason")
+
+        async def told() -> bool:
+            events = await client.list(EVENTS, namespace, field_selector="involvedObject.kind=RedisCluster")
+            return any(each["type"] == "Warning" and "redis-cluster-rat-0-0" in str(each["message"]) for each in events)
+
+        await eventually(told, "an event names pod and reason")
+        await client.patch(REDISCLUSTERS, namespace, "redis-cluster-rat", {"spec": {"image": "redis:7.0"}})
+
+        resource = await until_ready(client, namespace)
+        await write_and_read(resource, "abc", count=10)
+
+
+async def test_too_few_nodes_leave_pods_pending_and_the_condition_says_so(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace):
+        await client.create(REDISCLUSTERS, sample(namespace, env="production", size=4, capacity=256))
+
+        async def said() -> bool:
+            ready = condition(await get_cluster(client, namespace), "Ready")
+            return (
+                ready.get("reason") == "Unschedulable"
+                and "6 node(s) didn't match pod anti-affinity rules" in ready["message"]
+            )
+
+        await eventually(said, "the condition has the scheduler's words")

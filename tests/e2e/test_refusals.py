@@ -1,0 +1,44 @@
+"""Bad input is refused by the API server, with a message that says what to write."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.world import Kube, sample
+
+LONG = "r" * 60
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"size": 2}, "spec.size in body should be greater than or equal to 3"),
+        ({"size": "3"}, "spec.size in body must be of type integer"),
+        ({"env": "prod"}, 'spec.env: Unsupported value: "prod": supported values: "production", "staging", "demo"'),
+        ({"netmode": "Bridge"}, 'supported values: "ClusterIP", "NodePort", "LoadBalancer"'),
+        ({"capacity": -1}, "spec.capacity in body should be greater than or equal to 0"),
+        ({"capacity": 40}, "capacity is too small for 3 shards: write 48 or more"),
+        ({"replcas": 2}, 'unknown field "spec.replcas"'),
+        ({"image": None}, "spec.image: Required value"),
+        ({"app": "-rat"}, "spec.app in body should match"),
+    ],
+)
+async def test_a_bad_spec_is_refused_with_what_to_write(
+    kube: Kube, namespace: str, change: dict[str, object], says: str
+) -> None:
+    code, _, err = await kube.kubectl("apply", "-f", "-", stdin=json.dumps(sample(namespace, **change)))
+
+    assert code == 1
+    assert says in err
+
+
+async def test_a_name_too_long_for_its_children_is_refused(kube: Kube, namespace: str) -> None:
+    manifest = sample(namespace)
+    manifest["metadata"]["name"] = LONG
+
+    code, _, err = await kube.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+
+    assert code == 1
+    assert "metadata.name is too long: write at most 48 characters" in err

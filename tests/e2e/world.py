@@ -1,0 +1,188 @@
+"""What an end-to-end test stands on: a Kubernetes, an operator process, and questions with deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from tdredis.kube.client import Client
+from tdredis.kube.config import load_config
+from tdredis.kube.errors import ApiError, NotFound
+from tdredis.kube.resources import CUSTOMRESOURCEDEFINITIONS, NAMESPACES, REDISCLUSTERS
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SAMPLE = ROOT / "samples/redis-cluster-rat.yaml"
+CRDS = ROOT / "deploy/crds/cache.tongdun.net.yaml"
+READY_S = 60.0
+T = TypeVar("T")
+Obj = dict[str, Any]
+
+
+@dataclass
+class Kube:
+    """Any Kubernetes. *folder* is for what a test leaves to read: logs."""
+
+    kubeconfig: Path
+    folder: Path
+    images: Mapping[str, str] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        async with Client(load_config(self.kubeconfig), manager="test") as client:
+            yield client
+
+    async def kubectl(self, *arguments: str, stdin: str | None = None) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of the real kubectl."""
+        process = await asyncio.create_subprocess_exec(
+            str(BIN / "kubectl"),
+            f"--kubeconfig={self.kubeconfig}",
+            *arguments,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            out, err = await process.communicate(stdin.encode() if stdin is not None else None)
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+
+class Operator:
+    """One operator process, for one namespace, with a log to read."""
+
+    def __init__(
+        self, kube: Kube, namespace: str, *, program: tuple[str, ...] = (), identity: str = "operator-0"
+    ) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._program = program or (str(BIN / "tdredis"),)
+        self._identity = identity
+        self.log = kube.folder / f"operator-{namespace}.log"
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        images = [word for old, new in self._kube.images.items() for word in ("--image-map", f"{old}={new}")]
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *self._program,
+                *("--log-format", "json", "run", "--kubeconfig", str(self._kube.kubeconfig), "--listen", ""),
+                *("--namespace", self._namespace, "--lease-namespace", self._namespace, *images),
+                env={**os.environ, "POD_NAME": self._identity},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Sends the signal, waits, returns the exit code."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(number)
+        async with asyncio.timeout(30):
+            return await self.process.wait()
+
+    async def __aenter__(self) -> Operator:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.end(signal.SIGKILL)
+
+
+def sample(namespace: str, **spec: object) -> Obj:
+    """The published sample in *namespace*, small, with *spec* changed. None takes a field away."""
+    manifest: Obj = yaml.safe_load(SAMPLE.read_text())
+    manifest["metadata"]["namespace"] = namespace
+    changed = {**manifest["spec"], "env": "demo", "capacity": 192, **spec}
+    manifest["spec"] = {name: value for name, value in changed.items() if value is not None}
+    return manifest
+
+
+@asynccontextmanager
+async def new_namespace(client: Client) -> AsyncIterator[str]:
+    """A namespace of the test's own, with everything in it deleted afterwards."""
+    made = await client.create(NAMESPACES, {"metadata": {"generateName": "e2e-"}})
+    name: str = made["metadata"]["name"]  # type: ignore[index, call-overload, assignment]
+    try:
+        yield name
+    finally:
+        await client.delete(NAMESPACES, None, name)
+
+
+async def install_crds(client: Client) -> None:
+    for crd in yaml.safe_load_all(CRDS.read_text()):
+        await client.apply(CUSTOMRESOURCEDEFINITIONS, crd)
+    await eventually(lambda: _is_served(client), "the custom resources are served")
+
+
+async def _is_served(client: Client) -> bool:
+    return REDISCLUSTERS.key in await client.discover()
+
+
+async def eventually(
+    ask: Callable[[], Awaitable[T]], what: str, *, deadline_s: float = READY_S, pause_s: float = 0.1
+) -> T:
+    """Asks until the answer is true, and returns it. Raises AssertionError with the last answer when time is up."""
+    end = time.monotonic() + deadline_s
+    while True:
+        last: object
+        try:
+            answer = await ask()
+            if answer:
+                return answer
+            last = answer
+        except ApiError as error:
+            last = error
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline_s:g} s: {what}; last seen: {last!r}")
+        await asyncio.sleep(pause_s)
+
+
+async def get_cluster(client: Client, namespace: str, name: str = "redis-cluster-rat") -> Obj:
+    return await client.get(REDISCLUSTERS, namespace, name)
+
+
+def condition(resource: Obj, kind: str) -> Obj:
+    found: list[Obj] = [each for each in resource.get("status", {}).get("conditions", []) if each["type"] == kind]
+    return found[0] if found else {}
+
+
+async def until_ready(
+    client: Client, namespace: str, name: str = "redis-cluster-rat", *, deadline_s: float = READY_S
+) -> Obj:
+    """Waits for phase Ready of the present generation; returns the resource."""
+    seen: Obj = {}
+
+    async def ready() -> Obj | None:
+        nonlocal seen
+        seen = await get_cluster(client, namespace, name)
+        status = seen.get("status", {})
+        current = status.get("observedGeneration") == seen["metadata"]["generation"]
+        return seen if current and status.get("phase") == "Ready" else None
+
+    try:
+        found = await eventually(ready, f"{name} is Ready", deadline_s=deadline_s)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {condition(seen, 'Ready')}") from None
+    assert found is not None
+    return found
+
+
+async def is_gone(client: Client, namespace: str, name: str = "redis-cluster-rat") -> bool:
+    try:
+        await client.get(REDISCLUSTERS, namespace, name)
+    except NotFound:
+        return True
+    return False
