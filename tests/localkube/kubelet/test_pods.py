@@ -508,11 +508,12 @@ async def test_the_node_is_there_and_ready(house: House) -> None:
 
 
 async def test_an_unchanged_pod_is_not_written_again(house: House) -> None:
-    house.run(shell("sleep 1000", livenessProbe={"exec": {"command": ["true"]}, "periodSeconds": 1}))
+    probe = {"exec": {"command": ["sh", "-c", "echo probed > /proc/1/fd/1"]}, "periodSeconds": 1}
+    house.run(shell("sleep 1000", livenessProbe=probe))
     await house.until_ready()
     version = house.pod()["metadata"]["resourceVersion"]
 
-    await house.exec("sleep", "2.5")
+    await house.until_said("probed\nprobed\n")
 
     assert house.pod()["metadata"]["resourceVersion"] == version
 
