@@ -7,15 +7,23 @@ from typing import Any
 
 from localkube.controllers.endpoints import EndpointsController
 from localkube.controllers.gc import GarbageCollector
+from localkube.controllers.namespaces import NamespaceController
+from localkube.controllers.proxy import ServiceProxy
+from localkube.controllers.services import ServiceController
 from localkube.controllers.settings import Settings
 from localkube.registry import Registry
 
-_OTHERS = {"scheduler": "Scheduler", "statefulset": "StatefulSetController", "deployment": "DeploymentController",
-           "replicaset": "ReplicaSetController", "pvc": "VolumeController"}
+_OTHERS = {
+    "scheduler": "Scheduler",
+    "statefulset": "StatefulSetController",
+    "deployment": "DeploymentController",
+    "replicaset": "ReplicaSetController",
+    "pvc": "VolumeController",
+}
 
 
 def _kinds() -> list[Any]:
-    found: list[Any] = [GarbageCollector, EndpointsController]
+    found: list[Any] = [ServiceController, GarbageCollector, NamespaceController, EndpointsController, ServiceProxy]
     for module, name in _OTHERS.items():
         try:
             found.append(getattr(importlib.import_module(f"localkube.controllers.{module}"), name))

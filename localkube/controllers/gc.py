@@ -152,7 +152,9 @@ class GarbageCollector:
 
     def _sort_owners(self, ref: Ref, obj: Obj) -> tuple[list[str], list[str], list[str]]:
         """The uids of owners that keep the object, that are gone, and that wait for the object to go."""
-        solid, absent, waiting = [], [], []
+        solid: list[str] = []
+        absent: list[str] = []
+        waiting: list[str] = []
         for owner in obj["metadata"]["ownerReferences"]:
             uid = owner["uid"]
             resource = self._resource_of(owner)

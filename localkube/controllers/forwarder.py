@@ -1,0 +1,227 @@
+"""How a connection to a Service's address reaches one of its endpoints: TCP, in this process, on this loop."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+
+BACKLOG = 512
+# Reading stops when the other side has not taken this much yet.
+BUFFER_BYTES = 256 * 1024
+# When the process has no file descriptor left for another connection, it looks again after this long.
+FULL_RETRY_S = 0.1
+CONNECT_TIMEOUT_S = 10.0
+AFFINITY_CLIENTS = 4096
+# linux/in.h: the port of an outgoing connection is chosen at connect, so that many may share a local address.
+IP_BIND_ADDRESS_NO_PORT = 24
+
+
+class Address(NamedTuple):
+    ip: str
+    port: int
+
+
+class Listener:
+    """One address. It listens only while there are targets: else the kernel refuses at once, as a real Service does."""
+
+    def __init__(self, address: Address, track: Connections) -> None:
+        self._address = address
+        self._track = track
+        self._targets: tuple[Address, ...] = ()
+        self._affinity_s: float | None = None
+        self._chosen: dict[str, tuple[Address, float]] = {}  # by client: its target, until when
+        self._socket: socket.socket | None = None
+
+    def serve(self, targets: tuple[Address, ...], *, affinity_s: float | None = None) -> None:
+        """Connections that stand keep their target. *affinity_s*: a client returns to its target for so long.
+
+        Raises OSError when the address cannot be listened on.
+        """
+        self._targets = targets
+        self._affinity_s = affinity_s
+        if not targets:
+            self.close()
+        elif self._socket is None:
+            self._open()
+
+    def close(self) -> None:
+        """New connections are refused from now on; those that stand are left alone."""
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    def _open(self) -> None:
+        listening = socket.socket()
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.setblocking(False)
+            listening.bind(self._address)
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+        self._socket = listening
+        asyncio.get_running_loop().add_reader(listening, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            if self._socket is None:
+                return
+            try:
+                client, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError:
+                # Out of descriptors: asking again at once would only spin.
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(self._socket)
+                loop.call_later(FULL_RETRY_S, self._resume, self._socket)
+                return
+            client.setblocking(False)
+            self._track.run(client, peer[0], self._choose(peer[0]))
+
+    def _resume(self, listening: socket.socket) -> None:
+        if self._socket is listening:
+            asyncio.get_running_loop().add_reader(listening, self._accept)
+
+    def _choose(self, client: str) -> Address:
+        if self._affinity_s is None:
+            return random.choice(self._targets)  # noqa: S311 - balance, not secrecy
+        now = asyncio.get_running_loop().time()
+        target, until = self._chosen.pop(client, (None, 0.0))
+        if target is None or until < now or target not in self._targets:
+            target = random.choice(self._targets)  # noqa: S311 - balance, not secrecy
+        self._chosen[client] = (target, now + self._affinity_s)
+        if len(self._chosen) > AFFINITY_CLIENTS:
+            del self._chosen[next(iter(self._chosen))]
+        return target
+
+
+class Connections:
+    """All that is being forwarded now, so that it can be ended with the process."""
+
+    def __init__(self) -> None:
+        self._opening: set[asyncio.Task[None]] = set()
+        self._open: set[_Side] = set()
+
+    def __len__(self) -> int:
+        return len(self._opening) + len(self._open) // 2
+
+    def run(self, client: socket.socket, client_ip: str, target: Address) -> None:
+        opening = asyncio.get_running_loop().create_task(self._connect(client, client_ip, target))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    async def stop(self) -> None:
+        for opening in tuple(self._opening):
+            opening.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        sides = tuple(self._open)
+        for side in sides:
+            side.reset()
+        await asyncio.gather(*(side.lost for side in sides))
+
+    async def _connect(self, client: socket.socket, client_ip: str, target: Address) -> None:
+        loop = asyncio.get_running_loop()
+        back = socket.socket()
+        back.setblocking(False)
+        try:
+            # The endpoint sees the client's own address, as behind a real Service.
+            back.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            back.bind((client_ip, 0))
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await loop.sock_connect(back, target)
+            near, far = _Side(self._open.discard), _Side(self._open.discard)
+            near.other, far.other = far, near
+            self._open |= {near, far}
+            await loop.create_connection(lambda: far, sock=back)
+            await loop.connect_accepted_socket(lambda: near, client)
+        except (OSError, TimeoutError):
+            _reset(client)
+            client.close()
+            back.close()
+            return
+        except asyncio.CancelledError:
+            client.close()
+            back.close()
+            raise
+        # Only now both can pass on what they read.
+        near.begin()
+        far.begin()
+
+
+class _Side(asyncio.Protocol):
+    """One end of a forwarded connection: what it reads goes to the other, no faster than that one takes it."""
+
+    other: _Side
+
+    def __init__(self, on_lost: Callable[[_Side], None]) -> None:
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._ended = False  # it will send no more
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def begin(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("a stream transport is needed")
+        self._transport = transport
+        transport.set_write_buffer_limits(BUFFER_BYTES)
+        transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        if self.other._transport is not None:
+            self.other._transport.write(data)
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        far = self.other
+        if far._transport is not None and not far._transport.is_closing():
+            far._transport.write_eof()
+        if far._ended:
+            self.close()
+            far.close()
+        return True
+
+    def pause_writing(self) -> None:
+        far = self.other._transport
+        if far is not None and not far.is_closing():
+            far.pause_reading()
+
+    def resume_writing(self) -> None:
+        far = self.other._transport
+        if far is not None and not far.is_closing():
+            far.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if exc is None:
+            self.other.close()
+        else:
+            self.other.reset()
+        self._on_lost(self)
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    def close(self) -> None:
+        """After what is still to be written."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def reset(self) -> None:
+        if self._transport is not None:
+            _reset(self._transport.get_extra_info("socket"))
+            self._transport.abort()
+
+
+def _reset(end: socket.socket) -> None:
+    """Makes closing it a reset: the peer learns that this was no orderly end."""
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
