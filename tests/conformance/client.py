@@ -18,6 +18,7 @@ import aiohttp
 import yaml
 
 Obj = dict[str, Any]  # a JSON object as the server sent it
+Query = Mapping[str, str | int]
 
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
@@ -49,9 +50,9 @@ def parse_kubeconfig(path: Path) -> Access:
 
     def pem(entry: Obj, key: str) -> bytes | None:
         if f"{key}-data" in entry:
-            return base64.b64decode(entry[f"{key}-data"])
+            return base64.b64decode(str(entry[f"{key}-data"]))
         if key in entry:
-            return (path.parent / entry[key]).read_bytes()
+            return (path.parent / str(entry[key])).read_bytes()
         return None
 
     context = named("context", config["current-context"])
@@ -198,14 +199,14 @@ class Api:
         *,
         content_type: str = "application/json",
         accept: str = "application/json",
-        **query: str | int,
+        query: Query | None = None,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {"Accept": accept}
         data: bytes | None = None
         if body is not None:
             headers["Content-Type"] = content_type
             data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self._http.request(method, self.access.server + path, data=data, headers=headers, params=query)
+        return self._http.request(method, self.access.server + path, data=data, headers=headers, params=query or {})
 
     async def request(
         self,
@@ -215,51 +216,52 @@ class Api:
         *,
         content_type: str = "application/json",
         accept: str = "application/json",
-        **query: str | int,
+        query: Query | None = None,
     ) -> Answer:
         async with (
             asyncio.timeout(15),
-            self._open(method, path, body, content_type=content_type, accept=accept, **query) as response,
+            self._open(method, path, body, content_type=content_type, accept=accept, query=query) as response,
         ):
             return Answer(response.status, response.headers, await response.text())
 
     async def get(self, path: str, **query: str | int) -> Answer:
-        return await self.request("GET", path, **query)
+        return await self.request("GET", path, query=query)
 
     async def read(self, path: str, **query: str | int) -> Obj:
         return (await self.get(path, **query)).accepted()
 
     async def post(self, path: str, body: object, **query: str | int) -> Answer:
-        return await self.request("POST", path, body, **query)
+        return await self.request("POST", path, body, query=query)
 
     async def create(self, path: str, body: object, **query: str | int) -> Obj:
         return (await self.post(path, body, **query)).accepted()
 
     async def put(self, path: str, body: object, **query: str | int) -> Answer:
-        return await self.request("PUT", path, body, **query)
+        return await self.request("PUT", path, body, query=query)
 
     async def delete(self, path: str, body: object | None = None, **query: str | int) -> Answer:
-        return await self.request("DELETE", path, body, **query)
+        return await self.request("DELETE", path, body, query=query)
 
     async def patch(self, path: str, body: object, content_type: str = MERGE, **query: str | int) -> Answer:
-        return await self.request("PATCH", path, body, content_type=content_type, **query)
+        return await self.request("PATCH", path, body, content_type=content_type, query=query)
 
     async def apply(
         self, path: str, body: object, *, manager: str = "first", force: bool = False, **query: str | int
     ) -> Answer:
         if force:
             query["force"] = "true"
-        return await self.request("PATCH", path, body, content_type=APPLY, fieldManager=manager, **query)
+        query["fieldManager"] = manager
+        return await self.request("PATCH", path, body, content_type=APPLY, query=query)
 
     @asynccontextmanager
     async def watch(self, path: str, **query: str | int) -> AsyncIterator[Watch]:
         query.setdefault("timeoutSeconds", 60)
-        async with self._open("GET", path, watch="true", **query) as response:
+        async with self._open("GET", path, query=query | {"watch": "true"}) as response:
             yield Watch(response)
 
     @asynccontextmanager
     async def stream(self, path: str, **query: str | int) -> AsyncIterator[aiohttp.StreamReader]:
-        async with self._open("GET", path, accept="*/*", **query) as response:
+        async with self._open("GET", path, accept="*/*", query=query) as response:
             assert response.status == 200, await response.text()
             yield response.content
 

@@ -38,7 +38,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if NAMED_KUBECONFIG is None or not any(item.get_closest_marker("needs_version") for item in items):
         return
     served = asyncio.run(_read_version(parse_kubeconfig(Path(NAMED_KUBECONFIG))))
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
         marker = item.get_closest_marker("needs_version")
         major, minor = marker.args[0].split(".") if marker else ("0", "0")

@@ -45,7 +45,7 @@ class Namespace:
     async def read(self, plural: str, name: str) -> Obj:
         return await self.api.read(self.path(plural, name))
 
-    async def list(self, plural: str, **query: str | int) -> list[Obj]:
+    async def items(self, plural: str, **query: str | int) -> list[Obj]:
         items: list[Obj] = (await self.api.read(self.path(plural), **query))["items"]
         return items
 
@@ -69,7 +69,7 @@ class Namespace:
         await self.until("serviceaccounts", "default", bool, 10)
 
     async def log(self, pod: str, **query: str | int) -> str:
-        answer = await self.api.request("GET", self.path("pods", pod) + "/log", accept="*/*", **query)
+        answer = await self.api.request("GET", self.path("pods", pod) + "/log", accept="*/*", query=query)
         assert answer.status == 200, answer.text
         return answer.text
 
@@ -79,7 +79,7 @@ class Namespace:
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    answer = await self.api.request("GET", self.path("pods", pod) + "/log", accept="*/*", **query)
+                    answer = await self.api.request("GET", self.path("pods", pod) + "/log", accept="*/*", query=query)
                     last = answer.text
                     if answer.status == 200 and text in last:
                         return last

@@ -34,7 +34,7 @@ async def labelled(ns: Namespace) -> Namespace:
     ],
 )
 async def test_label_selector(labelled: Namespace, selector: str, expected: list[str]) -> None:
-    found = await labelled.list("configmaps", labelSelector=f"made-by=conformance,{selector}")
+    found = await labelled.items("configmaps", labelSelector=f"made-by=conformance,{selector}")
 
     assert names(found) == expected
 
@@ -46,15 +46,15 @@ async def test_an_unreadable_label_selector_is_400(ns: Namespace) -> None:
 
 
 async def test_field_selector_by_name(labelled: Namespace) -> None:
-    assert names(await labelled.list("configmaps", fieldSelector="metadata.name=b")) == ["b"]
+    assert names(await labelled.items("configmaps", fieldSelector="metadata.name=b")) == ["b"]
 
 
 async def test_field_selectors_of_pods(ns: Namespace) -> None:
     await ns.takes_pods()
     await ns.create("pods", build_pod("nowhere", nodeSelector={"conformance.example.com/absent": "yes"}))
 
-    unbound = await ns.list("pods", fieldSelector="spec.nodeName=,status.phase=Pending")
-    bound = await ns.list("pods", fieldSelector="spec.nodeName!=")
+    unbound = await ns.items("pods", fieldSelector="spec.nodeName=,status.phase=Pending")
+    bound = await ns.items("pods", fieldSelector="spec.nodeName!=")
 
     assert (names(unbound), names(bound)) == (["nowhere"], [])
 
@@ -122,13 +122,13 @@ async def test_nothing_found_is_an_empty_list(ns: Namespace) -> None:
 async def test_delete_collection_takes_the_selection_only(labelled: Namespace) -> None:
     (await labelled.api.delete(labelled.path("configmaps"), labelSelector="made-by=conformance,tier=blue")).accepted()
 
-    left = await labelled.list("configmaps", labelSelector="made-by=conformance")
+    left = await labelled.items("configmaps", labelSelector="made-by=conformance")
     assert names(left) == ["a", "d"]
 
 
 async def test_a_table_has_columns_rows_and_the_object_behind_each(labelled: Namespace) -> None:
     answer = await labelled.api.request(
-        "GET", labelled.path("configmaps"), accept=TABLE, labelSelector="made-by=conformance"
+        "GET", labelled.path("configmaps"), accept=TABLE, query={"labelSelector": "made-by=conformance"}
     )
 
     table = answer.accepted()
