@@ -28,6 +28,7 @@ from localkube.selectors import parse_field_selector, parse_selector
 from localkube.server import discovery, openapi
 from localkube.server.body import parse_json, parse_object, parse_yaml, unsupported_media_type
 from localkube.server.eviction import check_eviction
+from localkube.server.execing import RunningCommand, check_upgrade, run_command
 from localkube.server.scale import scale_of, with_scale
 from localkube.server.tables import Table, columns_of, custom_columns, partial_metadata
 from localkube.server.target import Target, parse_target, unknown_path
@@ -60,6 +61,17 @@ class KubeletPort(Protocol):
         timestamps: bool = False,
         limit_bytes: int | None = None,
     ) -> AsyncIterator[bytes]: ...
+
+    def exec(
+        self,
+        namespace: str,
+        pod: str,
+        container: str | None,
+        command: list[str],
+        *,
+        stdin: bool = False,
+        tty: bool = False,
+    ) -> RunningCommand: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +212,11 @@ class ApiServer:
         query = request.query
         manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/", 1)[0]
         call = _Call(target, query, manager, request.headers.get("Accept", ""))
+        if target.subresource == "exec" and request.method in ("GET", "POST"):
+            return await self._exec(request, call)
+        if request.method == "GET":
+            return await self._look(request, call)
         match request.method:
-            case "GET" if target.subresource == "log":
-                return await self._log(request, call)
-            case "GET" if target.subresource == "scale":
-                return _json(scale_of(self.registry, target.rtype, self._current(call)))
-            case "GET" if target.subresource in (None, "status"):
-                if target.name is None and query.get("watch") in ("1", "true", "True"):
-                    return await self._watch(request, call)
-                return self._get(call) if target.name else self._list(call)
             case "POST" if target.name is None:
                 return self._create(call, await _read(request), request.content_type)
             case "POST" if target.subresource == "eviction":
@@ -222,9 +230,20 @@ class ApiServer:
             case method if target.subresource not in (None, "status", "scale", "finalize"):
                 raise errors.not_implemented(f"{method} of {target.rtype.key}/{target.subresource}")
             case _:
-                raise ApiError(
-                    405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
-                )
+                raise _not_allowed()
+
+    async def _look(self, request: web.BaseRequest, call: _Call) -> web.StreamResponse:
+        match call.target.subresource:
+            case "log":
+                return await self._log(request, call)
+            case "scale":
+                return _json(scale_of(self.registry, call.target.rtype, self._current(call)))
+            case None | "status":
+                if call.query.get("watch") in ("1", "true", "True"):
+                    return await self._watch(request, call)
+                return self._get(call) if call.target.name else self._list(call)
+            case other:
+                raise errors.not_implemented(f"GET of {call.target.rtype.key}/{other}")
 
     def _current(self, call: _Call) -> Obj:
         target = call.target
@@ -389,23 +408,12 @@ class ApiServer:
         return response
 
     async def _log(self, request: web.BaseRequest, call: _Call) -> web.StreamResponse:
-        pod, query = self._current(call), call.query
-        names = [one["name"] for one in (*pod["spec"].get("containers", ()), *pod["spec"].get("initContainers", ()))]
-        container = query.get("container") or (names[0] if len(pod["spec"].get("containers", ())) == 1 else "")
-        if container not in names:
-            listed = " ".join(one["name"] for one in pod["spec"].get("containers", ()))
-            if container:
-                raise bad_request(f"container {container} is not valid for pod {pod['metadata']['name']}")
-            raise bad_request(
-                f"a container name must be specified for pod {pod['metadata']['name']}, choose one of: [{listed}]"
-            )
+        query = call.query
+        pod, container = self._container(call)
         node = pod["spec"].get("nodeName")
         if not node:
             return web.Response(body=b"", content_type="text/plain")
-        kubelet = self._kubelet_for(node)
-        if kubelet is None:
-            raise errors.not_implemented(f"logs of pods on {node}: this node has no kubelet in this process")
-        lines = kubelet.logs(
+        lines = self._kubelet(node).logs(
             pod["metadata"]["namespace"],
             pod["metadata"]["name"],
             container,
@@ -431,14 +439,49 @@ class ApiServer:
             pass  # the reader went away: nobody to tell
         return response
 
+    def _container(self, call: _Call) -> tuple[Obj, str]:
+        """The pod of a request and the one of its containers that is meant."""
+        pod = self._current(call)
+        names = [one["name"] for one in (*pod["spec"].get("containers", ()), *pod["spec"].get("initContainers", ()))]
+        container = call.query.get("container") or (names[0] if len(pod["spec"].get("containers", ())) == 1 else "")
+        if container not in names:
+            listed = " ".join(one["name"] for one in pod["spec"].get("containers", ()))
+            if container:
+                raise bad_request(f"container {container} is not valid for pod {pod['metadata']['name']}")
+            raise bad_request(
+                f"a container name must be specified for pod {pod['metadata']['name']}, choose one of: [{listed}]"
+            )
+        return pod, container
+
+    def _kubelet(self, node: str) -> KubeletPort:
+        kubelet = self._kubelet_for(node)
+        if kubelet is None:
+            raise errors.not_implemented(f"talking to pods on {node}: this node has no kubelet in this process")
+        return kubelet
+
+    async def _exec(self, request: web.BaseRequest, call: _Call) -> web.StreamResponse:
+        check_upgrade(request)
+        pod, container = self._container(call)
+        node = pod["spec"].get("nodeName")
+        if not node:
+            raise bad_request(f"pod {pod['metadata']['name']} does not have a host assigned")
+        asked = {name: call.query.get(name) in ("1", "true") for name in ("stdin", "stdout", "stderr", "tty")}
+        command = self._kubelet(node).exec(
+            pod["metadata"]["namespace"],
+            pod["metadata"]["name"],
+            container,
+            request.query.getall("command", []),
+            stdin=asked["stdin"],
+            tty=asked["tty"],
+        )
+        return await run_command(request, command, asked)
+
     # ---- writing
 
     def _create(self, call: _Call, raw: bytes, content_type: str) -> web.Response:
         target = call.target
         if target.rtype.namespaced and target.namespace is None:
-            raise ApiError(
-                405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
-            )
+            raise _not_allowed()
         obj = parse_object(raw, content_type)
         self._check_identity(call, obj)
         warnings = self._check_fields(call, obj)
@@ -571,9 +614,7 @@ class ApiServer:
         if target.name is not None:
             return self._deleted(call, self._delete_one(call, target.namespace, target.name, options))
         if target.rtype.namespaced and target.namespace is None:
-            raise ApiError(
-                405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
-            )
+            raise _not_allowed()
         matches = self._matches(call)
         found = [
             obj for obj in self.registry.list(target.rtype.key, target.namespace) if matches is None or matches(obj)
@@ -634,6 +675,10 @@ def _review(kind: str, review: Obj) -> web.Response:
         raise errors.not_implemented(kind)
     status = {"allowed": True, "reason": "localkube: the token's holder may do everything"}
     return _json({**review, "status": status}, 201)
+
+
+def _not_allowed() -> ApiError:
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
 async def _read(request: web.BaseRequest) -> bytes:
