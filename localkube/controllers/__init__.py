@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from collections.abc import Callable
+from typing import Protocol
 
+from localkube.controllers.budget import BudgetController
+from localkube.controllers.deployment import DeploymentController
 from localkube.controllers.endpoints import EndpointsController
 from localkube.controllers.gc import GarbageCollector
 from localkube.controllers.namespaces import NamespaceController
 from localkube.controllers.proxy import ServiceProxy
+from localkube.controllers.pvc import VolumeController
+from localkube.controllers.replicaset import ReplicaSetController
+from localkube.controllers.scheduler import Scheduler
 from localkube.controllers.services import ServiceController
 from localkube.controllers.settings import Settings
+from localkube.controllers.statefulset import StatefulSetController
 from localkube.registry import Registry
 
-_OTHERS = {
-    "scheduler": "Scheduler",
-    "statefulset": "StatefulSetController",
-    "deployment": "DeploymentController",
-    "replicaset": "ReplicaSetController",
-    "pvc": "VolumeController",
-}
+
+class Controller(Protocol):
+    def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
 
 
-def _kinds() -> list[Any]:
-    found: list[Any] = [ServiceController, GarbageCollector, NamespaceController, EndpointsController, ServiceProxy]
-    for module, name in _OTHERS.items():
-        try:
-            found.append(getattr(importlib.import_module(f"localkube.controllers.{module}"), name))
-        except (ImportError, AttributeError):
-            continue
-    return found
+# Those that change a write while it is made go first: what the others write is to pass through them.
+_ALL: tuple[Callable[[Registry, Settings], Controller], ...] = (
+    ServiceController,
+    VolumeController,
+    GarbageCollector,
+    NamespaceController,
+    Scheduler,
+    ReplicaSetController,
+    DeploymentController,
+    StatefulSetController,
+    EndpointsController,
+    ServiceProxy,
+    BudgetController,
+)
 
 
 class Controllers:
     """All that makes objects act on each other. `await stop()` leaves no task, timer or listening port behind."""
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
-        self._all = [one(registry, settings) for one in _kinds()]
+        self._all = [one(registry, settings) for one in _ALL]
 
     def start(self) -> None:
         for one in self._all:

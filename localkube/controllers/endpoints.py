@@ -284,7 +284,9 @@ def build_slices(service: Obj, backends: Sequence[Backend], zones: Mapping[str, 
     for ports, members in _grouped(backends):
         for start in range(0, len(members), SLICE_SIZE):
             endpoints = [_build_endpoint(service, one.pod, zones) for one in members[start : start + SLICE_SIZE]]
-            slices.append({"endpoints": endpoints, "ports": _port_objects(ports)})
+            # A slice names each port, if only with nothing: so the server stores it.
+            named = [{"name": "", **port} for port in _port_objects(ports)]
+            slices.append({"endpoints": endpoints, "ports": named})
     return slices or [{"endpoints": [], "ports": []}]
 
 
