@@ -93,7 +93,13 @@ _FIELDS_OF: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def parse_field_selector(resource: str, kind: str, text: str) -> Callable[[Mapping[str, Any]], bool]:
+def _unknown_field(resource: str, name: str) -> str:
+    if resource in _FIELDS_OF:
+        return f"field label not supported: {name}"
+    return f'"{name}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
+def parse_field_selector(resource: str, text: str) -> Callable[[Mapping[str, Any]], bool]:
     """A predicate on objects from `metadata.name=x,status.phase!=Running`. Raises ApiError 400 for an unknown field."""
     tests: list[tuple[tuple[str, ...], bool, str]] = []
     for term in filter(None, (part.strip() for part in text.split(","))):
@@ -103,7 +109,7 @@ def parse_field_selector(resource: str, kind: str, text: str) -> Callable[[Mappi
         name, operator, value = found.groups()
         allowed = ("metadata.name", "metadata.namespace", *_FIELDS_OF.get(resource, ()))
         if name not in allowed:
-            raise bad_request(f"field label not supported: {name} (kind {kind})")
+            raise bad_request(_unknown_field(resource, name))
         path = ("source", "component") if name == "source" else tuple(name.split("."))
         tests.append((path, operator != "!=", value))
     return lambda obj: all((_field_text(obj, path) == value) is wanted for path, wanted, value in tests)

@@ -34,7 +34,9 @@ def json_patch(target: Obj, operations: Any) -> Obj:
 
 
 def _inapplicable(why: str) -> ApiError:
-    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {why}", {})
+    # The message is a real server's, which does not say why; the cause does.
+    message = "the server rejected our request due to an error in our request"
+    return ApiError(422, "Invalid", message, {"causes": [{"message": why}]})
 
 
 def _run(root: Any, operation: Obj) -> Any:

@@ -354,7 +354,7 @@ _SCALARS: Mapping[str, Schema] = {
     "n": {"type": "number"},
     "q": {"x-kubernetes-int-or-string": True},
     "is": {"x-kubernetes-int-or-string": True},
-    "t": {"type": "string", "nullable": True},
+    "t": {"type": "string", "format": "date-time", "nullable": True},
     "any": {"x-kubernetes-preserve-unknown-fields": True},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 from localkube.errors import (
     FieldError,
+    bad_request,
     duplicate_value,
     forbidden_field,
     invalid_value,
@@ -35,9 +37,13 @@ CLAIM_HELP = "spec is immutable after creation except resources.requests and vol
 
 def check_built_in(rtype: ResourceType, new: Obj, old: Obj | None) -> list[FieldError]:
     """Types first: nothing else is asked of an object whose fields are of the wrong type."""
-    found = validate(_without_required(rtype.kind), new)
+    wrong = validate(_without_required(rtype.kind), new)
+    if wrong:
+        # A real server fails to decode such an object before it looks at what it says.
+        why = "; ".join(f"{one.field}: {one.detail}" for one in wrong)
+        raise bad_request(f'{rtype.kind} in version "{rtype.version}" cannot be handled as a {rtype.kind}: {why}')
     check = _CHECKS.get(rtype.key)
-    return found if found or check is None else check(new, old)
+    return [] if check is None else check(new, old)
 
 
 _relaxed: dict[str, Mapping[str, Any]] = {}
@@ -143,6 +149,14 @@ def _check_mounts(container: Obj, where: str, volumes: set[str]) -> list[FieldEr
             found.append(invalid_value(f"{here}.mountPath", mount["mountPath"], "must be unique"))
         mounted.add(mount.get("mountPath", ""))
     return found
+
+
+def _check_ip(text: str | None, path: str) -> list[FieldError]:
+    try:
+        ipaddress.ip_address(text or "")
+    except ValueError:
+        return [invalid_value(path, text or "", "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+    return []
 
 
 def _check_port(port: Any, path: str) -> list[FieldError]:
@@ -366,8 +380,7 @@ def _check_endpoints(new: Obj, _: Obj | None) -> list[FieldError]:
         if not subset.get("addresses") and not subset.get("notReadyAddresses"):
             found.append(required_value(where, "must specify `addresses` or `notReadyAddresses`"))
         for at, address in enumerate(subset.get("addresses") or ()):
-            if not address.get("ip"):
-                found.append(required_value(f"{where}.addresses[{at}].ip"))
+            found += _check_ip(address.get("ip"), f"{where}.addresses[{at}].ip")
         ports = subset.get("ports") or ()
         for at, port in enumerate(ports):
             found += _check_port(port.get("port"), f"{where}.ports[{at}].port")

@@ -60,23 +60,28 @@ def check_metadata(rtype: ResourceType, metadata: Obj, old: Obj | None) -> list[
         found.append(
             FieldError("metadata.annotations", "FieldValueTooLong", "Too long: may not be more than 262144 bytes")
         )
-    for index, owner in enumerate(metadata.get("ownerReferences") or ()):
-        where = f"metadata.ownerReferences[{index}]"
+    for owner in metadata.get("ownerReferences") or ():
         found += [
-            invalid_value(f"{where}.{name}", "", f"{name.lower()} must not be empty")
-            for name in ("apiVersion", "kind", "name", "uid")
+            invalid_value(f"metadata.ownerReferences.{name}", "", f"{word} must not be empty")
+            for name, word in (("apiVersion", "version"), ("kind", "kind"), ("name", "name"), ("uid", "uid"))
             if not owner.get(name)
         ]
     if sum(1 for owner in metadata.get("ownerReferences") or () if owner.get("controller")) > 1:
         why = "Only one reference can have Controller set to true"
         found.append(invalid_value("metadata.ownerReferences", metadata["ownerReferences"], why))
-    for finalizer in metadata.get("finalizers") or ():
-        if "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes", *_PLAIN_FINALIZERS):
-            found += _check_qualified(finalizer, "metadata.finalizers")
+    for index, finalizer in enumerate(metadata.get("finalizers") or ()):
+        where = f"metadata.finalizers[{index}]"
+        if "/" in finalizer or finalizer in _PLAIN_FINALIZERS:
+            found += _check_qualified(finalizer, where)
+        elif rtype.custom:
+            found += [] if _SUBDOMAIN.fullmatch(finalizer) else [invalid_value(where, finalizer, SUBDOMAIN_HELP)]
+        else:
+            advice = "name is neither a standard finalizer name nor is it fully qualified"
+            found.append(invalid_value(where, finalizer, advice))
     return found
 
 
-_PLAIN_FINALIZERS = ("customresourcecleanup.apiextensions.k8s.io",)
+_PLAIN_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes", "customresourcecleanup.apiextensions.k8s.io")
 
 
 def _check_name(rtype: ResourceType, name: str) -> list[FieldError]:

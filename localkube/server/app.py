@@ -352,7 +352,7 @@ class ApiServer:
             by_labels = parse_selector(labels)
             tests.append(lambda obj: by_labels(obj["metadata"].get("labels") or {}))
         if fields:
-            tests.append(parse_field_selector(call.target.rtype.key, call.target.rtype.kind, fields))
+            tests.append(parse_field_selector(call.target.rtype.key, fields))
         if name:
             tests.append(lambda obj: obj["metadata"]["name"] == name)
         if not tests:

@@ -91,8 +91,8 @@ async def test_status_and_spec_change_only_by_their_own_paths(api: Api) -> None:
         (
             PODS,
             pod(hostname=7),
-            422,
-            'spec.hostname: Invalid value: "integer": spec.hostname in body must be of type string: "integer"',
+            400,
+            'Pod in version "v1" cannot be handled as a Pod: spec.hostname: Invalid value: "integer"',
         ),
         (
             STATEFULSETS,
