@@ -24,13 +24,11 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
         yield Kube(kubeconfig=Path(named), folder=folder, images=ENVOY)
         return
     kubeconfig = folder / "kubeconfig"
-    with subprocess.Popen(
-        [str(BIN / "localkube"), "up", "--nodes", "6", "--kubeconfig", str(kubeconfig)],
-        stdout=subprocess.PIPE,
-        stderr=(folder / "localkube.log").open("wb"),
-    ) as process:
+    command = [str(BIN / "localkube"), "up", "--nodes", "6", "--kubeconfig", str(kubeconfig)]
+    log = folder / "localkube.log"
+    with log.open("wb") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
         assert process.stdout is not None
-        assert process.stdout.readline(), (folder / "localkube.log").read_text()
+        assert process.stdout.readline(), log.read_text()
         try:
             yield Kube(kubeconfig=kubeconfig, folder=folder, images=ENVOY)
         finally:
