@@ -119,22 +119,55 @@ def _compiled(text: str, optional_old: bool) -> cel.Expression:
     return _environment().compile(text)
 
 
-@functools.lru_cache(maxsize=4096)
-def _parsed(text: str) -> _Rule:
-    rule = json.loads(text)
+_rules_at: dict[int, tuple[Schema, list[_Rule]]] = {}
+
+
+def _rules_of(schema: Schema) -> list[_Rule]:
+    known = _rules_at.get(id(schema))
+    if known is None or known[0] is not schema:
+        rules = [_parsed(schema, rule) for rule in schema.get("x-kubernetes-validations") or ()]
+        known = _rules_at[id(schema)] = (schema, rules)
+    return known[1]
+
+
+def _parsed(schema: Schema, rule: Mapping[str, Any]) -> _Rule:
     optional_old = bool(rule.get("optionalOldSelf"))
     expression = rule.get("messageExpression")
     code = rule["rule"]
     return _Rule(
         text=code,
-        program=_compiled(code, optional_old),
+        program=_compiled(_with_times(schema, code), optional_old),
         uses_old=bool(_OLD.search(_STRINGS.sub("''", code))),
         optional_old=optional_old,
         message=rule.get("message") or f"failed rule: {code}",
-        message_program=_compiled(expression, optional_old) if expression else None,
+        message_program=_compiled(_with_times(schema, expression), optional_old) if expression else None,
         reason=rule.get("reason") or "FieldValueInvalid",
         field_path=rule.get("fieldPath") or "",
     )
+
+
+_TIMES = {"date-time": "timestamp", "date": "timestamp", "duration": "duration"}
+
+
+def _with_times(schema: Schema, code: str) -> str:
+    """*code* with each time or duration field converted where it is read: the engine takes none inside an object."""
+    strings: list[str] = []
+
+    def put_away(found: re.Match[str]) -> str:
+        strings.append(found.group(0))
+        return f"'{len(strings) - 1}'"
+
+    def convert(found: re.Match[str]) -> str:
+        at: Any = schema
+        for name in found.group(1)[1:].split("."):
+            declared = {escaped(one): sub for one, sub in (at.get("properties") or _NOTHING).items()}
+            at = declared.get(name) or _NOTHING
+        function = _TIMES.get(at.get("format", ""))
+        asked = found.string[: found.start()].rstrip().endswith("has(")
+        return f"{function}({found.group(0)})" if function and not asked else found.group(0)
+
+    bare = _PATH.sub(convert, _STRINGS.sub(put_away, code))
+    return re.sub(r"'(\d+)'", lambda found: strings[int(found.group(1))], bare)
 
 
 # ---- checking objects
@@ -178,12 +211,12 @@ def _root(obj: Obj) -> Obj:
 def _check(schema: Schema, value: Any, old: Any, path: str, found: list[FieldError], *, root: bool = False) -> None:
     if not _has_rules(schema) or value is None:
         return
-    rules = schema.get("x-kubernetes-validations") or ()
+    rules = _rules_of(schema)
     if rules:
-        shown = _celled(schema, value, root=root)
-        before = ABSENT if old is ABSENT or old is None else _celled(schema, old, root=root)
+        shown = _shown(schema, value, root=root)
+        before = ABSENT if old is ABSENT or old is None else _shown(schema, old, root=root)
         for rule in rules:
-            error = _run(_parsed(json.dumps(rule, sort_keys=True)), schema, shown, before, path)
+            error = _run(rule, schema, shown, before, path)
             if error is not None:
                 found.append(error)
     if isinstance(value, dict):
@@ -272,9 +305,11 @@ def _celled(schema: Schema, value: Any, *, root: bool = False) -> Any:
         case int() | float():
             wanted = schema.get("type")
             return float(value) if wanted == "number" else int(value) if wanted == "integer" else value
-        case str():
-            return _celled_text(schema.get("format"), value)
     return value
+
+
+def _shown(schema: Schema, value: Any, *, root: bool) -> Any:
+    return _celled_text(schema.get("format"), value) if isinstance(value, str) else _celled(schema, value, root=root)
 
 
 def _celled_text(form: str | None, value: str) -> Any:
@@ -319,7 +354,7 @@ def _check_code(
     schema: Schema, code: str, wanted: cel.Type, where: str, *, optional_old: bool, root: bool
 ) -> list[FieldError]:
     try:
-        program = _compiled(code, optional_old)
+        program = _compiled(_with_times(schema, code), optional_old)
     except RuntimeError as error:
         complaint = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
         return [invalid_value(where, code, f"compilation failed: {complaint}")]

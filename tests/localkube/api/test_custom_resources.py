@@ -145,6 +145,35 @@ async def test_a_rule_at_the_root_sees_the_name(foos: Api) -> None:
     assert '<nil>: Invalid value: "object": write a shorter name' in answer.message
 
 
+@pytest.mark.parametrize(("since", "code"), [("2024-01-01T00:00:00Z", 201), ("2019-01-01T00:00:00Z", 422), (None, 201)])
+async def test_a_rule_compares_times_and_durations(api: Api, since: str | None, code: int) -> None:
+    crd = copy.deepcopy(CRD)
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    schema["properties"]["since"] = {"type": "string", "format": "date-time"}
+    schema["properties"]["grace"] = {"type": "string", "format": "duration", "default": "1h30m"}
+    schema["x-kubernetes-validations"] = [
+        {"rule": "!has(self.since) || self.since > timestamp('2020-01-01T00:00:00Z')", "message": "too long ago"},
+        {"rule": "self.grace < duration('2h')", "message": "too long"},
+    ]
+    await api.create(CRDS, crd)
+
+    answer = await api.create(FOOS, foo(**({"since": since} if since else {})))
+
+    assert answer.status == code, answer.body
+
+
+async def test_a_rule_sees_a_status_with_times_in_it(api: Api) -> None:
+    crd = copy.deepcopy(CRD)
+    properties = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    properties["status"]["properties"]["at"] = {"type": "string", "format": "date-time"}
+    await api.create(CRDS, crd)
+    await api.create(FOOS, foo())
+
+    answer = await api.merge(f"{FOOS}/a/status", {"status": {"at": "2024-01-01T00:00:00Z"}})
+
+    assert answer.object()["status"] == {"at": "2024-01-01T00:00:00Z"}
+
+
 async def test_a_rule_on_a_change_speaks_of_changes_only(foos: Api) -> None:
     created = await foos.create(FOOS, foo(parts=[{"name": "p", "size": 2}]))
     renamed = await foos.merge(f"{FOOS}/a", {"spec": {"app": "y"}})
