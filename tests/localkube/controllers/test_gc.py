@@ -76,7 +76,7 @@ async def test_an_owner_of_a_kind_nobody_knows_keeps_what_it_owns(world: World) 
     world.create("configmaps", "c", metadata=owned_by(stranger))
     await world.settled()
 
-    assert ["c"] == world.names("configmaps")
+    assert world.names("configmaps") == ["c"]
 
 
 async def test_an_object_with_one_owner_left_stays_and_forgets_the_other(world: World) -> None:
@@ -87,7 +87,7 @@ async def test_an_object_with_one_owner_left_stays_and_forgets_the_other(world: 
     world.registry.delete("configmaps", "default", "one")
     await world.until(lambda: len(world.get("secrets", "s")["metadata"]["ownerReferences"]) == 1)
 
-    assert "two" == world.get("secrets", "s")["metadata"]["ownerReferences"][0]["name"]
+    assert world.get("secrets", "s")["metadata"]["ownerReferences"][0]["name"] == "two"
 
 
 async def test_an_object_whose_owner_is_gone_already_goes_when_it_is_created(world: World) -> None:
@@ -143,7 +143,7 @@ async def test_in_the_foreground_the_owner_waits_for_those_that_block_it(world: 
     world.registry.delete("configmaps", "default", "owner", propagation="Foreground")
     await world.until(lambda: "deletionTimestamp" in world.get("secrets", "s")["metadata"])
     await world.settled()
-    assert ["owner"] == world.names("configmaps")
+    assert world.names("configmaps") == ["owner"]
     release(world.registry, "secrets", "s")
 
     await world.until(lambda: not world.names("configmaps") and not world.names("secrets"))
@@ -157,7 +157,7 @@ async def test_in_the_foreground_the_owner_does_not_wait_for_those_that_do_not_b
     world.registry.delete("configmaps", "default", "owner", propagation="Foreground")
 
     await world.until(lambda: not world.names("configmaps"))
-    assert ["s"] == world.names("secrets")
+    assert world.names("secrets") == ["s"]
 
 
 async def test_the_foreground_reaches_down_to_the_last_generation(world: World) -> None:
@@ -169,7 +169,7 @@ async def test_the_foreground_reaches_down_to_the_last_generation(world: World) 
     world.registry.delete("configmaps", "default", "top", propagation="Foreground")
     await world.until(lambda: "deletionTimestamp" in world.get("secrets", "bottom")["metadata"])
     await world.settled()
-    assert ["middle", "top"] == world.names("configmaps")
+    assert world.names("configmaps") == ["middle", "top"]
     release(world.registry, "secrets", "bottom")
 
     await world.until(lambda: not world.names("configmaps"))
@@ -183,7 +183,7 @@ async def test_a_pod_of_a_gone_owner_is_stopped_in_its_grace_period(world: World
     world.registry.delete("configmaps", "default", "owner")
     await world.until(lambda: "deletionTimestamp" in world.get("pods", "p")["metadata"])
 
-    assert 7 == world.get("pods", "p")["metadata"]["deletionGracePeriodSeconds"]
+    assert world.get("pods", "p")["metadata"]["deletionGracePeriodSeconds"] == 7
 
 
 def release(registry: Registry, resource: str, name: str) -> None:
