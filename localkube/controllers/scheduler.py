@@ -87,7 +87,8 @@ class Scheduler:
 
     def _on_claim(self, event: Event) -> None:
         def bound(claim: Obj | None) -> Any:
-            return claim and (claim["spec"].get("volumeName"), is_terminating(claim))
+            phase = ((claim or {}).get("status") or {}).get("phase")
+            return claim and (claim["spec"].get("volumeName"), phase, is_terminating(claim))
 
         if event.type != "MODIFIED" or bound(event.old) != bound(event.object):
             self._retry_waiting()
