@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from localkube.errors import (
@@ -70,7 +70,8 @@ def _without_required(kind: str) -> Mapping[str, Any]:
     return _relaxed[kind]
 
 
-def _check_pod_spec(spec: Obj, path: str) -> list[FieldError]:
+def _check_pod_spec(spec: Obj, path: str, claims: Iterable[str] = ()) -> list[FieldError]:
+    """*claims*: volumes that come from elsewhere, a StatefulSet's claim templates."""
     found: list[FieldError] = []
     volumes: set[str] = set()
     for index, volume in enumerate(spec.get("volumes") or ()):
@@ -86,6 +87,7 @@ def _check_pod_spec(spec: Obj, path: str) -> list[FieldError]:
         sources = [one for one, value in volume.items() if one != "name" and value is not None]
         if len(sources) > 1:
             found.append(forbidden_field(f"{where}.{sources[1]}", "may not specify more than 1 volume type"))
+    volumes.update(claims)
     containers = spec.get("containers") or ()
     if not containers:
         found.append(required_value(f"{path}.containers"))
@@ -224,7 +226,8 @@ def _check_template(spec: Obj, restart: Sequence[str]) -> list[FieldError]:
         return [required_value("spec.template")]
     found = check_labels((template.get("metadata") or {}).get("labels"), "spec.template.labels")
     pod = template.get("spec") or {}
-    found += _check_pod_spec(pod, "spec.template.spec")
+    claims = [(one.get("metadata") or {}).get("name", "") for one in spec.get("volumeClaimTemplates") or ()]
+    found += _check_pod_spec(pod, "spec.template.spec", claims)
     if pod.get("restartPolicy") not in restart and pod.get("restartPolicy") in ("Always", "OnFailure", "Never"):
         found.append(unsupported_value("spec.template.spec.restartPolicy", pod.get("restartPolicy"), restart))
     return found

@@ -120,6 +120,21 @@ async def test_bad_objects_are_refused_in_a_real_servers_words(
     assert (answer.status, message in answer.message) == (code, True), answer.message
 
 
+async def test_a_claim_template_is_a_volume_of_the_stateful_sets_pods(api: Api) -> None:
+    mounting = stateful_set()
+    container = mounting["spec"]["template"]["spec"]["containers"][0]
+    container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+
+    refused = await api.create(STATEFULSETS, mounting)
+    mounting["spec"]["volumeClaimTemplates"] = [
+        {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+    ]
+    accepted = await api.create(STATEFULSETS, mounting)
+
+    assert 'volumeMounts[0].name: Not found: "data"' in refused.message
+    assert accepted.status == 201
+
+
 async def test_an_immutable_stateful_set_field_is_forbidden(api: Api) -> None:
     await api.create(STATEFULSETS, stateful_set())
 
