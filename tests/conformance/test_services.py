@@ -1,0 +1,260 @@
+"""Claims: a Service's address leads to the ready pods behind it, or to the endpoints that somebody wrote."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.conformance.client import Obj
+from tests.conformance.namespace import Namespace, build_redis, build_service, is_ready, names
+
+PORT = 6379
+TRY_S = 0.1
+
+
+async def ping(address: str, port: int, *words: str) -> str | None:
+    """What a Redis at that address answers to a command; None while it does not."""
+    try:
+        async with asyncio.timeout(2):
+            reader, writer = await asyncio.open_connection(address, port)
+            try:
+                writer.write((" ".join(words or ("PING",)) + "\r\n").encode())
+                await writer.drain()
+                line = (await reader.readline()).decode().strip()
+                if line.startswith("$"):
+                    line = (await reader.readline()).decode().strip()
+                return line or None
+            finally:
+                writer.close()
+    except (OSError, TimeoutError):
+        return None
+
+
+async def until_answer(address: str, port: int, expected: str | None, *words: str, timeout_s: float = 20) -> None:
+    seen: list[str | None] = []
+    try:
+        async with asyncio.timeout(timeout_s):
+            while (answer := await ping(address, port, *words)) != expected:
+                seen.append(answer)
+                await asyncio.sleep(TRY_S)
+    except TimeoutError:
+        raise AssertionError(f"{address}:{port} never answered {expected!r}; last: {seen[-3:]}") from None
+
+
+async def start_redis(ns: Namespace, name: str, **fields: object) -> Obj:
+    """A ready Redis whose key `who` holds its pod's name."""
+    await ns.run(name, labels={"app": "redis"}, containers=[build_redis(**fields)])
+    pod = await ns.until("pods", name, is_ready)
+    assert await ping(pod["status"]["podIP"], PORT, "SET", "who", name) == "+OK"
+    return pod
+
+
+def addresses(endpoints: Obj, kind: str = "addresses") -> list[str]:
+    return sorted(a["ip"] for subset in endpoints.get("subsets") or [] for a in subset.get(kind) or [])
+
+
+async def test_a_cluster_ip_is_given_and_kept(ns: Namespace) -> None:
+    made = await ns.create("services", build_service("a", selector={"app": "redis"}))
+
+    changed = (await ns.api.patch(ns.path("services", "a"), {"spec": {"ports": [{"port": 7000}]}})).accepted()
+    refused = await ns.api.patch(ns.path("services", "a"), {"spec": {"clusterIP": "10.96.200.200"}})
+
+    assert made["spec"]["type"] == "ClusterIP"
+    assert changed["spec"]["clusterIP"] == made["spec"]["clusterIP"]
+    assert refused.refused() == (422, "Invalid")
+
+
+async def test_a_cluster_ip_leads_to_a_ready_pod(ns: Namespace) -> None:
+    service = await ns.create("services", build_service("a", selector={"app": "redis"}))
+    pod = await start_redis(ns, "one")
+
+    await until_answer(service["spec"]["clusterIP"], PORT, "one", "GET", "who")
+    endpoints = await ns.until("endpoints", "a", addresses)
+
+    [subset] = endpoints["subsets"]
+    [address] = subset["addresses"]
+    assert (address["ip"], address["targetRef"]["kind"], address["targetRef"]["name"]) == (
+        pod["status"]["podIP"],
+        "Pod",
+        "one",
+    )
+    assert subset["ports"] == [{"name": "redis", "port": PORT, "protocol": "TCP"}]
+
+
+async def test_a_cluster_ip_follows_readiness(ns: Namespace) -> None:
+    service = await ns.create("services", build_service("a", selector={"app": "redis"}))
+    probe = {"exec": {"command": ["sh", "-c", 'test "$(redis-cli -h $POD_IP get well)" != no']}, "periodSeconds": 1}
+    one = await start_redis(ns, "one", readinessProbe=probe | {"failureThreshold": 1})
+    await until_answer(service["spec"]["clusterIP"], PORT, "one", "GET", "who")
+
+    assert await ping(one["status"]["podIP"], PORT, "SET", "well", "no") == "+OK"
+    unready = await ns.until("endpoints", "a", lambda e: addresses(e, "notReadyAddresses"))
+    await until_answer(service["spec"]["clusterIP"], PORT, None)
+    assert await ping(one["status"]["podIP"], PORT, "SET", "well", "yes") == "+OK"
+    await until_answer(service["spec"]["clusterIP"], PORT, "one", "GET", "who")
+
+    assert (addresses(unready), addresses(unready, "notReadyAddresses")) == ([], [one["status"]["podIP"]])
+
+
+async def test_a_deleted_pod_leaves_the_endpoints(ns: Namespace) -> None:
+    service = await ns.create("services", build_service("a", selector={"app": "redis"}))
+    await start_redis(ns, "one")
+    two = await start_redis(ns, "two")
+    await ns.until("endpoints", "a", lambda e: len(addresses(e)) == 2)
+
+    await ns.api.delete(ns.path("pods", "one"))
+    left = await ns.until("endpoints", "a", lambda e: len(addresses(e)) == 1)
+
+    assert addresses(left) == [two["status"]["podIP"]]
+    await until_answer(service["spec"]["clusterIP"], PORT, "two", "GET", "who")
+
+
+async def test_a_target_port_may_be_a_number_or_a_name(ns: Namespace) -> None:
+    ports = [{"name": "n", "port": 7001, "targetPort": PORT}, {"name": "s", "port": 7002, "targetPort": "redis"}]
+    service = await ns.create("services", build_service("a", selector={"app": "redis"}, ports=ports))
+    await start_redis(ns, "one")
+
+    await until_answer(service["spec"]["clusterIP"], 7001, "one", "GET", "who")
+    await until_answer(service["spec"]["clusterIP"], 7002, "one", "GET", "who")
+
+
+async def test_a_headless_service_has_endpoints_and_no_address(ns: Namespace) -> None:
+    made = await ns.create("services", build_service("a", selector={"app": "redis"}, clusterIP="None"))
+    pod = await start_redis(ns, "one")
+
+    endpoints = await ns.until("endpoints", "a", addresses)
+
+    assert (made["spec"]["clusterIP"], addresses(endpoints)) == ("None", [pod["status"]["podIP"]])
+
+
+async def test_endpoints_of_pods_that_are_not_ready_can_be_asked_for(ns: Namespace) -> None:
+    """So do members of a cluster find each other before any of them is ready."""
+    body = build_service("a", selector={"app": "redis"}, clusterIP="None", publishNotReadyAddresses=True)
+    await ns.create("services", body)
+    never = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+    await ns.run("one", labels={"app": "redis"}, containers=[build_redis(readinessProbe=never)])
+
+    endpoints = await ns.until("endpoints", "a", addresses)
+
+    assert addresses(endpoints) == [(await ns.read("pods", "one"))["status"]["podIP"]]
+
+
+async def test_a_service_without_selector_leads_where_its_endpoints_say(ns: Namespace) -> None:
+    one, two = await start_redis(ns, "one"), await start_redis(ns, "two")
+    service = await ns.create("services", build_service("a"))
+
+    def endpoints(pod: Obj) -> Obj:
+        subset = {"addresses": [{"ip": pod["status"]["podIP"]}], "ports": [{"name": "redis", "port": PORT}]}
+        return {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "a"}, "subsets": [subset]}
+
+    (await ns.api.apply(ns.path("endpoints", "a"), endpoints(one))).accepted()
+    await until_answer(service["spec"]["clusterIP"], PORT, "one", "GET", "who")
+    (await ns.api.apply(ns.path("endpoints", "a"), endpoints(two))).accepted()
+    await until_answer(service["spec"]["clusterIP"], PORT, "two", "GET", "who")
+
+    assert addresses(await ns.read("endpoints", "a")) == [two["status"]["podIP"]]
+
+
+@pytest.mark.needs_version("1.21")
+async def test_a_service_without_selector_leads_where_its_slices_say(ns: Namespace) -> None:
+    one, two = await start_redis(ns, "one"), await start_redis(ns, "two")
+    service = await ns.create("services", build_service("a"))
+
+    def endpoint_slice(pod: Obj) -> Obj:
+        return {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": "a-written",
+                "labels": {"kubernetes.io/service-name": "a", "endpointslice.kubernetes.io/managed-by": "conformance"},
+            },
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [pod["status"]["podIP"]], "conditions": {"ready": True}}],
+            "ports": [{"name": "redis", "port": PORT, "protocol": "TCP"}],
+        }
+
+    (await ns.api.apply(ns.path("endpointslices", "a-written"), endpoint_slice(one))).accepted()
+    await until_answer(service["spec"]["clusterIP"], PORT, "one", "GET", "who")
+    (await ns.api.apply(ns.path("endpointslices", "a-written"), endpoint_slice(two))).accepted()
+    await until_answer(service["spec"]["clusterIP"], PORT, "two", "GET", "who")
+
+    assert names(await ns.items("endpointslices")) == ["a-written"]
+
+
+@pytest.mark.needs_version("1.21")
+async def test_slices_mirror_the_ready_pods(ns: Namespace) -> None:
+    service = await ns.create("services", build_service("a", selector={"app": "redis"}))
+    pod = await start_redis(ns, "one")
+
+    [found] = await ns.until_list(
+        "endpointslices",
+        lambda slices: slices and slices[0]["endpoints"] and slices[0]["endpoints"][0]["conditions"]["ready"],
+        labelSelector="kubernetes.io/service-name=a",
+    )
+
+    assert found["endpoints"][0]["addresses"] == [pod["status"]["podIP"]]
+    assert found["ports"] == [{"name": "redis", "port": PORT, "protocol": "TCP"}]
+    assert found["metadata"]["ownerReferences"][0]["uid"] == service["metadata"]["uid"]
+
+
+async def test_a_node_port_answers_on_the_machine(ns: Namespace) -> None:
+    service = await ns.create("services", build_service("a", selector={"app": "redis"}, type="NodePort"))
+    await start_redis(ns, "one")
+    node_port = service["spec"]["ports"][0]["nodePort"]
+
+    await until_answer(urlsplit(ns.api.access.server).hostname or "", node_port, "one", "GET", "who")
+
+    assert 30000 <= node_port <= 32767
+
+
+async def test_a_service_changes_its_type_and_keeps_its_address(ns: Namespace) -> None:
+    path = ns.path("services", "a")
+    made = await ns.create("services", build_service("a", selector={"app": "redis"}))
+
+    open_ = (await ns.api.patch(path, {"spec": {"type": "NodePort"}})).accepted()
+    closed = (
+        await ns.api.put(path, open_ | {"spec": made["spec"] | {"type": "ClusterIP", "ports": made["spec"]["ports"]}})
+    ).accepted()
+
+    assert open_["spec"]["ports"][0]["nodePort"] >= 30000
+    assert "nodePort" not in closed["spec"]["ports"][0]
+    assert {o["spec"]["clusterIP"] for o in (made, open_, closed)} == {made["spec"]["clusterIP"]}
+
+
+async def test_a_node_port_in_use_is_refused(ns: Namespace) -> None:
+    first = await ns.create("services", build_service("a", type="NodePort"))
+    taken = first["spec"]["ports"][0]["nodePort"]
+
+    answer = await ns.api.post(
+        ns.path("services"), build_service("b", type="NodePort", ports=[{"port": PORT, "nodePort": taken}])
+    )
+
+    assert answer.refused() == (422, "Invalid")
+    assert f"Invalid value: {taken}: provided port is already allocated" in answer.message
+
+
+async def test_a_load_balancer_that_nobody_serves_stays_pending(ns: Namespace) -> None:
+    made = await ns.create("services", build_service("a", type="LoadBalancer"))
+
+    assert made["spec"]["ports"][0]["nodePort"] >= 30000
+    assert made["status"] == {"loadBalancer": {}}
+
+
+async def test_a_removed_service_answers_no_more(ns: Namespace) -> None:
+    service = await ns.create("services", build_service("a", selector={"app": "redis"}))
+    await start_redis(ns, "one")
+    await until_answer(service["spec"]["clusterIP"], PORT, "one", "GET", "who")
+
+    (await ns.api.delete(ns.path("services", "a"))).accepted()
+
+    await until_answer(service["spec"]["clusterIP"], PORT, None)
+    await ns.api.until_gone(ns.path("endpoints", "a"))
+
+
+async def test_two_ports_without_names_are_refused(ns: Namespace) -> None:
+    answer = await ns.api.post(ns.path("services"), build_service("a", ports=[{"port": 1}, {"port": 2}]))
+
+    assert answer.refused() == (422, "Invalid")
+    assert "spec.ports[0].name: Required value" in answer.message
