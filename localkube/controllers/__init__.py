@@ -9,6 +9,7 @@ from localkube.controllers.budget import BudgetController
 from localkube.controllers.deployment import DeploymentController
 from localkube.controllers.endpoints import EndpointsController
 from localkube.controllers.gc import GarbageCollector
+from localkube.controllers.job import JobController
 from localkube.controllers.namespaces import NamespaceController
 from localkube.controllers.proxy import ServiceProxy
 from localkube.controllers.pvc import VolumeController
@@ -36,6 +37,7 @@ _ALL: tuple[Callable[[Registry, Settings], Controller], ...] = (
     ReplicaSetController,
     DeploymentController,
     StatefulSetController,
+    JobController,
     EndpointsController,
     ServiceProxy,
     BudgetController,
