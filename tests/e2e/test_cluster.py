@@ -238,7 +238,7 @@ async def test_an_image_that_does_not_exist_is_named_and_correcting_it_heals(
     kube: Kube, client: Client, namespace: str
 ) -> None:
     async with Operator(kube, namespace):
-        await client.create(REDISCLUSTERS, sample(namespace, image="no.such/redis:99"))
+        await client.create(REDISCLUSTERS, sample(namespace, image="no-such-redis:99"))
 
         async def named() -> bool:
             ready = condition(await get_cluster(client, namespace), "Ready")
