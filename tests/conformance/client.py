@@ -291,7 +291,7 @@ class Api:
         except TimeoutError:
             raise AssertionError(f"not within {timeout_s} s: GET {path} {query} last said {last[-6000:]}") from None
 
-    async def until_gone(self, path: str, timeout_s: float = 30) -> None:
+    async def until_gone(self, path: str, timeout_s: float = 60) -> None:
         """Read *path* until it is a 404."""
         last = "nothing"
         try:
