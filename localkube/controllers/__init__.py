@@ -10,6 +10,7 @@ from localkube.controllers.deployment import DeploymentController
 from localkube.controllers.endpoints import EndpointsController
 from localkube.controllers.gc import GarbageCollector
 from localkube.controllers.job import JobController
+from localkube.controllers.mirroring import MirroringController
 from localkube.controllers.namespaces import NamespaceController
 from localkube.controllers.proxy import ServiceProxy
 from localkube.controllers.pvc import VolumeController
@@ -39,6 +40,7 @@ _ALL: tuple[Callable[[Registry, Settings], Controller], ...] = (
     StatefulSetController,
     JobController,
     EndpointsController,
+    MirroringController,
     ServiceProxy,
     BudgetController,
 )

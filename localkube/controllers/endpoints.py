@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any, NamedTuple
 
 from localkube.controllers.pods import is_ready, is_terminal, is_terminating, labels_of
 from localkube.controllers.settings import MANAGER, Settings
+from localkube.controllers.slices import MANAGED_BY, SERVICE_NAME, SLICES, write_slices
 from localkube.controllers.workqueue import KeyedQueue
 from localkube.registry import Event, Obj, Registry
 
-SLICES = "endpointslices.discovery.k8s.io"
-SERVICE_NAME = "kubernetes.io/service-name"
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 HEADLESS = "service.kubernetes.io/headless"
 OURS = "endpointslice-controller.k8s.io"
 ZONE = "topology.kubernetes.io/zone"
@@ -118,7 +115,8 @@ class EndpointsController:
         if service["spec"].get("ports"):
             backends = [one for one in backends if one.ports]
         self._write_endpoints(service, backends)
-        self._write_slices(service, backends)
+        wanted = build_slices(service, backends, self._zones())
+        write_slices(self._registry, service, manager=OURS, labels=_labels_for(service), wanted=wanted)
 
     def _write_endpoints(self, service: Obj, backends: Sequence[Backend]) -> None:
         namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
@@ -135,31 +133,6 @@ class EndpointsController:
             self._registry.update(
                 "endpoints", {**changed, **({"subsets": subsets} if subsets else {})}, manager=MANAGER
             )
-
-    def _write_slices(self, service: Obj, backends: Sequence[Backend]) -> None:
-        metadata = service["metadata"]
-        namespace, name = metadata["namespace"], metadata["name"]
-        labels = {**_labels_for(service), SERVICE_NAME: name, MANAGED_BY: OURS}
-        wanted = build_slices(service, backends, self._zones())
-        known = self._registry.list(SLICES, namespace, labels={SERVICE_NAME: name, MANAGED_BY: OURS})
-        for have, want in zip_longest(known, wanted):
-            if have is None:
-                owner = {
-                    "apiVersion": "v1", "kind": "Service", "name": name, "uid": metadata["uid"],
-                    "controller": True, "blockOwnerDeletion": True,
-                }  # fmt: skip
-                head = {
-                    "generateName": f"{name}-",
-                    "namespace": namespace,
-                    "labels": labels,
-                    "ownerReferences": [owner],
-                }
-                self._registry.create(SLICES, {"metadata": head, "addressType": "IPv4", **want}, manager=MANAGER)
-            elif want is None:
-                self._registry.delete(SLICES, namespace, have["metadata"]["name"])
-            elif any(have.get(part, []) != want[part] for part in want) or labels_of(have) != labels:
-                again = {**have, **want, "metadata": {**have["metadata"], "labels": labels}}
-                self._registry.update(SLICES, again, manager=MANAGER)
 
     def _zones(self) -> dict[str, str]:
         return {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from localkube.controllers.endpoints import SERVICE_NAME, SLICES
 from localkube.controllers.events import Recorder
 from localkube.controllers.forwarder import Address, Connections, Listener
 from localkube.controllers.pods import labels_of
 from localkube.controllers.services import NODE_PORT_ADDRESS, has_cluster_ip, load_balancer_address
 from localkube.controllers.settings import Settings
+from localkube.controllers.slices import SERVICE_NAME, SLICES
 from localkube.controllers.workqueue import KeyedQueue
 from localkube.registry import Event, Obj, Registry
 

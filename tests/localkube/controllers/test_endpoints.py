@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from localkube.controllers.endpoints import SLICES, EndpointsController
+from localkube.controllers.endpoints import EndpointsController
 from localkube.controllers.gc import GarbageCollector
+from localkube.controllers.mirroring import MirroringController
+from localkube.controllers.slices import SLICES
 from tests.localkube.controllers.conftest import World
 
 Obj = dict[str, Any]
@@ -245,3 +247,77 @@ async def test_an_unchanged_world_is_not_written_again(world: World) -> None:
 
     after = [obj["metadata"]["resourceVersion"] for one in (SLICES, "endpoints") for obj in world.registry.list(one)]
     assert before == after
+
+
+def written(world: World, *ips: str, name: str = "s", metadata: Obj | None = None) -> Obj:
+    """Endpoints as people write them."""
+    addresses = [{"ip": ip} for ip in ips]
+    subset = {"addresses": addresses, "ports": [{"name": "redis", "port": 7000}]}
+    return world.create("endpoints", name, metadata=metadata, subsets=[subset])
+
+
+async def test_written_endpoints_of_a_service_without_selector_are_mirrored_in_a_slice(world: World) -> None:
+    world.start(MirroringController)
+    service(world, selector=None)
+
+    written(world, "127.0.0.2")
+    await world.until(lambda: in_slices(world) == {"127.0.0.2": True})
+
+    [mirror] = slices(world)
+    assert mirror["ports"] == [{"name": "redis", "port": 7000, "protocol": "TCP"}]
+    managed_by = mirror["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"]
+    assert managed_by == "endpointslicemirroring-controller.k8s.io"
+
+
+async def test_a_mirror_follows_what_is_written_until_it_is_deleted(world: World) -> None:
+    world.start(MirroringController)
+    service(world, selector=None)
+    made = written(world, "127.0.0.2")
+    await world.until(lambda: in_slices(world) == {"127.0.0.2": True})
+
+    subset = {"notReadyAddresses": [{"ip": "127.0.0.3"}], "ports": made["subsets"][0]["ports"]}
+    world.change("endpoints", "s", subsets=[subset])
+    await world.until(lambda: in_slices(world) == {"127.0.0.3": False})
+    world.registry.delete("endpoints", "default", "s")
+
+    await world.until(lambda: not slices(world))
+
+
+async def test_endpoints_made_from_a_selector_are_not_mirrored(world: World) -> None:
+    world.start(EndpointsController, MirroringController)
+    service(world)
+    world.pod("p", metadata=APP)
+
+    world.runs("p", ip="127.0.0.2")
+    await world.until(lambda: in_endpoints(world))
+    await world.settled()
+
+    assert len(slices(world)) == 1
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        {"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}},
+    ],
+)
+async def test_endpoints_that_ask_for_it_are_not_mirrored(world: World, mark: Obj) -> None:
+    world.start(MirroringController)
+    service(world, selector=None)
+
+    written(world, "127.0.0.2", metadata=mark)
+    await world.settled()
+
+    assert slices(world) == []
+
+
+async def test_a_mirror_goes_when_the_service_gets_a_selector(world: World) -> None:
+    world.start(MirroringController)
+    made = service(world, selector=None)
+    written(world, "127.0.0.2")
+    await world.until(lambda: slices(world))
+
+    world.change("services", "s", spec={**made["spec"], "selector": {"app": "a"}})
+
+    await world.until(lambda: not slices(world))

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from localkube.controllers.endpoints import SLICES
 from localkube.controllers.proxy import ServiceProxy
 from localkube.controllers.services import ServiceController
+from localkube.controllers.slices import SLICES
 from tests.localkube.controllers.conftest import DEADLINE_S, World
 
 Obj = dict[str, Any]
