@@ -31,7 +31,7 @@ Objs = list[Obj]
 EMPTY: Mapping[str, Any] = {}
 
 # Watchers that fall further behind than this many events of one resource get 410 and list again, as on a real server.
-HISTORY_EVENTS = 20_000
+HISTORY_EVENTS = 5_000
 # As in a cluster that has lived: what clients call "from the very beginning" is long forgotten.
 FIRST_VERSION = 1000
 # So many events are handed out before other work of the loop gets its turn.

@@ -226,6 +226,8 @@ PersistentVolume
 VolumeSpec
  capacity {}q; accessModes []s atomic; claimRef ObjectRef; persistentVolumeReclaimPolicy s; storageClassName s; mountOptions []s atomic; volumeMode s
  nodeAffinity VolumeNodeAffinity; hostPath HostPath; local any; nfs any; csi any; iscsi any; fc any; rbd any; cephfs any; volumeAttributesClassName s
+ awsElasticBlockStore any; azureDisk any; azureFile any; cinder any; flexVolume any; flocker any; gcePersistentDisk any; glusterfs any
+ photonPersistentDisk any; portworxVolume any; quobyte any; scaleIO any; storageos any; vsphereVolume any
 VolumeNodeAffinity
  required NodeSelector
 VolumeStatus
