@@ -8,7 +8,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Debian packages that the demo and the tests use (the operator itself needs none of them).
 APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporter bubblewrap shellcheck
 
-.PHONY: demo test install lock lint types imports unit e2e conformance crds clean
+.PHONY: demo test install lock lint types imports unit e2e conformance generated clean
 
 install: $(VENV)/.installed /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/bwrap /usr/bin/shellcheck
 
@@ -51,8 +51,9 @@ e2e: install
 test: lint types imports
 	$(BIN)/pytest
 
-crds: install
+generated: install
 	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml
+	$(BIN)/tdredis crds --reference > docs/reference/rediscluster.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

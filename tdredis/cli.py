@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 
 from tdredis.api.crd import render_crds
+from tdredis.api.reference import render_reference
 from tdredis.controllers.explain import explain
 from tdredis.controllers.manager import Settings, operate
 from tdredis.kube.config import ConfigError, load_config
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     look.set_defaults(command=_explain)
 
     crds = commands.add_parser("crds", help="print the custom resource definitions")
+    crds.add_argument("--reference", action="store_true", help="print the page about their fields instead")
     crds.set_defaults(command=_crds)
 
     sandbox = commands.add_parser(
@@ -116,8 +118,8 @@ def _explain(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _crds(_: argparse.Namespace) -> int:
-    print(render_crds(), end="")
+def _crds(chosen: argparse.Namespace) -> int:
+    print(render_reference() if chosen.reference else render_crds(), end="")
     return 0
 
 

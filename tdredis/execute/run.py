@@ -1,4 +1,8 @@
-"""Decides how a plan becomes effects: one a step, its precondition checked again, stopping at the first failure."""
+"""Decides how a plan becomes effects: one a step, its precondition checked again, and what a failure stops.
+
+The steps of one plan do not build on each other (what does comes behind a barrier, in another pass). So one that is
+refused does not keep the others from being done: a quota that forbids a Service must not forbid a failover.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import structlog
 
 from tdredis.api.json_object import JSONObject
 from tdredis.kube.client import Client
-from tdredis.kube.errors import ApiError, NotFound
+from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable
 from tdredis.kube.resources import PODS, Resource, resource_of
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Key
@@ -36,7 +40,7 @@ COMMAND_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was done of a plan. *failed* is the step that did not succeed, *error* why; later ones were not tried."""
+    """What was done of a plan. *failed* is the first step that did not succeed, *error* why."""
 
     done: tuple[Step, ...] = ()
     failed: Step | None = None
@@ -62,17 +66,27 @@ class Executor:
         self._on_applied = on_applied
 
     async def run(self, key: Key, plan: Plan, *, password: str) -> Outcome:
-        """Carries out *plan* step by step. Never raises for what the world may answer: that is in the outcome."""
+        """Carries out *plan* step by step. Never raises for what the world may answer: that is in the outcome.
+
+        When the API server cannot be reached, the remaining steps that need it are left for another pass.
+        """
         done: list[Step] = []
+        failures: list[tuple[Step, str]] = []
+        server_is_there = True
         for step in plan.steps:
+            if not server_is_there and isinstance(step, Apply | Remove | ReplacePod):
+                continue
             try:
                 await self.run_step(key, step, password=password)
             except (ApiError, LinkError, PreconditionError) as error:
-                log.warning("step failed", resource=str(key), step=str(step), error=str(error))
-                return Outcome(done=tuple(done), failed=step, error=f"{step}: {error}")
-            log.info("step done", resource=str(key), namespace=key.namespace, step=str(step), why=step.why)
-            done.append(step)
-        return Outcome(done=tuple(done))
+                server_is_there = server_is_there and not isinstance(error, ServerUnavailable)
+                failures.append((step, f"{step}: {error}"))
+                log.warning("step failed", resource=str(key), namespace=key.namespace, step=str(step), error=str(error))
+            else:
+                log.info("step done", resource=str(key), namespace=key.namespace, step=str(step), why=step.why)
+                done.append(step)
+        failed, error_text = failures[0] if failures else (None, "")
+        return Outcome(done=tuple(done), failed=failed, error=error_text)
 
     async def run_step(self, key: Key, step: Step, *, password: str) -> None:
         """One effect. Raises ApiError, LinkError or PreconditionError."""

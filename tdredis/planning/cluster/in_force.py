@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
-from tdredis.api.rediscluster import RedisCluster
+from tdredis.api.rediscluster import RedisCluster, StorageSpec
+from tdredis.manifests.names import shard_names
 from tdredis.planning.plan import Hold
-from tdredis.planning.snapshot import ClusterSnapshot
+from tdredis.planning.snapshot import ClusterSnapshot, Ref
 from tdredis.redis.facts import NodeFacts
 from tdredis.redis.slots import ALL_SLOTS, parse_slots
 
@@ -32,7 +34,7 @@ class InForce:
 def decide_in_force(snapshot: ClusterSnapshot) -> InForce:
     """What of spec is in force at this snapshot."""
     spec = snapshot.cluster.spec
-    changes: dict[str, int] = {}
+    changes: dict[str, Any] = {}
     holds: list[Hold] = []
     recorded = _recorded_size(snapshot.cluster.status.slots)
     if recorded is not None and recorded != spec.size:
@@ -71,6 +73,17 @@ def decide_in_force(snapshot: ClusterSnapshot) -> InForce:
                 why="the password of a running cluster is not changed by this version: write the former secret again",
             )
         )
+    claims = _claims(snapshot)
+    if claims is not None and claims != (spec.storage_class, spec.storage.size if spec.storage_class else ""):
+        changes["storage_class"], size_of_old = claims
+        changes["storage"] = StorageSpec(size=size_of_old) if size_of_old else spec.storage
+        holds.append(
+            Hold(
+                guard="volumes_are_unchanged",
+                why="the volumes of a running cluster are not changed by this version: write"
+                f" storageclass: {claims[0]!r}" + (f" and storage.size: {claims[1]}" if claims[1] else "") + " again",
+            )
+        )
     spec = msgspec.structs.replace(spec, **changes) if changes else spec
     return InForce(cluster=msgspec.structs.replace(snapshot.cluster, spec=spec), holds=tuple(holds))
 
@@ -82,6 +95,19 @@ def _recorded_size(record: Mapping[str, Sequence[str]]) -> int | None:
     except ValueError:
         return None
     return len(slots) if sum(map(len, slots)) == len(ALL_SLOTS) else None
+
+
+def _claims(snapshot: ClusterSnapshot) -> tuple[str, str] | None:
+    """Storage class and size that the pods have, both "" on an emptyDir; None: there is no StatefulSet yet."""
+    live = snapshot.children.get(Ref("StatefulSet", shard_names(snapshot.cluster)[0]))
+    spec = live.get("spec") if live else None
+    if not isinstance(spec, dict):
+        return None
+    match spec.get("volumeClaimTemplates"):
+        case [{"spec": {"storageClassName": str(name), "resources": {"requests": {"storage": str(size)}}}}]:
+            return name, size
+        case _:
+            return "", ""
 
 
 def _needed_mib(snapshot: ClusterSnapshot) -> int:

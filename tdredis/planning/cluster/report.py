@@ -21,7 +21,14 @@ PORT = 6379
 
 # Guards that speak of what spec says, not of the state of the world.
 WISH_GUARDS = frozenset(
-    ("spec_is_valid", "size_is_unchanged", "used_memory_fits", "no_primary_is_removed", "password_is_unchanged")
+    (
+        "spec_is_valid",
+        "size_is_unchanged",
+        "used_memory_fits",
+        "no_primary_is_removed",
+        "volumes_are_unchanged",
+        "password_is_unchanged",
+    )
 )
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from tdredis.api.crd import build_crds, render_crds
 from tdredis.api.rediscluster import parse_rediscluster
+from tdredis.api.reference import render_reference
 from tdredis.api.validation import LONGEST_NAME, problems
 from tests.unit.manifests.builders import sample
 
@@ -24,6 +25,10 @@ def schema() -> Any:
 
 def test_the_committed_crd_is_the_one_that_the_models_make() -> None:
     assert (ROOT / "deploy/crds/cache.tongdun.net.yaml").read_text() == render_crds()
+
+
+def test_the_committed_reference_is_the_one_that_the_models_make() -> None:
+    assert (ROOT / "docs/reference/rediscluster.md").read_text() == render_reference()
 
 
 def test_every_field_is_described() -> None:

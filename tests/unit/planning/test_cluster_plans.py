@@ -181,6 +181,7 @@ def test_a_bad_image_given_to_a_running_cluster_stops_nothing() -> None:
         ({"size": 4}, "size_is_unchanged"),
         ({"capacity": 48}, "used_memory_fits"),
         ({"size": 2}, "spec_is_valid"),
+        ({"storageclass": "fast"}, "volumes_are_unchanged"),
     ],
 )
 def test_a_wish_that_would_hurt_is_held_and_taking_it_back_ends_the_hold(change: dict[str, int], guard: str) -> None:

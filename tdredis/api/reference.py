@@ -1,0 +1,70 @@
+"""Decides how the fields of a resource read as a page: the same descriptions that `kubectl explain` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tdredis.api.crd import build_crds
+
+_BOUNDS = (
+    ("minimum", "at least {}"),
+    ("maximum", "at most {}"),
+    ("maxLength", "at most {} characters"),
+    ("pattern", "matches `{}`"),
+)
+
+
+def render_reference() -> str:
+    """One Markdown page: a table for spec and one for status, nested fields with dots."""
+    (crd,) = build_crds()
+    spec: Any = crd["spec"]
+    names, (version,) = spec["names"], spec["versions"]
+    root = version["schema"]["openAPIV3Schema"]
+    lines = [
+        f"# {names['kind']}",
+        "",
+        "Made from the models by `make generated`; do not edit.",
+        "",
+        root["description"],
+        "",
+        f"`apiVersion: {spec['group']}/{version['name']}`, plural `{names['plural']}`,"
+        f" short `{', '.join(names['shortNames'])}`, category `{', '.join(names['categories'])}`.",
+    ]
+    for part in ("spec", "status"):
+        schema = root["properties"][part]
+        lines += ["", f"## {part}", "", schema["description"], ""]
+        lines += [f"- {rule['message']}" for rule in schema.get("x-kubernetes-validations", ())]
+        lines += ["", "| field | type | | meaning |", "|---|---|---|---|"]
+        lines += list(_rows(schema, ""))
+    return "\n".join(lines) + "\n"
+
+
+def _rows(schema: Any, path: str) -> Iterator[str]:
+    required = set(schema.get("required", ()))
+    for name, field in sorted(schema["properties"].items(), key=lambda item: (item[0] not in required, item[0])):
+        place = path + name
+        needed = "required" if name in required and path == "" and "phase" not in schema["properties"] else ""
+        text = " ".join([field.get("description", ""), *_bounds(field)]).replace("|", "\\|")
+        yield f"| {place} | {_type(field)} | {needed} | {text} |"
+        inner = field.get("items", field)
+        if "properties" in inner:
+            yield from _rows(inner, f"{place}{'[]' if inner is not field else ''}.")
+
+
+def _type(field: Any) -> str:
+    match field["type"]:
+        case "array":
+            return f"list of {_type(field['items'])}"
+        case "object" if "additionalProperties" in field:
+            return f"map to {_type(field['additionalProperties'])}"
+        case found:
+            return str(found)
+
+
+def _bounds(field: Any) -> Iterator[str]:
+    if "enum" in field:
+        yield f"One of: {', '.join(f'`{value}`' for value in field['enum'])}."
+    said = [text.format(field[name]) for name, text in _BOUNDS if name in field]
+    if said:
+        yield f"({'; '.join(said)})"
