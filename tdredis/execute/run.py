@@ -31,7 +31,7 @@ from tdredis.planning.steps import (
     Step,
 )
 from tdredis.redislink.errors import LinkError, Refused
-from tdredis.redislink.pool import REDIS_PORT, Address, Command, LinkPool
+from tdredis.redislink.pool import Address, Command, LinkPool
 
 log = structlog.get_logger(__name__)
 
@@ -128,7 +128,7 @@ class Executor:
 
         Raises PreconditionError when it is another, Refused when it refuses one of them.
         """
-        address = Address(process.uid, process.ip)
+        address = Address(process.uid, process.ip, process.port)
 
         async def ask(asked: Sequence[Command]) -> list[object]:
             replies = await self._links.ask(key, address, asked, password=password, timeout_s=COMMAND_S)
@@ -156,4 +156,4 @@ def _assign_commands(step: AssignSlots) -> list[Command]:
 
 
 def _meet(peer: Process) -> Command:
-    return ("CLUSTER", "MEET", peer.ip, REDIS_PORT)
+    return ("CLUSTER", "MEET", peer.ip, peer.port)

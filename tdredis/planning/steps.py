@@ -61,6 +61,7 @@ class Process:
     uid: str
     ip: str
     id: str
+    port: int = 6379
 
     def __str__(self) -> str:
         return self.pod

@@ -27,12 +27,15 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def redis_server(folder: Path, *, password: str = "") -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
+async def redis_server(
+    folder: Path, *, password: str = "", cluster: bool = False
+) -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
     port = free_port()
     config = folder / "redis.conf"
-    config.write_text(
-        f'bind {HOST}\nport {port}\nsave ""\ndir {folder}\n' + f'requirepass "{password}"\n' * bool(password)
-    )
+    lines = [f"bind {HOST}", f"port {port}", 'save ""', f"dir {folder}"]
+    lines += [f'requirepass "{password}"'] if password else []
+    lines += ["cluster-enabled yes", f"cluster-port {free_port()}"] if cluster else []
+    config.write_text("\n".join(lines))
     process = await asyncio.create_subprocess_exec("redis-server", str(config), stdout=asyncio.subprocess.DEVNULL)
     try:
         async with asyncio.timeout(10):

@@ -1,0 +1,81 @@
+"""What a pod's status means for us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tdredis.kube.objects import parse_pod
+from tdredis.observe.pods import read_pod
+from tdredis.planning.snapshot import PodFacts, Trouble
+
+NOT_SCHEDULED = {"type": "PodScheduled", "status": "False"}
+UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules."
+
+
+def pod(**status: Any) -> PodFacts:
+    meta = {"name": "rat-0-0", "uid": "u", "creationTimestamp": "2026-01-02T03:04:05Z"}
+    return read_pod(parse_pod(msgspec.json.encode({"metadata": meta, "status": status})), container="redis")
+
+
+def container(**fields: Any) -> list[Any]:
+    return [{"name": "redis", "ready": False, "restartCount": 0, "image": "", "imageID": "", **fields}]
+
+
+def test_a_running_container_runs_and_ran() -> None:
+    facts = pod(podIP="10.0.0.1", containerStatuses=container(state={"running": {}}))
+
+    assert (facts.running, facts.ever_ran, facts.trouble, facts.ip) == (True, True, None, "10.0.0.1")
+
+
+def test_a_container_that_was_never_started_never_ran() -> None:
+    facts = pod(containerStatuses=container(state={"waiting": {"reason": "ContainerCreating"}}))
+
+    assert (facts.running, facts.ever_ran, facts.trouble) == (False, False, None)
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [
+        (
+            {
+                "conditions": [
+                    {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": UNSCHEDULABLE}
+                ]
+            },
+            Trouble(reason="Unschedulable", message=UNSCHEDULABLE),
+        ),
+        (
+            {"containerStatuses": container(state={"waiting": {"reason": "ErrImagePull", "message": "not found"}})},
+            Trouble(reason="ErrImagePull", message="container redis: not found"),
+        ),
+        (
+            {
+                "containerStatuses": container(
+                    state={"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+                    lastState={"terminated": {"exitCode": 1, "reason": "Error"}},
+                )
+            },
+            Trouble(
+                reason="CrashLoopBackOff",
+                message="container redis: back-off 10s (last ended with exit code 1, Error)",
+            ),
+        ),
+        (
+            {"phase": "Failed", "reason": "Evicted", "message": "low on memory"},
+            Trouble(reason="Evicted", message="low on memory"),
+        ),
+    ],
+)
+def test_trouble_has_the_reason_and_the_words_of_whoever_saw_it(status: dict[str, Any], trouble: Trouble) -> None:
+    assert pod(**status).trouble == trouble
+
+
+def test_a_pod_that_is_going_is_not_ready() -> None:
+    meta = {"name": "rat-0-0", "uid": "u", "deletionTimestamp": "2026-01-02T03:04:05Z"}
+    status = {"conditions": [{"type": "Ready", "status": "True"}]}
+    facts = read_pod(parse_pod(msgspec.json.encode({"metadata": meta, "status": status})), container="redis")
+
+    assert (facts.ready, facts.deleting) == (False, True)
