@@ -70,6 +70,7 @@ class NodeView:
     requested: dict[str, Fraction] = field(default_factory=dict)
     allocatable: dict[str, Fraction] = field(default_factory=dict)
     ports: set[tuple[str, int]] = field(default_factory=set)
+    guards: list[tuple[Obj, Mapping[str, Any]]] = field(default_factory=list)  # pods with whom they do not want to be
 
     def __post_init__(self) -> None:
         status = self.node.get("status") or {}
@@ -84,6 +85,7 @@ class NodeView:
     def place(self, pod: Obj) -> None:
         self.pods.append(pod)
         self.ports |= host_ports_of(pod)
+        self.guards += [(pod, term) for term in _required_terms(pod, "podAntiAffinity")]
         for name, amount in requests_of(pod).items():
             self.requested[name] = self.requested.get(name, Fraction(0)) + amount
 
@@ -95,6 +97,7 @@ class Candidate:
     pod: Obj
     requests: Requests
     ports: frozenset[tuple[str, int]]
+    company: Company
 
 
 def _affinity(pod: Obj, kind: str) -> Mapping[str, Any]:
@@ -106,19 +109,23 @@ def _required_terms(pod: Obj, kind: str) -> Sequence[Mapping[str, Any]]:
     return _affinity(pod, kind).get("requiredDuringSchedulingIgnoredDuringExecution") or []
 
 
-def term_matches(term: Mapping[str, Any], owner: Obj, other: Obj, namespace_labels: Mapping[str, Obj]) -> bool:
-    """Whether *other* is one of the pods that a podAffinityTerm of *owner* speaks of."""
+def term_matcher(term: Mapping[str, Any], owner: Obj, namespace_labels: Mapping[str, Obj]) -> Callable[[Obj], bool]:
+    """Tells whether a pod is one of those that a podAffinityTerm of *owner* speaks of."""
     namespaces = term.get("namespaces") or []
-    selector = term.get("namespaceSelector")
-    there = other["metadata"]["namespace"]
-    if not namespaces and selector is None:
-        if there != owner["metadata"]["namespace"]:
-            return False
-    elif there not in namespaces:
-        known = namespace_labels.get(there)
-        if selector is None or known is None or not selector_predicate(selector)(labels_of(known)):
-            return False
-    return selector_predicate(term.get("labelSelector"))(labels_of(other))
+    of_namespace = term.get("namespaceSelector")
+    if not namespaces and of_namespace is None:
+        namespaces = [owner["metadata"]["namespace"]]
+    selects = selector_predicate(term.get("labelSelector"))
+
+    def matches(other: Obj) -> bool:
+        there = other["metadata"]["namespace"]
+        if there not in namespaces:
+            known = namespace_labels.get(there)
+            if of_namespace is None or known is None or not selector_predicate(of_namespace)(labels_of(known)):
+                return False
+        return selects(labels_of(other))
+
+    return matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +134,53 @@ class Surroundings:
 
     nodes: Sequence[NodeView]
     namespaces: Mapping[str, Obj]
+
+
+Domain = tuple[str, str]  # topology key and value
+
+
+def _domains_with(term: Mapping[str, Any], owner: Obj, around: Surroundings) -> frozenset[Domain]:
+    """Where there is at least one pod that *term* of *owner* speaks of."""
+    matches, key = term_matcher(term, owner, around.namespaces), term["topologyKey"]
+    return frozenset(
+        (key, value)
+        for node in around.nodes
+        if (value := labels_of(node.node).get(key)) is not None and any(map(matches, node.pods))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What the pods that are there mean to the new one: asked once, not for every node again."""
+
+    wanted: Sequence[tuple[str, frozenset[Domain] | None]]  # None: the first of its kind may go anywhere
+    shunned: frozenset[Domain]
+    refused: frozenset[Domain]  # by those who are there already
+
+
+def _meet_company(pod: Obj, around: Surroundings) -> Company:
+    wanted: list[tuple[str, frozenset[Domain] | None]] = []
+    for term in _required_terms(pod, "podAffinity"):
+        domains = _domains_with(term, pod, around)
+        # A pod that wants company of its own kind may be the first one: otherwise none could ever start.
+        alone = term_matcher(term, pod, around.namespaces)(pod) and not _exists(term, pod, around)
+        wanted.append((term["topologyKey"], None if alone else domains))
+    shunned: set[Domain] = set()
+    for term in _required_terms(pod, "podAntiAffinity"):
+        shunned |= _domains_with(term, pod, around)
+    refused: set[Domain] = set()
+    for node in around.nodes:
+        labels = labels_of(node.node)
+        for guard, term in node.guards:
+            domain = (term["topologyKey"], labels.get(term["topologyKey"]) or "")
+            if domain[1] and domain not in refused and term_matcher(term, guard, around.namespaces)(pod):
+                refused.add(domain)
+    return Company(wanted, frozenset(shunned), frozenset(refused))
+
+
+def _exists(term: Mapping[str, Any], pod: Obj, around: Surroundings) -> bool:
+    matches = term_matcher(term, pod, around.namespaces)
+    return any(matches(other) for node in around.nodes for other in node.pods)
 
 
 # --- filters: each answers why not, or nothing. The first to object speaks for the node, as with the real scheduler.
@@ -260,36 +314,16 @@ def _pods_of_domain(key: str, node: NodeView, around: Surroundings) -> Iterable[
             yield from other.pods
 
 
-def _company_refuses(it: Candidate, node: NodeView, around: Surroundings) -> list[str]:
-    for term in _required_terms(it.pod, "podAffinity"):
-        key = term["topologyKey"]
-        if key not in labels_of(node.node):
+def _company_refuses(it: Candidate, node: NodeView, _: Surroundings) -> list[str]:
+    labels = labels_of(node.node)
+    for key, domains in it.company.wanted:
+        if key not in labels or (domains is not None and (key, labels[key]) not in domains):
             return ["node(s) didn't match pod affinity rules"]
-        met = any(term_matches(term, it.pod, pod, around.namespaces) for pod in _pods_of_domain(key, node, around))
-        if not met and not _first_of_its_kind(term, it, around):
-            return ["node(s) didn't match pod affinity rules"]
-    for term in _required_terms(it.pod, "podAntiAffinity"):
-        here = _pods_of_domain(term["topologyKey"], node, around)
-        if any(term_matches(term, it.pod, pod, around.namespaces) for pod in here):
-            return ["node(s) didn't match pod anti-affinity rules"]
-    for other in around.nodes:
-        for pod in other.pods:
-            for term in _required_terms(pod, "podAntiAffinity"):
-                value = labels_of(other.node).get(term["topologyKey"])
-                if (
-                    value is not None
-                    and labels_of(node.node).get(term["topologyKey"]) == value
-                    and term_matches(term, pod, it.pod, around.namespaces)
-                ):
-                    return ["node(s) didn't satisfy existing pods anti-affinity rules"]
+    if any(labels.get(key) == value for key, value in it.company.shunned):
+        return ["node(s) didn't match pod anti-affinity rules"]
+    if any(labels.get(key) == value for key, value in it.company.refused):
+        return ["node(s) didn't satisfy existing pods anti-affinity rules"]
     return []
-
-
-def _first_of_its_kind(term: Mapping[str, Any], it: Candidate, around: Surroundings) -> bool:
-    """A pod that wants company of its own kind may be the first one: otherwise none could ever start."""
-    if not term_matches(term, it.pod, it.pod, around.namespaces):
-        return False
-    return not any(term_matches(term, it.pod, pod, around.namespaces) for node in around.nodes for pod in node.pods)
 
 
 Filter = Callable[[Candidate, NodeView, Surroundings], list[str]]
@@ -317,9 +351,9 @@ def _preferred(it: Candidate, node: NodeView, around: Surroundings) -> float:
     for kind, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
         for wish in _affinity(it.pod, kind).get("preferredDuringSchedulingIgnoredDuringExecution") or []:
             term = wish["podAffinityTerm"]
-            for pod in _pods_of_domain(term["topologyKey"], node, around):
-                if term_matches(term, it.pod, pod, around.namespaces):
-                    score += sign * wish["weight"]
+            matches = term_matcher(term, it.pod, around.namespaces)
+            here = sum(1 for pod in _pods_of_domain(term["topologyKey"], node, around) if matches(pod))
+            score += sign * wish["weight"] * here
     for taint in node.node["spec"].get("taints") or []:
         if taint.get("effect") == "PreferNoSchedule" and not _tolerates(it.pod, taint):
             score -= 100
@@ -365,7 +399,7 @@ def choose_node(pod: Obj, nodes: Sequence[NodeView], namespaces: Mapping[str, Ob
     if not nodes:
         return Placement(None, "no nodes available to schedule pods")
     around = Surroundings(nodes, namespaces)
-    it = Candidate(pod, requests_of(pod), host_ports_of(pod))
+    it = Candidate(pod, requests_of(pod), host_ports_of(pod), _meet_company(pod, around))
     refusals: Counter[str] = Counter()
     fitting: list[NodeView] = []
     for node in nodes:

@@ -131,6 +131,8 @@ class ReplicaSetController:
                 self._recorder.normal(owner, "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
                 made.append(pod)
             return made
+        if len(pods) == wanted:
+            return pods
         surplus = in_order_of_deletion(pods)[: len(pods) - wanted]
         for pod in surplus:
             metadata = pod["metadata"]

@@ -98,8 +98,8 @@ async def test_a_set_shrinks_from_its_highest_number_one_by_one(world: World) ->
 
     world.change(SETS, "web", replicas=1)
 
-    await world.until(lambda: world.names() == ["web-0"])
-    assert world.history == ["-web-2", "-web-1"]
+    await world.until(lambda: world.history == ["-web-2", "-web-1"], lambda: world.history)
+    assert world.names() == ["web-0"]
     await world.until(lambda: world.status(SETS, "web")["replicas"] == 1)
 
 

@@ -69,7 +69,8 @@ class World:
         return found
 
     def told(self, reason: str) -> list[str]:
-        return [one["message"] for one in self.registry.list("events") if one["reason"] == reason]
+        events = [one for one in self.registry.list("events") if one["reason"] == reason]
+        return [one["message"] for one in sorted(events, key=lambda one: int(one["metadata"]["resourceVersion"]))]
 
     @staticmethod
     def short(pod: Obj) -> str:
