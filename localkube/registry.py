@@ -73,7 +73,8 @@ def utc_now() -> datetime.datetime:
 
 
 def time_text(moment: datetime.datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Several times quicker than strftime, and asked on every write.
+    return moment.isoformat(timespec="seconds")[:19] + "Z"
 
 
 @dataclass(slots=True)

@@ -60,39 +60,39 @@ def prune(schema: Schema, value: Any, *, root: bool = True) -> list[str]:
 
 def unknown_fields(schema: Schema, value: Any) -> list[str]:
     """The paths that `prune` would remove; the value stays as it is."""
-    return prune(schema, json.loads(json.dumps(value)))
+    removed: list[str] = []
+    _prune(schema, value, "", removed, is_resource=True, keep=True)
+    return removed
 
 
-def _prune(schema: Schema, value: Any, path: str, removed: list[str], *, is_resource: bool = False) -> None:
+def _prune(
+    schema: Schema, value: Any, path: str, removed: list[str], *, is_resource: bool = False, keep: bool = False
+) -> None:
+    """*keep*: only say what is too much, metadata included, and leave it there."""
     if isinstance(value, list):
         items = schema.get("items")
         if isinstance(items, Mapping):
+            embedded = bool(items.get("x-kubernetes-embedded-resource"))
             for index, one in enumerate(value):
-                _prune(
-                    items,
-                    one,
-                    f"{path}[{index}]",
-                    removed,
-                    is_resource=bool(items.get("x-kubernetes-embedded-resource")),
-                )
+                _prune(items, one, f"{path}[{index}]", removed, is_resource=embedded, keep=keep)
         return
     if not isinstance(value, dict):
         return
     properties: Mapping[str, Schema] = schema.get("properties") or _NOTHING
     extra = schema.get("additionalProperties")
-    keeps = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
+    keeps_all = bool(schema.get("x-kubernetes-preserve-unknown-fields")) or extra is True
     for name in list(value):
         where = f"{path}.{name}" if path else name
-        if is_resource and name in _EMBEDDED:
+        sub = properties.get(name, extra)
+        if is_resource and name in _EMBEDDED and not (keep and isinstance(sub, Mapping) and "properties" in sub):
             continue
-        if name in properties:
-            sub = properties[name]
-            _prune(sub, value[name], where, removed, is_resource=bool(sub.get("x-kubernetes-embedded-resource")))
-        elif isinstance(extra, Mapping):
-            _prune(extra, value[name], where, removed, is_resource=bool(extra.get("x-kubernetes-embedded-resource")))
-        elif not keeps and extra is not True:
-            del value[name]
+        if isinstance(sub, Mapping):
+            embedded = bool(sub.get("x-kubernetes-embedded-resource"))
+            _prune(sub, value[name], where, removed, is_resource=embedded, keep=keep)
+        elif not keeps_all:
             removed.append(where)
+            if not keep:
+                del value[name]
 
 
 # ---- validation

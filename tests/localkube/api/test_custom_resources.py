@@ -193,12 +193,15 @@ async def test_defaults_are_filled_in_and_unknown_fields_dropped(foos: Api) -> N
 
 
 async def test_an_unknown_field_is_refused_when_asked_to_be_strict(foos: Api) -> None:
-    answer = await foos.create(FOOS, foo(extra=1, parts=[{"name": "a", "b": 1}]), fieldValidation="Strict")
+    wrong = foo(extra=1, parts=[{"name": "a", "b": 1}])
+    wrong["metadata"]["lables"] = {}
+
+    answer = await foos.create(FOOS, wrong, fieldValidation="Strict")
 
     assert (answer.status, answer.message) == (
         400,
         'Foo in version "v1" cannot be handled as a Foo: strict decoding error: '
-        'unknown field "spec.extra", unknown field "spec.parts[0].b"',
+        'unknown field "metadata.lables", unknown field "spec.extra", unknown field "spec.parts[0].b"',
     )
 
 
