@@ -105,6 +105,12 @@ def _affinity(pod: Obj, kind: str) -> Mapping[str, Any]:
     return found
 
 
+def seeks_company(pod: Obj) -> bool:
+    """Whether one more pod elsewhere could make a node fit for this one."""
+    spread = pod["spec"].get("topologySpreadConstraints") or []
+    return bool(_required_terms(pod, "podAffinity") or spread)
+
+
 def _required_terms(pod: Obj, kind: str) -> Sequence[Mapping[str, Any]]:
     return _affinity(pod, kind).get("requiredDuringSchedulingIgnoredDuringExecution") or []
 

@@ -128,6 +128,8 @@ def plan_resize(sets: Sequence[Obj], newest: Obj, limits: Limits, *, rolling: bo
 
 
 def _share(replica_set: Obj, limits: Limits, to_add: int) -> int:
+    if limits.replicas == 0:
+        return -replicas_of(replica_set)
     before = int((replica_set["metadata"].get("annotations") or {}).get(MAXIMUM) or limits.replicas) or 1
     share = round(replicas_of(replica_set) * limits.most / before) - replicas_of(replica_set)
     return max(0, min(share, to_add)) if to_add > 0 else min(0, max(share, to_add))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localkube.controllers.events import Recorder
-from localkube.controllers.fit import NodeView, choose_node
+from localkube.controllers.fit import NodeView, choose_node, seeks_company
 from localkube.controllers.nodeterms import node_term_matches
 from localkube.controllers.pods import Obj, condition, is_terminal, is_terminating, labels_of, now_text
 from localkube.controllers.settings import Settings
@@ -25,7 +25,7 @@ class Scheduler:
         self._registry = registry
         self._recorder = Recorder(registry, NAME)
         self._queue: KeyedQueue[Key] = KeyedQueue("scheduler", self._schedule)
-        self._waiting: dict[Key, None] = {}
+        self._waiting: dict[Key, bool] = {}  # without a place -> whether a pod more could make one
         self._bound: dict[str, dict[str, Obj]] = {}  # node -> uid -> pod that takes room there
         self._views: dict[str, NodeView] = {}  # what is derived from _bound, until it changes
         self._unsubscribe: list[Callable[[], None]] = []
@@ -68,6 +68,11 @@ class Scheduler:
         pod, uid = event.object, event.object["metadata"]["uid"]
         placed = self._bound.setdefault(node, {})
         before = placed.get(uid)
+        if before is None and event.type == "ADDED":
+            self._views.pop(node, None)
+            placed[uid] = pod
+            self._retry_seekers()
+            return
         if event.type == "DELETED" or is_terminal(pod):
             if placed.pop(uid, None) is not None:
                 self._views.pop(node, None)
@@ -100,6 +105,12 @@ class Scheduler:
     def _retry_waiting(self) -> None:
         for key in self._waiting:
             self._queue.mark(key)
+
+    def _retry_seekers(self) -> None:
+        """A pod more takes room; it helps only those who seek company or an even spread."""
+        for key, seeks in self._waiting.items():
+            if seeks:
+                self._queue.mark(key)
 
     # ---- what is done
 
@@ -176,11 +187,10 @@ class Scheduler:
             view.place(bound)
         name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         self._recorder.normal(bound, "Scheduled", f"Successfully assigned {name} to {node}")
-        # Company may have come for those who wait for some.
-        self._retry_waiting()
+        self._retry_seekers()
 
     def _refuse(self, key: Key, pod: Obj, message: str) -> None:
-        self._waiting[key] = None
+        self._waiting[key] = seeks_company(pod)
         if self._tell(pod, "Unschedulable", message):
             self._recorder.warning(pod, "FailedScheduling", message)
 

@@ -128,6 +128,10 @@ class StatefulSetController:
             ref = controller_ref(one) if one else None
             if ref is not None and ref["kind"] == "StatefulSet":
                 self._queue.mark((namespace, ref["name"]))
+        numbered = _NUMBERED.match(pod["metadata"]["name"])
+        if event.type == "DELETED" and numbered:
+            # Whoever's it was: its name is free now.
+            self._queue.mark((namespace, numbered[1]))
         if controller_ref(pod) is None:
             for owner in self._registry.list(SETS, namespace):
                 if selector_predicate(owner["spec"].get("selector"))(labels_of(pod)):
@@ -269,10 +273,9 @@ class StatefulSetController:
         name = pod["metadata"]["name"]
         set_name = it.set["metadata"]["name"]
         if self._registry.find("pods", it.set["metadata"]["namespace"], name) is not None:
-            # Somebody else's pod has the name. Its end is an event of a pod without us as owner: look again ourselves.
+            # Somebody else's pod has the name; its end brings us back.
             text = f'create Pod {name} in StatefulSet {set_name} failed error: pods "{name}" already exists'
             self._recorder.warning(it.set, "FailedCreate", text)
-            it.again_s = 1.0
             return False
         try:
             it.replicas[ordinal] = self._registry.create("pods", pod, manager=NAME)

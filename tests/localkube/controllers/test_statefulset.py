@@ -12,7 +12,7 @@ import pytest
 from localkube.controllers.scheduler import Scheduler
 from localkube.controllers.statefulset import StatefulSetController
 from localkube.registry import Obj
-from tests.localkube.controllers.world import SETS, World, template, workload, world_of
+from tests.localkube.controllers.world import SETS, World, bare_pod, template, workload, world_of
 
 REVISIONS = "controllerrevisions.apps"
 CLAIMS = "persistentvolumeclaims"
@@ -271,7 +271,6 @@ async def test_orphans_with_its_names_are_adopted_and_strangers_let_go(world: Wo
     stranger = {**pod, "metadata": {**pod["metadata"], "labels": {**pod["metadata"]["labels"], "app": "other"}}}
     world.registry.update("pods", stranger)
     await world.until(lambda: "ownerReferences" not in world.pod("web-1")["metadata"])
-    assert world.told("FailedCreate") or ready(world, 1)
     pod = world.pod("web-1")
     back = {**pod, "metadata": {**pod["metadata"], "labels": {**pod["metadata"]["labels"], "app": "web"}}}
     world.registry.update("pods", back)
@@ -279,6 +278,20 @@ async def test_orphans_with_its_names_are_adopted_and_strangers_let_go(world: Wo
     await world.until(
         lambda: [ref["uid"] for ref in world.pod("web-1")["metadata"].get("ownerReferences") or ()] == [owner]
     )
+
+
+async def test_a_name_that_somebody_else_has_is_told_and_taken_when_it_is_free(world: World) -> None:
+    world.run_kubelets()
+    world.create("pods", bare_pod("web-1", app="stranger"))
+    world.create(SETS, workload(replicas=2))
+    await world.until(lambda: world.told("FailedCreate"))
+    assert world.told("FailedCreate") == [
+        'create Pod web-1 in StatefulSet web failed error: pods "web-1" already exists'
+    ]
+
+    world.registry.delete("pods", "default", "web-1")
+
+    await world.until(lambda: ready(world, 2))
 
 
 async def test_a_pod_is_available_only_after_it_was_ready_long_enough(world: World) -> None:
