@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from localkube.controllers.events import Recorder
-from localkube.controllers.ownership import claim_children
+from localkube.controllers.ownership import Children
 from localkube.controllers.pods import (
     Obj,
     build_controller_ref,
     condition,
     controller_ref,
-    is_controlled_by,
     is_terminal,
     is_terminating,
     labels_of,
@@ -80,6 +79,8 @@ class DeploymentController:
         del settings
         self._registry = registry
         self._recorder = Recorder(registry, NAME)
+        self._sets = Children(registry, REPLICA_SETS, NAME)
+        self._pods = Children(registry, "pods", NAME)
         self._queue: KeyedQueue[Key] = KeyedQueue("deployment", self._reconcile)
         self._unsubscribe: list[Callable[[], None]] = []
 
@@ -128,7 +129,7 @@ class DeploymentController:
         deployment = self._registry.find(DEPLOYMENTS, *key)
         if deployment is None:
             return None
-        sets = claim_children(self._registry, deployment, REPLICA_SETS, NAME)
+        sets = self._sets.claim(deployment)
         new = find_new(deployment, sets)
         old = [one for one in sets if new is None or name_of(one) != name_of(new)]
         it = Rollout(deployment, new, old, limits_of(deployment))
@@ -184,10 +185,7 @@ class DeploymentController:
             self._scale(it, {name_of(new): it.limits.replicas})
 
     def _old_pods_run(self, it: Rollout) -> bool:
-        for pod in self._registry.list("pods", it.deployment["metadata"]["namespace"]):
-            if not is_terminal(pod) and any(is_controlled_by(pod, one) for one in it.old):
-                return True
-        return False
+        return any(not is_terminal(pod) for one in it.old for pod in self._pods.of(one))
 
     # ---- ReplicaSets
 

@@ -70,11 +70,6 @@ def controller_ref(obj: Obj) -> Obj | None:
     return None
 
 
-def is_controlled_by(obj: Obj, owner: Obj) -> bool:
-    ref = controller_ref(obj)
-    return ref is not None and ref["uid"] == owner["metadata"]["uid"]
-
-
 def build_controller_ref(owner: Obj) -> Obj:
     return {
         "apiVersion": owner["apiVersion"],

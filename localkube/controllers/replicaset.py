@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from localkube.controllers.events import Recorder
-from localkube.controllers.ownership import claim_children
+from localkube.controllers.ownership import Children
 from localkube.controllers.pod_template import build_pod
 from localkube.controllers.pods import (
     Obj,
@@ -70,6 +70,7 @@ class ReplicaSetController:
         del settings
         self._registry = registry
         self._recorder = Recorder(registry, NAME)
+        self._pods = Children(registry, "pods", NAME)
         self._queue: KeyedQueue[Key] = KeyedQueue("replicaset", self._reconcile)
         self._unsubscribe: list[Callable[[], None]] = []
 
@@ -104,7 +105,7 @@ class ReplicaSetController:
         owner = self._registry.find(REPLICA_SETS, *key)
         if owner is None:
             return None
-        claimed = claim_children(self._registry, owner, "pods", NAME, is_active)
+        claimed = self._pods.claim(owner, is_active)
         pods = [pod for pod in claimed if is_active(pod)]
         refused: ApiError | None = None
         if not is_terminating(owner):

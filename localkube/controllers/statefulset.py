@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from localkube.controllers.events import Recorder
-from localkube.controllers.ownership import claim_children
+from localkube.controllers.ownership import Children
 from localkube.controllers.pod_template import build_pod
 from localkube.controllers.pods import (
     Obj,
     build_controller_ref,
     controller_ref,
-    is_controlled_by,
     is_running_and_ready,
     is_terminal,
     is_terminating,
@@ -102,6 +101,8 @@ class StatefulSetController:
         del settings
         self._registry = registry
         self._recorder = Recorder(registry, NAME)
+        self._pods = Children(registry, "pods", NAME)
+        self._revisions = Children(registry, REVISIONS, NAME)
         self._queue: KeyedQueue[Key] = KeyedQueue("statefulset", self._reconcile)
         self._unsubscribe: list[Callable[[], None]] = []
 
@@ -153,9 +154,7 @@ class StatefulSetController:
         owner = self._registry.find(SETS, *key)
         if owner is None:
             return None
-        pods = claim_children(
-            self._registry, owner, "pods", NAME, lambda pod: ordinal_of(pod, owner["metadata"]["name"]) is not None
-        )
+        pods = self._pods.claim(owner, lambda pod: ordinal_of(pod, owner["metadata"]["name"]) is not None)
         if is_terminating(owner):
             return None
         revisions = self._revisions_of(owner)
@@ -338,9 +337,7 @@ class StatefulSetController:
     # ---- revisions
 
     def _revisions_of(self, owner: Obj) -> list[Obj]:
-        found = self._registry.list(REVISIONS, owner["metadata"]["namespace"])
-        own = [one for one in found if is_controlled_by(one, owner)]
-        return sorted(own, key=lambda one: (one["revision"], one["metadata"]["name"]))
+        return sorted(self._revisions.of(owner), key=lambda one: (one["revision"], one["metadata"]["name"]))
 
     def _live_revisions(self, owner: Obj, revisions: Sequence[Obj]) -> tuple[Obj, Obj, int]:
         """The revision pods have now, the one they are to get, and how often a hash met a stranger's."""
