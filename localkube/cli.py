@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from localkube.cluster import Cluster
+from localkube.faults import cli as faults
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
+    if arguments.command == "fault":
+        return faults.run(arguments)
     return asyncio.run(_up(arguments))
 
 
@@ -30,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--port", type=int, default=0, metavar="P", help="of the API server (default: any free one)")
     up.add_argument("--node-cpu", default="16", metavar="Q", help="what each node claims to have (default 16)")
     up.add_argument("--node-memory", default="64Gi", metavar="Q", help="what each node claims to have (default 64Gi)")
+    faults.add_parser(commands)
     return parser
 
 

@@ -17,6 +17,7 @@ import yaml
 
 from localkube.controllers import Controllers, Settings, start_all
 from localkube.errors import ApiError
+from localkube.faults import Admin, Faults
 from localkube.journal import Journal
 from localkube.kubelet import Kubelet, Nodes
 from localkube.kubelet.backoff import Pace
@@ -79,6 +80,8 @@ class Cluster:
             pods=node_pods,
             pace=pace,
         )
+        self.faults = Faults(self.registry, self.nodes, self.server)
+        Admin(self.faults)
         self._journal = Journal(self.state / "journal.jsonl") if self._keep_state else None
         self._controllers: Controllers | None = None
 
@@ -106,6 +109,7 @@ class Cluster:
 
     async def stop(self) -> None:
         """Ends every process and closes every port; removes the state unless it was asked for."""
+        await self.faults.clear()
         await self.server.stop()
         await self.nodes.stop()
         if self._controllers is not None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
 import itertools
 import json
 import re
 import secrets
+import socket
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -126,6 +128,14 @@ class ApiServer:
         self._tokens = itertools.count(1)
         self._streams: set[WatchStream] = set()
         self._runner: web.ServerRunner | None = None
+        self._site: web.BaseSite | None = None
+        self._reserved: socket.socket | None = None  # while suspended: nobody else shall get the port
+        # For faults: what stands around each answer, and what happens to each change on its way to a watcher.
+        self.around: (
+            Callable[[str, web.BaseRequest, Callable[[], Awaitable[web.StreamResponse]]], Awaitable[web.StreamResponse]]
+            | None
+        ) = None
+        self.disturb: Callable[[str], float | None] | None = None
         self.requests: dict[str, int] = {}  # by HTTP method: so that a test can say "nobody wrote anything"
 
     @property
@@ -144,14 +154,46 @@ class ApiServer:
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True, backlog=1024)
         await site.start()
+        self._site = site
         if not self.port:
             server = site._server
             assert isinstance(server, asyncio.Server)  # noqa: S101 - tells mypy what aiohttp made
             self.port = server.sockets[0].getsockname()[1]
 
-    async def stop(self) -> None:
+    async def suspend(self, spared: Collection[object] = ()) -> None:
+        """As if the process had died: connections are refused, those that stand are cut but for *spared*."""
+        if self._runner is None or self._site is None or self._runner.server is None:
+            return
+        await self._site.stop()
+        self._site = None
+        self._reserved = socket.socket()
+        self._reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reserved.bind((self.host, self.port))
+        for connection in tuple(self._runner.server.connections):
+            if connection not in spared and connection.transport is not None:
+                connection.transport.abort()
+        self.end_watches()
+
+    async def resume(self) -> None:
+        if self._runner is None or self._reserved is None:
+            return
+        self._site, self._reserved = web.SockSite(self._runner, self._reserved, backlog=1024), None
+        await self._site.start()
+
+    def end_watches(self) -> None:
         for stream in tuple(self._streams):
             stream.end()
+
+    def release_watches(self) -> None:
+        """Tells all watchers at once what was being held back."""
+        for stream in tuple(self._streams):
+            stream.release()
+
+    async def stop(self) -> None:
+        self.end_watches()
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -184,6 +226,11 @@ class ApiServer:
                 raise ApiError(401, "Unauthorized", "Unauthorized")
         if "Impersonate-User" in request.headers:
             raise errors.not_implemented("impersonation")
+        if self.around is not None:
+            return await self.around(path, request, lambda: self._answer_to(path, request))
+        return await self._answer_to(path, request)
+
+    async def _answer_to(self, path: str, request: web.BaseRequest) -> web.StreamResponse:
         if request.method == "GET" and (answer := self._not_a_resource(path, request)) is not None:
             return answer
         return await self._resource(path, request)
@@ -377,6 +424,7 @@ class ApiServer:
             self._matches(call),
             bookmarks=query.get("allowWatchBookmarks") in ("1", "true", "True"),
             table=self._table(call),
+            disturb=functools.partial(self.disturb, request.path) if self.disturb is not None else None,
         )
         initial = query.get("sendInitialEvents") in ("1", "true", "True")
         asked = query.get("resourceVersion") or "0"

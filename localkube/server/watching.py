@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ Matches = Callable[[Mapping[str, Any]], bool]
 # A watcher that does not read: beyond this the stream is cut, and the client resumes or lists again.
 BACKLOG_BYTES = 64 * 1024 * 1024
 BOOKMARK_EVERY_S = 60.0
+# The loop may ring a timer this much early.
+CLOCK_SLACK_S = 0.001
 
 
 class WatchStream:
@@ -32,7 +35,9 @@ class WatchStream:
         *,
         bookmarks: bool,
         table: Table | None,
+        disturb: Callable[[], float | None] | None = None,
     ) -> None:
+        """*disturb*, asked at each change: seconds to hold it back, or None: this watcher never hears of it."""
         self._registry = registry
         self._target = target
         self._matches = matches
@@ -40,6 +45,8 @@ class WatchStream:
         self._table = table
         # The stored encoding serves every watcher that wants the storage version as it is.
         self._as_stored = table is None and target.version == target.rtype.version
+        self._disturb = disturb
+        self._late: deque[tuple[float, bytes]] = deque()  # held back until then
         self._due: list[bytes] = []
         self._due_bytes = 0
         self._wake = asyncio.Event()
@@ -58,6 +65,11 @@ class WatchStream:
             for event in self._registry.events_since(key, since):
                 self._hear(event)
         self._unsubscribe = self._registry.subscribe(key, self._hear, replay=False)
+
+    def release(self) -> None:
+        """What is held back is due now."""
+        while self._late:
+            self._put(self._late.popleft()[1])
 
     def end(self) -> None:
         self._ended = True
@@ -107,9 +119,9 @@ class WatchStream:
                 event = Event("DELETED", last)
             elif now_matches and not before:
                 event = Event("ADDED", event.object) if event.type != "ADDED" else event
-        self._send(event)
+        self._send(event, live=True)
 
-    def _send(self, event: Event) -> None:
+    def _send(self, event: Event, *, live: bool = False) -> None:
         if (
             self._matches is not None
             and event.old is None
@@ -117,8 +129,14 @@ class WatchStream:
             and not self._matches(event.object)
         ):
             return
+        held_s = 0.0
+        if live and self._disturb is not None:
+            delay_s = self._disturb()
+            if delay_s is None:
+                return
+            held_s = delay_s
         encoded = event.encoded if self._as_stored else self._encode(event.object)
-        self._push(b'{"type":"' + event.type.encode() + b'","object":' + encoded + b"}\n")
+        self._push(b'{"type":"' + event.type.encode() + b'","object":' + encoded + b"}\n", held_s)
 
     def _encode(self, obj: Obj) -> bytes:
         if self._target.version != self._target.rtype.version:
@@ -133,7 +151,22 @@ class WatchStream:
         shown = self._table.of([], metadata) if self._table else obj
         self._push(b'{"type":"BOOKMARK","object":' + msgspec.json.encode(shown) + b"}\n")
 
-    def _push(self, frame: bytes) -> None:
+    def _push(self, frame: bytes, held_s: float = 0.0) -> None:
+        if not held_s and not self._late:
+            self._put(frame)
+            return
+        # Nothing overtakes what is held back: a bookmark before it would make the watcher skip it.
+        loop = asyncio.get_running_loop()
+        due = max(loop.time() + held_s, self._late[-1][0] if self._late else 0.0)
+        self._late.append((due, frame))
+        loop.call_at(due, self._ripen)
+
+    def _ripen(self) -> None:
+        now = asyncio.get_running_loop().time() + CLOCK_SLACK_S
+        while self._late and self._late[0][0] <= now and not self._ended:
+            self._put(self._late.popleft()[1])
+
+    def _put(self, frame: bytes) -> None:
         self._due.append(frame)
         self._due_bytes += len(frame)
         self._wake.set()

@@ -1,0 +1,165 @@
+"""Begins faults, knows which are in force, and undoes every one of them, whoever asked for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator
+from typing import assert_never
+
+from localkube.errors import ApiError
+from localkube.faults import processes
+from localkube.faults.api import ApiFaults
+from localkube.faults.menu import (
+    BadFault,
+    Delay,
+    DelayWatch,
+    DropWatch,
+    FailNode,
+    Fault,
+    FillVolume,
+    ForgetHistory,
+    Freeze,
+    Kill,
+    Lasting,
+    Lose,
+    PartitionNode,
+    Refuse,
+    StopApi,
+    describe,
+)
+from localkube.kubelet import Nodes
+from localkube.registry import Registry
+from localkube.server.app import ApiServer
+
+
+class Standing:
+    """A fault in force. `undo` may be called by anybody and any number of times."""
+
+    def __init__(self, number: int, fault: Lasting, effect: contextlib.AbstractAsyncContextManager[None]) -> None:
+        self.number = number
+        self.fault = fault
+        self.undone = asyncio.Event()
+        self._effect = effect
+        self._undoing: asyncio.Task[None] | None = None
+
+    async def undo(self) -> None:
+        if self._undoing is None:
+            self._undoing = asyncio.create_task(self._undo(), name=f"undo {describe(self.fault)}")
+        # Whoever waits for it may be cancelled; the fault is undone all the same.
+        await asyncio.shield(self._undoing)
+
+    async def _undo(self) -> None:
+        try:
+            await self._effect.__aexit__(None, None, None)
+        finally:
+            self.undone.set()
+
+
+class Faults:
+    """`async with cluster.faults.frozen("redis-0"):`. What it raises when a fault is not possible is BadFault."""
+
+    def __init__(self, registry: Registry, nodes: Nodes, server: ApiServer) -> None:
+        self._registry = registry
+        self._nodes = nodes
+        self.api = ApiFaults(server)
+        self._numbers = itertools.count(1)
+        self._standing: dict[int, Standing] = {}
+
+    @property
+    def standing(self) -> list[Standing]:
+        return [self._standing[number] for number in sorted(self._standing)]
+
+    async def begin(self, fault: Lasting) -> Standing:
+        """Puts *fault* in force until it is undone. Raises BadFault."""
+        effect = self._effect(fault)
+        try:
+            await effect.__aenter__()
+        except ApiError as error:
+            raise BadFault(error.message) from error
+        standing = Standing(next(self._numbers), fault, effect)
+        self._standing[standing.number] = standing
+        return standing
+
+    async def end(self, standing: Standing) -> None:
+        try:
+            await standing.undo()
+        finally:
+            self._standing.pop(standing.number, None)
+
+    async def clear(self) -> int:
+        """Undoes everything, the latest first. Returns how many faults there were."""
+        found = self.standing
+        for one in reversed(found):
+            await self.end(one)
+        return len(found)
+
+    @contextlib.asynccontextmanager
+    async def held(self, fault: Lasting) -> AsyncIterator[Standing]:
+        standing = await self.begin(fault)
+        try:
+            yield standing
+        finally:
+            await self.end(standing)
+
+    def strike(self, fault: Kill | ForgetHistory) -> None:
+        """A fault that leaves nothing to undo. Raises BadFault."""
+        match fault:
+            case Kill():
+                processes.kill(self._registry, self._nodes, fault)
+            case ForgetHistory():
+                self.api.forget_history()
+            case other:
+                assert_never(other)
+
+    def _effect(self, fault: Lasting) -> contextlib.AbstractAsyncContextManager[None]:
+        match fault:
+            case Freeze():
+                return processes.frozen(self._registry, self._nodes, fault)
+            case StopApi():
+                return self.api.stopped(fault)
+            case Refuse():
+                return self.api.refusing(fault)
+            case DelayWatch() | DropWatch():
+                return self.api.disturbing(fault)
+            case Lose() | Delay() | FillVolume() | FailNode() | PartitionNode():
+                raise BadFault(f"{describe(fault)}: not built yet")
+            case other:
+                assert_never(other)
+
+    # ---- the same in the words of a test
+
+    def kill(self, pod: str, *, container: str | None = None, signal: str = "KILL", process: str | None = None) -> None:
+        self.strike(Kill(pod=pod, container=container, signal=signal, process=process))
+
+    def forget_history(self) -> None:
+        self.strike(ForgetHistory())
+
+    def frozen(self, pod: str, *, container: str | None = None) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(Freeze(pod=pod, container=container))
+
+    def api_stopped(self, *, forget: bool = False) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(StopApi(forget=forget))
+
+    def refusing(
+        self,
+        *,
+        percent: float = 100.0,
+        code: int = 503,
+        verbs: tuple[str, ...] = (),
+        path: str = "",
+        after: bool = False,
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(Refuse(percent=percent, code=code, verbs=verbs, path=path, after=after))
+
+    def watches_delayed(self, delay_s: float, *, path: str = "") -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(DelayWatch(delay_s=delay_s, path=path))
+
+    def watches_losing(
+        self, percent: float = 100.0, *, path: str = ""
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(DropWatch(percent=percent, path=path))
+
+
+__all__ = ["Fault", "Faults", "Standing"]

@@ -1,0 +1,140 @@
+"""Which faults there are, as data: what Python, the command line and the wire all mean by the same words."""
+
+from __future__ import annotations
+
+import signal
+from typing import Annotated
+
+import msgspec
+
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+# A pod is NAME (in namespace default) or NAMESPACE/NAME.
+# A side of a conversation is a pod; NAMESPACE/KEY=VALUE, the pods with that label; NAMESPACE/*, all its pods;
+# node:NAME, that node and its pods; "others", every other pod and node; or "everyone", this whole machine.
+Side = tuple[str, ...]
+
+
+class _Fault(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="fault", omit_defaults=True
+):
+    pass
+
+
+class Kill(_Fault, frozen=True, kw_only=True, tag="kill"):
+    """A signal to process 1 of a container, or to every process of it that is called *process*. Nothing to undo."""
+
+    pod: str
+    container: str | None = None
+    signal: str = "KILL"
+    process: str | None = None
+
+
+class Freeze(_Fault, frozen=True, kw_only=True, tag="freeze"):
+    """All processes of a container stand still: connections stay open and nobody answers."""
+
+    pod: str
+    container: str | None = None  # None: all containers of the pod
+
+
+class Lose(_Fault, frozen=True, kw_only=True, tag="lose"):
+    """Packets between two sides vanish: all of them (a cut), or some."""
+
+    between: Side
+    and_: Side = msgspec.field(default=("others",), name="and")
+    percent: Percent = 100.0
+    one_way: bool = False  # only packets from *between* to *and* vanish
+
+
+class Delay(_Fault, frozen=True, kw_only=True, tag="delay"):
+    """Packets between two sides arrive *delay_s* later, give or take *jitter_s*, in order."""
+
+    between: Side
+    and_: Side = msgspec.field(default=("others",), name="and")
+    delay_s: Seconds
+    jitter_s: Seconds = 0.0
+    one_way: bool = False
+
+
+class FillVolume(_Fault, frozen=True, kw_only=True, tag="fill-volume"):
+    """A volume of a pod has no room left but *leave_bytes*. Only for volumes that have a size of their own."""
+
+    pod: str
+    volume: str
+    leave_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class FailNode(_Fault, frozen=True, kw_only=True, tag="fail-node"):
+    """A node is dead: its processes are gone at once and nobody says so; undone, it boots again."""
+
+    node: str
+
+
+class PartitionNode(_Fault, frozen=True, kw_only=True, tag="partition-node"):
+    """A node lives on, but reaches neither the API server nor other nodes, nor they it."""
+
+    node: str
+
+
+class StopApi(_Fault, frozen=True, kw_only=True, tag="stop-api"):
+    """The API server is gone: connections are refused, those that stood are cut. Undone, it serves the same objects."""
+
+    forget: bool = False  # when it comes back it knows no history: every watch must list again
+
+
+class ForgetHistory(_Fault, frozen=True, kw_only=True, tag="forget-history"):
+    """All watches end, and the server knows no history: every resumed watch gets 410. Nothing to undo."""
+
+
+class Refuse(_Fault, frozen=True, kw_only=True, tag="refuse"):
+    """Some API requests are answered with an error before anything is done."""
+
+    percent: Percent = 100.0
+    code: Annotated[int, msgspec.Meta(ge=400, le=599)] = 503
+    verbs: tuple[str, ...] = ()  # HTTP methods; none: all
+    path: str = ""  # only requests whose path contains it, such as /leases/
+    after: bool = False  # the request is carried out, and only then answered with the error
+    delay_s: Seconds = 0.0  # before the answer
+
+
+class DelayWatch(_Fault, frozen=True, kw_only=True, tag="delay-watch"):
+    """Watchers hear of changes *delay_s* later, in order."""
+
+    delay_s: Seconds
+    path: str = ""
+
+
+class DropWatch(_Fault, frozen=True, kw_only=True, tag="drop-watch"):
+    """Some changes are never told to watchers, as no server should do: only a new list shows them."""
+
+    percent: Percent = 100.0
+    path: str = ""
+
+
+Strike = Kill | ForgetHistory
+Lasting = Freeze | Lose | Delay | FillVolume | FailNode | PartitionNode | StopApi | Refuse | DelayWatch | DropWatch
+Fault = Strike | Lasting
+
+
+class BadFault(Exception):
+    """The text says what is wrong with the request, or what this machine or user lacks for it."""
+
+
+def signal_named(text: str) -> signal.Signals:
+    """KILL, SIGKILL or 9. Raises BadFault."""
+    try:
+        if text.isdigit():
+            return signal.Signals(int(text))
+        return signal.Signals[f"SIG{text.upper().removeprefix('SIG')}"]
+    except (KeyError, ValueError) as error:
+        raise BadFault(f"{text} is no signal") from error
+
+
+def describe(fault: Fault) -> str:
+    """One line for lists and logs: the fault's name and what differs from its defaults."""
+    said = [str(fault.__struct_config__.tag)]
+    for field in msgspec.structs.fields(fault):
+        value = getattr(fault, field.name)
+        if value != field.default:
+            said.append(f"{field.encode_name}={','.join(value) if isinstance(value, tuple) else value}")
+    return " ".join(said)

@@ -1,0 +1,83 @@
+"""Which pods, nodes and addresses a fault is about, from the words a person writes."""
+
+from __future__ import annotations
+
+from localkube.errors import ApiError
+from localkube.faults.menu import BadFault, Side
+from localkube.registry import Obj, Registry
+
+PodKey = tuple[str, str]
+
+
+def pod_key(text: str) -> PodKey:
+    """NAME or NAMESPACE/NAME. Raises BadFault."""
+    namespace, slash, name = text.rpartition("/")
+    if not name or "/" in namespace or (slash and not namespace):
+        raise BadFault(f"{text!r} is no pod: write NAME or NAMESPACE/NAME")
+    return namespace or "default", name
+
+
+def find_pod(registry: Registry, text: str) -> Obj:
+    """Raises BadFault."""
+    namespace, name = pod_key(text)
+    found = registry.find("pods", namespace, name)
+    if found is None:
+        raise BadFault(f"there is no pod {name} in namespace {namespace}")
+    return found
+
+
+def node_of(pod: Obj) -> str:
+    """Raises BadFault."""
+    node: str | None = pod["spec"].get("nodeName")
+    if not node:
+        raise BadFault(f"pod {pod['metadata']['name']} has no node yet")
+    return node
+
+
+class Sides:
+    """Turns the two sides of a conversation into addresses, again and again: pods come back with new ones."""
+
+    def __init__(self, registry: Registry, block: int, node_addresses: dict[str, str]) -> None:
+        """*node_addresses*: name of each node -> its addresses as 127.B.n.0/24."""
+        self._registry = registry
+        self._block = block
+        self._nodes = node_addresses
+
+    def addresses(self, side: Side, opposite: Side) -> list[str]:
+        """Addresses and ranges, sorted, none inside another. Raises BadFault."""
+        found: set[str] = set()
+        for word in side:
+            found |= self._of(word, side, opposite)
+        return sorted(found)
+
+    def _of(self, word: str, side: Side, opposite: Side) -> set[str]:
+        if word == "everyone":
+            if len(side) > 1:
+                raise BadFault("everyone stands alone: it includes all others")
+            return {"127.0.0.0/8"}
+        if word == "others":
+            if len(side) > 1 or any(one in ("others", "everyone") for one in opposite):
+                raise BadFault("others stands alone, opposite to pods or nodes that are named")
+            return {f"127.{self._block}.0.0/16"}
+        if word.startswith("node:"):
+            name = word.removeprefix("node:")
+            if name not in self._nodes:
+                raise BadFault(f"there is no node {name}")
+            return {self._nodes[name]}
+        return {ip for pod in self._pods(word) if (ip := (pod.get("status") or {}).get("podIP"))}
+
+    def _pods(self, word: str) -> list[Obj]:
+        namespace, slash, rest = word.partition("/")
+        if not slash:
+            namespace, rest = "default", word
+        if rest == "*":
+            return self._registry.list("pods", namespace)
+        if "=" in rest:
+            try:
+                return self._registry.list("pods", namespace, labels=rest)
+            except ApiError as error:
+                raise BadFault(error.message) from error
+        key = pod_key(word)
+        # A pod that is away for a moment, as when its StatefulSet makes it anew, is cut off when it comes back.
+        found = self._registry.find("pods", *key)
+        return [found] if found is not None else []
