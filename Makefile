@@ -49,7 +49,7 @@ e2e: install
 	$(BIN)/pytest tests/e2e
 
 test: lint types imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist worksteal
 
 generated: install
 	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml
