@@ -6,8 +6,8 @@ import asyncio
 import random
 import socket
 import struct
-from collections.abc import Callable
-from typing import NamedTuple
+from contextlib import suppress
+from typing import NamedTuple, cast
 
 BACKLOG = 512
 # Reading stops when the other side has not taken this much yet.
@@ -130,26 +130,20 @@ class Connections:
         loop = asyncio.get_running_loop()
         back = socket.socket()
         back.setblocking(False)
+        near, far = _Side(client, self._open), _Side(back, self._open)
+        near.other, far.other = far, near
         try:
             # The endpoint sees the client's own address, as behind a real Service.
             back.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             back.bind((client_ip, 0))
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await loop.sock_connect(back, target)
-            near, far = _Side(self._open.discard), _Side(self._open.discard)
-            near.other, far.other = far, near
-            self._open |= {near, far}
             await loop.create_connection(lambda: far, sock=back)
             await loop.connect_accepted_socket(lambda: near, client)
-        except (OSError, TimeoutError):
-            _reset(client)
-            client.close()
-            back.close()
+        except (OSError, asyncio.CancelledError):
+            near.reset()
+            far.reset()
             return
-        except asyncio.CancelledError:
-            client.close()
-            back.close()
-            raise
         # Only now both can pass on what they read.
         near.begin()
         far.begin()
@@ -160,8 +154,9 @@ class _Side(asyncio.Protocol):
 
     other: _Side
 
-    def __init__(self, on_lost: Callable[[_Side], None]) -> None:
-        self._on_lost = on_lost
+    def __init__(self, end: socket.socket, open_sides: set[_Side]) -> None:
+        self._end = end  # kept, for what some loops give as the transport's socket takes no options
+        self._open_sides = open_sides
         self._transport: asyncio.Transport | None = None
         self._ended = False  # it will send no more
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -171,11 +166,11 @@ class _Side(asyncio.Protocol):
             self._transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream transport is needed")
-        self._transport = transport
-        transport.set_write_buffer_limits(BUFFER_BYTES)
-        transport.pause_reading()
+        # Not every loop's transports are instances of it, but they all speak like one.
+        self._transport = cast("asyncio.Transport", transport)
+        self._open_sides.add(self)
+        self._transport.set_write_buffer_limits(BUFFER_BYTES)
+        self._transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
         if self.other._transport is not None:
@@ -207,7 +202,7 @@ class _Side(asyncio.Protocol):
             self.other.close()
         else:
             self.other.reset()
-        self._on_lost(self)
+        self._open_sides.discard(self)
         if not self.lost.done():
             self.lost.set_result(None)
 
@@ -217,11 +212,10 @@ class _Side(asyncio.Protocol):
             self._transport.close()
 
     def reset(self) -> None:
+        """At once, so that the peer learns that this was no orderly end."""
+        with suppress(OSError):  # it may be closed already
+            self._end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if self._transport is not None:
-            _reset(self._transport.get_extra_info("socket"))
             self._transport.abort()
-
-
-def _reset(end: socket.socket) -> None:
-    """Makes closing it a reset: the peer learns that this was no orderly end."""
-    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            self._end.close()

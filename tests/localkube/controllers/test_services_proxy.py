@@ -12,7 +12,9 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import uvloop
 
+from localkube.controllers.forwarder import Address, Connections, Listener
 from localkube.controllers.proxy import ServiceProxy
 from localkube.controllers.services import ServiceController
 from localkube.controllers.slices import SLICES
@@ -386,3 +388,27 @@ async def test_at_its_end_nothing_listens_and_nothing_stands(world: World, serve
             assert await reader.read() == b""
     assert await answers(address) is None
     writer.close()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_forwarding_works_on_whichever_loop_it_runs(run: Any, tmp_path: Any) -> None:
+    async def scenario() -> tuple[str, bytes, int]:
+        server = await Server(World(tmp_path)).start()
+        connections = Connections()
+        address = Address(server.ip, PORT + 1)
+        listener = Listener(address, connections)
+        listener.serve((Address(server.ip, PORT),))
+        reader, writer, name = await connect(address)
+        writer.write(b"x" * 100_000)
+        echoed = await reader.readexactly(100_000)
+        listener.close()
+        await connections.stop()
+        await server.stop()
+        writer.close()
+        return name, echoed, len(connections)
+
+    name, echoed, left = run(scenario())
+
+    assert name.startswith("127.")
+    assert echoed == b"x" * 100_000
+    assert left == 0
