@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -40,7 +41,7 @@ class Custom:
         base = f"/apis/{self.version}/namespaces/{namespace}/{self.plural}"
         return f"{base}/{name}" if name else base
 
-    def build(self, name: str, **fields: object) -> Obj:
+    def build(self, name: str, **fields: Any) -> Obj:
         kind = self.crd["spec"]["names"]["kind"]
         return {"apiVersion": self.version, "kind": kind, "metadata": {"name": name}} | fields
 

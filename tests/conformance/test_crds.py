@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def ruled(access: Access) -> Iterator[Custom]:
         yield custom
 
 
-async def create(ns: Namespace, custom: Custom, name: str = "a", **fields: object) -> Obj:
+async def create(ns: Namespace, custom: Custom, name: str = "a", **fields: Any) -> Obj:
     return await ns.api.create(custom.path(ns.name), custom.build(name, **fields))
 
 

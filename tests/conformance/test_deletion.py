@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.conformance.namespace import Namespace, build_configmap, build_deploy
 QUIET_S = 1.5  # how long something must stay for us to believe that nobody removes it
 
 
-def owned_by(owner: Obj, name: str, *, blocking: bool = False, **fields: object) -> Obj:
+def owned_by(owner: Obj, name: str, *, blocking: bool = False, **fields: Any) -> Obj:
     reference = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

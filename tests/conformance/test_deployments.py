@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.conformance.client import Obj
 from tests.conformance.namespace import (
     Namespace,
@@ -14,7 +16,7 @@ from tests.conformance.namespace import (
 )
 
 
-def with_env(value: str, **fields: object) -> Obj:
+def with_env(value: str, **fields: Any) -> Obj:
     container = build_container(env=[{"name": "SETTING", "value": value}], **fields)
     return build_pod_spec(containers=[container])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.conformance.client import Obj
 from tests.conformance.namespace import Namespace, build_configmap, names
 
 
-def build_event(name: str, about: Obj, **fields: object) -> Obj:
+def build_event(name: str, about: Obj, **fields: Any) -> Obj:
     meta = about["metadata"]
     return {
         "apiVersion": "v1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -43,7 +44,7 @@ async def until_answer(address: str, port: int, expected: str | None, *words: st
         raise AssertionError(f"{address}:{port} never answered {expected!r}; last: {seen[-3:]}") from None
 
 
-async def start_redis(ns: Namespace, name: str, **fields: object) -> Obj:
+async def start_redis(ns: Namespace, name: str, **fields: Any) -> Obj:
     """A ready Redis whose key `who` holds its pod's name."""
     await ns.run(name, labels={"app": "redis"}, containers=[build_redis(**fields)])
     pod = await ns.until("pods", name, is_ready)

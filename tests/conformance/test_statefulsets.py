@@ -13,7 +13,7 @@ from tests.conformance.namespace import (
     names,
 )
 
-PARALLEL = {"podManagementPolicy": "Parallel", "updateStrategy": {"type": "OnDelete"}}
+PARALLEL: Obj = {"podManagementPolicy": "Parallel", "updateStrategy": {"type": "OnDelete"}}
 
 
 def build_claim_template(name: str = "data") -> Obj:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.conformance.client import Obj
 from tests.conformance.namespace import Namespace, build_container
 
 
-def build_claim(name: str, **spec: object) -> Obj:
+def build_claim(name: str, **spec: Any) -> Obj:
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 from tests.conformance.client import Obj
 from tests.conformance.namespace import Namespace, build_configmap, build_container, container_status, is_ready
@@ -14,7 +15,7 @@ def secret(name: str, **data: str) -> Obj:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
 
 
-async def run_to_end(ns: Namespace, script: str, volumes: list[Obj], mounts: list[Obj], **pod: object) -> list[str]:
+async def run_to_end(ns: Namespace, script: str, volumes: list[Obj], mounts: list[Obj], **pod: Any) -> list[str]:
     """The lines that *script* prints in a container with these mounts."""
     await ns.run(
         "p", containers=[build_container(script, volumeMounts=mounts)], volumes=volumes, restartPolicy="Never", **pod
@@ -112,7 +113,7 @@ async def test_an_empty_dir_is_shared_by_the_containers_and_outlives_a_restart(n
 async def test_an_empty_dir_is_empty_in_the_next_pod(ns: Namespace) -> None:
     script = "ls -A /scratch | wc -l; touch /scratch/mark; trap 'exit 0' TERM; while :; do sleep 0.1; done"
     container = build_container(script, volumeMounts=[{"name": "scratch", "mountPath": "/scratch"}])
-    spec = {"containers": [container], "volumes": [{"name": "scratch", "emptyDir": {"medium": "Memory"}}]}
+    spec: Obj = {"containers": [container], "volumes": [{"name": "scratch", "emptyDir": {"medium": "Memory"}}]}
     await ns.run("p", **spec)
     await ns.until_log("p", "0")
     await ns.api.delete(ns.path("pods", "p"))
