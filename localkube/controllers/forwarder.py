@@ -140,13 +140,14 @@ class Connections:
                 await loop.sock_connect(back, target)
             await loop.create_connection(lambda: far, sock=back)
             await loop.connect_accepted_socket(lambda: near, client)
+            both_stand = near.stands and far.stands
         except (OSError, asyncio.CancelledError):
-            near.reset()
-            far.reset()
-            return
-        # Only now both can pass on what they read.
-        near.begin()
-        far.begin()
+            both_stand = False
+        for side in (near, far):
+            if both_stand:
+                side.begin()
+            else:
+                side.reset()
 
 
 class _Side(asyncio.Protocol):
@@ -158,11 +159,25 @@ class _Side(asyncio.Protocol):
         self._end = end  # kept, for what some loops give as the transport's socket takes no options
         self._open_sides = open_sides
         self._transport: asyncio.Transport | None = None
+        self._begun = False
+        self._early = bytearray()  # read before there was somebody to pass it on to
         self._ended = False  # it will send no more
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @property
+    def stands(self) -> bool:
+        return self._transport is not None
+
     def begin(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        """Both ends stand: from now on what is read is passed on."""
+        self._begun = True
+        far = self.other._transport
+        if far is not None and self._early:
+            far.write(bytes(self._early))
+            self._early.clear()
+        if self._ended:
+            self._pass_end()
+        elif self._transport is not None:
             self._transport.resume_reading()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -170,21 +185,29 @@ class _Side(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._open_sides.add(self)
         self._transport.set_write_buffer_limits(BUFFER_BYTES)
+        # Some loops read a first piece in spite of it.
         self._transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
-        if self.other._transport is not None:
-            self.other._transport.write(data)
+        far = self.other._transport
+        if not self._begun:
+            self._early += data
+        elif far is not None:
+            far.write(data)
 
     def eof_received(self) -> bool:
         self._ended = True
+        if self._begun:
+            self._pass_end()
+        return True
+
+    def _pass_end(self) -> None:
         far = self.other
         if far._transport is not None and not far._transport.is_closing():
             far._transport.write_eof()
         if far._ended:
             self.close()
             far.close()
-        return True
 
     def pause_writing(self) -> None:
         far = self.other._transport
@@ -198,9 +221,9 @@ class _Side(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if exc is None:
+        if self._begun and exc is None:
             self.other.close()
-        else:
+        elif self._begun:
             self.other.reset()
         self._open_sides.discard(self)
         if not self.lost.done():
