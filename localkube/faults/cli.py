@@ -168,7 +168,9 @@ async def _hold(server: str, fault: Fault, for_s: float | None) -> int:
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    async with aiohttp.ClientSession() as session, session.ws_connect(server + PATH) as socket:
+    patience = aiohttp.ClientWSTimeout(ws_close=1.0)
+    async with aiohttp.ClientSession() as session, session.ws_connect(server + PATH, timeout=patience) as socket:
+        state = "asked"
         await socket.send_bytes(msgspec.json.encode(Ask(fault, for_s)))
         ending = asyncio.create_task(_end_when(ended, socket))
         try:
@@ -178,9 +180,12 @@ async def _hold(server: str, fault: Fault, for_s: float | None) -> int:
                 told = msgspec.json.decode(message.data, type=Told)
                 if told.state == "error":
                     raise BadFault(told.text)
+                state = told.state
                 print(f"{told.state}: {told.text}", flush=True)
         finally:
             ending.cancel()
+    if state not in ("done", "undone"):
+        raise BadFault("localkube has ended, and the fault with it")
     return 0
 
 

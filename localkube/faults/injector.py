@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import assert_never
 
 from localkube.errors import ApiError
 from localkube.faults import processes
 from localkube.faults.api import ApiFaults
+from localkube.faults.firewall import Firewall
 from localkube.faults.menu import (
     BadFault,
     Delay,
@@ -29,9 +30,13 @@ from localkube.faults.menu import (
     StopApi,
     describe,
 )
+from localkube.faults.network import NetworkFaults
+from localkube.faults.targets import Sides
 from localkube.kubelet import Nodes
 from localkube.registry import Registry
 from localkube.server.app import ApiServer
+
+Words = str | Sequence[str]  # one side of a conversation, see menu.py
 
 
 class Standing:
@@ -64,6 +69,7 @@ class Faults:
         self._registry = registry
         self._nodes = nodes
         self.api = ApiFaults(server)
+        self._network = NetworkFaults(registry, Sides(registry, nodes.block, nodes.ranges), Firewall(nodes.block))
         self._numbers = itertools.count(1)
         self._standing: dict[int, Standing] = {}
 
@@ -123,7 +129,11 @@ class Faults:
                 return self.api.refusing(fault)
             case DelayWatch() | DropWatch():
                 return self.api.disturbing(fault)
-            case Lose() | Delay() | FillVolume() | FailNode() | PartitionNode():
+            case Lose():
+                return self._network.losing(fault)
+            case Delay():
+                return self._network.delaying(fault)
+            case FillVolume() | FailNode() | PartitionNode():
                 raise BadFault(f"{describe(fault)}: not built yet")
             case other:
                 assert_never(other)
@@ -138,6 +148,22 @@ class Faults:
 
     def frozen(self, pod: str, *, container: str | None = None) -> contextlib.AbstractAsyncContextManager[Standing]:
         return self.held(Freeze(pod=pod, container=container))
+
+    def cut(
+        self, between: Words, and_: Words = "others", *, one_way: bool = False
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(Lose(between=_side(between), and_=_side(and_), one_way=one_way))
+
+    def dropping(
+        self, percent: float, between: Words, and_: Words = "others", *, one_way: bool = False
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(Lose(between=_side(between), and_=_side(and_), one_way=one_way, percent=percent))
+
+    def delaying(
+        self, delay_s: float, between: Words, and_: Words = "others", *, jitter_s: float = 0.0, one_way: bool = False
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        near, far = _side(between), _side(and_)
+        return self.held(Delay(between=near, and_=far, delay_s=delay_s, jitter_s=jitter_s, one_way=one_way))
 
     def api_stopped(self, *, forget: bool = False) -> contextlib.AbstractAsyncContextManager[Standing]:
         return self.held(StopApi(forget=forget))
@@ -160,6 +186,10 @@ class Faults:
         self, percent: float = 100.0, *, path: str = ""
     ) -> contextlib.AbstractAsyncContextManager[Standing]:
         return self.held(DropWatch(percent=percent, path=path))
+
+
+def _side(words: Words) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words)
 
 
 __all__ = ["Fault", "Faults", "Standing"]

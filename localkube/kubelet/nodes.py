@@ -36,6 +36,8 @@ class Nodes:
     ) -> None:
         """*block* 64..127: second byte of the pods' addresses. *pace*: restart back-off; by default a real one's."""
         self._memory_dir = SHARED_MEMORY / f"{_MEMORY_PREFIX}{os.getpid()}-{block}"
+        self.block = block
+        self.ranges = {f"node-{number}": f"127.{block}.{number}.0/24" for number in range(1, count + 1)}
         shared = catalogue or Catalogue()
         self._kubelets = {
             f"node-{number}": Kubelet(
