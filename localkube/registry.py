@@ -511,7 +511,8 @@ class Registry:
         if custom.terminating and not was_terminating:
             for obj in self.list(key):
                 self.delete(key, obj["metadata"].get("namespace"), obj["metadata"]["name"])
-            if not self.list(key):
+            # Whoever deleted the last object has finished the definition already, and the resource is gone with it.
+            if key in self.customs and not self.list(key):
                 self._finish_definition(custom.crd)
 
     def _finish_definition(self, name: str) -> None:

@@ -254,6 +254,16 @@ async def test_deleting_a_definition_deletes_its_objects_first(foos: Api) -> Non
     assert (await foos.get(FOOS)).status == 404
 
 
+async def test_a_definition_whose_objects_nothing_holds_is_deleted_with_them(foos: Api) -> None:
+    for name in "ab":
+        await foos.create(FOOS, foo(name))
+
+    answer = await foos.call("DELETE", f"{CRDS}/foos.example.com")
+
+    assert answer.status == 200
+    assert (await foos.get(f"{CRDS}/foos.example.com")).status == 404
+
+
 async def test_another_served_version_shows_the_same_object(api: Api) -> None:
     crd = copy.deepcopy(CRD)
     old = {**crd["spec"]["versions"][0], "name": "v1beta1", "storage": False, "deprecated": True}
