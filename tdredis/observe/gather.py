@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster, parse_rediscluster
+from tdredis.kube.objects import Pod
 from tdredis.manifests.names import (
     COMPONENT_LABEL,
     PROXY_COMPONENT,
@@ -51,7 +52,7 @@ class Observer:
             return None
         cluster = parse_rediscluster(stored.to_bytes())
         children = self._children(key, stored.metadata.uid)
-        pods = self._pods(key, REDIS_COMPONENT, REDIS_CONTAINER)
+        pods = self._redis_pods(key, children)
         passwords = _passwords_in_force(cluster, children)
         return ClusterSnapshot(
             now=self._now(),
@@ -61,7 +62,7 @@ class Observer:
             children=children,
             pods=pods,
             nodes=await self._ask_all(key, pods, passwords.redis),
-            proxies=tuple(self._pods(key, PROXY_COMPONENT, PROXY_CONTAINER).values()),
+            proxies=tuple(read_pod(pod, container=PROXY_CONTAINER) for pod in self._labelled(key, PROXY_COMPONENT)),
         )
 
     def drop(self, key: Key) -> None:
@@ -79,12 +80,18 @@ class Observer:
                     found[Ref(kind, child.metadata.name)] = child.to_json()
         return found
 
-    def _pods(self, key: Key, component: str, container: str) -> dict[str, PodFacts]:
+    def _redis_pods(self, key: Key, children: Mapping[Ref, JSONObject]) -> dict[str, PodFacts]:
+        """Pods of our own StatefulSets; those of a former resource of the same name are still on their way out."""
+        ours = {_uid(child) for ref, child in children.items() if ref.kind == "StatefulSet"}
         return {
-            pod.metadata.name: read_pod(pod, container=container)
-            for pod in self._caches.pods.by_index(key)
-            if pod.metadata.labels.get(COMPONENT_LABEL) == component
+            pod.metadata.name: read_pod(pod, container=REDIS_CONTAINER)
+            for pod in self._labelled(key, REDIS_COMPONENT)
+            if pod.metadata.controller is not None and pod.metadata.controller.uid in ours
         }
+
+    def _labelled(self, key: Key, component: str) -> Iterator[Pod]:
+        pods = self._caches.pods.by_index(key)
+        return (pod for pod in pods if pod.metadata.labels.get(COMPONENT_LABEL) == component)
 
     async def _ask_all(self, key: Key, pods: Mapping[str, PodFacts], password: str) -> dict[str, NodeFacts | Unknown]:
         """One answer or Unknown for every pod whose process runs. Closes the connections to those that are gone."""
@@ -110,6 +117,11 @@ class Observer:
             return parse_node_facts(info, parse_cluster_nodes(nodes), cluster_info, int(_parameter(replies[3])))
         except (LinkError, ValueError, KeyError) as error:
             return str(error) or type(error).__name__
+
+
+def _uid(child: JSONObject) -> str:
+    metadata = child["metadata"]
+    return str(metadata.get("uid", "")) if isinstance(metadata, dict) else ""
 
 
 def _text(reply: object) -> str:

@@ -78,6 +78,23 @@ async def test_the_sample_becomes_ready_takes_keys_and_leaves_nothing(
         await eventually(nothing_left, "everything of the resource is gone")
 
 
+async def test_a_resource_made_again_under_its_name_at_once_is_a_new_one(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace):
+        await client.create(REDISCLUSTERS, sample(namespace))
+        await write_and_read(await until_ready(client, namespace), "abc", count=10)
+
+        await client.delete(REDISCLUSTERS, namespace, "redis-cluster-rat")
+        await client.create(REDISCLUSTERS, sample(namespace, secret="other", proxysecret="another"))
+
+        resource = await until_ready(client, namespace, deadline_s=90)
+        host, _, port = resource["status"]["clusterIP"].rpartition(":")
+        link = await connect(host, int(port), password="another", timeout_s=10)
+        assert await link.call("GET", "key:1", timeout_s=10) is None
+        link.close()
+
+
 async def ours(client: Client, kind: Resource, namespace: str) -> list[Obj]:
     if kind.key not in await client.discover():
         return []

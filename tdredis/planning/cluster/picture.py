@@ -86,7 +86,7 @@ class Shard:
     @property
     def primary_to_be(self) -> Member | None:
         """Who owns the shard's slots, or would get them: the owner, else the lowest name that replicates nobody."""
-        primaries = [member for member in self.members if not member.is_replica]
+        primaries = [member for member in self.members if not member.is_replica and not member.pod.deleting]
         return self.owner or min(primaries, key=lambda member: member.name, default=None)
 
     @property
