@@ -276,7 +276,7 @@ class Api:
             yield response.content
 
     async def until(
-        self, path: str, condition: Callable[[Obj], object], timeout_s: float = 30, **query: str | int
+        self, path: str, condition: Callable[[Obj], object], timeout_s: float = 60, **query: str | int
     ) -> Obj:
         """Read *path* until it is there and *condition* holds; the failure shows the last answer."""
         last = "nothing"

@@ -49,11 +49,11 @@ class Namespace:
         items: list[Obj] = (await self.api.read(self.path(plural), **query))["items"]
         return items
 
-    async def until(self, plural: str, name: str, condition: Callable[[Obj], object], timeout_s: float = 30) -> Obj:
+    async def until(self, plural: str, name: str, condition: Callable[[Obj], object], timeout_s: float = 60) -> Obj:
         return await self.api.until(self.path(plural, name), condition, timeout_s)
 
     async def until_list(
-        self, plural: str, condition: Callable[[Sequence[Obj]], object], timeout_s: float = 30, **query: str | int
+        self, plural: str, condition: Callable[[Sequence[Obj]], object], timeout_s: float = 60, **query: str | int
     ) -> list[Obj]:
         seen = await self.api.until(self.path(plural), lambda found: condition(found["items"]), timeout_s, **query)
         items: list[Obj] = seen["items"]
@@ -73,7 +73,7 @@ class Namespace:
         assert answer.status == 200, answer.text
         return answer.text
 
-    async def until_log(self, pod: str, text: str, timeout_s: float = 30, **query: str | int) -> str:
+    async def until_log(self, pod: str, text: str, timeout_s: float = 60, **query: str | int) -> str:
         """The pod's log, once it contains *text*."""
         last = ""
         try:

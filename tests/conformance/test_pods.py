@@ -325,7 +325,7 @@ async def test_two_pods_listen_on_one_port_and_each_sees_localhost_as_itself(ns:
 
     for name in ("one", "two"):
         await ns.until_log(name, "PONG", container="other")
-    ips = {(await ns.read("pods", name))["status"]["podIP"] for name in ("one", "two")}
+    ips = {(await ns.until("pods", name, is_ready))["status"]["podIP"] for name in ("one", "two")}
 
     assert len(ips) == 2
 

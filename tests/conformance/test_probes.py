@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.conformance.answers import build_obedient_redis, tell
 from tests.conformance.client import Obj
 from tests.conformance.namespace import Namespace, build_container, build_redis, condition, container_status, is_ready
 
@@ -14,16 +15,20 @@ def file_exists(path: str) -> Obj:
 
 
 async def test_readiness_follows_an_exec_probe_both_ways(ns: Namespace) -> None:
-    script = f"sleep 1; touch /tmp/well; sleep 3; rm /tmp/well; {IDLE}"
-    await ns.run("p", containers=[build_container(script, readinessProbe=file_exists("/tmp/well") | QUICK)])
+    await ns.run("p", containers=[build_obedient_redis()])
 
-    early = await ns.until("pods", "p", lambda p: container_status(p).get("started"))
+    early = await ns.until("pods", "p", lambda p: container_status(p, "redis").get("started") and p["status"]["podIP"])
+    await tell(early, "yes")
     await ns.until("pods", "p", is_ready)
+    await tell(early, "no")
     later = await ns.until("pods", "p", lambda p: not is_ready(p))
 
     assert not is_ready(early)
-    assert (condition(later, "Ready")["reason"], container_status(later)["restartCount"]) == ("ContainersNotReady", 0)
-    assert condition(later, "Ready")["message"] == "containers with unready status: [main]"
+    assert (condition(later, "Ready")["reason"], container_status(later, "redis")["restartCount"]) == (
+        "ContainersNotReady",
+        0,
+    )
+    assert condition(later, "Ready")["message"] == "containers with unready status: [redis]"
 
 
 async def test_a_failing_liveness_probe_restarts_the_container(ns: Namespace) -> None:

@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.conformance.answers import PORT, build_obedient_redis, ping, tell, until_answer
 from tests.conformance.client import Obj
 from tests.conformance.namespace import Namespace, build_redis, build_service, is_ready, names
-
-PORT = 6379
-TRY_S = 0.1
-
-
-async def ping(address: str, port: int, *words: str) -> str | None:
-    """What a Redis at that address answers to a command; None while it does not."""
-    try:
-        async with asyncio.timeout(2):
-            reader, writer = await asyncio.open_connection(address, port)
-            try:
-                writer.write((" ".join(words or ("PING",)) + "\r\n").encode())
-                await writer.drain()
-                line = (await reader.readline()).decode().strip()
-                if line.startswith("$"):
-                    line = (await reader.readline()).decode().strip()
-                return line or None
-            finally:
-                writer.close()
-    except (OSError, TimeoutError):
-        return None
-
-
-async def until_answer(address: str, port: int, expected: str | None, *words: str, timeout_s: float = 20) -> None:
-    seen: list[str | None] = []
-    try:
-        async with asyncio.timeout(timeout_s):
-            while (answer := await ping(address, port, *words)) != expected:
-                seen.append(answer)
-                await asyncio.sleep(TRY_S)
-    except TimeoutError:
-        raise AssertionError(f"{address}:{port} never answered {expected!r}; last: {seen[-3:]}") from None
 
 
 async def start_redis(ns: Namespace, name: str, **fields: Any) -> Obj:
@@ -86,17 +54,18 @@ async def test_a_cluster_ip_leads_to_a_ready_pod(ns: Namespace) -> None:
 
 async def test_a_cluster_ip_follows_readiness(ns: Namespace) -> None:
     service = await ns.create("services", build_service("a", selector={"app": "redis"}))
-    probe = {"exec": {"command": ["sh", "-c", 'test "$(redis-cli -h $POD_IP get well)" != no']}, "periodSeconds": 1}
-    one = await start_redis(ns, "one", readinessProbe=probe | {"failureThreshold": 1})
-    await until_answer(service["spec"]["clusterIP"], PORT, "one", "GET", "who")
+    await ns.run("one", labels={"app": "redis"}, containers=[build_obedient_redis()])
+    pod = await ns.until("pods", "one", lambda p: p["status"].get("podIP"))
 
-    assert await ping(one["status"]["podIP"], PORT, "SET", "well", "no") == "+OK"
+    await tell(pod, "yes")
+    await until_answer(service["spec"]["clusterIP"], PORT, "+PONG")
+    await tell(pod, "no")
     unready = await ns.until("endpoints", "a", lambda e: addresses(e, "notReadyAddresses"))
     await until_answer(service["spec"]["clusterIP"], PORT, None)
-    assert await ping(one["status"]["podIP"], PORT, "SET", "well", "yes") == "+OK"
-    await until_answer(service["spec"]["clusterIP"], PORT, "one", "GET", "who")
+    await tell(pod, "yes")
+    await until_answer(service["spec"]["clusterIP"], PORT, "+PONG")
 
-    assert (addresses(unready), addresses(unready, "notReadyAddresses")) == ([], [one["status"]["podIP"]])
+    assert (addresses(unready), addresses(unready, "notReadyAddresses")) == ([], [pod["status"]["podIP"]])
 
 
 async def test_a_deleted_pod_leaves_the_endpoints(ns: Namespace) -> None:

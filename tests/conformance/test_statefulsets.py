@@ -223,7 +223,7 @@ async def test_orphaned_pods_are_adopted_by_a_set_of_the_same_name(ns: Namespace
     assert container_status(adopted)["restartCount"] == 0
 
 
-async def test_a_pod_that_ended_is_replaced(ns: Namespace) -> None:
+async def test_a_pod_taken_by_force_is_replaced(ns: Namespace) -> None:
     await ns.takes_pods()
     await ns.create("statefulsets", build_statefulset("s", **PARALLEL))
     first = await ns.until("pods", "s-0", is_ready)
