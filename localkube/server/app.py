@@ -27,7 +27,7 @@ from localkube.errors import ApiError, bad_request
 from localkube.registry import Obj, Registry
 from localkube.schema.structural import unknown_fields
 from localkube.selectors import parse_field_selector, parse_selector
-from localkube.server import discovery, openapi
+from localkube.server import discovery, openapi, portforward
 from localkube.server.body import parse_json, parse_object, parse_yaml, unsupported_media_type
 from localkube.server.eviction import check_eviction
 from localkube.server.execing import RunningCommand, check_upgrade, run_command
@@ -261,6 +261,8 @@ class ApiServer:
         call = _Call(target, query, manager, request.headers.get("Accept", ""))
         if target.subresource == "exec" and request.method in ("GET", "POST"):
             return await self._exec(request, call)
+        if target.subresource == "portforward" and request.method in ("GET", "POST"):
+            return await self._forward(request, call)
         if request.method == "GET":
             return await self._look(request, call)
         match request.method:
@@ -523,6 +525,19 @@ class ApiServer:
             tty=asked["tty"],
         )
         return await run_command(request, command, asked)
+
+    async def _forward(self, request: web.BaseRequest, call: _Call) -> web.StreamResponse:
+        portforward.check_upgrade(request)
+        pod = self._current(call)
+        name = pod["metadata"]["name"]
+        if not pod["spec"].get("nodeName"):
+            raise bad_request(f"pod {name} does not have a host assigned")
+        address = (pod.get("status") or {}).get("podIP")
+        if not address:
+            raise bad_request(f"pod {name} has no address yet")
+        ports = portforward.parse_ports(request.query.getall("ports", []))
+        forwarded = portforward.ForwardedPod(f"{pod['metadata']['namespace']}/{name}", address)
+        return await portforward.forward(request, forwarded, ports)
 
     # ---- writing
 

@@ -72,6 +72,12 @@ class Api:
             assert response.status == 200
             yield Watch(response)
 
+    @asynccontextmanager
+    async def socket(self, path: str, protocol: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        async with self._session.ws_connect(path, protocols=(protocol,)) as socket:
+            assert socket.protocol == protocol
+            yield socket
+
     async def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """What kubectl said, on both channels; its exit code goes first if it is not 0."""
         config = self._folder / "kubeconfig"
