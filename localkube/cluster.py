@@ -18,6 +18,7 @@ import yaml
 from localkube.controllers import Controllers, Settings, start_all
 from localkube.errors import ApiError
 from localkube.faults import Admin, Faults
+from localkube.faults.uplink import Uplink
 from localkube.journal import Journal
 from localkube.kubelet import Kubelet, Nodes
 from localkube.kubelet.backoff import Pace
@@ -70,6 +71,7 @@ class Cluster:
             kubelet_for=self._kubelet_or_none,
         )
         self.block = block
+        self._uplinks: dict[str, Uplink] = {}
         self.nodes = Nodes(
             self.registry,
             count=nodes,
@@ -79,8 +81,9 @@ class Cluster:
             memory=node_memory,
             pods=node_pods,
             pace=pace,
+            uplink=lambda name: self._uplinks.setdefault(name, Uplink(self.registry)),
         )
-        self.faults = Faults(self.registry, self.nodes, self.server)
+        self.faults = Faults(self.registry, self.nodes, self.server, self._uplinks)
         Admin(self.faults)
         self._journal = Journal(self.state / "journal.jsonl") if self._keep_state else None
         self._controllers: Controllers | None = None
@@ -126,6 +129,7 @@ class Cluster:
         return self.nodes.kubelet_for(node)
 
     def _kubelet_or_none(self, node: str) -> Kubelet | None:
+        self.faults.nodes.check_reachable(node)
         try:
             return self.nodes.kubelet_for(node)
         except ApiError:

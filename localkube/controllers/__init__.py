@@ -12,6 +12,7 @@ from localkube.controllers.gc import GarbageCollector
 from localkube.controllers.job import JobController
 from localkube.controllers.mirroring import MirroringController
 from localkube.controllers.namespaces import NamespaceController
+from localkube.controllers.nodes import NodeController
 from localkube.controllers.proxy import ServiceProxy
 from localkube.controllers.pvc import VolumeController
 from localkube.controllers.replicaset import ReplicaSetController
@@ -43,6 +44,7 @@ _ALL: tuple[Callable[[Registry, Settings], Controller], ...] = (
     MirroringController,
     ServiceProxy,
     BudgetController,
+    NodeController,
 )
 
 

@@ -105,10 +105,17 @@ def _add_network_faults(faults: argparse._SubParsersAction[argparse.ArgumentPars
 def _add_node_faults(faults: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fail = _lasting(faults, "fail-node", "a node is dead: all its processes are gone, and nobody says so")
     fail.add_argument("node", metavar="NODE")
-    fail.set_defaults(build=lambda a: FailNode(node=a.node))
     partition = _lasting(faults, "partition-node", "a node lives on, out of reach of the API server and other nodes")
     partition.add_argument("node", metavar="NODE")
-    partition.set_defaults(build=lambda a: PartitionNode(node=a.node))
+    partition.add_argument("--api-only", action="store_true", help="no packets between pods are lost (needs no root)")
+    for parser in (fail, partition):
+        parser.add_argument(
+            "--noticed-after", type=int, default=40, metavar="SECONDS", help="when the cluster calls the node Unknown"
+        )
+    fail.set_defaults(build=lambda a: FailNode(node=a.node, noticed_after_s=a.noticed_after))
+    partition.set_defaults(
+        build=lambda a: PartitionNode(node=a.node, noticed_after_s=a.noticed_after, api_only=a.api_only)
+    )
 
 
 def _add_api_faults(faults: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import assert_never
 
 from localkube.errors import ApiError
@@ -31,7 +31,9 @@ from localkube.faults.menu import (
     describe,
 )
 from localkube.faults.network import NetworkFaults
+from localkube.faults.nodes import NodeFaults
 from localkube.faults.targets import Sides
+from localkube.faults.uplink import Uplink
 from localkube.kubelet import Nodes
 from localkube.registry import Registry
 from localkube.server.app import ApiServer
@@ -65,11 +67,12 @@ class Standing:
 class Faults:
     """`async with cluster.faults.frozen("redis-0"):`. What it raises when a fault is not possible is BadFault."""
 
-    def __init__(self, registry: Registry, nodes: Nodes, server: ApiServer) -> None:
+    def __init__(self, registry: Registry, nodes: Nodes, server: ApiServer, uplinks: Mapping[str, Uplink]) -> None:
         self._registry = registry
         self._nodes = nodes
         self.api = ApiFaults(server)
         self._network = NetworkFaults(registry, Sides(registry, nodes.block, nodes.ranges), Firewall(nodes.block))
+        self.nodes = NodeFaults(registry, nodes, self._network, uplinks)
         self._numbers = itertools.count(1)
         self._standing: dict[int, Standing] = {}
 
@@ -133,7 +136,11 @@ class Faults:
                 return self._network.losing(fault)
             case Delay():
                 return self._network.delaying(fault)
-            case FillVolume() | FailNode() | PartitionNode():
+            case FailNode():
+                return self.nodes.failed(fault)
+            case PartitionNode():
+                return self.nodes.partitioned(fault)
+            case FillVolume():
                 raise BadFault(f"{describe(fault)}: not built yet")
             case other:
                 assert_never(other)
@@ -164,6 +171,14 @@ class Faults:
     ) -> contextlib.AbstractAsyncContextManager[Standing]:
         near, far = _side(between), _side(and_)
         return self.held(Delay(between=near, and_=far, delay_s=delay_s, jitter_s=jitter_s, one_way=one_way))
+
+    def node_failed(self, node: str, *, noticed_after_s: int = 40) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(FailNode(node=node, noticed_after_s=noticed_after_s))
+
+    def node_partitioned(
+        self, node: str, *, noticed_after_s: int = 40, api_only: bool = False
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(PartitionNode(node=node, noticed_after_s=noticed_after_s, api_only=api_only))
 
     def api_stopped(self, *, forget: bool = False) -> contextlib.AbstractAsyncContextManager[Standing]:
         return self.held(StopApi(forget=forget))

@@ -65,15 +65,24 @@ class FillVolume(_Fault, frozen=True, kw_only=True, tag="fill-volume"):
 
 
 class FailNode(_Fault, frozen=True, kw_only=True, tag="fail-node"):
-    """A node is dead: its processes are gone at once and nobody says so; undone, it boots again."""
+    """A node is dead: its processes are gone at once and nobody says so; undone, it boots again.
+
+    The cluster notices when the node has been silent for *noticed_after_s* seconds; a real one does after 40.
+    """
 
     node: str
+    noticed_after_s: Annotated[int, msgspec.Meta(ge=1)] = 40
 
 
 class PartitionNode(_Fault, frozen=True, kw_only=True, tag="partition-node"):
-    """A node lives on, but reaches neither the API server nor other nodes, nor they it."""
+    """A node lives on, but reaches neither the API server nor any other address of this machine, nor they it.
+
+    *api_only*: no packets between pods are lost, which an ordinary user can do as well.
+    """
 
     node: str
+    noticed_after_s: Annotated[int, msgspec.Meta(ge=1)] = 40
+    api_only: bool = False
 
 
 class StopApi(_Fault, frozen=True, kw_only=True, tag="stop-api"):

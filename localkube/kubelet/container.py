@@ -37,6 +37,7 @@ class PodHost(Protocol):
     folder: Path
     log_folder: Path
     ip: str
+    node_ip: str
     hostname: str
     pace: Pace
     catalogue: Catalogue
@@ -359,7 +360,9 @@ class Container:
     async def _care(self, process: SandboxedProcess) -> None:
         spec = self._pod.spec_of(self.name)
         ports = {port["name"]: port["containerPort"] for port in spec.get("ports") or [] if port.get("name")}
-        target = Target(pod_ip=self._pod.ip, ports=ports, process=process, http=self._pod.http)
+        target = Target(
+            pod_ip=self._pod.ip, node_ip=self._pod.node_ip, ports=ports, process=process, http=self._pod.http
+        )
         hook = (spec.get("lifecycle") or {}).get("postStart")
         if hook is not None:
             found = await act(hook, target, self._grace_s())
@@ -434,7 +437,9 @@ class Container:
     async def _pre_stop(self, hook: Obj, process: SandboxedProcess) -> None:
         spec = self._pod.spec_of(self.name)
         ports = {port["name"]: port["containerPort"] for port in spec.get("ports") or [] if port.get("name")}
-        target = Target(pod_ip=self._pod.ip, ports=ports, process=process, http=self._pod.http)
+        target = Target(
+            pod_ip=self._pod.ip, node_ip=self._pod.node_ip, ports=ports, process=process, http=self._pod.http
+        )
         running = asyncio.create_task(act(hook, target, timeout_s=86400))
         try:
             await self._wait_within_grace(running, process.ended)

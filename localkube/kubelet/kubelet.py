@@ -6,12 +6,14 @@ import asyncio
 import datetime
 import platform
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohappyeyeballs import AddrInfoType
 
 from localkube.errors import ApiError, bad_request
 from localkube.kubelet.addresses import Addresses
@@ -21,6 +23,7 @@ from localkube.kubelet.images import Catalogue
 from localkube.kubelet.logs import Line, read_lines, render, select_lines
 from localkube.kubelet.pod import NodeContext, PodWorker, log_folder
 from localkube.kubelet.pod_events import EventWriter
+from localkube.kubelet.probes import bind_to_node
 from localkube.kubelet.process import ExecProcess, SandboxedProcess
 from localkube.registry import Event, Registry, time_text, utc_now
 
@@ -73,7 +76,10 @@ class Kubelet:
             catalogue=self._catalogue,
             pace=self._settings.pace,
             events=EventWriter(self._registry, self.name),
-            http=aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True), trust_env=False),
+            http=aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=self._own_socket),
+                trust_env=False,
+            ),
             allocatable=self._capacity(),
         )
         self._register()
@@ -90,6 +96,9 @@ class Kubelet:
         if self._lease_task is not None:
             self._lease_task.cancel()
         await asyncio.gather(*(worker.abort() for worker in self._workers.values()))
+        for worker in self._workers.values():
+            if worker.ip and worker.ip != self._addresses.node:
+                self._addresses.give_back(worker.ip)
         self._workers.clear()
         if self._context is not None:
             await self._context.http.close()
@@ -148,7 +157,24 @@ class Kubelet:
         """Sends any signal to the container's process 1, also those that it could not send itself: KILL, STOP."""
         self._running(namespace, pod, container).signal(number)
 
+    def report(self) -> None:
+        """Tells the API server everything again, as after a time when nobody heard."""
+        self._renew_lease()
+        node = self._registry.find("nodes", None, self.name)
+        if node is not None:
+            self._write_status(node)
+        for worker in self._workers.values():
+            worker.changed()
+
     # ---- pods
+
+    def _own_socket(self, target: AddrInfoType) -> socket.socket:
+        """Probes come from the node's address: whoever is cut off from this machine still hears its own node."""
+        family, kind, protocol, _, address = target
+        made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
+        bind_to_node(made, address, self._addresses.node)
+        return made
 
     def _on_pod(self, event: Event) -> None:
         pod = event.object

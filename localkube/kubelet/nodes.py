@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,15 +34,19 @@ class Nodes:
         pods: int = 110,
         catalogue: Catalogue | None = None,
         pace: Pace | None = None,
+        uplink: Callable[[str], Registry] | None = None,
     ) -> None:
-        """*block* 64..127: second byte of the pods' addresses. *pace*: restart back-off; by default a real one's."""
+        """*block* 64..127: second byte of the pods' addresses. *pace*: restart back-off; by default a real one's.
+
+        *uplink*: how the named node reaches the registry; by default directly.
+        """
         self._memory_dir = SHARED_MEMORY / f"{_MEMORY_PREFIX}{os.getpid()}-{block}"
         self.block = block
         self.ranges = {f"node-{number}": f"127.{block}.{number}.0/24" for number in range(1, count + 1)}
         shared = catalogue or Catalogue()
         self._kubelets = {
             f"node-{number}": Kubelet(
-                registry,
+                registry if uplink is None else uplink(f"node-{number}"),
                 NodeSettings(
                     name=f"node-{number}",
                     number=number,

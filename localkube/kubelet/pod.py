@@ -62,6 +62,7 @@ class PodWorker:
         self.log_folder = log_folder(node.state_dir, pod)
         self.hostname: str = pod["spec"].get("hostname") or metadata["name"][:63].rstrip("-.")
         self.ip = ""
+        self.node_ip = node.node_ip
         self.pace = node.pace
         self.catalogue = node.catalogue
         self.http = node.http

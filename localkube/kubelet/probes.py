@@ -75,6 +75,7 @@ class Target:
     """What an action needs to know of its container."""
 
     pod_ip: str
+    node_ip: str
     ports: Mapping[str, int]
     process: SandboxedProcess
     http: aiohttp.ClientSession
@@ -99,7 +100,7 @@ async def act(action: Obj, target: Target, timeout_s: float) -> Finding:
             port = _port(wanted["port"], target)
         except ValueError as error:
             return Finding(False, str(error))
-        return await connect(wanted.get("host") or target.pod_ip, port, timeout_s)
+        return await connect(wanted.get("host") or target.pod_ip, port, timeout_s, source=target.node_ip)
     if "sleep" in action:
         await asyncio.sleep(action["sleep"]["seconds"])
         return Finding(True)
@@ -131,7 +132,13 @@ async def run_exec(process: SandboxedProcess, command: Sequence[str], timeout_s:
     return Finding(code == 0, said[:OUTPUT_LIMIT_BYTES].decode(errors="replace"))
 
 
-async def connect(host: str, port: int, timeout_s: float) -> Finding:
+def bind_to_node(made: socket.socket, address: Sequence[Any], node_ip: str) -> None:
+    """Addresses of this machine hear a node by the node's own address; others could not answer it."""
+    if made.family == socket.AF_INET and str(address[0]).startswith("127.") and node_ip:
+        made.bind((node_ip, 0))
+
+
+async def connect(host: str, port: int, timeout_s: float, *, source: str = "") -> Finding:
     """Whether somebody accepts on host:port. On loopback the answer is there at once, without waiting."""
     prefix = f"dial tcp {host}:{port}: "
     family = _family_of(host)
@@ -144,6 +151,7 @@ async def connect(host: str, port: int, timeout_s: float) -> Finding:
         family, address = found[0][0], found[0][4]
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
+        bind_to_node(sock, address, source)
         code = sock.connect_ex(address)
         if code == errno.EINPROGRESS:
             # On loopback the handshake is over by now; asking again says so.

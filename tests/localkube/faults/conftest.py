@@ -38,7 +38,8 @@ class House:
     async def run(self, name: str, script: str, *, node: str = "node-1", **spec: Any) -> str:
         """A pod whose container `c` runs a shell script. Returns its address once it is Ready."""
         container = {"name": "c", "image": "busybox", "command": ["sh", "-c", script]}
-        full = {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [container], **spec}
+        bound = {"nodeName": node} if node else {}
+        full = {**bound, "terminationGracePeriodSeconds": 0, "containers": [container], **spec}
         self.cluster.registry.create("pods", {"metadata": {"name": name, "namespace": "default"}, "spec": full})
         await self.until(lambda: self.is_ready(name))
         return self.address(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,22 @@ async def test_a_killed_process_is_started_again(house: House) -> None:
 
 async def test_any_signal_can_be_sent(house: House) -> None:
     await house.run("p", "trap 'exit 7' USR1; while :; do sleep 0.05; done")
+    await eventually(lambda: catches(house, signal.SIGUSR1))
 
     house.faults.kill("default/p", signal="USR1")
 
     await house.until(lambda: house.restarts("p") == 1)
     assert house.pod("p")["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 7
+
+
+async def catches(house: House, number: signal.Signals) -> bool:
+    return bool(caught(house) >> (number - 1) & 1)
+
+
+def caught(house: House) -> int:
+    first = house.cluster.kubelet_for("node-1").pid("default", "p", None)
+    lines = Path(f"/proc/{first}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("SigCgt")).split()[1], 16)
 
 
 async def test_a_process_is_found_by_its_name(house: House) -> None:
@@ -104,18 +116,18 @@ async def test_a_frozen_pod_that_is_killed_meanwhile_is_no_trouble(house: House)
 
 
 @pytest.mark.parametrize(
-    ("pod", "signal", "message"),
+    ("pod", "number", "message"),
     [
         ("absent", "KILL", "there is no pod absent in namespace default"),
         ("p", "BANG", "BANG is no signal"),
         ("a/b/c", "KILL", "'a/b/c' is no pod: write NAME or NAMESPACE/NAME"),
     ],
 )
-async def test_what_cannot_be_is_refused_with_a_sentence(house: House, pod: str, signal: str, message: str) -> None:
+async def test_what_cannot_be_is_refused_with_a_sentence(house: House, pod: str, number: str, message: str) -> None:
     await house.run("p", "exec sleep 1000")
 
     with pytest.raises(BadFault, match=message):
-        house.faults.kill(pod, signal=signal)
+        house.faults.kill(pod, signal=number)
 
 
 async def test_the_end_of_localkube_undoes_what_is_in_force(house: House) -> None:
