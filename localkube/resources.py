@@ -87,6 +87,7 @@ BUILT_IN: tuple[ResourceType, ...] = (
     _in("apps", "replicasets", "ReplicaSet", "rs", sub="status scale", all_=True, generation=True),
     _in("apps", "controllerrevisions", "ControllerRevision"),
     _in("batch", "jobs", "Job", sub="status", all_=True, generation=True),
+    _in("batch", "cronjobs", "CronJob", "cj", sub="status", all_=True, generation=True),
     _in("policy", "poddisruptionbudgets", "PodDisruptionBudget", "pdb", sub="status", generation=True),
     _in("coordination.k8s.io", "leases", "Lease"),
     _in("discovery.k8s.io", "endpointslices", "EndpointSlice", generation=True),

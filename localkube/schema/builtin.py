@@ -297,6 +297,15 @@ JobSpec
  parallelism i; completions i; activeDeadlineSeconds i; backoffLimit i; selector LabelSelector; manualSelector b; template PodTemplate !
  ttlSecondsAfterFinished i; completionMode s; suspend b; podFailurePolicy any; backoffLimitPerIndex i; maxFailedIndexes i; podReplacementPolicy s
  managedBy s; successPolicy any
+CronJob
+ spec CronJobSpec; status CronJobStatus
+CronJobSpec
+ schedule s !; timeZone s; startingDeadlineSeconds i; concurrencyPolicy s; suspend b; jobTemplate JobTemplate !
+ successfulJobsHistoryLimit i; failedJobsHistoryLimit i
+JobTemplate
+ metadata Meta; spec JobSpec
+CronJobStatus
+ active []ObjectRef atomic; lastScheduleTime t; lastSuccessfulTime t
 PodDisruptionBudget
  spec BudgetSpec; status BudgetStatus
 BudgetSpec
@@ -332,7 +341,17 @@ RoleRef atomic
 NetworkPolicy
  spec NetworkPolicySpec
 NetworkPolicySpec
- podSelector LabelSelector; ingress []any atomic; egress []any atomic; policyTypes []s atomic
+ podSelector LabelSelector; ingress []PolicyIngress atomic; egress []PolicyEgress atomic; policyTypes []s atomic
+PolicyIngress
+ ports []PolicyPort atomic; from []PolicyPeer atomic
+PolicyEgress
+ ports []PolicyPort atomic; to []PolicyPeer atomic
+PolicyPort
+ protocol s; port is; endPort i
+PolicyPeer
+ podSelector LabelSelector; namespaceSelector LabelSelector; ipBlock PolicyBlock
+PolicyBlock
+ cidr s !; except []s atomic
 CustomResourceDefinition
  spec CrdSpec !; status CrdStatus
 CrdSpec

@@ -37,6 +37,7 @@ _STATUS_AT_BIRTH: dict[str, Obj] = {
     "deployments.apps": {},
     "replicasets.apps": {"replicas": 0},
     "jobs.batch": {},
+    "cronjobs.batch": {},
     "poddisruptionbudgets.policy": {
         "disruptionsAllowed": 0,
         "currentHealthy": 0,
@@ -134,6 +135,19 @@ def _default_job(new: Obj, _: Obj | None) -> None:
     spec.setdefault("suspend", False)
     spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
     _default_template(spec)
+
+
+def _default_cron_job(new: Obj, _: Obj | None) -> None:
+    spec = new["spec"]
+    spec.setdefault("concurrencyPolicy", "Allow")
+    spec.setdefault("suspend", False)
+    spec.setdefault("successfulJobsHistoryLimit", 3)
+    spec.setdefault("failedJobsHistoryLimit", 1)
+    job = spec.get("jobTemplate")
+    if isinstance(job, dict):
+        # The rest of a Job's defaults comes when one is made of it.
+        job.setdefault("metadata", {})
+        _default_template(job.setdefault("spec", {}))
 
 
 def _default_template(spec: Obj) -> None:
@@ -288,8 +302,12 @@ def _default_storage_class(storage: Obj, _: Obj | None) -> None:
 
 
 def _default_network_policy(policy: Obj, _: Obj | None) -> None:
-    kinds = ["Ingress", "Egress"] if policy["spec"].get("egress") else ["Ingress"]
-    policy["spec"].setdefault("policyTypes", kinds)
+    spec = policy["spec"]
+    spec.setdefault("podSelector", {})
+    spec.setdefault("policyTypes", ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
+    for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
+        for port in rule.get("ports") or ():
+            port.setdefault("protocol", "TCP")
 
 
 _DEFAULTS: Mapping[str, Callable[[Obj, Obj | None], None]] = {
@@ -303,6 +321,7 @@ _DEFAULTS: Mapping[str, Callable[[Obj, Obj | None], None]] = {
     "deployments.apps": _default_deployment,
     "replicasets.apps": _default_replica_set,
     "jobs.batch": _default_job,
+    "cronjobs.batch": _default_cron_job,
     "endpoints": _default_endpoints,
     "endpointslices.discovery.k8s.io": _default_slice,
     "storageclasses.storage.k8s.io": _default_storage_class,

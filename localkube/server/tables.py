@@ -312,6 +312,11 @@ def _job_status(job: Obj) -> Cell:
     return "Terminating" if "deletionTimestamp" in job["metadata"] else "Running"
 
 
+def _last_schedule(job: Obj) -> Cell:
+    last = _at(job, "status", "lastScheduleTime")
+    return age_text(last) if last else "<none>"
+
+
 def _role_ref(binding: Obj) -> Cell:
     ref = binding.get("roleRef") or {}
     return f"{ref.get('kind')}/{ref.get('name')}"
@@ -453,6 +458,17 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("Containers", _containers("name", *_TEMPLATE), wide=True),
         Column("Images", _containers("image", *_TEMPLATE), wide=True),
         Column("Selector", _selector_text("spec", "selector"), wide=True),
+    ),
+    "cronjobs.batch": (
+        NAME,
+        Column("Schedule", _text("spec", "schedule")),
+        Column("Timezone", _text("spec", "timeZone", absent="<none>")),
+        Column("Suspend", lambda obj: "True" if obj["spec"].get("suspend") else "False", type="boolean"),
+        Column("Active", _size("status", "active"), type="integer"),
+        Column("Last Schedule", _last_schedule),
+        AGE,
+        Column("Containers", _containers("name", "spec", "jobTemplate", *_TEMPLATE), wide=True),
+        Column("Images", _containers("image", "spec", "jobTemplate", *_TEMPLATE), wide=True),
     ),
     "poddisruptionbudgets.policy": (
         NAME,
