@@ -23,6 +23,7 @@ class ResourceType:
     list_kind: str = ""
     versions: tuple[str, ...] = ()  # all served ones, the preferred first; empty: only the storage version
     custom: bool = False
+    review: bool = False  # a question that is answered, never kept
     key: str = field(init=False)
     api_version: str = field(init=False)
     # Asked on every write, therefore kept as plain attributes.
@@ -110,11 +111,25 @@ BUILT_IN: tuple[ResourceType, ...] = (
 )
 
 
+# Questions about tokens and permissions: posted, answered, forgotten.
+REVIEWS: tuple[ResourceType, ...] = tuple(
+    ResourceType(group=group, version="v1", plural=f"{kind.lower()}s", kind=kind, namespaced=namespaced, review=True)
+    for group, kind, namespaced in (
+        ("authentication.k8s.io", "TokenReview", False),
+        ("authentication.k8s.io", "SelfSubjectReview", False),
+        ("authorization.k8s.io", "LocalSubjectAccessReview", True),
+        ("authorization.k8s.io", "SelfSubjectAccessReview", False),
+        ("authorization.k8s.io", "SelfSubjectRulesReview", False),
+        ("authorization.k8s.io", "SubjectAccessReview", False),
+    )
+)
+
+
 class ResourceTable:
     """Types by key ("pods", "statefulsets.apps"). Custom ones come and go with their CRDs."""
 
     def __init__(self) -> None:
-        self._by_key = {rtype.key: rtype for rtype in BUILT_IN}
+        self._by_key = {rtype.key: rtype for rtype in (*BUILT_IN, *REVIEWS)}
 
     def __iter__(self) -> Iterator[ResourceType]:
         return iter(self._by_key.values())

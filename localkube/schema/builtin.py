@@ -352,6 +352,30 @@ PolicyPeer
  podSelector LabelSelector; namespaceSelector LabelSelector; ipBlock PolicyBlock
 PolicyBlock
  cidr s !; except []s atomic
+TokenReview
+ spec TokenReviewSpec; status any
+TokenReviewSpec
+ token s; audiences []s atomic
+SelfSubjectReview
+ status any
+LocalSubjectAccessReview
+ spec AccessReviewSpec !; status any
+SubjectAccessReview
+ spec AccessReviewSpec !; status any
+AccessReviewSpec
+ resourceAttributes ResourceAccess; nonResourceAttributes PathAccess; user s; groups []s atomic; extra any; uid s
+SelfSubjectAccessReview
+ spec SelfAccessSpec !; status any
+SelfAccessSpec
+ resourceAttributes ResourceAccess; nonResourceAttributes PathAccess
+ResourceAccess
+ namespace s; verb s; group s; version s; resource s; subresource s; name s; fieldSelector any; labelSelector any
+PathAccess
+ path s; verb s
+SelfSubjectRulesReview
+ spec RulesReviewSpec !; status any
+RulesReviewSpec
+ namespace s
 CustomResourceDefinition
  spec CrdSpec !; status CrdStatus
 CrdSpec

@@ -31,6 +31,7 @@ from localkube.server import discovery, openapi, portforward
 from localkube.server.body import parse_json, parse_object, parse_yaml, unsupported_media_type
 from localkube.server.eviction import check_eviction
 from localkube.server.execing import RunningCommand, check_upgrade, run_command
+from localkube.server.reviews import answer_review
 from localkube.server.scale import scale_of, with_scale
 from localkube.server.tables import Table, columns_of, custom_columns, partial_metadata
 from localkube.server.target import Target, parse_target, unknown_path
@@ -156,9 +157,7 @@ class ApiServer:
         await site.start()
         self._site = site
         if not self.port:
-            server = site._server
-            assert isinstance(server, asyncio.Server)  # noqa: S101 - tells mypy what aiohttp made
-            self.port = server.sockets[0].getsockname()[1]
+            self.port = self._runner.addresses[0][1]
 
     async def suspend(self, spared: Collection[object] = ()) -> None:
         """As if the process had died: connections are refused, those that stand are cut but for *spared*."""
@@ -252,10 +251,9 @@ class ApiServer:
         return web.Response(body=msgspec.json.encode(document), headers={"Content-Type": content_type})
 
     async def _resource(self, path: str, request: web.BaseRequest) -> web.StreamResponse:
-        review = _REVIEWS.fullmatch(path)
-        if review and request.method == "POST":
-            return _review(review[1], parse_object(await _read(request), request.content_type))
         target = parse_target(path, self.registry.types)
+        if target.rtype.review:
+            return await self._review(request, target)
         query = request.query
         manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/", 1)[0]
         call = _Call(target, query, manager, request.headers.get("Accept", ""))
@@ -669,6 +667,17 @@ class ApiServer:
         )
         return self._object(call, applied, 201 if created else 200, warnings)
 
+    async def _review(self, request: web.BaseRequest, target: Target) -> web.Response:
+        if request.method != "POST" or target.name is not None:
+            raise _not_allowed()
+        asked = parse_object(await _read(request), request.content_type)
+        kind = target.rtype.kind
+        if asked.get("kind", kind) != kind:
+            raise bad_request(f"the object provided is unrecognized: expected Kind={kind}, but got {asked['kind']}")
+        asked |= {"kind": kind, "apiVersion": target.api_version}
+        answer = answer_review(self.registry, self.token, target.rtype.plural, target.namespace, asked)
+        return _json(answer, 201)
+
     # ---- deleting
 
     def _delete(self, call: _Call, raw: bytes) -> web.Response:
@@ -724,20 +733,6 @@ class ApiServer:
 
 _CONTINUE = re.compile(r"\d+\.[\w-]{16}")
 _PATCHES_OF_CUSTOM = ("application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml")
-
-
-_REVIEWS = re.compile(
-    r"/apis/(?:authorization|authentication)\.k8s\.io/v1/(?:namespaces/[^/]+/)?"
-    r"(selfsubjectaccessreviews|selfsubjectreviews|subjectaccessreviews|tokenreviews|selfsubjectrulesreviews)"
-)
-
-
-def _review(kind: str, review: Obj) -> web.Response:
-    """Whoever has the token may do everything: that much is true without any roles."""
-    if kind != "selfsubjectaccessreviews":
-        raise errors.not_implemented(kind)
-    status = {"allowed": True, "reason": "localkube: the token's holder may do everything"}
-    return _json({**review, "status": status}, 201)
 
 
 def _not_allowed() -> ApiError:

@@ -101,6 +101,10 @@ def _group(name: str, registry: Registry) -> dict[str, Any]:
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 
+def _verbs_of(rtype: ResourceType) -> list[str]:
+    return ["create"] if rtype.review else _VERBS
+
+
 def _subresources(rtype: ResourceType) -> list[str]:
     return [one for one in rtype.subresources if one in _SUBRESOURCE_VERBS]
 
@@ -113,7 +117,7 @@ def _resource_list(registry: Registry, group: str, version: str) -> dict[str, An
             "singularName": rtype.singular,
             "namespaced": rtype.namespaced,
             "kind": rtype.kind,
-            "verbs": _VERBS,
+            "verbs": _verbs_of(rtype),
         }
         if rtype.short_names:
             one["shortNames"] = list(rtype.short_names)
@@ -164,7 +168,7 @@ def _aggregated_resource(rtype: ResourceType, version: str) -> dict[str, Any]:
         "responseKind": gvk(rtype.group, version, rtype.kind),
         "scope": "Namespaced" if rtype.namespaced else "Cluster",
         "singularResource": rtype.singular,
-        "verbs": _VERBS,
+        "verbs": _verbs_of(rtype),
     }
     if rtype.short_names:
         found["shortNames"] = list(rtype.short_names)

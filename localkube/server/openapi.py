@@ -93,6 +93,9 @@ def _group_version(registry: Registry, group: str, version: str) -> dict[str, An
         base = f"/{_prefix(group, version)}{space}/{rtype.plural}"
         gvk = {"group": group, "version": version, "kind": rtype.kind}
         reference = {"$ref": f"#/components/schemas/{name}"}
+        if rtype.review:
+            paths[base] = {"post": _operation("post", gvk, reference)}
+            continue
         paths[base] = {verb: _operation(verb, gvk, reference) for verb in ("get", "post")}
         paths[base + "/{name}"] = {verb: _operation(verb, gvk, reference) for verb in ("get", "put", "patch", "delete")}
     info = {"title": "Kubernetes", "version": VERSION["gitVersion"]}

@@ -77,6 +77,17 @@ SelfSubjectAccessReview: 1 metadata Meta, 2 spec AccessSpec, 3 status AccessStat
 AccessSpec: 1 resourceAttributes ResourceAccess*, 2 nonResourceAttributes PathAccess*
 ResourceAccess: 1 namespace s, 2 verb s, 3 group s, 4 version s, 5 resource s, 6 subresource s, 7 name s
 PathAccess: 1 path s, 2 verb s
+SelfSubjectReview: 1 metadata Meta, 2 status ReviewedUser
+ReviewedUser: 1 userInfo UserInfo
+UserInfo: 1 username s, 2 uid s, 3 groups []s
+SelfSubjectRulesReview: 1 metadata Meta, 2 spec RulesSpec, 3 status RulesStatus
+RulesSpec: 1 namespace s
+RulesStatus: 1 resourceRules []Nothing, 2 nonResourceRules []Nothing, 3 incomplete b, 4 evaluationError s
+CronJob: 1 metadata Meta, 2 spec CronJobSpec, 3 status CronJobStatus
+CronJobSpec: 1 schedule s, 2 startingDeadlineSeconds i*, 3 concurrencyPolicy s, 4 suspend b*, 5 jobTemplate JobTemplate
+CronJobSpec: 6 successfulJobsHistoryLimit i*, 7 failedJobsHistoryLimit i*, 8 timeZone s*
+CronJobStatus: 1 active []ObjectRef, 4 lastScheduleTime t, 5 lastSuccessfulTime t
+JobTemplate: 1 metadata Meta, 2 spec JobSpec
 AccessStatus: 1 allowed b, 2 reason s, 3 evaluationError s, 4 denied b
 Unknown: 1 typeMeta TypeMeta, 2 raw x, 3 contentEncoding s, 4 contentType s
 TypeMeta: 1 apiVersion s, 2 kind s
