@@ -13,6 +13,16 @@ from localkube.controllers.events import Recorder
 from localkube.controllers.pods import Obj, is_terminal, is_terminating, labels_of
 from localkube.controllers.quantities import parse_quantity
 from localkube.controllers.settings import Settings
+from localkube.controllers.sized import (
+    ANNOTATION,
+    MEDIUM,
+    MEMORY,
+    CannotMount,
+    mount_sized,
+    unmount,
+    unmount_below,
+    unmount_orphans,
+)
 from localkube.controllers.workqueue import KeyedQueue
 from localkube.registry import Event, Registry
 from localkube.selectors import selector_predicate
@@ -51,6 +61,8 @@ class VolumeController:
     def start(self) -> None:
         if self._registry.find(CLASSES, None, STANDARD) is None:
             self._registry.create(CLASSES, build_standard_class())
+        unmount_orphans(self._folder)
+        self._mount_again()
         self._unsubscribe = [
             self._registry.subscribe(CLAIMS, self._on_claim),
             self._registry.subscribe(VOLUMES, self._on_volume),
@@ -64,6 +76,17 @@ class VolumeController:
         self._claims.stop()
         self._volumes.stop()
         await asyncio.gather(*self._removals.values(), return_exceptions=True)
+        unmount_below(self._folder)
+
+    def _mount_again(self) -> None:
+        """Volumes in memory that an earlier life of this state had: there, but empty, unless it was killed."""
+        for volume in self._registry.list(VOLUMES):
+            folder = self._folder / volume["metadata"]["name"]
+            if _annotations(volume).get(ANNOTATION) == MEMORY and not folder.is_mount():
+                try:
+                    mount_sized(folder, int(_capacity(volume)))
+                except CannotMount as problem:
+                    self._recorder.warning(volume, "VolumeFailedMount", str(problem))
 
     # ---- what is asked on the way in
 
@@ -210,9 +233,22 @@ class VolumeController:
             return None
         name = f"pvc-{claim['metadata']['uid']}"
         if self._registry.find(VOLUMES, None, name) is None:
+            if not self._make_room(claim, storage, self._folder / name):
+                return None
             self._registry.create(VOLUMES, build_volume(name, claim, storage, self._folder / name), manager=NAME)
             self._recorder.normal(claim, "ProvisioningSucceeded", f"Successfully provisioned volume {name}")
         return name
+
+    def _make_room(self, claim: Obj, storage: Obj, folder: Path) -> bool:
+        """Volumes of medium Memory are filesystems of their own, all others plain directories of the machine's disk."""
+        if (storage.get("parameters") or {}).get(MEDIUM) != MEMORY:
+            return True
+        try:
+            mount_sized(folder, int(_asked(claim)))
+        except CannotMount as problem:
+            self._recorder.warning(claim, "ProvisioningFailed", str(problem))
+            return False
+        return True
 
     def _has_consumer(self, claim: Obj) -> bool:
         pods = self._registry.list("pods", claim["metadata"]["namespace"])
@@ -247,7 +283,7 @@ class VolumeController:
         self._write_claim_status(claim, status)
 
     def _grow(self, claim: Obj, volume: Obj) -> Obj:
-        """A directory has no size: growing it is a matter of what is written about it."""
+        """A directory has no size: growing it is a matter of what is written about it. A mount grows indeed."""
         if _asked(claim) <= _capacity(volume) or not _annotations(claim).get(BIND_COMPLETED):
             return volume
         if _annotations(volume).get(PROVISIONED_BY) != PROVISIONER:
@@ -256,6 +292,9 @@ class VolumeController:
             return volume
         asked = claim["spec"]["resources"]["requests"]["storage"]
         spec = {**volume["spec"], "capacity": {**volume["spec"]["capacity"], "storage": asked}}
+        folder = self._folder / volume["metadata"]["name"]
+        if _annotations(volume).get(ANNOTATION) == MEMORY:
+            mount_sized(folder, int(_asked(claim)))
         grown = self._registry.update(VOLUMES, {**volume, "spec": spec}, manager=NAME)
         text = f"Resize volume succeeded: {volume['metadata']['name']} is {asked} now"
         self._recorder.normal(claim, "VolumeResizeSuccessful", text)
@@ -310,6 +349,7 @@ class VolumeController:
     async def _remove(self, name: str) -> None:
         try:
             # In a thread: gigabytes of small files must not hold up the whole cluster.
+            unmount(self._folder / name)
             await asyncio.to_thread(shutil.rmtree, self._folder / name, True)
             volume = self._registry.find(VOLUMES, None, name)
             if volume is not None:
@@ -345,7 +385,10 @@ def build_volume(name: str, claim: Obj, storage: Obj, folder: Path) -> Obj:
     }
     if storage.get("mountOptions"):
         spec["mountOptions"] = list(storage["mountOptions"])
-    return {"metadata": {"name": name, "annotations": {PROVISIONED_BY: PROVISIONER}}, "spec": spec}
+    annotations = {PROVISIONED_BY: PROVISIONER}
+    if (storage.get("parameters") or {}).get(MEDIUM) == MEMORY:
+        annotations[ANNOTATION] = MEMORY
+    return {"metadata": {"name": name, "annotations": annotations}, "spec": spec}
 
 
 def why_not_provisioned(claim: Obj, class_name: str, storage: Obj | None) -> str | None:
@@ -359,6 +402,9 @@ def why_not_provisioned(claim: Obj, class_name: str, storage: Obj | None) -> str
         return "claim.Spec.Selector is not supported for dynamic provisioning"
     if claim["spec"].get("dataSource") or claim["spec"].get("dataSourceRef"):
         return "localkube does not provision volumes from a dataSource"
+    medium = (storage.get("parameters") or {}).get(MEDIUM)
+    if medium not in (None, MEMORY):
+        return f"localkube provisions plain directories, or filesystems of medium {MEMORY}, not of medium {medium}"
     return None
 
 

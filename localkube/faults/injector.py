@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import assert_never
 
 from localkube.errors import ApiError
-from localkube.faults import processes
+from localkube.faults import processes, volumes
 from localkube.faults.api import ApiFaults
 from localkube.faults.firewall import Firewall
 from localkube.faults.menu import (
@@ -69,7 +69,7 @@ class Faults:
 
     def __init__(self, registry: Registry, nodes: Nodes, server: ApiServer, uplinks: Mapping[str, Uplink]) -> None:
         self._registry = registry
-        self._nodes = nodes
+        self._kubelets = nodes
         self.api = ApiFaults(server)
         self._network = NetworkFaults(registry, Sides(registry, nodes.block, nodes.ranges), Firewall(nodes.block))
         self.nodes = NodeFaults(registry, nodes, self._network, uplinks)
@@ -116,7 +116,7 @@ class Faults:
         """A fault that leaves nothing to undo. Raises BadFault."""
         match fault:
             case Kill():
-                processes.kill(self._registry, self._nodes, fault)
+                processes.kill(self._registry, self._kubelets, fault)
             case ForgetHistory():
                 self.api.forget_history()
             case other:
@@ -125,7 +125,7 @@ class Faults:
     def _effect(self, fault: Lasting) -> contextlib.AbstractAsyncContextManager[None]:
         match fault:
             case Freeze():
-                return processes.frozen(self._registry, self._nodes, fault)
+                return processes.frozen(self._registry, self._kubelets, fault)
             case StopApi():
                 return self.api.stopped(fault)
             case Refuse():
@@ -141,7 +141,7 @@ class Faults:
             case PartitionNode():
                 return self.nodes.partitioned(fault)
             case FillVolume():
-                raise BadFault(f"{describe(fault)}: not built yet")
+                return volumes.filled(self._registry, self._kubelets, fault)
             case other:
                 assert_never(other)
 
@@ -155,6 +155,11 @@ class Faults:
 
     def frozen(self, pod: str, *, container: str | None = None) -> contextlib.AbstractAsyncContextManager[Standing]:
         return self.held(Freeze(pod=pod, container=container))
+
+    def volume_filled(
+        self, pod: str, volume: str, *, leave_bytes: int = 0
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(FillVolume(pod=pod, volume=volume, leave_bytes=leave_bytes))
 
     def cut(
         self, between: Words, and_: Words = "others", *, one_way: bool = False

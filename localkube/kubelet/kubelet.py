@@ -105,6 +105,14 @@ class Kubelet:
 
     # ---- for the API server, and for faults
 
+    def volume_path(self, namespace: str, pod: str, volume: str) -> Path:
+        """Where a volume of a running pod is on this machine. Raises ApiError."""
+        found = self._registry.get("pods", namespace, pod)
+        worker = self._workers.get(found["metadata"]["uid"])
+        if worker is None or volume not in worker.volumes.names:
+            raise bad_request(f"pod {pod} has no volume {volume} on {self.name}")
+        return worker.volumes.path(volume)
+
     def logs(
         self,
         namespace: str,

@@ -8,7 +8,7 @@ import datetime
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,11 @@ class PodVolumes:
         self._lookup = lookup
         self._allocatable = allocatable
         self._paths: dict[str, Path] = {}
+
+    @property
+    def names(self) -> Collection[str]:
+        """Those that are set up."""
+        return self._paths.keys()
 
     def path(self, name: str) -> Path:
         return self._paths[name]

@@ -55,6 +55,9 @@ class House:
         conditions = (self.pod(name).get("status") or {}).get("conditions") or []
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
+    def events(self, reason: str) -> list[Obj]:
+        return [one for one in self.cluster.registry.list("events") if one["reason"] == reason]
+
     def restarts(self, name: str) -> int:
         found: int = self.pod(name)["status"]["containerStatuses"][0]["restartCount"]
         return found
