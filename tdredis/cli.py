@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 
 from tdredis.api.crd import render_crds
+from tdredis.api.rediscluster import InvalidRedisClusterError
 from tdredis.api.reference import render_reference
 from tdredis.controllers.explain import explain
 from tdredis.controllers.manager import Settings, operate
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logs(chosen.log_format, chosen.log_level)
     try:
         code: int = chosen.command(chosen)
-    except (ConfigError, ApiError, ArgumentError, OSError) as error:
+    except (ConfigError, ApiError, ArgumentError, InvalidRedisClusterError, OSError) as error:
         print(f"tdredis: {error}", file=sys.stderr)
         return 2
     return code
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the operator until SIGTERM or SIGINT")
     _add_cluster_options(run)
     run.add_argument("--workers", type=int, default=64, help="passes that run at once (default: %(default)s)")
-    run.add_argument("--listen", default="0.0.0.0:8080", metavar="ADDRESS:PORT", help="health and metrics; '' for none")
+    run.add_argument("--listen", default="[::]:8080", metavar="ADDRESS:PORT", help="health and metrics; '' for none")
     run.add_argument("--no-leader-election", action="store_true", help="only where nobody else can be running")
     run.add_argument("--lease-namespace", default=os.environ.get("POD_NAMESPACE", "default"))
     run.add_argument(
@@ -147,7 +148,7 @@ def _listen(text: str) -> tuple[str, int] | None:
     host, _, port = text.rpartition(":")
     if not port.isdecimal():
         raise ArgumentError(f"--listen {text!r}: write ADDRESS:PORT, for example 0.0.0.0:8080")
-    return host, int(port)
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 if __name__ == "__main__":

@@ -100,8 +100,8 @@ def render_crds() -> str:
 def _columns() -> list[JSON]:
     return [
         {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
-        {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
-        {"name": "Capacity", "type": "integer", "jsonPath": ".spec.capacity"},
+        {"name": "Size", "type": "integer", "jsonPath": ".status.size"},
+        {"name": "Capacity", "type": "integer", "jsonPath": ".status.capacity"},
         {"name": "Address", "type": "string", "jsonPath": ".status.clusterIP"},
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     ]

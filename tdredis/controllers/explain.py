@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from tdredis.controllers.manager import build_site
+from tdredis.kube.cache import wait_synced
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.observe.caches import Caches
@@ -31,7 +32,7 @@ async def explain(config: ClusterConfig, key: Key, *, images: Mapping[str, str])
         links: LinkPool[Key] = LinkPool(lambda _key, _address: None)
         feeding = asyncio.create_task(caches.run())
         try:
-            await asyncio.wait_for(caches.synced(), SYNC_S)
+            await wait_synced(caches, SYNC_S)
             snapshot = await Observer(caches, links, build_site(served, images), time.time).gather(key)
         finally:
             links.close()

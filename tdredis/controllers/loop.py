@@ -18,7 +18,8 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import API_VERSION, InvalidRedisClusterError, RedisClusterStatus
 from tdredis.execute.run import Executor, Outcome
 from tdredis.kube.client import Client
-from tdredis.kube.errors import ApiError, NotFound
+from tdredis.kube.errors import ApiError, Conflict, NotFound
+from tdredis.kube.events import Reference
 from tdredis.kube.resources import REDISCLUSTERS
 from tdredis.observe.gather import Observer
 from tdredis.planning.cluster.news import turns
@@ -27,7 +28,7 @@ from tdredis.planning.cluster.report import report
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import ClusterSnapshot, Key
 from tdredis.planning.steps import Step
-from tdredis.runtime.logs import redact, register_secret
+from tdredis.runtime.logs import forget_secret, redact, register_secret
 from tdredis.runtime.queue import KeyedQueue
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,7 @@ SLOWEST_LOOK_S = 2.0  # while the engine works and nothing changes, looks grow r
 class Announcer(Protocol):
     """Whoever makes Kubernetes events of what we say. *text* holds no secret."""
 
-    def __call__(self, subject: JSONObject, *, warning: bool, reason: str, message: str) -> None: ...
+    def __call__(self, subject: Reference, *, warning: bool, reason: str, message: str) -> None: ...
 
 
 class Loop:
@@ -55,9 +56,12 @@ class Loop:
         *,
         workers: int = 64,
         on_pass: Callable[[Key, float, str], None] = lambda _key, _seconds, _outcome: None,
+        on_step: Callable[[str, str, str], None] = lambda _kind, _step, _outcome: None,
         on_status: Callable[[JSONObject], None] = lambda _answer: None,
     ) -> None:
-        """*workers* passes run at once. *on_pass* hears seconds and outcome of each; *on_status* what was written."""
+        """*workers* passes run at once. *on_pass* hears seconds and outcome of each, *on_step* the outcome of every step,
+        *on_status* the object as the server has it after a write.
+        """
         self._queue = queue
         self._observer = observer
         self._executor = executor
@@ -66,7 +70,9 @@ class Loop:
         self._workers = workers
         self._on_pass = on_pass
         self._on_status = on_status
+        self._on_step = on_step
         self._unchanged: dict[Key, tuple[object, int]] = {}  # pacing only: what the last pass saw, and how often
+        self._secrets: dict[Key, frozenset[str]] = {}
         self._said: dict[Key, frozenset[str]] = {}  # what the last pass announced: an unchanged pass is silent
 
     async def run(self) -> None:
@@ -96,13 +102,13 @@ class Loop:
             snapshot = await self._observer.gather(key)
         except InvalidRedisClusterError as error:
             log.warning("resource cannot be read", resource=str(key), namespace=key.namespace, error=str(error))
+            self._announce(self._observer.subject(key), warning=True, reason="Unreadable", message=str(error))
             self._queue.retry(key)
             return "unreadable"
         if snapshot is None:
             self._forget(key)
             return "gone"
-        register_secret(snapshot.passwords.redis)
-        register_secret(snapshot.passwords.proxy)
+        self._keep_secret(key, frozenset((snapshot.passwords.redis, snapshot.passwords.proxy)))
         made = plan(snapshot)
         outcome = await self._executor.run(key, made, password=snapshot.passwords.redis)
         status = report(snapshot, made, redact(outcome.error))  # the server quotes what it refuses
@@ -110,7 +116,19 @@ class Loop:
         self._tell(key, snapshot, status, outcome)
         return self._schedule(key, made, outcome, written=written)
 
+    def _keep_secret(self, key: Key, secrets: frozenset[str]) -> None:
+        """The log and the events hide these from now on, and no longer those that nobody uses any more."""
+        former = self._secrets.pop(key, frozenset())
+        if secrets:
+            self._secrets[key] = secrets
+        for secret in secrets - former:
+            register_secret(secret)
+        for secret in former - secrets:
+            if not any(secret in used for used in self._secrets.values()):
+                forget_secret(secret)
+
     def _forget(self, key: Key) -> None:
+        self._keep_secret(key, frozenset())
         self._queue.drop(key)
         self._unchanged.pop(key, None)
         self._said.pop(key, None)
@@ -122,13 +140,14 @@ class Loop:
         manifest: JSONObject = {
             "apiVersion": API_VERSION,
             "kind": key.kind,
-            "metadata": {"name": key.name, "namespace": key.namespace},
+            # The uid: a slow pass must not write its slots onto a resource that was made again under the name.
+            "metadata": {"name": key.name, "namespace": key.namespace, "uid": snapshot.cluster.metadata.uid},
             "status": msgspec.to_builtins(status),
         }
         try:
             self._on_status(await self._client.apply(REDISCLUSTERS, manifest, subresource="status"))
-        except NotFound:
-            return True  # deleted meanwhile: the watch tells
+        except (NotFound, Conflict):
+            return True  # deleted meanwhile, or made again: the watch tells
         except ApiError as error:
             log.warning("status not written", resource=str(key), namespace=key.namespace, error=str(error))
             return False
@@ -138,7 +157,11 @@ class Loop:
 
     def _tell(self, key: Key, snapshot: ClusterSnapshot, status: RedisClusterStatus, outcome: Outcome) -> None:
         """Events: every step done, once; what went wrong, when it goes wrong; Ready, when it becomes so."""
-        subject = _subject(key, snapshot)
+        for step in outcome.done:
+            self._on_step(key.kind, type(step).__name__, "done")
+        if outcome.failed is not None:
+            self._on_step(key.kind, type(outcome.failed).__name__, "failed")
+        subject = Reference(API_VERSION, key.kind, key.namespace, key.name, snapshot.cluster.metadata.uid)
         news = [(False, reason, message) for reason, message in _told_together(outcome.done)]
         if outcome.failed is not None:
             news.append((True, f"{type(outcome.failed).__name__}Failed", outcome.error))
@@ -160,19 +183,9 @@ class Loop:
         self._unchanged[key] = (seen, times)
         delay_s = made.next_look_s
         if delay_s < SLOWEST_LOOK_S:
-            delay_s = min(SLOWEST_LOOK_S, delay_s * 1.1**times)
+            delay_s = min(SLOWEST_LOOK_S, delay_s * 1.1 ** min(times, 64))
         self._queue.add_after(key, delay_s)
         return made.verdict.value if made.verdict is not Verdict.HEALTHY else "ok"
-
-
-def _subject(key: Key, snapshot: ClusterSnapshot) -> JSONObject:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": key.kind,
-        "namespace": key.namespace,
-        "name": key.name,
-        "uid": snapshot.cluster.metadata.uid,
-    }
 
 
 def _told_together(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:

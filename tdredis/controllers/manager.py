@@ -72,7 +72,13 @@ class Manager:
         self._client = client
         self.queue: KeyedQueue[Key] = KeyedQueue(on_wait=metrics.queue_wait_seconds.observe)
         self.links: LinkPool[Key] = LinkPool(self._on_lost)
-        self.caches = Caches(client, served=served, on_news=self.queue.add, namespace=settings.namespace)
+        self.caches = Caches(
+            client,
+            served=served,
+            on_news=self.queue.add,
+            on_event=lambda resource, kind: metrics.cache_events.labels(str(resource), kind).inc(),
+            namespace=settings.namespace,
+        )
         self.recorder = EventRecorder(client, instance=settings.identity, redact=redact)
         self.observer = Observer(self.caches, self.links, build_site(served, settings.images), time.time)
         self.executor = Executor(client, self.links, on_applied=self._learn)
@@ -84,6 +90,7 @@ class Manager:
             self._announce,
             workers=settings.workers,
             on_pass=self._count_pass,
+            on_step=lambda kind, step, outcome: metrics.steps.labels(kind, step, outcome).inc(),
             on_status=self.caches.custom[REDISCLUSTERS.kind].learn,
         )
         self._export()
@@ -98,9 +105,8 @@ class Manager:
         if cache is not None:
             cache.learn(answer)
 
-    def _announce(self, subject: JSONObject, *, warning: bool, reason: str, message: str) -> None:
-        reference = Reference(*(str(subject[part]) for part in ("apiVersion", "kind", "namespace", "name", "uid")))
-        self.recorder.record(reference, "Warning" if warning else "Normal", reason, message)
+    def _announce(self, subject: Reference, *, warning: bool, reason: str, message: str) -> None:
+        self.recorder.record(subject, "Warning" if warning else "Normal", reason, message)
 
     async def lead(self) -> None:
         """Works until cancelled: every resource once, and from then on what the news ask for."""

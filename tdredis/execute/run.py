@@ -22,6 +22,7 @@ from tdredis.planning.steps import (
     Apply,
     AssignSlots,
     Forget,
+    HandOver,
     Meet,
     Process,
     Remove,
@@ -92,7 +93,7 @@ class Executor:
         """One effect. Raises ApiError, LinkError or PreconditionError."""
         match step:
             case Apply():
-                self._on_applied(await self._client.apply(_resource(step.manifest), step.manifest))
+                await self._apply(key, step)
             case Remove():
                 await self._remove(key, step)
             case ReplacePod():
@@ -103,12 +104,31 @@ class Executor:
                 await self._do(key, step.process, [_meet(peer) for peer in step.peers], password)
             case Replicate():
                 await self._do(key, step.process, [("CLUSTER", "REPLICATE", step.primary.id)], password)
+            case HandOver():
+                await self._do(key, step.process, [("CLUSTER", "FAILOVER")], password)
             case Forget():
                 await self._do(key, step.process, [("CLUSTER", "FORGET", step.ghost_id)], password)
             case SetConfig():
                 await self._do(key, step.process, [("CONFIG", "SET", step.parameter, step.value)], password)
             case _:
                 assert_never(step)
+
+    async def _apply(self, key: Key, step: Apply) -> None:
+        """Raises PreconditionError when the name is taken by an object that our resource does not control."""
+        resource = _resource(step.manifest)
+        if step.is_new:
+            found = await self._client.find(resource, key.namespace, step.ref.name)
+            if found is not None and _controller_uid(found) != _controller_uid(step.manifest):
+                raise PreconditionError("there is one that is not ours: rename or delete it")
+        try:
+            self._on_applied(await self._client.apply(resource, step.manifest))
+        except ServerUnavailable:
+            raise
+        except ApiError as error:
+            if step.ref.kind == "Secret":
+                # What the server says of it may quote it.
+                raise PreconditionError(f"refused with {error.status} {error.reason}") from None
+            raise
 
     async def _remove(self, key: Key, step: Remove) -> None:
         resource = resource_of(step.api_version, step.ref.kind)
@@ -141,6 +161,15 @@ class Executor:
         if found != process.id.encode():
             raise PreconditionError(f"{process.pod} is another node by now")
         await ask(commands)
+
+
+def _controller_uid(manifest: JSONObject) -> object:
+    metadata = manifest.get("metadata")
+    owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
+    for owner in owners if isinstance(owners, list) else ():
+        if isinstance(owner, dict) and owner.get("controller"):
+            return owner.get("uid")
+    return None
 
 
 def _resource(manifest: JSONObject) -> Resource:

@@ -14,7 +14,7 @@ import structlog
 from tdredis.api.json_object import JSONObject
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable, TooManyRequests
-from tdredis.kube.objects import Child, CustomObject, render_time
+from tdredis.kube.objects import render_time
 from tdredis.kube.resources import EVENTS
 
 EventType = Literal["Normal", "Warning"]
@@ -35,11 +35,6 @@ class Reference:
     namespace: str  # "": an object of the cluster
     name: str
     uid: str
-
-
-def refer_to(subject: CustomObject | Child) -> Reference:
-    metadata = subject.metadata
-    return Reference(subject.api_version, subject.kind, metadata.namespace, metadata.name, metadata.uid)
 
 
 _Key = tuple[Reference, EventType, str, str]
@@ -66,6 +61,7 @@ class _Wish:
 class _Budget:
     tokens: float
     at: float
+    told: bool = False  # that an event was dropped, since the last one that was not
 
 
 class EventRecorder:
@@ -237,13 +233,17 @@ class EventRecorder:
         if budget.tokens < 1.0:
             return False
         budget.tokens -= 1.0
+        budget.told = False
         return True
 
     def _drop(self, about: Reference, reason: str, why: str) -> None:
         self.dropped += 1
-        log.warning(
-            "event dropped", kind=about.kind, namespace=about.namespace, name=about.name, reason=reason, why=why
-        )
+        budget = self._budgets.get(about)
+        # Once for an object until it may speak again: a flood must not become one of the log.
+        say = log.debug if budget is not None and budget.told else log.warning
+        if budget is not None:
+            budget.told = True
+        say("event dropped", kind=about.kind, namespace=about.namespace, name=about.name, reason=reason, why=why)
 
 
 def _namespace(about: Reference) -> str:

@@ -14,6 +14,7 @@ from tdredis.manifests.names import (
     INSTANCE_LABEL,
     REDIS_COMPONENT,
     REDIS_CONTAINER,
+    SHARDS,
     auth_secret_name,
     build_labels,
     build_metadata,
@@ -108,7 +109,7 @@ def build_budget(cluster: RedisCluster, shard: str) -> JSONObject:
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": build_metadata(cluster, shard, REDIS_COMPONENT, shard=shard),
+        "metadata": _shard_metadata(cluster, shard),
         "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"RESOURCE_ID": shard}}},
     }
 
@@ -143,9 +144,14 @@ def build_statefulset(cluster: RedisCluster, site: Site, shard: str) -> JSONObje
     return {
         "apiVersion": "apps/v1",
         "kind": "StatefulSet",
-        "metadata": build_metadata(cluster, shard, REDIS_COMPONENT, shard=shard),
+        "metadata": _shard_metadata(cluster, shard),
         "spec": spec,
     }
+
+
+def _shard_metadata(cluster: RedisCluster, shard: str) -> JSONObject:
+    metadata = build_metadata(cluster, shard, REDIS_COMPONENT, shard=shard)
+    return {**metadata, "annotations": {SHARDS: str(cluster.spec.size)}}
 
 
 def _build_pod_spec(cluster: RedisCluster, site: Site, shard: str) -> JSONObject:
@@ -208,7 +214,7 @@ def _build_exporter(cluster: RedisCluster, site: Site) -> JSONObject:
             _field("POD_NAME", "metadata.name"),
             {"name": "REDIS_ADDR", "value": f"redis://$(POD_NAME):{PORT}"},
             {"name": "REDIS_PASSWORD_FILE", "value": "/etc/tdredis-auth/exporter.json"},
-            {"name": "REDIS_EXPORTER_WEB_LISTEN_ADDRESS", "value": f"$(POD_IP):{EXPORTER_PORT}"},
+            {"name": "REDIS_EXPORTER_WEB_LISTEN_ADDRESS", "value": f"[$(POD_IP)]:{EXPORTER_PORT}"},
         ],
         "ports": [{"name": "metrics", "containerPort": EXPORTER_PORT, "protocol": "TCP"}],
         "resources": {"limits": {"cpu": "100m", "memory": "200Mi"}, "requests": {"cpu": "10m", "memory": "20Mi"}},

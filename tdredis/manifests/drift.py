@@ -6,6 +6,8 @@ What the server adds (defaults, allocated addresses, other people's labels) is n
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from decimal import Decimal, InvalidOperation
 
 from tdredis.api.json_object import JSON, JSONObject
@@ -27,6 +29,7 @@ _SUFFIXES = {
     "Ti": Decimal(2) ** 40,
     "Pi": Decimal(2) ** 50,
 }
+DIGEST = "cache.tongdun.net/manifest"
 _QUANTITIES_BELOW = ("requests", "limits", "capacity", "sizeLimit")
 
 
@@ -90,6 +93,24 @@ def parse_quantity(value: JSON) -> Decimal | None:
         return None if factor is None else Decimal(number) * factor
     except InvalidOperation:
         return None
+
+
+def stamp(manifest: JSONObject) -> JSONObject:
+    """*manifest* with a digest of itself as an annotation: a field that is no longer wanted differs by it too.
+
+    Values of a Secret stay out of the digest, or it would be a thing to guess passwords with; its keys are in.
+    """
+    told = {**manifest, "data": sorted(_keys(manifest.get("data")))} if manifest.get("kind") == "Secret" else manifest
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    metadata = manifest["metadata"]
+    assert isinstance(metadata, dict)  # noqa: S101 our own builders made it
+    annotations = metadata.get("annotations")
+    both = {**(annotations if isinstance(annotations, dict) else {}), DIGEST: digest}
+    return {**manifest, "metadata": {**metadata, "annotations": both}}
+
+
+def _keys(data: JSON) -> list[str]:
+    return list(data) if isinstance(data, dict) else []
 
 
 def encode_data(texts: dict[str, str]) -> dict[str, JSON]:

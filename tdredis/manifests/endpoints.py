@@ -24,7 +24,7 @@ class Target:
     uid: str
 
 
-def build_endpoints(cluster: RedisCluster, site: Site, targets: Sequence[Target]) -> JSONObject:
+def build_endpoints(cluster: RedisCluster, site: Site, targets: Sequence[Target], *, ipv6: bool = False) -> JSONObject:
     """An EndpointSlice, or Endpoints where the server is too old for the former. *targets* in any order."""
     ordered = sorted(targets, key=lambda target: target.pod)
     service = client_service_name(cluster.name)
@@ -38,7 +38,7 @@ def build_endpoints(cluster: RedisCluster, site: Site, targets: Sequence[Target]
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
             "metadata": build_metadata(cluster, f"{service}-slots", REDIS_COMPONENT, labels=labels),
-            "addressType": "IPv6" if any(":" in target.ip for target in ordered) else "IPv4",
+            "addressType": "IPv6" if ipv6 else "IPv4",
             "ports": [{"name": PORT_NAME, "port": PORT, "protocol": "TCP"}],
             "endpoints": [_slice_endpoint(cluster, target) for target in ordered],
         }

@@ -23,6 +23,7 @@ PROXY_COMPONENT: Final = "proxy"
 REDIS_CONTAINER: Final = "redis"
 EXPORTER_CONTAINER: Final = "exporter"
 PROXY_CONTAINER: Final = "proxy"
+SHARDS: Final = "cache.tongdun.net/shards"  # annotation: the size that a shard was made for
 PROXY_PASSWORD_KEY: Final = "proxy-password"  # noqa: S105 a key, not a password
 
 _LABEL_VALUE: Final = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")

@@ -6,6 +6,7 @@ as long as the resource does.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from typing import Final
@@ -28,16 +29,19 @@ from tdredis.manifests.start_scripts import ENVOY, PREDIXY
 
 PORT: Final = 6379
 REDIS_PASSWORD_KEY: Final = "redis-password"  # noqa: S105 a key, not a password
+VERSION_KEY: Final = "version"
 CONFIG_HASH: Final = "cache.tongdun.net/proxy-config"
 SECRET_VERSION: Final = "cache.tongdun.net/proxy-secret-version"  # noqa: S105 an annotation
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
 
 
-def build_proxy_access(cluster: RedisCluster, site: Site, passwords: Passwords, seed_ip: str) -> tuple[JSONObject, ...]:
+def build_proxy_access(
+    cluster: RedisCluster, site: Site, passwords: Passwords, seed_ip: str, *, secret_version: str
+) -> tuple[JSONObject, ...]:
     """Service, Secret and ConfigMap of the proxy. *seed_ip*: clusterIP of the cluster's own Service."""
     return (
         build_proxy_service(cluster),
-        build_proxy_secret(cluster, passwords, seed_ip),
+        build_proxy_secret(cluster, passwords, seed_ip, secret_version=secret_version),
         build_proxy_config_map(cluster, site, passwords, seed_ip),
     )
 
@@ -63,12 +67,30 @@ def build_proxy_service(cluster: RedisCluster) -> JSONObject:
     }
 
 
-def build_proxy_secret(cluster: RedisCluster, passwords: Passwords, seed_ip: str) -> JSONObject:
+def next_secret_version(live: JSONObject | None, cluster: RedisCluster, passwords: Passwords, seed_ip: str) -> str:
+    """The version of the proxy's Secret: the live one's while its content is what is wanted, else one more.
+
+    Pods roll by it. A hash of a password would be a thing to guess at, and the resourceVersion changes with every
+    annotation that somebody's tool writes.
+    """
+    data = live.get("data") if live else None
+    if not isinstance(data, dict):
+        return "1"
+    encoded = data.get(VERSION_KEY)
+    version = base64.b64decode(encoded).decode() if isinstance(encoded, str) else "0"
+    wanted = build_proxy_secret(cluster, passwords, seed_ip, secret_version=version)["data"]
+    if wanted == data or not version.isdecimal():
+        return version if version.isdecimal() else "1"
+    return str(int(version) + 1)
+
+
+def build_proxy_secret(cluster: RedisCluster, passwords: Passwords, seed_ip: str, *, secret_version: str) -> JSONObject:
     texts = {
         PROXY_PASSWORD_KEY: passwords.proxy,
         REDIS_PASSWORD_KEY: passwords.redis,
         "auth.conf": build_predixy_auth(passwords.proxy),
         "cluster.conf": build_predixy_pool(passwords.redis, seed_ip),
+        VERSION_KEY: secret_version,
     }
     return {
         "apiVersion": "v1",
@@ -91,10 +113,7 @@ def build_proxy_config_map(cluster: RedisCluster, site: Site, passwords: Passwor
 def build_proxy_deployment(
     cluster: RedisCluster, site: Site, passwords: Passwords, seed_ip: str, *, secret_version: str
 ) -> JSONObject:
-    """Rolls when its configuration changes, or its Secret: *secret_version* is the live Secret's resourceVersion.
-
-    A hash of a password would be a thing to guess at; the version of its Secret says nothing.
-    """
+    """Rolls when its configuration changes, or the content of its Secret (*secret_version*)."""
     name = proxy_name(cluster.name)
     files = _files(cluster, site, passwords, seed_ip)
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]

@@ -11,7 +11,8 @@ from typing import Final
 _LISTEN: Final = """\
 case $POD_IP in
   127.*) listen=$POD_IP ;;
-  *) listen=$ALL ;;
+  *:*) listen=$ALL6 ;;
+  *) listen=0.0.0.0 ;;
 esac
 """
 
@@ -53,7 +54,7 @@ ENVOY: Final = (
 # Starts Envoy: the listener is laid over envoy.json, because only the pod knows its address.
 set -eu
 
-ALL=0.0.0.0
+ALL6=::
 """
     + _LISTEN
     + """\
@@ -68,7 +69,7 @@ PREDIXY: Final = (
 # Starts predixy: the address is written before the rest, because only the pod knows it.
 set -eu
 
-ALL=0.0.0.0
+ALL6='[::]'
 """
     + _LISTEN
     + """\

@@ -39,9 +39,10 @@ class Caches:
         *,
         served: frozenset[tuple[str, str, str]],
         on_news: Callable[[Key], None] = lambda _: None,
+        on_event: Callable[[Resource, str], None] = lambda _resource, _type: None,
         namespace: str | None = None,
     ) -> None:
-        """*served* is what discovery found; *namespace* None: all of them."""
+        """*served* is what discovery found; *on_event* counts frames and lists; *namespace* None: all of them."""
         self._on_news = on_news
         self.custom: Mapping[str, Cache[CustomObject]] = {
             resource.kind: Cache(
@@ -49,6 +50,7 @@ class Caches:
                 resource,
                 parse_custom(resource),
                 namespace=namespace,
+                on_event=on_event,
                 on_change=self._custom_changed(resource.kind),
             )
             for resource in CUSTOM
@@ -58,6 +60,7 @@ class Caches:
             resources.PODS,
             parse_pod,
             namespace=namespace,
+            on_event=on_event,
             label_selector=MANAGED_BY_SELECTOR,
             index=lambda pod: key_of_child(pod.metadata),
             on_change=self._child_changed,
@@ -71,6 +74,7 @@ class Caches:
                 resource,
                 parse_child(resource),
                 namespace=namespace,
+                on_event=on_event,
                 label_selector=MANAGED_BY_SELECTOR,
                 index=lambda child: key_of_child(child.metadata),
                 on_change=self._child_changed,

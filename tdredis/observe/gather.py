@@ -7,7 +7,8 @@ import base64
 from collections.abc import Callable, Iterator, Mapping
 
 from tdredis.api.json_object import JSONObject
-from tdredis.api.rediscluster import RedisCluster, parse_rediscluster
+from tdredis.api.rediscluster import API_VERSION, RedisCluster, parse_rediscluster
+from tdredis.kube.events import Reference
 from tdredis.kube.objects import Pod
 from tdredis.manifests.names import (
     COMPONENT_LABEL,
@@ -64,6 +65,12 @@ class Observer:
             nodes=await self._ask_all(key, pods, passwords.redis),
             proxies=tuple(read_pod(pod, container=PROXY_CONTAINER) for pod in self._labelled(key, PROXY_COMPONENT)),
         )
+
+    def subject(self, key: Key) -> Reference:
+        """Whom an event about *key* is about, also where the rest of it cannot be read."""
+        stored = self._caches.custom[key.kind].get(key.namespace, key.name)
+        uid = stored.metadata.uid if stored else ""
+        return Reference(API_VERSION, key.kind, key.namespace, key.name, uid)
 
     def drop(self, key: Key) -> None:
         """The resource is gone: so are its connections."""

@@ -23,6 +23,7 @@ def read_pod(pod: Pod, *, container: str) -> PodFacts:
         running=main is not None and main.state.running is not None,
         ever_ran=main is not None and _ever_ran(main),
         deleting=pod.metadata.deletion_timestamp is not None,
+        finished=pod.status.phase in ("Failed", "Succeeded"),
         revision=pod.metadata.labels.get("controller-revision-hash", ""),
         trouble=_find_trouble(pod),
     )

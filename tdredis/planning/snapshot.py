@@ -55,6 +55,7 @@ class PodFacts:
     running: bool = False  # the main container's process runs now
     ever_ran: bool = False  # it ran at least once: it may hold data
     deleting: bool = False
+    finished: bool = False  # phase Failed or Succeeded: no process of it will run again
     revision: str = ""  # of the StatefulSet's template it was made from
     trouble: Trouble | None = None
 

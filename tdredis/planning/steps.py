@@ -18,6 +18,7 @@ class Apply:
     ref: Ref
     manifest: JSONObject
     why: str
+    is_new: bool = False  # we know of none: what is found under this name after all may be somebody else's
 
     def __str__(self) -> str:
         return f"apply {self.ref}"
@@ -42,7 +43,7 @@ class Remove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplacePod:
-    """Delete a pod that never ran, so that its StatefulSet makes it again from the present template."""
+    """Delete a pod without which nothing is lost, so that its StatefulSet makes it from the present template."""
 
     barrier: ClassVar[bool] = True
     pod: str
@@ -109,6 +110,20 @@ class Replicate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver:
+    """Make *process*, a replica in sync, the primary of *shard*, without loss: the engine stops the old one's clients
+    until the new one has everything. Source: redis.io, "CLUSTER FAILOVER" without options."""
+
+    barrier: ClassVar[bool] = True
+    process: Process
+    shard: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"hand shard {self.shard} over to {self.process}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     """Have *process* forget a node that is no more. Source: redis.io, "CLUSTER FORGET" (banned for a minute)."""
 
@@ -135,4 +150,4 @@ class SetConfig:
         return f"set {self.parameter} of {self.process} to {self.value}"
 
 
-Step: TypeAlias = Apply | Remove | ReplacePod | AssignSlots | Meet | Replicate | Forget | SetConfig
+Step: TypeAlias = Apply | Remove | ReplacePod | AssignSlots | Meet | Replicate | HandOver | Forget | SetConfig

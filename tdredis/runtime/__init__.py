@@ -1,1 +1,1 @@
-"""Queue, clock, metrics and logs of the running operator."""
+"""Queue, metrics, pages and logs of the running operator."""

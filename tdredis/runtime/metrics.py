@@ -22,9 +22,6 @@ class Metrics:
         self.pass_seconds = Histogram(
             "tdredis_reconcile_seconds", "Duration of a pass.", ("kind",), buckets=_PASS_S, registry=self.registry
         )
-        self.pass_errors = Counter(
-            "tdredis_reconcile_errors", "Passes that a bug ended.", ("kind", "error"), registry=self.registry
-        )
         self.steps = Counter(
             "tdredis_steps", "Steps executed, by outcome.", ("kind", "step", "outcome"), registry=self.registry
         )

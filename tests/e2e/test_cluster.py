@@ -15,8 +15,8 @@ from tdredis.kube.resources import (
     CONFIGMAPS,
     DEPLOYMENTS,
     ENDPOINTS,
+    ENDPOINTSLICES,
     EVENTS,
-    LEASES,
     PODDISRUPTIONBUDGETS,
     PODS,
     REDISCLUSTERS,
@@ -42,7 +42,7 @@ from tests.e2e.world import (
 
 PEACE_S = 60.0
 INNER, OUTER = "inner-vault-4711", "outer-door-4712"
-OURS = (CONFIGMAPS, SECRETS, SERVICES, STATEFULSETS, DEPLOYMENTS, PODDISRUPTIONBUDGETS, PODS)
+OURS = (CONFIGMAPS, SECRETS, SERVICES, STATEFULSETS, DEPLOYMENTS, PODDISRUPTIONBUDGETS, ENDPOINTSLICES, PODS)
 
 
 async def write_and_read(resource: Obj, password: str, count: int = 100) -> None:
@@ -108,6 +108,7 @@ async def redis_pods(client: Client, namespace: str) -> list[Obj]:
 async def test_in_peace_nothing_is_written_not_even_after_a_second_apply_or_a_restart(
     kube: Kube, client: Client, namespace: str
 ) -> None:
+    """Counted where it cannot hide: the operator's own counter of requests, and the version of every object."""
     manifest = json.dumps(sample(namespace))
     async with Operator(kube, namespace) as operator:
         assert (await kube.kubectl("apply", "-f", "-", stdin=manifest))[0] == 0
@@ -118,18 +119,19 @@ async def test_in_peace_nothing_is_written_not_even_after_a_second_apply_or_a_re
         assert (await kube.kubectl("apply", "-f", "-", stdin=manifest))[0] == 0
         await operator.end()
         await operator.start()
+        await eventually(lambda: leads(operator), "the operator leads again")
 
         async def somebody_wrote() -> str:
             now = await versions(client, namespace)
-            return ", ".join(name for name in {**before, **now} if before.get(name) != now.get(name))
+            changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
+            return ", ".join([*changed, *await operator.writes()])
 
         with pytest.raises(AssertionError, match="last seen: ''"):
             await eventually(somebody_wrote, "a write", deadline_s=PEACE_S, pause_s=2.0)
-        lines = [json.loads(line) for line in operator.log.read_text().splitlines()]
-        restarted = max(index for index, line in enumerate(lines) if line["event"] == "leading")
-        assert [
-            line for line in lines[restarted + 1 :] if line["event"] in ("step done", "step failed", "status")
-        ] == []
+
+
+async def leads(operator: Operator) -> bool:
+    return operator.log.read_text().count('"leading"') == 2
 
 
 async def until_nothing_is_left_to_do(kube: Kube, namespace: str) -> None:
@@ -143,7 +145,7 @@ async def versions(client: Client, namespace: str) -> dict[str, object]:
     """resourceVersion of every object of the namespace, the operator's own lease left out."""
     found: dict[str, object] = {}
     for kind in (*OURS, REDISCLUSTERS, EVENTS, ENDPOINTS):
-        if kind is LEASES or kind.key not in await client.discover():
+        if kind.key not in await client.discover():
             continue
         for item in await client.list(kind, namespace):
             metadata: Obj = item["metadata"]  # type: ignore[assignment]

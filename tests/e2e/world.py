@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import aiohttp
 import yaml
 
 from tdredis.kube.client import Client
@@ -70,6 +72,7 @@ class Operator:
         self._program = program or (str(BIN / "tdredis"),)
         self._identity = identity
         self.log = kube.folder / f"operator-{namespace}.log"
+        self.port = free_port()
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -77,13 +80,21 @@ class Operator:
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self._program,
-                *("--log-format", "json", "run", "--kubeconfig", str(self._kube.kubeconfig), "--listen", ""),
+                *("--log-format", "json", "run", "--kubeconfig", str(self._kube.kubeconfig)),
+                *("--listen", f"127.0.0.1:{self.port}"),
                 *("--namespace", self._namespace, "--lease-namespace", self._namespace, *images),
                 env={**os.environ, "POD_NAME": self._identity},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+
+    async def writes(self) -> dict[str, float]:
+        """How often it has written to the API since it started, by verb and resource; its own lease left out."""
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}/metrics") as answer:
+            text = await answer.text()
+        lines = [line for line in text.splitlines() if line.startswith("tdredis_api_writes_total")]
+        return {line.split()[0]: float(line.split()[1]) for line in lines if '"leases' not in line}
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Sends the signal, waits, returns the exit code."""
@@ -99,6 +110,13 @@ class Operator:
 
     async def __aexit__(self, *_: object) -> None:
         await self.end(signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def sample(namespace: str, **spec: object) -> Obj:

@@ -18,26 +18,28 @@ class Turn:
 
 
 def turns(before: RedisClusterStatus, after: RedisClusterStatus) -> tuple[Turn, ...]:
-    """Events for the conditions that turned between two statuses. Equal statuses give none."""
-    former = {each.type: each for each in before.conditions}
-    found = []
+    """Events for the conditions that turned between two statuses; a sentence that only reads otherwise is no news.
+
+    What two conditions say for the same reason is told once.
+    """
+    former = {each.type: (each.status, each.reason) for each in before.conditions}
+    found: dict[str, Turn] = {}
     for now in after.conditions:
         was = former.get(now.type)
-        if was is not None and (was.status, was.reason, was.message) == (now.status, now.reason, now.message):
+        if was == (now.status, now.reason):
             continue
-        became = was is None or was.status != now.status
-        if now.type == "Ready" and now.status == "True" and became:
-            found.append(Turn(warning=False, reason="Ready", message=now.message))
-        elif _is_alarm(now.type, now.status, now.reason):
-            found.append(Turn(warning=True, reason=now.reason, message=now.message))
-    return tuple(found)
+        if now.type == "Ready" and now.status == "True":
+            found["Ready"] = Turn(warning=False, reason="Ready", message=now.message)
+        elif _is_alarm(now.type, now.status, now.reason, was_ready=former.get("Ready", ("", ""))[0] == "True"):
+            found.setdefault(now.reason, Turn(warning=True, reason=now.reason, message=now.message))
+    return tuple(found.values())
 
 
-def _is_alarm(kind: str, status: str, reason: str) -> bool:
+def _is_alarm(kind: str, status: str, reason: str, *, was_ready: bool) -> bool:
     match kind, status:
         case ("Ready", "False"):
-            return reason not in PART_OF_EVERY_START
-        case ("Accepted", "False") | ("Degraded", "True"):
+            return was_ready or reason not in PART_OF_EVERY_START
+        case ("Accepted", "False"):
             return True
         case _:
             return False

@@ -62,11 +62,6 @@ class Member:
     def met_nobody(self) -> bool:
         return not self.view.others
 
-    @property
-    def is_blank(self) -> bool:
-        """Fresh from the start: nothing owned, nobody met, no keys."""
-        return self.met_nobody and not self.slots and self.facts.keys == 0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
@@ -81,7 +76,7 @@ class Shard:
     def owner(self) -> Member | None:
         """The member that owns slots: the most, then the lowest name. Two at once are a fault that a rule names."""
         owners = [member for member in self.members if member.slots]
-        return max(owners, key=lambda member: (len(member.slots), _reverse(member.name)), default=None)
+        return max(owners, key=lambda member: (len(member.slots), descending(member.name)), default=None)
 
     @property
     def primary_to_be(self) -> Member | None:
@@ -94,7 +89,8 @@ class Shard:
         return self.owner.slots if self.owner else NO_SLOTS
 
 
-def _reverse(name: str) -> tuple[int, ...]:
+def descending(name: str) -> tuple[int, ...]:
+    """A key under which the lowest name is the greatest: ties go to it."""
     return tuple(-ord(letter) for letter in name)
 
 
@@ -123,6 +119,16 @@ class Picture:
         return {pod: node for pod, node in sorted(self.snapshot.nodes.items()) if isinstance(node, Unknown)}
 
     @cached_property
+    def unheard(self) -> tuple[str, ...]:
+        """Pods that exist, may hold data or a node id, and have no process to ask at the moment: no better than silent.
+
+        One that never ran on an emptyDir holds nothing; on a volume it may bring back what its predecessor knew.
+        """
+        on_volumes = bool(self.snapshot.cluster.spec.storage_class) and self.was_whole
+        pods = sorted(self.snapshot.pods.items())
+        return tuple(name for name, pod in pods if name not in self.snapshot.nodes and (pod.ever_ran or on_volumes))
+
+    @cached_property
     def missing_pods(self) -> tuple[str, ...]:
         return tuple(pod for pod in self.wanted_pods if pod not in self.snapshot.pods)
 
@@ -143,7 +149,9 @@ class Picture:
     def troubled_pods(self) -> tuple[PodFacts, ...]:
         """Pods with something wrong, Redis pods first, by name."""
         redis = (self.snapshot.pods[name] for name in self.wanted_pods if name in self.snapshot.pods)
-        return tuple(pod for pod in (*redis, *self.snapshot.proxies) if pod.trouble is not None)
+        # A Deployment's pods that failed (evicted) lie about for days after others took their place.
+        proxies = (pod for pod in self.snapshot.proxies if not pod.finished)
+        return tuple(pod for pod in (*redis, *proxies) if pod.trouble is not None)
 
     @cached_property
     def owned(self) -> SlotSet:

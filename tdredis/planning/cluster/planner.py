@@ -5,9 +5,9 @@ from __future__ import annotations
 from tdredis.api.validation import problems
 from tdredis.manifests.names import shard_names
 from tdredis.planning.cluster.health import ailments, has_been_ready
-from tdredis.planning.cluster.in_force import decide_in_force
+from tdredis.planning.cluster.in_force import decide_in_force, recorded_size
 from tdredis.planning.cluster.picture import Picture, draw_picture
-from tdredis.planning.cluster.rules import RULES, World
+from tdredis.planning.cluster.rules import HEALING_RULES, RULES, World
 from tdredis.planning.plan import Hold, Plan, Verdict, until_barrier
 from tdredis.planning.snapshot import ClusterSnapshot
 from tdredis.planning.steps import Step
@@ -29,13 +29,14 @@ def draw(snapshot: ClusterSnapshot) -> tuple[World, tuple[Hold, ...]]:
 def plan(snapshot: ClusterSnapshot) -> Plan:
     """The longest list of steps that is safe from *snapshot*; none for a world that is as it should be."""
     wrong = problems(snapshot.cluster)
-    if wrong:
-        refusals = tuple(Hold(guard="spec_is_valid", why=sentence) for sentence in wrong)
-        return Plan(verdict=Verdict.INVALID, holds=refusals, next_look_s=WAITING_FOR_A_PERSON_S)
+    refusals = [Hold(guard="spec_is_valid", why=sentence) for sentence in wrong]
+    if wrong and recorded_size(snapshot.cluster.status.slots) is None:
+        return Plan(verdict=Verdict.INVALID, holds=tuple(refusals), next_look_s=WAITING_FOR_A_PERSON_S)
     world, wishes = draw(snapshot)
     steps: list[Step] = []
-    holds = list(wishes)
-    for rule in RULES:
+    holds = [*refusals, *wishes]
+    # A cluster that holds data is healed whatever its spec has become; only its objects wait for a spec that is valid.
+    for rule in HEALING_RULES if wrong else RULES:
         ruling = rule(world)
         steps += ruling.steps
         holds += ruling.holds
@@ -43,7 +44,7 @@ def plan(snapshot: ClusterSnapshot) -> Plan:
             break
     healthy = not ailments(world)
     return Plan(
-        verdict=_verdict(world.picture, healthy=healthy),
+        verdict=Verdict.INVALID if wrong else _verdict(world.picture, healthy=healthy),
         steps=until_barrier(steps),
         holds=tuple(holds),
         next_look_s=_next_look_s(world.picture, steps, healthy=healthy),

@@ -36,13 +36,12 @@ def report(snapshot: ClusterSnapshot, plan: Plan, failure: str = "") -> RedisClu
     """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
     world, _ = draw(snapshot)
     former = snapshot.cluster.status
-    if plan.verdict is Verdict.INVALID:
-        wrong: tuple[Ailment, ...] = (Ailment(reason="SpecInvalid", message=_sentence(plan), serious=False),)
-    else:
-        wrong = ailments(world)
+    wrong = ailments(world)
+    if plan.verdict is Verdict.INVALID and not world.picture.was_whole:
+        wrong = (Ailment(reason="SpecInvalid", message=_sentence(plan), serious=False),)
     quota = _quota_is_in_force(world)
     return RedisClusterStatus(
-        phase=_phase(plan, wrong, quota_in_force=quota),
+        phase=_phase(wrong, has_been_ready_before=has_been_ready(former), quota_in_force=quota),
         cluster_ip=_client_address(world),
         external_ip=_external_address(world),
         gmt_create=_of_old(snapshot.cluster.metadata.creation_timestamp),
@@ -55,8 +54,8 @@ def report(snapshot: ClusterSnapshot, plan: Plan, failure: str = "") -> RedisClu
     )
 
 
-def _phase(plan: Plan, wrong: tuple[Ailment, ...], *, quota_in_force: bool) -> str:
-    if plan.verdict is Verdict.DEGRADED:
+def _phase(wrong: tuple[Ailment, ...], *, has_been_ready_before: bool, quota_in_force: bool) -> str:
+    if wrong and has_been_ready_before:
         return "NodeNotReady"
     if wrong:
         return "NotReady"
@@ -65,9 +64,8 @@ def _phase(plan: Plan, wrong: tuple[Ailment, ...], *, quota_in_force: bool) -> s
 
 def _quota_is_in_force(world: World) -> bool:
     wanted = world.cluster.spec.maxmemory_mib * MIB
-    return bool(world.picture.members) and all(
-        member.facts.maxmemory_bytes == wanted for member in world.picture.members
-    )
+    limits = {member.name: member.facts.maxmemory_bytes for member in world.picture.members}
+    return all(limits.get(pod) == wanted for pod in world.picture.wanted_pods)
 
 
 def _slot_record(picture: Picture) -> dict[str, tuple[str, ...]] | None:
@@ -84,7 +82,11 @@ def _client_service(world: World) -> str:
 
 def _client_address(world: World) -> str:
     address = service_ip(world.picture.snapshot.children.get(Ref("Service", _client_service(world))))
-    return f"{address}:{PORT}" if address else ""
+    return _endpoint(address) if address else ""
+
+
+def _endpoint(host: str) -> str:
+    return f"[{host}]:{PORT}" if ":" in host else f"{host}:{PORT}"
 
 
 def _external_address(world: World) -> str:
@@ -93,12 +95,12 @@ def _external_address(world: World) -> str:
     if world.cluster.spec.net_mode == "NodePort" and isinstance(spec, dict):
         ports = spec.get("ports")
         port = ports[0].get("nodePort") if isinstance(ports, list) and ports and isinstance(ports[0], dict) else None
-        return f"{world.cluster.spec.vip}:{port}" if port else ""
+        return f"{world.cluster.spec.vip}:{port}" if port and world.cluster.spec.vip else ""
     if world.cluster.spec.net_mode == "LoadBalancer" and isinstance(status, dict):
         balancer = status.get("loadBalancer")
         ingress = balancer.get("ingress") if isinstance(balancer, dict) else None
         if isinstance(ingress, list) and ingress and isinstance(ingress[0], dict):
-            return f"{ingress[0].get('ip') or ingress[0].get('hostname')}:{PORT}"
+            return _endpoint(str(ingress[0].get("ip") or ingress[0].get("hostname")))
     return ""
 
 

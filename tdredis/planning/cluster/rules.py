@@ -11,24 +11,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.children import build_children
-from tdredis.manifests.drift import difference
+from tdredis.manifests.drift import difference, stamp
 from tdredis.manifests.endpoints import Target, build_endpoints
-from tdredis.manifests.names import client_service_name, proxy_name
-from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment
+from tdredis.manifests.names import SHARDS, client_service_name, proxy_name
+from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment, next_secret_version
 from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
-from tdredis.planning.cluster.picture import Member, Picture, Shard
+from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
 from tdredis.planning.plan import Hold
-from tdredis.planning.snapshot import Ref
+from tdredis.planning.snapshot import PodFacts, Ref
 from tdredis.planning.steps import (
     Apply,
     AssignSlots,
     Forget,
+    HandOver,
     Meet,
     Remove,
     ReplacePod,
@@ -39,6 +40,7 @@ from tdredis.planning.steps import (
 from tdredis.redis.slots import SlotSet
 
 MIB = 2**20
+SMALL = 16  # up to so many nodes everybody is introduced to everybody: 240 introductions at the most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,38 +77,58 @@ def keep_proxy(world: World) -> Ruling:
     seed = service_ip(snapshot.children.get(Ref("Service", client_service_name(cluster.name))))
     if not cluster.spec.proxy.enabled or seed is None:
         return Ruling()
-    access = _keep(world, build_proxy_access(cluster, snapshot.site, snapshot.passwords, seed))
-    version = _metadata(snapshot.children.get(Ref("Secret", proxy_name(cluster.name)))).get("resourceVersion")
-    if access.steps or not isinstance(version, str):
-        return access  # the pods are made of these: first they are right
-    deployment = build_proxy_deployment(cluster, snapshot.site, snapshot.passwords, seed, secret_version=version)
-    return _keep(world, (deployment,))
+    live = snapshot.children.get(Ref("Secret", proxy_name(cluster.name)))
+    version = next_secret_version(live, cluster, snapshot.passwords, seed)
+    return _keep(
+        world,
+        (
+            *build_proxy_access(cluster, snapshot.site, snapshot.passwords, seed, secret_version=version),
+            build_proxy_deployment(cluster, snapshot.site, snapshot.passwords, seed, secret_version=version),
+        ),
+    )
 
 
 def remove_unwanted(world: World) -> Ruling:
-    """What the spec no longer asks for goes: the proxy's objects when it is switched off. Never a StatefulSet."""
+    """What the spec no longer asks for goes: the proxy's objects when it is switched off, shards that never began."""
     snapshot, cluster = world.picture.snapshot, world.cluster
     if cluster.spec.proxy.enabled:
-        return Ruling()
+        return Ruling(steps=tuple(_surplus_shards(world)))
     passwords, site = snapshot.passwords, snapshot.site
     deployment = build_proxy_deployment(cluster, site, passwords, "", secret_version="")
     steps = []
-    for manifest in (deployment, *build_proxy_access(cluster, site, passwords, "")):
+    for manifest in (deployment, *build_proxy_access(cluster, site, passwords, "", secret_version="")):
         ref = ref_of(manifest)
         live = snapshot.children.get(ref)
         if live is not None:
             version, uid = str(manifest["apiVersion"]), str(_metadata(live).get("uid", ""))
             steps.append(Remove(ref=ref, api_version=version, uid=uid, why="proxy.enabled is false"))
-    return Ruling(steps=tuple(steps))
+    return Ruling(steps=(*steps, *_surplus_shards(world)))
+
+
+def _surplus_shards(world: World) -> Iterator[Remove]:
+    """Shards beyond size, of a cluster in which nobody ever owned a slot: size was changed while it began."""
+    if world.picture.was_whole or world.picture.owned or world.picture.silent or world.picture.unheard:
+        return
+    for ref, live in sorted(world.picture.snapshot.children.items()):
+        is_shard = ref.kind in ("StatefulSet", "PodDisruptionBudget") and SHARDS in _annotations(live)
+        if is_shard and ref.name not in {shard.name for shard in world.picture.shards}:
+            version = "apps/v1" if ref.kind == "StatefulSet" else "policy/v1"
+            uid = str(_metadata(live).get("uid", ""))
+            yield Remove(ref=ref, api_version=version, uid=uid, why=f"size is {world.cluster.spec.size}")
+
+
+def _annotations(live: JSONObject) -> JSONObject:
+    found = _metadata(live).get("annotations")
+    return found if isinstance(found, dict) else {}
 
 
 def _keep(world: World, wanted: tuple[JSONObject, ...]) -> Ruling:
     steps = []
-    for manifest in wanted:
+    for manifest in map(stamp, wanted):
         ref = ref_of(manifest)
         live = world.picture.snapshot.children.get(ref)
         if live is None:
-            steps.append(Apply(ref=ref, manifest=manifest, why="it does not exist"))
+            steps.append(Apply(ref=ref, manifest=manifest, is_new=True, why="it does not exist"))
         elif (path := difference(manifest, live)) is not None:
             steps.append(Apply(ref=ref, manifest=manifest, why=f"{path} is not as the spec wants it"))
     return Ruling(steps=tuple(steps))
@@ -126,7 +148,10 @@ def publish_endpoints(world: World) -> Ruling:
         for pod in (snapshot.pods[name] for name in names)
         if pod.ip and not pod.deleting
     ]
-    return _keep(world, (build_endpoints(world.cluster, snapshot.site, tuple(targets)),))
+    address = service_ip(snapshot.children.get(Ref("Service", client_service_name(world.cluster.name))))
+    if address is None:
+        return Ruling()  # the family of its addresses is the Service's, and can never be changed
+    return _keep(world, (build_endpoints(world.cluster, snapshot.site, targets, ipv6=":" in address),))
 
 
 def _published_pods(world: World) -> set[str]:
@@ -150,22 +175,41 @@ def _target_names(node: object) -> list[str]:
 
 
 def replace_stuck_pods(world: World) -> Ruling:
-    """A pod that never ran and cannot, made from a template that has changed since, is made anew.
+    """A pod with trouble, made from a template that has changed since, is made anew: correcting a bad image heals.
 
-    With OnDelete nobody else would: correcting a bad image must be enough to heal.
+    With OnDelete nobody else would. One that never ran goes at once. One that runs (the exporter beside Redis fails,
+    say) goes when it is a replica of a cluster that works; a primary hands over first.
     """
-    snapshot = world.picture.snapshot
-    steps = []
-    for shard in world.picture.shards:
+    snapshot, picture = world.picture.snapshot, world.picture
+    steps: list[Step] = []
+    for shard in picture.shards:
         revision = _update_revision(snapshot.children.get(Ref("StatefulSet", shard.name)))
-        for name in shard.wanted:
-            pod = snapshot.pods.get(name)
-            if pod is None or pod.trouble is None or pod.ever_ran or pod.deleting or not revision:
-                continue
-            if pod.revision != revision:
-                why = f"it never ran ({pod.trouble.reason}) and its template has changed since"
-                steps.append(ReplacePod(pod=name, uid=pod.uid, why=why))
+        pods = [snapshot.pods[name] for name in shard.wanted if name in snapshot.pods]
+        outdated = [pod for pod in pods if pod.trouble and not pod.deleting and revision and pod.revision != revision]
+        never_ran = [pod for pod in outdated if not pod.ever_ran]
+        steps += [_replace(pod, "it never ran") for pod in never_ran]
+        if not never_ran and picture.is_whole and not picture.silent and not picture.unheard:
+            steps += _replace_running(picture, shard, {pod.name for pod in outdated})
     return Ruling(steps=tuple(steps))
+
+
+def _replace_running(picture: Picture, shard: Shard, outdated: set[str]) -> list[Step]:
+    """At most one step a shard: a replica goes, or the primary hands over to a replica that is in sync and stays."""
+    replicas = [member for member in shard.members if member is not shard.owner and member.name in outdated]
+    if replicas:
+        return [_replace(replicas[0].pod, "it is a replica")]
+    heirs = [member for member in picture.replicas_in_sync(shard) if member.name not in outdated]
+    if shard.owner is None or shard.owner.name not in outdated or not heirs:
+        return []
+    heir = max(heirs, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
+    why = f"{shard.owner.name} is to be made anew; {heir.name} has its data"
+    return [HandOver(process=heir.process, shard=shard.name, why=why)]
+
+
+def _replace(pod: PodFacts, because: str) -> ReplacePod:
+    assert pod.trouble is not None  # noqa: S101 only troubled pods are replaced
+    why = f"{because}, {pod.trouble.reason}, and its template has changed since"
+    return ReplacePod(pod=pod.name, uid=pod.uid, why=why)
 
 
 def _update_revision(statefulset: JSONObject | None) -> str | None:
@@ -244,8 +288,11 @@ def _assign_first_slots(world: World) -> Ruling:
     cluster meanwhile: it demands full coverage.
     """
     picture = world.picture
+    why = "slots are assigned only when every process answers"
     if picture.silent:
-        return Ruling(holds=(_silence(picture, "slots are assigned only when every process answers"),))
+        return Ruling(holds=(_silence(picture, why),))
+    if picture.unheard:
+        return Ruling(holds=(_not_running(picture, why),))
     steps: list[Step] = []
     holds: list[Hold] = []
     for shard, intended in zip(picture.shards, picture.intended, strict=True):
@@ -261,15 +308,11 @@ def _assign_first_slots(world: World) -> Ruling:
 
 
 def _first_pod_is_awaited(picture: Picture, shard: Shard) -> Hold | None:
-    """The first pod is the primary while it can be; one that ran before and does not answer may own the slots."""
+    """The first pod is the primary while it can be."""
     answered = {member.name for member in shard.members}
     first = shard.wanted[0]
     if first not in answered and first in picture.starting_pods:
         return Hold(guard="pods_have_started", why=f"waiting for {first} to start")
-    pods = picture.snapshot.pods
-    unheard = [name for name in shard.wanted if name in pods and pods[name].ever_ran and name not in answered]
-    if unheard:
-        return Hold(guard="every_process_answers", why=f"{unheard[0]} ran before and may own slots; it does not answer")
     return None
 
 
@@ -287,17 +330,20 @@ def _assign(picture: Picture, shard: Shard, owner: Member, free: SlotSet) -> Ass
 def _everybody_has_answered(picture: Picture, why: str) -> Hold | None:
     if picture.silent:
         return _silence(picture, why)
+    if picture.unheard:
+        return _not_running(picture, why)
     if picture.starting_pods:
         return Hold(guard="pods_have_started", why=f"waiting for {_names(picture.starting_pods)} to start")
-    loading = [member.name for member in picture.members if member.facts.loading]
-    if loading:
-        return Hold(guard="data_is_loaded", why=f"{_names(tuple(loading))} still loads its data")
     return None
 
 
 def _silence(picture: Picture, why: str) -> Hold:
     pod, unknown = next(iter(picture.silent.items()))
     return Hold(guard="every_process_answers", why=f"{why}; {pod} is silent: {unknown.error}")
+
+
+def _not_running(picture: Picture, why: str) -> Hold:
+    return Hold(guard="every_process_answers", why=f"{why}; no process runs in {_names(picture.unheard)}")
 
 
 def _may_own_more(picture: Picture, shard: Shard) -> Hold | None:
@@ -309,19 +355,20 @@ def _may_own_more(picture: Picture, shard: Shard) -> Hold | None:
     if orphans:
         why = f"{_names(tuple(orphans))} may hold the data of shard {shard.name}: the engine's vote comes first"
         return Hold(guard="no_replica_holds_the_data", why=why)
-    if shard.primary_to_be is None:
-        return Hold(guard="a_primary_is_there", why=f"every process of shard {shard.name} is a replica")
+    if shard.primary_to_be is None or shard.primary_to_be.pod.deleting:
+        why = f"no process of shard {shard.name} that stays can own slots"
+        return Hold(guard="a_primary_is_there", why=why)
     return None
 
 
 def introduce(world: World) -> Ruling:
     """Every process knows every other under its present address.
 
-    Each is introduced to those 1, 2, 3, 4, 8, 16, ... places further on that it does not know: all pairs of a small
-    cluster, and enough for gossip to do the rest quickly in a large one.
+    In a small cluster each is introduced to all that it does not know; in a large one to those 1, 2, 4, 8, ... places
+    to both sides, and gossip does the rest.
     """
     picture = world.picture
-    members = picture.members
+    members = tuple(member for member in picture.members if not member.pod.deleting)
     if picture.unowned and not picture.was_whole and picture.starting_pods:
         # A new cluster is put together in one go; who comes first would only be introduced to nobody.
         return Ruling()
@@ -330,8 +377,9 @@ def introduce(world: World) -> Ruling:
         return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
     steps = []
     for place, member in enumerate(members):
-        near = {(place + distance) % len(members) for distance in _distances(len(members))}
-        peers = tuple(members[other] for other in sorted(near) if other != place and not member.knows(members[other]))
+        strangers = [other for other in members if not member.knows(other) and not member.greets(other)]
+        near = {members[number].name for number in _neighbours(place, len(members))}
+        peers = tuple(other for other in strangers if other.name in near) or tuple(strangers[:1])
         if peers:
             steps.append(
                 Meet(
@@ -343,13 +391,15 @@ def introduce(world: World) -> Ruling:
     return Ruling(steps=tuple(steps))
 
 
-def _distances(count: int) -> list[int]:
-    distances = [3]
-    step = 1
-    while step < count:
-        distances.append(step)
-        step *= 2
-    return distances
+def _neighbours(place: int, count: int) -> Iterator[int]:
+    if count <= SMALL:
+        yield from range(count)
+        return
+    distance = 1
+    while distance < count:
+        yield (place + distance) % count
+        yield (place - distance) % count
+        distance *= 2
 
 
 def attach_replicas(world: World) -> Ruling:
@@ -362,13 +412,13 @@ def attach_replicas(world: World) -> Ruling:
         steps += [
             Replicate(process=member.process, primary=primary.process, why=_why_attach(member, shard))
             for member in shard.members
-            if member is not primary and _should_follow(member, primary) and member.knows(primary)
+            if _should_follow(member, primary) and member.knows(primary) and not member.pod.deleting
         ]
     return Ruling(steps=tuple(steps))
 
 
 def _should_follow(member: Member, primary: Member) -> bool:
-    return not member.slots and member.view.me.primary_id != primary.id
+    return member is not primary and not member.slots and member.view.me.primary_id != primary.id
 
 
 def _why_attach(member: Member, shard: Shard) -> str:
@@ -425,6 +475,9 @@ RULES: tuple[Rule, ...] = (
     limit_memory,
     set_node_timeout,
 )
+
+# What keeps a cluster that exists together; none of these asks what spec wishes.
+HEALING_RULES: tuple[Rule, ...] = (publish_endpoints, forget_ghosts, assign_free_slots, introduce, attach_replicas)
 
 
 def ref_of(manifest: JSONObject) -> Ref:

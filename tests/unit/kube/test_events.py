@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tdredis.kube.events import EventRecorder, Reference, refer_to
-from tdredis.kube.objects import parse_custom
-from tdredis.kube.resources import REDISCLUSTERS
+from tdredis.kube.events import EventRecorder, Reference
 from tests.unit.kube.eventually import eventually
 from tests.unit.kube.scripted_server import Act, ScriptedServer, answer, build_object, connect, refuse
 
@@ -170,12 +168,6 @@ async def test_a_stop_does_not_wait_for_a_server_that_hangs() -> None:
         await eventually(lambda: server.requests, lambda: server.requests)
         async with asyncio.timeout(5):
             await recorder.stop(deadline_s=0.05)
-
-
-def test_a_reference_is_made_of_the_object_itself() -> None:
-    custom = parse_custom(REDISCLUSTERS)(b'{"metadata":{"name":"redis-rat","namespace":"n","uid":"u"}}')
-
-    assert refer_to(custom) == RAT
 
 
 @pytest.mark.parametrize(("namespace", "where"), [("n", "n"), ("", "default")])

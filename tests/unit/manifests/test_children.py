@@ -21,7 +21,7 @@ def children(**spec: object) -> dict[tuple[str, str], Any]:
     deployment = build_proxy_deployment(cluster, SITE, PASSWORDS, "10.96.0.1", secret_version="7")
     everything: tuple[Any, ...] = (
         *build_children(cluster, SITE, PASSWORDS),
-        *build_proxy_access(cluster, SITE, PASSWORDS, "10.96.0.1"),
+        *build_proxy_access(cluster, SITE, PASSWORDS, "10.96.0.1", secret_version="1"),
         deployment,
         build_endpoints(cluster, SITE, ()),
     )
@@ -204,9 +204,8 @@ def test_images_are_mapped_exactly_or_by_prefix(name: str, expected: str) -> Non
 
 def test_predixy_is_given_its_configuration_with_the_passwords_in_the_secret() -> None:
     cluster = sample()
-    secret, config = (
-        each for each in build_proxy_access(cluster, Site(), Passwords(redis='v"t', proxy="door"), "10.96.0.1")[1:]
-    )
+    passwords = Passwords(redis='v"t', proxy="door")
+    _, secret, config = build_proxy_access(cluster, Site(), passwords, "10.96.0.1", secret_version="1")
     data: Any = secret["data"]
 
     assert (

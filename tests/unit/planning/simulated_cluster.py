@@ -24,6 +24,7 @@ from tdredis.planning.steps import (
     Apply,
     AssignSlots,
     Forget,
+    HandOver,
     Meet,
     Remove,
     ReplacePod,
@@ -77,6 +78,9 @@ class Pod:
     revision: str
     node: Node | None
     trouble: Trouble | None = None
+    stopped: bool = False  # its container ended, or ends over and over: the node comes back with what it has
+    deleting: bool = False
+    age_s: float = 0.0
 
 
 class SimulatedCluster:
@@ -99,6 +103,7 @@ class SimulatedCluster:
         self.bad_images: set[str] = set()
         self.unschedulable: set[str] = set()
         self.status_writes = 0
+        self.proxies: tuple[PodFacts, ...] = ()
         self._counter = 0
 
     # -- what a pass sees and does -------------------------------------------------------------------------------------
@@ -116,7 +121,8 @@ class SimulatedCluster:
             passwords=Passwords(redis=cluster.spec.secret, proxy=cluster.spec.proxy_secret),
             children=copy.deepcopy(self.children),
             pods={name: self._pod_facts(pod) for name, pod in self.pods.items()},
-            nodes={name: self._node_facts(pod.node) for name, pod in self.pods.items() if pod.node},
+            nodes={name: self._node_facts(pod.node) for name, pod in self.pods.items() if pod.node and not pod.stopped},
+            proxies=self.proxies,
         )
 
     def run_pass(self, *, interrupt_after: int | None = None) -> tuple[Plan, int]:
@@ -153,7 +159,8 @@ class SimulatedCluster:
             case Remove():
                 del self.children[step.ref]
             case ReplacePod():
-                del self.pods[step.pod]
+                gone = self.pods.pop(step.pod)
+                assert gone.node is None or not gone.node.slots, "a pod with slots is never deleted"
                 self._run_statefulsets()
             case AssignSlots():
                 node = self._node(step.process.pod)
@@ -173,6 +180,11 @@ class SimulatedCluster:
                 assert not node.slots, "REPLICATE on a node with slots"
                 node.primary = step.primary.id
                 node.keys = self._by_id(step.primary.id).keys
+            case HandOver():
+                node = self._node(step.process.pod)
+                old = self._by_id(str(node.primary))
+                node.slots, old.slots = old.slots, NO_SLOTS
+                node.primary, old.primary = None, node.id
             case Forget():
                 self._node(step.process.pod).known.pop(step.ghost_id, None)
             case SetConfig(parameter="maxmemory"):
@@ -202,7 +214,7 @@ class SimulatedCluster:
                             changed = True
 
     def nodes(self) -> list[Node]:
-        return [pod.node for _, pod in sorted(self.pods.items()) if pod.node]
+        return [pod.node for _, pod in sorted(self.pods.items()) if pod.node and not pod.stopped]
 
     def lose(self, pod: str, *, keeps_data: bool = False) -> None:
         """The pod is deleted and made again, on another address; without its data unless it is on a volume."""
@@ -276,12 +288,13 @@ class SimulatedCluster:
         return PodFacts(
             name=pod.name,
             uid=pod.uid,
-            created=self.now,
+            created=self.now - pod.age_s,
             ip=pod.node.ip if pod.node else None,
             node="node-1",
-            ready=pod.node is not None and not pod.node.silent,
-            running=pod.node is not None,
+            ready=pod.node is not None and not pod.node.silent and not pod.stopped,
+            running=pod.node is not None and not pod.stopped,
             ever_ran=pod.node is not None,
+            deleting=pod.deleting,
             revision=pod.revision,
             trouble=pod.trouble,
         )

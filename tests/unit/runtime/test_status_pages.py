@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import aiohttp
 import pytest
 
-from tdredis.runtime.clock import SetClock, SystemClock
 from tdredis.runtime.gc_tuning import freeze_after_sync
 from tdredis.runtime.http import StatusServer
 from tdredis.runtime.metrics import Metrics
@@ -87,18 +86,3 @@ def test_freezing_collects_first_and_raises_the_thresholds() -> None:
     assert frozen.frozen > 1000
     assert gc.get_freeze_count() >= frozen.frozen
     assert gc.get_threshold() > before
-
-
-def test_a_set_clock_stands_still_and_can_jump_without_shortening_a_deadline() -> None:
-    clock = SetClock(1000.0)
-    clock.advance(5)
-    clock.jump(-500)
-
-    assert (clock.now(), clock.monotonic()) == (505.0, 5.0)
-
-
-def test_the_system_clock_is_the_time() -> None:
-    clock = SystemClock()
-
-    assert clock.now() > 1_700_000_000
-    assert clock.monotonic() <= clock.monotonic()
