@@ -64,9 +64,11 @@ def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
         return
     directory = tmp_path_factory.mktemp("localkube")
     kubeconfig, log = directory / "kubeconfig", directory / "log"
+    program = Path(sys.executable).parent / "localkube"
     with log.open("wb") as output:
         localkube = subprocess.Popen(
-            [Path(sys.executable).parent / "localkube", "up", "--nodes", str(NODES), "--kubeconfig", kubeconfig],
+            # When somebody kills pytest itself, no fixture tidies up: the server has to go with it.
+            ["setpriv", "--pdeathsig", "TERM", program, "up", "--nodes", str(NODES), "--kubeconfig", kubeconfig],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=output,
