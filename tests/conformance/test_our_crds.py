@@ -102,7 +102,7 @@ async def test_a_name_too_long_for_its_children_is_refused(ns: Namespace, cluste
 
 async def test_our_columns_are_shown(ns: Namespace, clusters: Custom) -> None:
     await ns.api.create(clusters.path(ns.name), build_sample(clusters))
-    status = {"status": {"phase": "Ready", "clusterIP": "10.0.0.1:6379"}}
+    status = {"status": {"phase": "Ready", "clusterIP": "10.0.0.1:6379", "size": 3, "capacity": 32768}}
     (await ns.api.patch(clusters.path(ns.name, "redis-cluster-rat") + "/status", status)).accepted()
 
     table = (await ns.api.request("GET", clusters.path(ns.name), accept=TABLE)).accepted()
