@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from localkube.faults import BadFault
-from localkube.faults.menu import Lose
 from tests.localkube.api.test_up import LOCALKUBE, up
 from tests.localkube.faults.conftest import House, eventually
 
@@ -234,13 +232,6 @@ async def test_no_packet_rule_is_left_when_the_last_fault_is_undone(house: House
 
     assert during
     assert name not in tables()
-
-
-async def test_who_is_not_root_is_told_so(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-
-    with pytest.raises(BadFault, match="faults of the network need root"):
-        await house.faults.begin(Lose(between=("a",)))
 
 
 async def test_no_packet_rule_survives_a_killed_localkube(tmp_path: Path) -> None:

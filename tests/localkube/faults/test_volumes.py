@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from localkube.cluster import Cluster
-from localkube.faults import BadFault
 from tests.localkube.faults.conftest import House, Obj
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
@@ -81,16 +80,6 @@ async def test_a_volume_is_as_large_as_its_claim_and_grows_with_it(house: House)
 
     assert too_large == 1
     assert await write(house, 2048) == 0
-
-
-async def test_a_directory_of_this_machines_disk_is_not_filled(house: House) -> None:
-    container = {**on_claim()["containers"][0]}
-    await house.run("p", IDLE, containers=[container], volumes=[{"name": "data", "emptyDir": {}}])
-
-    with pytest.raises(BadFault, match="volume data shares this machine's disk"):
-        await house.faults.volume_filled("p", "data").__aenter__()
-    with pytest.raises(BadFault, match="pod p has no volume nothing on node-1"):
-        await house.faults.volume_filled("p", "nothing").__aenter__()
 
 
 async def test_no_mount_is_left_behind(house: House) -> None:
