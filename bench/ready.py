@@ -105,7 +105,8 @@ async def _bare(folder: Path) -> float:
             await asyncio.to_thread(place.mkdir, parents=True)
             process = await asyncio.create_subprocess_exec(
                 *("redis-server", "--bind", address, "--bind-source-addr", address, "--cluster-announce-ip", address),
-                *("--cluster-enabled", "yes", "--dir", str(place), "--save", "", "--cluster-node-timeout", "5000"),
+                *("--cluster-enabled", "yes", "--dir", str(place), "--cluster-node-timeout", "5000"),
+                *("--protected-mode", "no", "--repl-diskless-sync-delay", "0"),
                 stdout=subprocess.DEVNULL,
             )
             stack.push_async_callback(_end, process)

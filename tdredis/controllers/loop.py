@@ -59,7 +59,7 @@ class Loop:
         on_step: Callable[[str, str, str], None] = lambda _kind, _step, _outcome: None,
         on_status: Callable[[JSONObject], None] = lambda _answer: None,
     ) -> None:
-        """*workers* passes run at once. *on_pass* hears seconds and outcome of each, *on_step* the outcome of every step,
+        """*workers* passes run at once. *on_pass* hears seconds and outcome of each, *on_step* that of every step,
         *on_status* the object as the server has it after a write.
         """
         self._queue = queue

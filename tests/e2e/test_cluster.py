@@ -88,7 +88,7 @@ async def test_a_resource_made_again_under_its_name_at_once_is_a_new_one(
         await client.delete(REDISCLUSTERS, namespace, "redis-cluster-rat")
         await client.create(REDISCLUSTERS, sample(namespace, secret="other", proxysecret="another"))
 
-        resource = await until_ready(client, namespace, deadline_s=90)
+        resource = await until_ready(client, namespace)
         host, _, port = resource["status"]["clusterIP"].rpartition(":")
         link = await connect(host, int(port), password="another", timeout_s=10)
         assert await link.call("GET", "key:1", timeout_s=10) is None
@@ -160,7 +160,7 @@ async def explain(kube: Kube, namespace: str) -> str:
         *("explain", "--kubeconfig", str(kube.kubeconfig), "-n", namespace, *images, "rediscluster/redis-cluster-rat"),
         stdout=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         out, _ = await process.communicate()
     return out.decode()
 
@@ -176,7 +176,7 @@ async def test_explain_says_what_would_be_done_and_does_nothing(kube: Kube, clie
     assert await ours(client, CONFIGMAPS, namespace) == []
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_an_operator_killed_after_any_step_of_creation_is_succeeded_by_one_that_finishes(
     kube: Kube, client: Client
 ) -> None:

@@ -72,7 +72,7 @@ async def test_an_operator_outlives_its_api_server_and_heals_what_died_with_it(t
                 async def healed() -> bool:
                     return await read(client, "rat", "kept") == b"yes"
 
-                await eventually(healed, "the key is read through the proxy again", deadline_s=60)
+                await eventually(healed, "the key is read through the proxy again", deadline_s=120)
                 await until_ready(client, "rat")
                 assert operator.process is not None
                 assert operator.process.returncode is None

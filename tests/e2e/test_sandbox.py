@@ -16,7 +16,7 @@ async def test_the_sandbox_shows_the_sample_from_apply_to_deletion_and_leaves_no
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(200):
         out, _ = await process.communicate()
 
     text = out.decode()
