@@ -22,6 +22,7 @@ from localkube.faults.uplink import Uplink
 from localkube.journal import Journal
 from localkube.kubelet import Kubelet, Nodes
 from localkube.kubelet.backoff import Pace
+from localkube.kubelet.preflight import check_sandbox
 from localkube.registry import Registry
 from localkube.server.app import ApiServer
 
@@ -42,6 +43,7 @@ class Cluster:
     """`async with Cluster(nodes=3) as cluster:` and `cluster.kubeconfig` is a file that any client understands.
 
     *state*: a directory that outlives this cluster; by default a temporary one. *pace*: restart back-off of containers.
+    Raises RuntimeError, with what to do, where pods cannot be fenced in.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Cluster:
         node_pods: int = 110,
         pace: Pace | None = None,
     ) -> None:
+        check_sandbox()
         self._keep_state = state is not None
         self.state = state or Path(tempfile.mkdtemp(prefix="localkube-"))
         self.state.mkdir(parents=True, exist_ok=True)

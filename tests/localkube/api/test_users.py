@@ -1,0 +1,143 @@
+"""Claims about who may run `localkube up`: any user can; where the machine forbids it, one sentence says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+import localkube
+from localkube.cluster import Cluster
+from localkube.kubelet import preflight
+from tests.localkube.api.test_up import POD, kubectl
+
+DEADLINE_S = 60
+NOBODY = 65534
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+
+
+def as_ordinary_user() -> tuple[str, ...]:
+    """What goes before a command to run it as an ordinary user; nothing if we are one."""
+    return AS_NOBODY if os.geteuid() == 0 else ()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A directory of the ordinary user's; those of the tests are their user's own."""
+    path = Path(tempfile.mkdtemp(prefix="localkube-user-"))
+    if os.geteuid() == 0:
+        os.chown(path, NOBODY, NOBODY)
+    yield path
+    shutil.rmtree(path)
+
+
+def command(*before: str) -> list[str]:
+    """`localkube up` behind *before*, by a Python that works there: the machine's own, if ours lies in root's home."""
+    ours, machine = sys.executable, "/usr/bin/python3"
+    for python in (ours, machine):
+        trial = [*before, python, "-c", "import localkube, msgspec"]
+        if subprocess.run(trial, env=environment(), check=False, timeout=DEADLINE_S).returncode == 0:
+            start = "import sys; from localkube.cli import main; sys.exit(main(['up', '--nodes', '1']))"
+            return [*before, python, "-c", start]
+    raise AssertionError(f"an ordinary user can run neither {ours} nor {machine} with this project's packages")
+
+
+def environment(folder: Path | None = None) -> dict[str, str]:
+    """No HOME, as in a container: localkube must not need one."""
+    [site] = [path for path in sys.path if path.endswith("site-packages")][:1]
+    root = str(Path(localkube.__file__).parents[1])
+    return {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": f"{root}:{site}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **({"TMPDIR": str(folder)} if folder else {}),
+    }
+
+
+def refusal(folder: Path, before: Sequence[str]) -> tuple[int, str]:
+    full = command(*before)
+    ended = subprocess.run(full, env=environment(folder), capture_output=True, check=False, timeout=DEADLINE_S)
+    return ended.returncode, ended.stderr.decode()
+
+
+async def type_in(kubeconfig: Path) -> list[tuple[int | None, str]]:
+    return [
+        await kubectl(kubeconfig, "apply", "-f", "-", stdin=json.dumps(POD)),
+        await kubectl(kubeconfig, "wait", "--for=condition=Ready", "pod/p", "--timeout=20s"),
+        await kubectl(kubeconfig, "logs", "p"),
+    ]
+
+
+def test_an_ordinary_user_runs_pods(folder: Path, tmp_path: Path) -> None:
+    full = command(*as_ordinary_user())
+    process = subprocess.Popen(full, env=environment(folder), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline().decode()
+        [kubeconfig] = folder.glob("localkube-*/kubeconfig")
+        # kubectl keeps a cache beside it, which would be ours.
+        said = asyncio.run(type_in(Path(shutil.copy(kubeconfig, tmp_path))))
+        owner = Path(f"/proc/{process.pid}").stat().st_uid
+        process.terminate()
+        code = process.wait(DEADLINE_S)
+    finally:
+        process.kill()
+        process.communicate()
+
+    assert f"export KUBECONFIG={kubeconfig}" in line
+    assert said == [(0, "pod/p created\n"), (0, "pod/p condition met\n"), (0, "started\n")]
+    assert (owner != 0, code) == (True, 0)
+    assert list(folder.rglob("localkube-*")) == []
+
+
+def test_without_user_namespaces_one_sentence_says_what_to_do(folder: Path) -> None:
+    without = ["bwrap", "--unshare-user", "--disable-userns", "--dev-bind", "/", "/", "--proc", "/proc"]
+
+    code, said = refusal(folder, [*as_ordinary_user(), *without, "--uid", str(NOBODY), "--gid", str(NOBODY), "--"])
+
+    assert code == 1
+    assert said.startswith("localkube: bubblewrap cannot fence pods in on this machine (bwrap: ")
+    assert said.endswith("run localkube as root\n")
+    assert said.count("\n") == 1
+    assert list(folder.iterdir()) == []
+
+
+def test_without_bubblewrap_one_sentence_says_what_to_install(folder: Path) -> None:
+    hidden = ["bwrap", "--unshare-user", "--dev-bind", "/", "/", "--ro-bind", "/dev/null", "/usr/bin/bwrap"]
+
+    code, said = refusal(folder, [*as_ordinary_user(), *hidden, "--"])
+
+    assert (code, said.count("\n")) == (1, 1)
+    assert "cannot be run: install it (Debian and Ubuntu: `apt-get install bubblewrap`)" in said
+
+
+@pytest.mark.parametrize(
+    ("switch", "value", "advice"),
+    [
+        ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns=0"),
+        ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=15000"),
+        ("user/max_user_namespaces", "9", "run localkube as root"),
+    ],
+)
+def test_the_advice_is_for_the_switch_that_is_off(tmp_path: Path, switch: str, value: str, advice: str) -> None:
+    (tmp_path / switch).parent.mkdir()
+    (tmp_path / switch).write_text(f"{value}\n")
+
+    assert advice in preflight.build_advice(tmp_path, as_root=False)
+
+
+def test_a_cluster_in_python_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "BWRAP", "/nosuch/bwrap")
+    preflight.check_sandbox.cache_clear()
+
+    with pytest.raises(RuntimeError, match="pods run under bubblewrap, and /nosuch/bwrap cannot be run"):
+        Cluster(nodes=1)
