@@ -64,12 +64,17 @@ async def connection(source: str, target: str, within_s: float = 15.0) -> AsyncI
         writer.close()
 
 
-async def connects(source: str, target: str) -> bool:
+async def connects(source: str, target: str, within_s: float = SILENCE_S) -> bool:
     try:
-        async with connection(source, target, SILENCE_S) as made:
-            return await made.say("PING", within_s=SILENCE_S) == "+PONG"
+        async with connection(source, target, within_s) as made:
+            return await made.say("PING", within_s=within_s) == "+PONG"
     except (TimeoutError, OSError):
         return False
+
+
+async def reaches(source: str, target: str) -> bool:
+    """As `connects`, for where an answer is expected: a busy machine may take its time."""
+    return await connects(source, target, within_s=10.0)
 
 
 def tables() -> str:
@@ -86,7 +91,7 @@ async def test_a_cut_silences_standing_connections_and_tcp_resumes_them(house: H
         after = await standing.hear()
 
     assert (before, during, after) == ("+PONG", (None, False), "+PONG")
-    assert await connects(a, b)
+    assert await reaches(a, b)
 
 
 async def test_a_cut_concerns_the_two_sides_only(house: House) -> None:
@@ -95,7 +100,7 @@ async def test_a_cut_concerns_the_two_sides_only(house: House) -> None:
     await eventually(lambda: connects(a, c))
 
     async with house.faults.cut("a", "b"):
-        during = await connects(a, b), await connects(a, c), await connects(c, b)
+        during = await connects(a, b), await reaches(a, c), await reaches(c, b)
 
     assert during == (False, True, True)
 
@@ -116,7 +121,7 @@ async def test_cut_off_from_all_others_pods_still_hear_each_other(house: House) 
         await eventually(functools.partial(connects, address, address))
 
     async with house.faults.cut(["a", "b"]):
-        during = await connects(a, b), await connects(a, a), await connects(c, a), await connects(b, c)
+        during = await reaches(a, b), await reaches(a, a), await connects(c, a), await connects(b, c)
 
     assert during == (True, True, False, False)
 
@@ -129,7 +134,7 @@ async def test_nodes_are_cut_from_each_other_and_probes_go_on(house: House) -> N
     await eventually(lambda: connects(a, b))
 
     async with house.faults.cut("node:node-1", "node:node-2"):
-        during = await connects(a, b), await connects("127.0.0.1", b)
+        during = await connects(a, b), await reaches("127.0.0.1", b)
 
     assert during == (False, True)
 
@@ -139,7 +144,7 @@ async def test_everyone_includes_this_machine(house: House) -> None:
     await eventually(lambda: connects("127.0.0.1", b))
 
     async with house.faults.cut("b", "everyone"):
-        during = await connects("127.0.0.1", b), await connects(b, b)
+        during = await connects("127.0.0.1", b), await reaches(b, b)
 
     assert during == (False, True)
 
@@ -157,7 +162,7 @@ async def test_a_pod_that_comes_back_with_another_address_is_still_cut_off(house
 
     assert again != b
     assert not during
-    assert await connects(a, again)
+    assert await reaches(a, again)
 
 
 async def test_replication_stops_over_a_cut_and_catches_up(house: House) -> None:
@@ -213,14 +218,17 @@ async def test_late_packets_are_late_whole_and_in_order(house: House) -> None:
             await standing.say("SET", "big", value)
             async with connection(a, b) as fresh:
                 big = await fresh.bulk("big")
-        began = loop.time()
-        last = await standing.say("PING")
-        afterwards_s = loop.time() - began
+        await eventually(lambda: answers_at_once(standing))
 
-    assert (first, last) == ("+PONG", "+PONG")
+    assert first == "+PONG"
     assert took_s >= 0.16
     assert big == value.encode()
-    assert afterwards_s < 0.1
+
+
+async def answers_at_once(redis: Connection) -> bool:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    return await redis.say("PING") == "+PONG" and loop.time() - began < 0.1
 
 
 async def test_no_packet_rule_is_left_when_the_last_fault_is_undone(house: House) -> None:
