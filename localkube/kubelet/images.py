@@ -103,7 +103,14 @@ RULES: tuple[ImageRule, ...] = (
         entrypoint=("predixy",),
         cmd=("/etc/predixy/predixy.conf",),
     ),
-    ImageRule(pattern=r"busybox", programs=("sh",), called="/bin/sh", cmd=("sh",)),
+    ImageRule(pattern=r"busybox|alpine|debian|ubuntu", programs=("sh",), called="/bin/sh", cmd=("sh",)),
+    ImageRule(
+        pattern=r"(.+/)?pause",
+        programs=("sleep",),
+        called="/bin/sleep",
+        # Unlike a bare sleep, the real one ends when it is told to.
+        entrypoint=("sh", "-c", "trap 'exit 0' TERM INT; sleep infinity & wait"),
+    ),
 )
 
 

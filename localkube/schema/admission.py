@@ -64,7 +64,7 @@ def admit_object(
         schema = custom.storage.schema
         if subresource == "status" and "status" in new:
             # Only what may change is touched: the rest of the object is the stored one.
-            status_schema = (schema.get("properties") or {}).get("status", {})
+            status_schema = _status_schema(schema)
             prune(status_schema, new["status"], root=False)
             apply_defaults(status_schema, new["status"])
         elif subresource is None:
@@ -85,6 +85,15 @@ def admit_object(
     if found:
         raise invalid(rtype.group, rtype.kind, new["metadata"]["name"], found)
     return new
+
+
+def _status_schema(schema: Schema) -> Schema:
+    known: Schema | None = (schema.get("properties") or {}).get("status")
+    if known is not None:
+        return known
+    # A status nobody described is kept where the whole object may hold what it likes.
+    keeps_all = bool(schema.get("x-kubernetes-preserve-unknown-fields"))
+    return {"x-kubernetes-preserve-unknown-fields": True} if keeps_all else {}
 
 
 def _errors(
