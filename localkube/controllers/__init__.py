@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from localkube.controllers.budget import BudgetController
+from localkube.controllers.cronjob import CronJobController
 from localkube.controllers.deployment import DeploymentController
 from localkube.controllers.endpoints import EndpointsController
 from localkube.controllers.gc import GarbageCollector
@@ -13,6 +14,7 @@ from localkube.controllers.job import JobController
 from localkube.controllers.mirroring import MirroringController
 from localkube.controllers.namespaces import NamespaceController
 from localkube.controllers.nodes import NodeController
+from localkube.controllers.podgc import PodGarbageCollector
 from localkube.controllers.proxy import ServiceProxy
 from localkube.controllers.pvc import VolumeController
 from localkube.controllers.replicaset import ReplicaSetController
@@ -40,11 +42,13 @@ _ALL: tuple[Callable[[Registry, Settings], Controller], ...] = (
     DeploymentController,
     StatefulSetController,
     JobController,
+    CronJobController,
     EndpointsController,
     MirroringController,
     ServiceProxy,
     BudgetController,
     NodeController,
+    PodGarbageCollector,
 )
 
 
