@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -63,9 +64,11 @@ class Nodes:
             )
             for number in range(1, count + 1)
         }
+        self._registry = registry
 
     def start(self) -> None:
         _remove_leftovers()
+        self._forget_former()
         for kubelet in self._kubelets.values():
             kubelet.start()
 
@@ -79,6 +82,13 @@ class Nodes:
         if found is None:
             raise not_found("nodes", node)
         return found
+
+    def _forget_former(self) -> None:
+        """Nodes of a run with more of them: their pods could only wait there for a kubelet that never comes."""
+        for node in self._registry.list("nodes"):
+            name = node["metadata"]["name"]
+            if re.fullmatch(r"node-[0-9]+", name) and name not in self._kubelets:
+                self._registry.delete("nodes", None, name)
 
 
 def _remove_leftovers() -> None:
