@@ -215,7 +215,7 @@ async def test_deleting_a_namespace_takes_what_is_in_it(ns: Namespace) -> None:
 
     (await ns.api.delete(f"/api/v1/namespaces/{ns.name}")).accepted()
 
-    await ns.api.until_gone(f"/api/v1/namespaces/{ns.name}")
+    await ns.api.until_gone(f"/api/v1/namespaces/{ns.name}", 100)
     assert (await ns.api.get(ns.path("configmaps", "a"))).status == 404
 
 

@@ -95,7 +95,7 @@ async def test_a_new_template_restarts_nothing_until_a_pod_is_deleted(ns: Namesp
     untouched = [await ns.read("pods", name) for name in ("s-0", "s-1")]
     (await ns.api.delete(ns.path("pods", "s-1"))).accepted()
     returned = await ns.until(
-        "pods", "s-1", lambda p: p["metadata"]["uid"] != first[1]["metadata"]["uid"] and is_ready(p), 60
+        "pods", "s-1", lambda p: p["metadata"]["uid"] != first[1]["metadata"]["uid"] and is_ready(p), 100
     )
     after = await ns.until("statefulsets", "s", lambda s: s["status"].get("updatedReplicas") == 1)
 
