@@ -128,8 +128,10 @@ def _default_deployment(new: Obj, _: Obj | None) -> None:
 
 def _default_job(new: Obj, _: Obj | None) -> None:
     spec = new["spec"]
-    spec.setdefault("completions", 1)
-    spec.setdefault("parallelism", 1)
+    # Parallelism alone is a work queue: how many pods succeed is then nobody's business.
+    if spec.get("parallelism") is None:
+        spec.setdefault("completions", 1)
+        spec["parallelism"] = 1
     spec.setdefault("backoffLimit", 6)
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)

@@ -153,3 +153,17 @@ async def test_a_job_that_asks_for_what_is_missing_runs_nothing_and_says_so(worl
 
     assert world.names("pods") == []
     assert world.registry.list("events")[0]["message"].startswith("localkube does not implement ")
+
+
+async def test_parallelism_alone_is_a_work_queue_that_one_success_ends(world: World) -> None:
+    world.start(JobController)
+    made = job(world, parallelism=2)
+    await world.until(lambda: len(world.names("pods")) == 2)
+    first, second = world.names("pods")
+
+    ends(world, first, "Succeeded")
+    ends(world, second, "Succeeded")
+    await world.until(lambda: conditions(world) == ["Complete"])
+
+    assert "completions" not in made["spec"]
+    assert len(world.names("pods")) == 2
