@@ -6,7 +6,6 @@ Everything runs as processes of this machine on loopback addresses; nothing outl
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
 import shutil
@@ -175,14 +174,6 @@ async def _process(program: str, *arguments: str) -> AsyncIterator[asyncio.subpr
             except TimeoutError:
                 process.kill()
                 await process.wait()
-
-
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _first_line(process: asyncio.subprocess.Process) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from localkube.kubelet.lifeline import tied_to
 from localkube.kubelet.sandbox import Identity, Sandbox, build_bwrap_argv, has_reaper
 
 Stream = Literal["stdout", "stderr"]
@@ -123,6 +124,7 @@ class SandboxedProcess:
                 stderr=err_w,
                 pass_fds=(status_w,),
                 start_new_session=True,  # Ctrl-C at the terminal is for localkube, which ends its pods in order
+                preexec_fn=tied_to(os.getpid()),  # noqa: PLW1509 two system calls, no locks
                 cwd="/",
             )
         except OSError:
@@ -241,6 +243,7 @@ class ExecProcess:
             # A session of its own with the terminal as its controlling one, so that Ctrl-C reaches the command.
             ["/usr/bin/setsid", "--ctty", "--wait", *argv],
             env={"TERM": "xterm", **env}, stdin=theirs, stdout=theirs, stderr=theirs, cwd="/",
+            preexec_fn=tied_to(os.getpid()),  # noqa: PLW1509 as above
         )  # fmt: skip
         os.close(theirs)
         self._stdin = os.dup(ours)
@@ -257,6 +260,7 @@ class ExecProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=tied_to(os.getpid()),  # noqa: PLW1509 as above
             cwd="/",
         )
         for file, name in ((self._popen.stdout, "stdout"), (self._popen.stderr, "stderr")):

@@ -24,7 +24,18 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
         yield Kube(kubeconfig=Path(named), folder=folder, images=ENVOY)
         return
     kubeconfig = folder / "kubeconfig"
-    command = [str(BIN / "localkube"), "up", "--nodes", "6", "--kubeconfig", str(kubeconfig)]
+    # It goes with a killed test run, and its pods with it.
+    command = [
+        "setpriv",
+        "--pdeathsig",
+        "TERM",
+        str(BIN / "localkube"),
+        "up",
+        "--nodes",
+        "6",
+        "--kubeconfig",
+        str(kubeconfig),
+    ]
     log = folder / "localkube.log"
     with log.open("wb") as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
         assert process.stdout is not None
