@@ -90,6 +90,17 @@ def _ratio(done: tuple[str, ...], wanted: tuple[str, ...]) -> Callable[[Obj], Ce
     return lambda obj: f"{_at(obj, *done) or 0}/{_at(obj, *wanted) or 0}"
 
 
+def _completions(job: Obj) -> Cell:
+    done, wanted, parallelism = (
+        _at(job, "status", "succeeded") or 0,
+        _at(job, "spec", "completions"),
+        _at(job, "spec", "parallelism") or 0,
+    )
+    if wanted is not None:
+        return f"{done}/{wanted}"
+    return f"{done}/1 of {parallelism}" if parallelism > 1 else f"{done}/1"
+
+
 def age_text(timestamp: str | None) -> str:
     """How long ago, as kubectl prints it: 5s, 3m12s, 47m, 2h5m, 3d4h."""
     if not timestamp:
@@ -452,7 +463,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "jobs.batch": (
         NAME,
         Column("Status", _job_status),
-        Column("Completions", _ratio(("status", "succeeded"), ("spec", "completions"))),
+        Column("Completions", _completions),
         Column("Duration", _age("status", "startTime")),
         AGE,
         Column("Containers", _containers("name", *_TEMPLATE), wide=True),

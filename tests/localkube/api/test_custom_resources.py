@@ -217,6 +217,25 @@ async def test_status_is_validated_and_leaves_the_generation(foos: Api) -> None:
     assert (good["status"], good["spec"]["size"], good["metadata"]["generation"]) == ({"phase": "Ready"}, 3, 1)
 
 
+async def test_a_status_nobody_described_is_kept_where_anything_goes(api: Api) -> None:
+    crd = copy.deepcopy(CRD)
+    crd["spec"]["versions"] = [
+        {
+            "name": "v1",
+            "served": True,
+            "storage": True,
+            "subresources": {"status": {}},
+            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+        }
+    ]
+    await api.create(CRDS, crd)
+    await api.create(FOOS, foo())
+
+    answer = await api.merge(f"{FOOS}/a/status", {"status": {"ready": False}})
+
+    assert answer.object()["status"] == {"ready": False}
+
+
 async def test_scale_reads_and_writes_the_named_field(foos: Api) -> None:
     await foos.create(FOOS, foo())
 
