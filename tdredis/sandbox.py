@@ -162,7 +162,7 @@ async def _process(program: str, *arguments: str) -> AsyncIterator[asyncio.subpr
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE if program == "tdredis" else None,
         start_new_session=True,  # Ctrl-C is for us: we end them in order
-        preexec_fn=_die_with_parent,
+        preexec_fn=tied_to(os.getpid(), signal.SIGTERM),
     )
     try:
         yield process
