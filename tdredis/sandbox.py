@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from localkube.kubelet.lifeline import tied_to
 from tdredis.api.crd import render_crds
 from tdredis.api.rediscluster import RedisCluster, parse_rediscluster
 from tdredis.kube.client import Client
