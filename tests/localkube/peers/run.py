@@ -144,13 +144,13 @@ def run_peer(peer: Peer, folder: Path) -> Outcome:
 
 
 def install(python: Path, *what: str) -> None:
-    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *what]
+    pip = [str(python), "-m", "pip", "install", "-qqq", "--disable-pip-version-check", *what]
     subprocess.run(pip, check=True, timeout=INSTALL_LIMIT_S)
 
 
 def download(python: Path, source: str, folder: Path) -> Path:
     """The unpacked source: wheels come without tests."""
-    pip = [str(python), "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "-d", str(folder), source]
+    pip = [str(python), "-m", "pip", "download", "-qqq", "--no-deps", "--no-binary", ":all:", "-d", str(folder), source]
     subprocess.run(pip, check=True, timeout=INSTALL_LIMIT_S)
     archive = next(folder.glob("*.tar.gz"))
     with tarfile.open(archive) as packed:
