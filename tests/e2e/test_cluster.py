@@ -279,6 +279,26 @@ async def test_an_image_that_does_not_exist_is_named_and_correcting_it_heals(
         await write_and_read(resource, "abc", count=10)
 
 
+async def test_an_object_of_somebody_else_is_left_alone_and_named(kube: Kube, client: Client, namespace: str) -> None:
+    theirs: Obj = {
+        "metadata": {"name": "redis-cluster-rat-auth", "namespace": namespace},
+        "stringData": {"a": "theirs"},
+    }
+    await client.create(SECRETS, theirs)
+    async with Operator(kube, namespace):
+        await client.create(REDISCLUSTERS, sample(namespace))
+
+        async def named() -> bool:
+            message = condition(await get_cluster(client, namespace), "Progressing").get("message", "")
+            return "apply Secret redis-cluster-rat-auth: there is one that is not ours" in message
+
+        await eventually(named, "the condition names the object")
+        assert list((await client.get(SECRETS, namespace, "redis-cluster-rat-auth"))["data"]) == ["a"]  # type: ignore[arg-type]
+        await client.delete(SECRETS, namespace, "redis-cluster-rat-auth")
+
+        await until_ready(client, namespace)
+
+
 async def test_too_few_nodes_leave_pods_pending_and_the_condition_says_so(
     kube: Kube, client: Client, namespace: str
 ) -> None:
