@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from localkube.controllers.events import Recorder
+from localkube.controllers.indexes import done_indexes, free_indexes, index_of, indexes_text, is_indexed, with_index
 from localkube.controllers.ownership import claim_children
 from localkube.controllers.pod_template import build_pod
 from localkube.controllers.pods import (
@@ -118,7 +119,8 @@ class JobController:
     def _fill(self, job: Obj, pods: list[Obj], active: list[Obj]) -> float | None:
         """Brings the number of active pods to what is wanted. Returns the seconds until it may create one."""
         spec = job["spec"]
-        succeeded = sum(1 for pod in pods if phase(pod) == "Succeeded")
+        succeeded = _count_succeeded(job, pods)
+        self._thin_out(job, active)
         wanted: int = spec["parallelism"]
         if spec.get("completions") is not None:
             wanted = min(wanted, spec["completions"] - succeeded)
@@ -135,11 +137,24 @@ class JobController:
         wait_s = _back_off_s(pods)
         if wait_s > 0:
             return wait_s
-        for _ in range(wanted - len(active)):
-            pod = self._registry.create("pods", build_pod(spec["template"], job), manager=NAME)
+        free = free_indexes(spec["completions"], pods) if is_indexed(job) else [None] * wanted
+        for index in free[: wanted - len(active)]:
+            made = build_pod(spec["template"], job)
+            pod = self._registry.create("pods", made if index is None else with_index(made, job, index), manager=NAME)
             self._recorder.normal(job, "SuccessfulCreate", f"Created pod: {pod['metadata']['name']}")
             active.append(pod)
         return None
+
+    def _thin_out(self, job: Obj, active: list[Obj]) -> None:
+        """Of two pods of one index one is enough."""
+        if not is_indexed(job):
+            return
+        seen: set[int | None] = set()
+        for pod in sorted(active, key=lambda pod: (not is_ready(pod), pod["metadata"]["name"])):
+            if index_of(pod) in seen:
+                self._delete(job, [pod])
+                active.remove(pod)
+            seen.add(index_of(pod))
 
     def _delete(self, job: Obj, pods: list[Obj]) -> None:
         for pod in pods:
@@ -165,7 +180,7 @@ class JobController:
         counts = {
             "active": len(active),
             "ready": sum(1 for pod in active if is_ready(pod)),
-            "succeeded": sum(1 for pod in pods if phase(pod) == "Succeeded"),
+            "succeeded": _count_succeeded(job, pods),
             "failed": failed,
             "terminating": sum(1 for pod in pods if is_terminating(pod)),
         }
@@ -173,6 +188,9 @@ class JobController:
             status.pop(name, None)
             if count:
                 status[name] = count
+        status.pop("completedIndexes", None)
+        if is_indexed(job) and (completed := done_indexes(pods)):
+            status["completedIndexes"] = indexes_text(completed)
         if status != (job.get("status") or {}):
             self._registry.update(JOBS, {**job, "status": status}, subresource="status", manager=NAME)
 
@@ -206,8 +224,6 @@ def _with_selector(new: Obj, old: Obj | None) -> Obj:
 
 
 def _missing(job: Obj) -> str | None:
-    if job["spec"].get("completionMode", "NonIndexed") != "NonIndexed":
-        return f"completionMode {job['spec']['completionMode']}"
     return next((name for name in UNSUPPORTED if job["spec"].get(name) is not None), None)
 
 
@@ -222,7 +238,7 @@ def _is_finished(job: Obj) -> bool:
 def _judge(job: Obj, pods: list[Obj], active: list[Obj], deadline_s: float | None) -> Verdict | None:
     """Nothing while the Job has still to go on."""
     spec = job["spec"]
-    succeeded = sum(1 for pod in pods if phase(pod) == "Succeeded")
+    succeeded = _count_succeeded(job, pods)
     failed = sum(1 for pod in pods if phase(pod) == "Failed")
     if failed > spec["backoffLimit"] or _restarts(active) > spec["backoffLimit"]:
         return Verdict("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
@@ -231,6 +247,12 @@ def _judge(job: Obj, pods: list[Obj], active: list[Obj], deadline_s: float | Non
     asked: int | None = spec.get("completions")
     done = succeeded >= asked if asked is not None else bool(succeeded and not active)
     return Verdict("Complete", "Completed", "Job completed") if done else None
+
+
+def _count_succeeded(job: Obj, pods: list[Obj]) -> int:
+    if is_indexed(job):
+        return len(done_indexes(pods))
+    return sum(1 for pod in pods if phase(pod) == "Succeeded")
 
 
 def _restarts(pods: list[Obj]) -> int:

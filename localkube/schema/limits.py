@@ -413,7 +413,16 @@ def _check_replicated(new: Obj, old: Obj | None) -> list[FieldError]:
 
 
 def _check_job(new: Obj, _: Obj | None) -> list[FieldError]:
-    return _check_template(new["spec"], _RESTART_OF_JOBS)
+    spec = new["spec"]
+    found: list[FieldError] = []
+    mode, modes = spec.get("completionMode"), ("Indexed", "NonIndexed")
+    if mode not in (None, *modes):
+        found.append(unsupported_value("spec.completionMode", mode, modes))
+    if mode == "Indexed" and spec.get("completions") is None:
+        found.append(required_value("spec.completions", "when completion mode is Indexed"))
+    counts = ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
+    found += [_negative(f"spec.{name}", spec[name]) for name in counts if (spec.get(name) or 0) < 0]
+    return found + _check_template(spec, _RESTART_OF_JOBS)
 
 
 def _check_cron_job(new: Obj, _: Obj | None) -> list[FieldError]:

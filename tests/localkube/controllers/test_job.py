@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from localkube.controllers.gc import GarbageCollector
+from localkube.controllers.indexes import indexes_text
 from localkube.controllers.job import JOBS, JobController
+from localkube.errors import ApiError
 from localkube.registry import time_text
 from tests.localkube.controllers.conftest import World
 
@@ -144,7 +146,7 @@ async def test_a_finished_job_goes_after_the_time_it_asked_for(world: World) -> 
     await world.until(lambda: not world.names(JOBS) and not world.names("pods"))
 
 
-@pytest.mark.parametrize("wish", [{"completionMode": "Indexed", "completions": 2}, {"podFailurePolicy": {"rules": []}}])
+@pytest.mark.parametrize("wish", [{"backoffLimitPerIndex": 1}, {"podFailurePolicy": {"rules": []}}])
 async def test_a_job_that_asks_for_what_is_missing_runs_nothing_and_says_so(world: World, wish: Obj) -> None:
     world.start(JobController)
 
@@ -167,3 +169,48 @@ async def test_parallelism_alone_is_a_work_queue_that_one_success_ends(world: Wo
 
     assert "completions" not in made["spec"]
     assert len(world.names("pods")) == 2
+
+
+def index_of(world: World, name: str) -> str:
+    text: str = world.get("pods", name)["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]
+    return text
+
+
+async def test_each_index_is_done_once_and_tried_again_when_it_failed(world: World) -> None:
+    world.start(JobController)
+    job(world, parallelism=2, completions=3, completionMode="Indexed")
+    await world.until(lambda: len(world.names("pods")) == 2)
+    first, second = sorted(world.names("pods"), key=lambda name: index_of(world, name))
+    assert [index_of(world, name) for name in (first, second)] == ["0", "1"]
+
+    ends(world, first, "Failed", ago_s=60)
+    ends(world, second, "Succeeded")
+    await world.until(lambda: len(world.names("pods")) == 4)
+    for name in world.names("pods"):
+        if name not in (first, second):
+            ends(world, name, "Succeeded")
+    await world.until(lambda: conditions(world) == ["Complete"])
+
+    assert sorted(index_of(world, name) for name in world.names("pods")) == ["0", "0", "1", "2"]
+    assert status(world)["completedIndexes"] == "0-2"
+
+
+async def test_a_pod_knows_its_index(world: World) -> None:
+    world.start(JobController)
+
+    job(world, completions=1, completionMode="Indexed")
+    await world.until(lambda: world.names("pods"))
+
+    pod = world.get("pods", world.names("pods")[0])
+    assert pod["metadata"]["name"].startswith("j-0-")
+    assert pod["spec"]["hostname"] == "j-0"
+    assert [one["name"] for one in pod["spec"]["containers"][0]["env"]] == ["JOB_COMPLETION_INDEX"]
+
+
+def test_indexes_are_told_as_spans() -> None:
+    assert indexes_text([0, 2, 3, 4, 7]) == "0,2-4,7"
+
+
+async def test_an_indexed_job_must_say_how_many(world: World) -> None:
+    with pytest.raises(ApiError, match=r"spec\.completions: Required value: when completion mode is Indexed"):
+        job(world, parallelism=2, completionMode="Indexed")
