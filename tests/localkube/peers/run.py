@@ -112,7 +112,7 @@ def run_peer(peer: Peer, folder: Path) -> Outcome:
     python = folder / "env" / "bin" / "python"
     install(python, "--upgrade", "pip")
     install(python, *TOOLS, *peer.needs, peer.source)
-    source = download(python, peer.source, folder)
+    where = folder if peer.suite else download(python, peer.source, folder)
     report = folder / "report.xml"
     with (folder / "localkube.log").open("wb") as log:
         cluster = subprocess.Popen(
@@ -129,7 +129,6 @@ def run_peer(peer: Peer, folder: Path) -> Outcome:
             subprocess.run(apply, input=SYSTEM_POD.encode(), env=environment, check=True, timeout=READY_LIMIT_S)
             command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
             suite = [str(peer.suite)] if peer.suite else []
-            where = folder if peer.suite else source
             with (folder / "pytest.log").open("wb") as said:
                 subprocess.run(
                     [*command, *peer.arguments, *suite],
@@ -150,7 +149,8 @@ def install(python: Path, *what: str) -> None:
 
 def download(python: Path, source: str, folder: Path) -> Path:
     """The unpacked source: wheels come without tests."""
-    pip = [str(python), "-m", "pip", "download", "-qqq", "--no-deps", "--no-binary", ":all:", "-d", str(folder), source]
+    name = source.partition("==")[0]
+    pip = [str(python), "-m", "pip", "download", "-qqq", "--no-deps", "--no-binary", name, "-d", str(folder), source]
     subprocess.run(pip, check=True, timeout=INSTALL_LIMIT_S)
     archive = next(folder.glob("*.tar.gz"))
     with tarfile.open(archive) as packed:
