@@ -139,6 +139,16 @@ def _age(*path: str) -> Callable[[Obj], Cell]:
     return lambda obj: age_text(_at(obj, *path))
 
 
+def _job_duration(job: Obj) -> Cell:
+    began, ended = _at(job, "status", "startTime"), _at(job, "status", "completionTime")
+    if not began:
+        return ""
+    if not ended:
+        return age_text(began)
+    took = datetime.datetime.fromisoformat(ended) - datetime.datetime.fromisoformat(began)
+    return duration_text(int(took.total_seconds()))
+
+
 def _selector_text(*path: str) -> Callable[[Obj], Cell]:
     def cell(obj: Obj) -> Cell:
         selector = _at(obj, *path) or {}
@@ -464,7 +474,7 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         NAME,
         Column("Status", _job_status),
         Column("Completions", _completions),
-        Column("Duration", _age("status", "startTime")),
+        Column("Duration", _job_duration),
         AGE,
         Column("Containers", _containers("name", *_TEMPLATE), wide=True),
         Column("Images", _containers("image", *_TEMPLATE), wide=True),
