@@ -73,8 +73,13 @@ def utc_now() -> datetime.datetime:
 
 
 def time_text(moment: datetime.datetime) -> str:
-    # Several times quicker than strftime, and asked on every write.
-    return moment.isoformat(timespec="seconds")[:19] + "Z"
+    return _text_of_second(int(moment.timestamp()))
+
+
+@functools.lru_cache(maxsize=16)
+def _text_of_second(second: int) -> str:
+    # Asked several times on every write, and most of them fall into the same second.
+    return datetime.datetime.fromtimestamp(second, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(slots=True)
