@@ -61,6 +61,7 @@ class KubeletPort(Protocol):
         tail_lines: int | None = None,
         previous: bool = False,
         since_seconds: int | None = None,
+        since_time: str | None = None,
         timestamps: bool = False,
         limit_bytes: int | None = None,
     ) -> AsyncIterator[bytes]: ...
@@ -469,6 +470,7 @@ class ApiServer:
             tail_lines=_number(query, "tailLines"),
             previous=query.get("previous") in ("1", "true"),
             since_seconds=_number(query, "sinceSeconds"),
+            since_time=query.get("sinceTime") or None,
             timestamps=query.get("timestamps") in ("1", "true"),
             limit_bytes=_number(query, "limitBytes"),
         )

@@ -41,7 +41,9 @@ async def test_logs_shows_the_end_only_when_asked(ns: Namespace, kubectl: Kubect
     said = [(await kubectl("logs", "p", *options)).ok() for options in ((), ("--tail=1",), ("--since=1h",))]
     stamped = (await kubectl("logs", "p", "--timestamps", "--tail=1")).table[0]
 
-    assert said == ["one\ntwo\n", "two\n", "one\ntwo\n"]
+    later = (await kubectl("logs", "p", "--since-time=2999-01-01T00:00:00Z")).ok()
+
+    assert (said, later) == (["one\ntwo\n", "two\n", "one\ntwo\n"], "")
     assert (len(stamped), stamped[1]) == (2, "two")
 
 
