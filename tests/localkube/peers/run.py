@@ -57,7 +57,7 @@ PEERS: Mapping[str, Peer] = {
         source="kr8s==0.20.15",
         needs=("pytest-rerunfailures", "trio", "kubernetes", "kubernetes-asyncio", "kubernetes-validate", "pykube-ng",
                "lightkube"),
-        arguments=("-o", "addopts=", "-p", "pytest_kind", "-n", "2", "--timeout=25", "kr8s/tests"),
+        arguments=("-o", "addopts=", "-p", "pytest_kind", "--timeout=25", "kr8s/tests"),
     ),
     "lightkube": Peer(
         source="lightkube==1.0.1",
