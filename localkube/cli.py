@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.command == "fault":
         return faults.run(arguments)
-    # A fifth more writes a second than the stock loop.
+    # Forwarded connections take half the time on it; the rest is the same.
     return uvloop.run(_up(arguments))
 
 
