@@ -8,7 +8,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Debian packages that the demo and the tests use (the operator itself needs none of them).
 APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporter bubblewrap nftables shellcheck
 
-.PHONY: demo test install lock lint types imports unit e2e conformance generated clean
+.PHONY: demo test install lock lint types imports unit e2e conformance generated peers clean
 
 install: $(VENV)/.installed /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/bwrap /usr/sbin/nft /usr/bin/shellcheck
 
@@ -54,6 +54,10 @@ test: lint types imports
 generated: install
 	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml
 	$(BIN)/tdredis crds --reference > docs/reference/rediscluster.md
+
+# Other projects' own suites against localkube; needs the package index and ten minutes, and is no part of `make test`.
+peers: install
+	$(BIN)/python tests/localkube/peers/run.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
