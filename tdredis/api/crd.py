@@ -17,7 +17,15 @@ from tdredis.api.rediscluster import (
     RedisClusterStatus,
     wire_name,
 )
-from tdredis.api.validation import LEAST_SHARD_MIB, LONGEST_NAME, schema_of
+from tdredis.api.validation import (
+    LEAST_SHARD_MIB,
+    LINE_BREAK_SENTENCE,
+    LONGEST_NAME,
+    NAME_PATTERN,
+    NAME_SENTENCE,
+    PROXY_IMAGE_SENTENCE,
+    schema_of,
+)
 
 _SCALARS: Final[dict[object, JSONObject]] = {
     str: {"type": "string"},
@@ -41,18 +49,32 @@ NAME_RULE: Final[JSONObject] = {
     ),
 }
 
+NAME_SHAPE_RULE: Final[JSONObject] = {
+    "rule": f"self.metadata.name.matches('^{NAME_PATTERN}$')",
+    "message": f"metadata.name: {NAME_SENTENCE}",
+}
+PROXY_IMAGE_RULE: Final[JSONObject] = {
+    "rule": "size(self.proxyimage) > 0 || (has(self.proxy) && has(self.proxy.enabled) && !self.proxy.enabled)",
+    "message": PROXY_IMAGE_SENTENCE,
+}
+# On spec, not on the fields: a refusal quotes the value of the field that it is about.
+PASSWORD_RULE: Final[JSONObject] = {
+    "rule": "!self.proxysecret.contains('\\n') && (!has(self.secret) || !self.secret.contains('\\n'))",
+    "message": LINE_BREAK_SENTENCE,
+}
+
 
 def build_crds() -> list[JSONObject]:
     """Every CustomResourceDefinition, ready to apply."""
     spec = _object_schema(RedisClusterSpec, "What the owner wants.")
-    spec["x-kubernetes-validations"] = [CAPACITY_RULE]
+    spec["x-kubernetes-validations"] = [CAPACITY_RULE, PROXY_IMAGE_RULE, PASSWORD_RULE]
     status = _object_schema(RedisClusterStatus, "The cluster as it is.")
     status.pop("required", None)
     root: JSONObject = {
         "type": "object",
         "description": _summary(RedisCluster),
         "required": ["spec"],
-        "x-kubernetes-validations": [NAME_RULE],
+        "x-kubernetes-validations": [NAME_RULE, NAME_SHAPE_RULE],
         "properties": {
             "apiVersion": {"type": "string", "description": "Version of this schema."},
             "kind": {"type": "string", "description": "Kind of this object."},

@@ -17,19 +17,43 @@ from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec, wire_name
 # with i of up to three digits that leaves the resource's name 63 - 11 - 4.
 LONGEST_NAME: Final = 48
 LEAST_SHARD_MIB: Final = 16
+# A Service's name, which the resource's becomes, begins with a letter and has no dots (RFC 1035).
+NAME_PATTERN: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
+NAME_SENTENCE: Final = "write lower-case letters, digits and '-', a letter first: Services are named after it"
+PROXY_IMAGE_SENTENCE: Final = "proxyimage is empty: write the image of the proxy, or proxy.enabled: false"
+LINE_BREAK_SENTENCE: Final = "a password has a line break in it: write it on one line"
 
 
 def problems(cluster: RedisCluster) -> tuple[str, ...]:
     """What is wrong with *cluster*, a sentence each; () if nothing is."""
-    return (*_name(cluster), *_bounds(RedisClusterSpec, cluster.spec, "spec"), *_capacity(cluster.spec))
+    spec = cluster.spec
+    return (
+        *_name(cluster),
+        *_bounds(RedisClusterSpec, spec, "spec"),
+        *_capacity(spec),
+        *_proxy(spec),
+        *_passwords(spec),
+    )
 
 
 def _name(cluster: RedisCluster) -> Iterator[str]:
+    if not re.fullmatch(NAME_PATTERN, cluster.name):
+        yield f"metadata.name {cluster.name!r}: {NAME_SENTENCE}"
     if len(cluster.name) > LONGEST_NAME:
         yield (
             f"metadata.name has {len(cluster.name)} characters: write at most {LONGEST_NAME},"
             " the names of its pods and their labels are made of it"
         )
+
+
+def _proxy(spec: RedisClusterSpec) -> Iterator[str]:
+    if spec.proxy.enabled and not spec.proxy_image:
+        yield PROXY_IMAGE_SENTENCE
+
+
+def _passwords(spec: RedisClusterSpec) -> Iterator[str]:
+    if "\n" in spec.secret or "\n" in spec.proxy_secret:
+        yield LINE_BREAK_SENTENCE
 
 
 def _capacity(spec: RedisClusterSpec) -> Iterator[str]:
@@ -79,5 +103,5 @@ def _breaks(schema: Mapping[str, object], value: object, where: str) -> Iterator
             yield f"{where} is empty: write {schema.get('x-write', 'a value')}"
         elif len(value) > longest:
             yield f"{where} has {len(value)} characters: write at most {longest}"
-        elif isinstance(pattern, str) and not re.search(pattern, value):
+        elif isinstance(pattern, str) and not re.fullmatch(pattern, value):
             yield f"{where}: write {schema.get('x-write', f'something that matches {pattern}')}"

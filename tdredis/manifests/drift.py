@@ -74,8 +74,8 @@ def _equal(desired: JSON, live: JSON, path: str) -> bool:
     if desired == live and isinstance(desired, bool) == isinstance(live, bool):
         return True
     if live is None:
-        # Fields that say nothing are dropped on the way: "" and false are then the default.
-        return desired in ("", None) or desired is False
+        # A field that says nothing is dropped on the way. false is kept: absent may mean true.
+        return desired in ("", None)
     if any(f".{word}." in f"{path}." for word in _QUANTITIES_BELOW):
         wanted, found = parse_quantity(desired), parse_quantity(live)
         return wanted is not None and wanted == found

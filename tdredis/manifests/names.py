@@ -26,7 +26,7 @@ PROXY_CONTAINER: Final = "proxy"
 SHARDS: Final = "cache.tongdun.net/shards"  # annotation: the size that a shard was made for
 PROXY_PASSWORD_KEY: Final = "proxy-password"  # noqa: S105 a key, not a password
 
-_LABEL_VALUE: Final = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$")
+_LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
 def shard_names(cluster: RedisCluster) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ def build_labels(cluster: RedisCluster, component: str, *, shard: str | None = N
         }
     else:
         labels |= {"app": "predixy", "name": proxy_name(cluster.name)}
-    return {name: value for name, value in labels.items() if _LABEL_VALUE.match(value)}
+    return {name: value for name, value in labels.items() if _LABEL_VALUE.fullmatch(value)}
 
 
 def build_metadata(

@@ -22,6 +22,8 @@ LONG = "r" * 60
         ({"capacity": 40}, "capacity is too small for 3 shards: write 48 or more"),
         ({"replcas": 2}, 'unknown field "spec.replcas"'),
         ({"image": None}, "spec.image: Required value"),
+        ({"proxyimage": ""}, "proxyimage is empty: write the image of the proxy"),
+        ({"proxysecret": "two\nlines"}, "a password has a line break in it: write it on one line"),
         ({"app": "-rat"}, "spec.app in body should match"),
     ],
 )
@@ -42,3 +44,13 @@ async def test_a_name_too_long_for_its_children_is_refused(kube: Kube, namespace
 
     assert code == 1
     assert "metadata.name is too long: write at most 48 characters" in err
+
+
+async def test_a_name_that_no_service_can_have_is_refused(kube: Kube, namespace: str) -> None:
+    manifest = sample(namespace)
+    manifest["metadata"]["name"] = "1.rat"
+
+    code, _, err = await kube.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+
+    assert code == 1
+    assert "write lower-case letters, digits and '-', a letter first" in err

@@ -77,6 +77,9 @@ def test_kubectl_shows_what_people_ask_for() -> None:
         ({"image": "a b"}, "spec.image: write an image name without blanks"),
         ({"app": "-x"}, "spec.app: write letters, digits"),
         ({"proxy": {"replicas": 0}}, "spec.proxy.replicas: 0 is too small: write 1 or more"),
+        ({"proxyimage": ""}, "proxyimage is empty: write the image of the proxy, or proxy.enabled: false"),
+        ({"proxysecret": "two\nlines"}, "a password has a line break in it: write it on one line"),
+        ({"app": "rat\n"}, "spec.app: write letters, digits"),
         ({"storage": {"size": "lots"}}, "spec.storage.size: write a quantity such as 64Gi"),
     ],
 )
@@ -90,6 +93,13 @@ def test_a_name_too_long_for_its_children_is_refused() -> None:
     assert problems(sample(name="r" * LONGEST_NAME)) == ()
     (found,) = problems(sample(name="r" * (LONGEST_NAME + 1)))
     assert f"write at most {LONGEST_NAME}" in found
+
+
+@pytest.mark.parametrize("name", ["1abc", "a.b", "-a", "a-", "A"])
+def test_a_name_that_no_service_can_have_is_refused(name: str) -> None:
+    (found,) = problems(sample(name=name))
+
+    assert "a letter first" in found
 
 
 @pytest.mark.parametrize("capacity", [0, 48, 32768])

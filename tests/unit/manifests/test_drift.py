@@ -72,7 +72,7 @@ def test_a_list_that_grew_is_drift(data: st.DataObject) -> None:
         ({"spec": {"limits": {"cpu": "1000m"}}}, {"spec": {"limits": {"cpu": "1001m"}}}, "spec.limits.cpu"),
         ({"data": {"size": "1000m"}}, {"data": {"size": "1"}}, "data.size"),
         ({"spec": {"emptyDir": {}}}, {"spec": {}}, None),
-        ({"spec": {"paused": False}}, {"spec": {}}, None),
+        ({"spec": {"paused": False}}, {"spec": {}}, "spec.paused"),
         ({"spec": {"paused": True}}, {"spec": {}}, "spec.paused"),
         ({"spec": {"paused": True}}, {"spec": {"paused": 1}}, "spec.paused"),
         ({"apiVersion": "v1", "kind": "X"}, {}, None),
