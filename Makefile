@@ -53,7 +53,7 @@ test: lint types imports
 
 generated: install
 	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml
-	$(BIN)/tdredis crds --reference > docs/reference/rediscluster.md
+	$(BIN)/tdredis crds --reference docs/reference
 
 # Other projects' own suites against localkube; needs the package index and ten minutes, and is no part of `make test`.
 peers: install

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tdredis.api.validation import problems
 from tdredis.manifests.names import shard_names
-from tdredis.planning.cluster.health import ailments, has_been_ready
+from tdredis.planning.cluster.health import ailments
 from tdredis.planning.cluster.in_force import decide_in_force, recorded_size
 from tdredis.planning.cluster.picture import Picture, draw_picture
 from tdredis.planning.cluster.rules import HEALING_RULES, RULES, World
+from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.plan import Hold, Plan, Verdict, until_barrier
 from tdredis.planning.snapshot import ClusterSnapshot
 from tdredis.planning.steps import Step

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tdredis.api.json_object import JSONObject
-from tdredis.api.rediscluster import RedisCluster, parse_rediscluster
+from tdredis.api.kinds import parse
+from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.site import Passwords, Site
 from tdredis.planning.cluster.planner import plan
 from tdredis.planning.cluster.report import report
@@ -110,7 +111,7 @@ class SimulatedCluster:
 
     @property
     def cluster(self) -> RedisCluster:
-        return parse_rediscluster(self.resource)
+        return parse(RedisCluster, self.resource)
 
     def snapshot(self) -> ClusterSnapshot:
         cluster = self.cluster
@@ -118,7 +119,7 @@ class SimulatedCluster:
             now=self.now,
             cluster=cluster,
             site=self.site,
-            passwords=Passwords(redis=cluster.spec.secret, proxy=cluster.spec.proxy_secret),
+            passwords=Passwords(redis=cluster.spec.secret, proxy=cluster.spec.proxy_secret or ""),
             children=copy.deepcopy(self.children),
             pods={name: self._pod_facts(pod) for name, pod in self.pods.items()},
             nodes={name: self._node_facts(pod.node) for name, pod in self.pods.items() if pod.node and not pod.stopped},
@@ -188,9 +189,9 @@ class SimulatedCluster:
             case Forget():
                 self._node(step.process.pod).known.pop(step.ghost_id, None)
             case SetConfig(parameter="maxmemory"):
-                self._node(step.process.pod).maxmemory = step.value
+                self._node(step.process.pod).maxmemory = int(step.value)
             case SetConfig(parameter="cluster-node-timeout"):
-                self._node(step.process.pod).timeout_ms = step.value
+                self._node(step.process.pod).timeout_ms = int(step.value)
 
     def settle(self, seconds: float = 0.1) -> None:
         """Time passes: gossip reaches everybody that is connected."""
