@@ -101,7 +101,9 @@ class Link(asyncio.Protocol):
         """One command whose reply nobody waits for, such as SHUTDOWN, which has none. Raises Unreachable."""
         if self._transport is None or self._lost:
             raise Unreachable(str(self._lost or "not connected"))
-        self._waiting.append(asyncio.get_running_loop().create_future())
+        reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        reply.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # seen, and not missed
+        self._waiting.append(reply)
         self._transport.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type] # the stub means any tuple
 
     def close(self) -> None:

@@ -62,8 +62,12 @@ class Member:
 
     @property
     def has_data(self) -> bool:
-        """It holds keys, or has been in sync with a primary (whose data set may be empty)."""
-        return self.facts.keys > 0 or self.facts.replication.offset_bytes > 0
+        """It holds keys, or has been in sync with a primary (whose data set may be empty).
+
+        A replica that has synced with nobody since its start gives itself offset 0 or 1 (replication.c,
+        replicationCacheMasterUsingMyself).
+        """
+        return self.facts.keys > 0 or self.facts.replication.offset_bytes > 1
 
     @property
     def process(self) -> Process:

@@ -72,8 +72,9 @@ def publish_endpoints(world: World) -> Ruling:
     proven dead loses it at once: a refused connection is tried again, a lost packet waited for.
     """
     picture, standby = world.picture, world.picture.standby
-    if standby is None:
-        return Ruling()  # its Service has a selector: there is nobody to choose from
+    if standby is None or (picture.primary is None and picture.in_failover):
+        # A standalone's Service has a selector. And what a failover will say in a moment is not worth two writes now.
+        return Ruling()
     primary = picture.primary
     replicas = {member.name for member in picture.replicas_in_sync()}
     steps: list[Step] = []

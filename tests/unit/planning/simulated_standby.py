@@ -251,7 +251,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             primary = places.get(redis.follows) if redis.follows else None
             redis.link_up = primary is not None and primary.follows is None
             if primary is not None and redis.link_up:
-                primary.offset = max(primary.offset, 1)
+                primary.offset = max(primary.offset, 2)
                 redis.offset, redis.keys, redis.used_mib = primary.offset, primary.keys, primary.used_mib
         alive = {pod.name: (pod, one) for pod, one in self._of(Sentinel) if not pod.stopped and not one.silent}
         for name, (_, sentinel) in alive.items():
