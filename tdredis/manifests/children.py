@@ -7,6 +7,8 @@ from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.auth import build_auth_secret
 from tdredis.manifests.config_map import build_config_map
 from tdredis.manifests.names import shard_names
+from tdredis.manifests.network_policy import build_network_policies
+from tdredis.manifests.pod_monitor import build_pod_monitors
 from tdredis.manifests.redis_pods import build_redis_budget, build_redis_statefulset
 from tdredis.manifests.services import build_client_service, build_nodes_service
 from tdredis.manifests.site import Passwords, Site
@@ -20,6 +22,8 @@ def build_children(cluster: RedisCluster, site: Site, passwords: Passwords) -> t
         build_auth_secret(cluster, passwords),
         build_client_service(cluster),
         build_nodes_service(cluster),
+        *build_network_policies(cluster),
+        *build_pod_monitors(cluster, site),
         *(build_redis_budget(cluster, shard) for shard in shards if site.disruption_budgets),
         *(build_redis_statefulset(cluster, site, shard) for shard in shards),
     )

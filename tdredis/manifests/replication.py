@@ -7,6 +7,8 @@ from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.auth import build_auth_secret
 from tdredis.manifests.config_map import build_config_map
+from tdredis.manifests.network_policy import build_network_policies
+from tdredis.manifests.pod_monitor import build_pod_monitors
 from tdredis.manifests.redis_pods import build_redis_budget, build_redis_statefulset
 from tdredis.manifests.sentinels import build_sentinel_budget, build_sentinel_statefulset
 from tdredis.manifests.services import (
@@ -28,6 +30,8 @@ def build_replication_children(
         build_auth_secret(instance, passwords),
         build_client_service(instance),
         build_nodes_service(instance),
+        *build_network_policies(instance),
+        *build_pod_monitors(instance, site),
     )
     redis = build_redis_statefulset(instance, site, instance.name)
     if isinstance(instance, RedisStandalone):

@@ -104,7 +104,7 @@ def has_external_pods(instance: Instance) -> bool:
 def is_external_service(service: JSONObject) -> bool:
     """Whether a Service, wanted or live, is a pod's own for clients from outside."""
     match service:
-        case {"kind": "Service", "metadata": {"labels": {**labels}}}:
+        case {"metadata": {"labels": {**labels}}}:
             return EXTERNAL_LABEL in labels
         case _:
             return False

@@ -28,6 +28,8 @@ WISH_GUARDS = frozenset(
         "secrets_can_be_read",
         "pod_monitors_are_served",
         "balancer_has_an_ip",
+        "vip_is_an_ip",
+        "memory_limit_follows",
     )
 )
 
