@@ -39,16 +39,22 @@ async def write_and_read(address: str, password: str, count: int = 100) -> None:
         assert values == [name.encode() for name in names]
 
 
-def sentinel_client(
+@asynccontextmanager
+async def sentinel_client(
     addresses: list[tuple[str, int]], password: str, *, sentinel_password: str | None = None
-) -> Sentinel:
+) -> AsyncIterator[Sentinel]:
     """The client library's own way: ask any Sentinel where the primary is."""
-    return Sentinel(  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
         addresses,
         sentinel_kwargs={"password": sentinel_password, "socket_timeout": PATIENCE_S},
         socket_timeout=PATIENCE_S,
         password=password,
     )
+    try:
+        yield sentinel
+    finally:
+        for each in sentinel.sentinels:
+            await each.aclose()
 
 
 @dataclass

@@ -82,23 +82,23 @@ async def test_a_standby_serves_by_service_by_sentinel_and_for_reading(
 
         await write_and_read(status["clusterIP"], PASSWORD)
 
-        sentinel = sentinel_client(await sentinels_of(subject), PASSWORD)
-        primary, replica = sentinel.master_for("mymaster"), sentinel.slave_for("mymaster")
-        assert await primary.get("key:7") == b"key:7"
-        await primary.set("by", "sentinel")
+        async with sentinel_client(await sentinels_of(subject), PASSWORD) as sentinel:
+            primary, replica = sentinel.master_for("mymaster"), sentinel.slave_for("mymaster")
+            assert await primary.get("key:7") == b"key:7"
+            await primary.set("by", "sentinel")
 
-        async def arrived() -> bool:
-            return bool(await replica.get("by") == b"sentinel")
+            async def arrived() -> bool:
+                return bool(await replica.get("by") == b"sentinel")
 
-        await eventually(arrived, "the replica has what the primary was given")
+            await eventually(arrived, "the replica has what the primary was given")
+            await primary.aclose()
+            await replica.aclose()
         reading = await client.get(SERVICES, namespace, "redis-standby-tom-ro")
         async with linked(f"{reading['spec']['clusterIP']}:6379", PASSWORD) as link:  # type: ignore[index, call-overload]
             assert await link.call("GET", "by", timeout_s=5) == b"sentinel"
             role = await link.call("ROLE", timeout_s=5)
         assert isinstance(role, list)
         assert role[0] == b"slave"
-        await primary.aclose()
-        await replica.aclose()
 
 
 async def test_clients_by_service_and_by_sentinel_keep_working_through_a_failover(
@@ -109,13 +109,13 @@ async def test_clients_by_service_and_by_sentinel_keep_working_through_a_failove
         resource = await subject.until_ready()
         before = await subject.primary()
         service = ServiceWrites(resource["status"]["clusterIP"], PASSWORD)
-        sentinel = sentinel_client(await sentinels_of(subject), PASSWORD)
-        primary = sentinel.master_for("mymaster")
 
-        async def by_sentinel(number: int) -> None:
-            await primary.set(f"sentinel:{number}", number)
-
-        async with writing(Writer("service"), service) as one, writing(Writer("sentinel"), by_sentinel) as two:
+        async with (
+            sentinel_client(await sentinels_of(subject), PASSWORD) as sentinel,
+            sentinel.master_for("mymaster") as primary,
+            writing(Writer("service"), service) as one,
+            writing(Writer("sentinel"), lambda number: primary.set(f"sentinel:{number}", number)) as two,
+        ):
             await eventually(lambda: wrote(one, two, 50), "both write")
 
             await crash(subject, before)
@@ -128,7 +128,6 @@ async def test_clients_by_service_and_by_sentinel_keep_working_through_a_failove
             await eventually(lambda: wrote(one, two, max(counts) + 50), "both write again")
         resource = await subject.until_ready()
         service.close()
-        await primary.aclose()
 
         roles = {name: await role_of(pod) for name, pod in (await subject.pods()).items()}
         assert sorted(roles.values()) == ["master", "slave", "slave"]
@@ -211,10 +210,11 @@ async def test_sentinels_that_ask_for_a_password_work_together(kube: Kube, clien
         await subject.until_ready()
         addresses = await sentinels_of(subject)
 
-        sentinel = sentinel_client(addresses, PASSWORD, sentinel_password=PASSWORD)
-        primary = sentinel.master_for("mymaster")
-        assert await primary.ping()
-        await primary.aclose()
+        async with (
+            sentinel_client(addresses, PASSWORD, sentinel_password=PASSWORD) as sentinel,
+            sentinel.master_for("mymaster") as primary,
+        ):
+            assert await primary.ping()
         async with linked(f"{addresses[0][0]}:26379", "") as link:
             with pytest.raises(Exception, match="NOAUTH"):
                 await link.call("SENTINEL", "MASTERS", timeout_s=5)

@@ -16,9 +16,10 @@ from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.names import pod_names, sentinel_pod_names
 from tdredis.planning import pods as waiting
-from tdredis.planning.snapshot import PodFacts, ReplicationSnapshot
+from tdredis.planning.addresses import external_target
+from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import Process
-from tdredis.redis.facts import REDIS_PORT, NodeFacts, Unknown
+from tdredis.redis.facts import REDIS_PORT, Announced, NodeFacts, Unknown
 from tdredis.redis.sentinels import SentinelFacts, Watch
 
 SENTINEL_PORT = 26379
@@ -243,8 +244,15 @@ class Picture:
             return None
         if self.chosen is not None:
             return self.chosen.pod
-        host, _ = self.agreed
-        return next((pod for _, pod in sorted(self.snapshot.pods.items()) if pod.ip == host), None)
+        return next((pod for _, pod in sorted(self.snapshot.pods.items()) if self._is_of(pod, self.agreed)), None)
+
+    def _is_of(self, pod: PodFacts, place: Place) -> bool:
+        """*pod* is reached at *place*, by its own address or by its own Service's."""
+        if place == (pod.ip, REDIS_PORT):
+            return True
+        service = self.snapshot.children.get(Ref("Service", pod.name))
+        target = external_target(self.snapshot, pod, service, ("redis",))
+        return isinstance(target, Announced) and place == (target.host, target.port)
 
     @property
     def recorded(self) -> str:

@@ -16,23 +16,34 @@ from dataclasses import dataclass
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.endpoints import Target, build_standby_endpoints
 from tdredis.manifests.names import client_service_name, replica_service_name, sentinel_name
+from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.replication import build_replication_children
+from tdredis.manifests.services import build_external_services, has_external_pods
+from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.objects import (
     MIB,
     Ruling,
     keep,
+    keep_claims,
+    label_role,
     list_names,
+    memory_limit_follows,
     outdated_pods,
+    pod_monitors_are_served,
     ref_of,
+    remove_switched_off,
+    remove_unwanted_external,
     replace_troubled,
+    resize_pods,
     service_ip,
     target_pods,
 )
 from tdredis.planning.plan import Hold
 from tdredis.planning.pods import silence_hold
-from tdredis.planning.replication.picture import Member, Picture, Place, Replicated, Watcher
+from tdredis.planning.replication.picture import SENTINEL_PORT, Member, Picture, Place, Replicated, Watcher
 from tdredis.planning.snapshot import PodFacts, Ref
 from tdredis.planning.steps import (
+    AnnounceSentinel,
     FailOver,
     Follow,
     Promote,
@@ -43,6 +54,7 @@ from tdredis.planning.steps import (
     Unwatch,
     Watch,
 )
+from tdredis.redis.facts import REDIS_PORT, Announced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +72,16 @@ Rule = Callable[[World], Ruling]
 
 
 def keep_children(world: World) -> Ruling:
-    """Every object is there and says what the spec wants."""
+    """Every object is there and says what the spec wants; what it does not ask for any more goes."""
     snapshot = world.picture.snapshot
-    return keep(snapshot, build_replication_children(world.instance, snapshot.site, snapshot.passwords))
+    children = build_replication_children(world.instance, snapshot.site, snapshot.passwords)
+    external = build_external_services(world.instance)
+    unwanted = (*remove_switched_off(snapshot, children), *remove_unwanted_external(snapshot, external))
+    kept = keep(snapshot, (*children, *external)).steps
+    return Ruling(
+        steps=(*kept, *unwanted, *keep_claims(snapshot)),
+        holds=pod_monitors_are_served(snapshot),
+    )
 
 
 def publish_endpoints(world: World) -> Ruling:
@@ -479,23 +498,74 @@ def _handover_leader(picture: Picture, heirs: list[Member]) -> Watcher | None:
     return able[0] if able else None
 
 
-# ---- configuration
+# ---- labels, addresses, limits
+
+
+def label_roles(world: World) -> Ruling:
+    """Pods say who they are, for people and tools; nothing of ours goes by it."""
+    picture, primary = world.picture, world.picture.primary
+    if primary is None:
+        return Ruling()
+    steps = [label_role(picture.snapshot, primary.pod, "primary")]
+    steps += [
+        label_role(picture.snapshot, member.pod, "replica") for member in picture.members if picture.is_attached(member)
+    ]
+    return Ruling(steps=tuple(step for step in steps if step is not None))
+
+
+def announce_addresses(world: World) -> Ruling:
+    """Every process gives itself out under the address where its users reach it. Replicas and Sentinels are told of a
+    changed one by the rules above, in the next pass.
+    """
+    steps: list[Step] = []
+    holds: list[Hold] = []
+    for member in world.picture.members:
+        wanted = _announced(world, member.pod, "redis")
+        if isinstance(wanted, Hold):
+            holds.append(wanted)
+        elif wanted is not None and member.place != (wanted.host, wanted.port):
+            steps += _announce(member, wanted)
+    for watcher in world.picture.watchers:
+        wanted = _announced(world, watcher.pod, "sentinel")
+        if isinstance(wanted, Announced) and watcher.place != (wanted.host, wanted.port):
+            why = f"that is where its users reach it; it says {watcher.place[0]}:{watcher.place[1]}"
+            steps.append(AnnounceSentinel(process=watcher.process, host=wanted.host, port=wanted.port, why=why))
+    return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
+
+
+def _announced(world: World, pod: PodFacts, port_name: str) -> Announced | Hold | None:
+    """None: not known yet; what it says now will do."""
+    snapshot = world.picture.snapshot
+    if not has_external_pods(world.instance):
+        return resting_place(pod, port=SENTINEL_PORT if port_name == "sentinel" else REDIS_PORT)
+    return external_target(snapshot, pod, snapshot.children.get(Ref("Service", pod.name)), (port_name,))
+
+
+def _announce(member: Member, wanted: Announced) -> Iterator[SetConfig]:
+    why = f"that is where its users reach it; it says {member.place[0]}:{member.place[1]}"
+    yield SetConfig(process=member.process, parameter="replica-announce-ip", value=wanted.host, why=why)
+    yield SetConfig(process=member.process, parameter="replica-announce-port", value=wanted.port, why=why)
+
+
+def follow_resources(world: World) -> Ruling:
+    """Running containers may use what new ones would, where that can be changed in place."""
+    return Ruling(steps=tuple(resize_pods(world.picture.snapshot, *container_resources(world.instance))))
 
 
 def limit_memory(world: World) -> Ruling:
-    """maxmemory of every process is what capacity gives it."""
+    """maxmemory of every process is what capacity gives it, and never more than its container has room for."""
     wanted = world.instance.spec.maxmemory_mib * MIB
-    steps = [
-        SetConfig(
-            process=member.process,
-            parameter="maxmemory",
-            value=wanted,
-            why=f"capacity {world.instance.spec.capacity}; it has {member.facts.maxmemory_bytes // MIB} MiB",
-        )
-        for member in world.picture.members
-        if member.facts.maxmemory_bytes != wanted
-    ]
-    return Ruling(steps=tuple(steps))
+    steps: list[Step] = []
+    holds: list[Hold] = []
+    for member in world.picture.members:
+        if member.facts.maxmemory_bytes == wanted:
+            continue
+        if hold := memory_limit_follows(member.pod, wanted):
+            holds.append(hold)
+            continue
+        why = f"capacity {world.instance.spec.capacity}; it has {member.facts.maxmemory_bytes // MIB} MiB"
+        steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
+    return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
 
 
 RULES: tuple[Rule, ...] = (
@@ -506,6 +576,9 @@ RULES: tuple[Rule, ...] = (
     set_watches,
     reset_stale_watches,
     replace_stuck_pods,
+    label_roles,
+    announce_addresses,
+    follow_resources,
     limit_memory,
 )
 
@@ -516,4 +589,6 @@ HEALING_RULES: tuple[Rule, ...] = (
     follow_the_primary,
     set_watches,
     reset_stale_watches,
+    label_roles,
+    announce_addresses,
 )
