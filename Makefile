@@ -25,7 +25,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 lock: pyproject.toml
 	$(BIN)/uv pip compile --quiet --no-config --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --generate-hashes \
-	  --all-extras --extra build pyproject.toml -o requirements.lock
+	  --all-extras pyproject.toml -o requirements.lock
 
 demo: install
 	$(BIN)/tdredis sandbox --apply samples/redis-cluster-rat.yaml $(if $(ONCE),--once)

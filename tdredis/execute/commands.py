@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from tdredis.planning.steps import (
     AnnounceSentinel,
     AssignSlots,
-    Disconnect,
     FailOver,
     Follow,
     Forget,
@@ -24,6 +23,14 @@ from tdredis.planning.steps import (
 )
 from tdredis.redislink.pool import Command
 
+# Not TYPE master or replica: those connections are the replication itself. Ours is spared (SKIPME).
+DISCONNECT: Final[tuple[Command, ...]] = (
+    ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
+    ("CLIENT", "KILL", "TYPE", "pubsub"),
+)
+PAUSE_MS: Final = 2000  # longer than a handover takes; ends by itself if none comes
+PAUSE: Final[Command] = ("CLIENT", "PAUSE", PAUSE_MS, "WRITE")
+
 RedisStep: TypeAlias = (
     AssignSlots
     | Meet
@@ -39,7 +46,6 @@ RedisStep: TypeAlias = (
     | SetWatch
     | ResetWatch
     | AnnounceSentinel
-    | Disconnect
 )
 
 
@@ -60,7 +66,7 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
         case SetConfig():
             commands = [("CONFIG", "SET", step.parameter, step.value)]
         case Follow():
-            commands = [("REPLICAOF", step.host, step.port)]
+            commands = [("REPLICAOF", step.host, step.port), *(DISCONNECT if step.was_primary else ())]
         case Promote():
             commands = [("REPLICAOF", "NO", "ONE")]
         case FailOver():
@@ -78,9 +84,6 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
                 ("SENTINEL", "CONFIG", "SET", "announce-ip", step.host),
                 ("SENTINEL", "CONFIG", "SET", "announce-port", step.port),
             ]
-        case Disconnect():
-            # Not TYPE master or replica: those connections are the replication itself. Ours is spared (SKIPME).
-            commands = [("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), ("CLIENT", "KILL", "TYPE", "pubsub")]
         case _:
             assert_never(step)
     return step.process, commands

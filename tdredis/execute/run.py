@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import structlog
 
 from tdredis.api.json_object import JSONObject
-from tdredis.execute.commands import redis_commands
+from tdredis.execute.commands import PAUSE, redis_commands
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable
 from tdredis.kube.resources import PODS, Resource, resource_of
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import Apply, Process, Remove, ReplacePod, ResizePod, Step
+from tdredis.planning.steps import Apply, FailOver, Process, Remove, ReplacePod, ResizePod, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.redislink.pool import Address, Command, LinkPool
@@ -94,6 +94,9 @@ class Executor:
                 await self._replace_pod(key, step)
             case ResizePod():
                 await self._resize(key, step)
+            case FailOver(primary=Process() as primary):
+                await self._do(key, primary, [PAUSE], password)
+                await self._do(key, *redis_commands(step, password), password)
             case _:
                 process, commands = redis_commands(step, password)
                 await self._do(key, process, commands, password)

@@ -35,7 +35,7 @@ from tdredis.observe.questions import CLUSTER_NODE, REPLICATION_NODE, Questions,
 from tdredis.observe.secrets import SecretReader, UnreadableSecretError
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
 from tdredis.redis.facts import Unknown
-from tdredis.redislink.errors import LinkError
+from tdredis.redislink.errors import LinkError, Unreachable
 from tdredis.redislink.pool import SENTINEL_PORT, Address, LinkPool
 
 ASK_S = 1.0  # a healthy Redis answers INFO in a millisecond; one that needs a second is Unknown for this pass
@@ -192,7 +192,8 @@ class Observer:
             facts = questions.parse(replies)
         except (LinkError, ValueError, KeyError) as error:
             since = silent.setdefault(address, self._now())
-            return Unknown(since=since, error=str(error) or type(error).__name__)
+            refused = isinstance(error, Unreachable) and error.refused
+            return Unknown(since=since, error=str(error) or type(error).__name__, refused=refused)
         silent.pop(address, None)
         return facts
 

@@ -153,13 +153,17 @@ class SetConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follow:
-    """Make *process* a replica of *primary*, which others reach at *host* and *port*. Source: redis.io, "REPLICAOF"."""
+    """Make *process* a replica of *primary*, which others reach at *host* and *port*. Source: redis.io, "REPLICAOF".
+
+    *was_primary*: end the connections of its clients too, so that their pools look for the right one ("CLIENT KILL").
+    """
 
     barrier: ClassVar[bool] = True
     process: Process
     primary: str
     host: str
     port: int
+    was_primary: bool
     why: str
 
     def __str__(self) -> str:
@@ -182,11 +186,16 @@ class Promote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailOver:
-    """Have the Sentinel *process* carry out its own failover at once. Source: redis.io, "SENTINEL FAILOVER"."""
+    """Have the Sentinel *process* carry out its own failover at once. Source: redis.io, "SENTINEL FAILOVER".
+
+    *primary*: the one that still lives, in a handover. Its clients' writes are stopped meanwhile, so that none is
+    acknowledged that its replicas do not have ("CLIENT PAUSE", since 6.2 for writes alone).
+    """
 
     barrier: ClassVar[bool] = True
     process: Process
     master_name: str
+    primary: Process | None
     why: str
 
     def __str__(self) -> str:
@@ -271,20 +280,6 @@ class AnnounceSentinel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disconnect:
-    """End the connections of clients of *process*: it is not what they came for any more. Source: redis.io,
-    "CLIENT KILL" (TYPE normal, TYPE pubsub).
-    """
-
-    barrier: ClassVar[bool] = False
-    process: Process
-    why: str
-
-    def __str__(self) -> str:
-        return f"disconnect clients of {self.process}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ResizePod:
     """Change requests and limits of a running container in place. Source: kubernetes.io, "Resize CPU and Memory
     Resources assigned to Containers" (since 1.33).
@@ -320,6 +315,5 @@ Step: TypeAlias = (
     | SetWatch
     | ResetWatch
     | AnnounceSentinel
-    | Disconnect
     | ResizePod
 )

@@ -16,6 +16,7 @@ class Unknown:
 
     since: float  # epoch seconds of the first question in a row that got no answer
     error: str  # the asker's words; holds no secret
+    refused: bool = False  # the pod's own kernel said that nobody listens there: the process that did is dead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
