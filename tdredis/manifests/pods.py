@@ -109,8 +109,11 @@ def merge(ours: JSON, theirs: JSON) -> JSON:
 
 
 def build_resources(settings: ResourceSettings) -> JSONObject:
-    """`resources` of a container; empty where nothing is asked for."""
-    parts: JSONObject = {"requests": {**settings.requests}, "limits": {**settings.limits}}
+    """`resources` of a container; empty where nothing is asked for. A quantity written as a number is one as text."""
+    parts: JSONObject = {
+        "requests": {name: str(value) for name, value in settings.requests.items()},
+        "limits": {name: str(value) for name, value in settings.limits.items()},
+    }
     return {name: value for name, value in parts.items() if value}
 
 

@@ -29,6 +29,7 @@ WISH_GUARDS = frozenset(
         "pod_monitors_are_served",
         "balancer_has_an_ip",
         "vip_is_an_ip",
+        "announced_addresses_are_reached",
         "memory_limit_follows",
     )
 )

@@ -6,7 +6,8 @@
 4. ghosts are forgotten before slots are assigned: a ghost with a higher epoch would take the slots back
 5. slots before introductions: the first epoch can only be set on a node that has met nobody
 6. introductions before attaching: a replica must know its primary
-7. memory limits and timeouts last: they need no particular place
+7. addresses for outside when the cluster works: nodes find each other by them
+8. memory limits, timeouts and labels last: they need no particular place
 """
 
 from __future__ import annotations
@@ -14,24 +15,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.children import build_children
 from tdredis.manifests.endpoints import Target, build_endpoints
 from tdredis.manifests.names import SHARDS, client_service_name, proxy_name
 from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment, next_secret_version
 from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
+from tdredis.manifests.redis_pods import container_resources
+from tdredis.manifests.services import build_external_services
+from tdredis.planning.cluster.announcing import announce, remove_unannounced
 from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
 from tdredis.planning.objects import (
     MIB,
     Ruling,
     annotations_of,
     keep,
+    keep_claims,
+    label_role,
     list_names,
+    memory_limit_follows,
     metadata_of,
     outdated_pods,
+    pod_monitors_are_served,
     ref_of,
     remove,
+    remove_switched_off,
     replace_troubled,
+    resize_pods,
     service_ip,
     target_pods,
 )
@@ -69,7 +80,13 @@ Rule = Callable[[World], Ruling]
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants."""
     snapshot = world.picture.snapshot
-    return keep(snapshot, build_children(world.cluster, snapshot.site, snapshot.passwords))
+    kept = keep(snapshot, (*_children(world), *build_external_services(world.cluster)))
+    return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=pod_monitors_are_served(snapshot))
+
+
+def _children(world: World) -> tuple[JSONObject, ...]:
+    snapshot = world.picture.snapshot
+    return build_children(world.cluster, snapshot.site, snapshot.passwords)
 
 
 def keep_proxy(world: World) -> Ruling:
@@ -90,14 +107,19 @@ def keep_proxy(world: World) -> Ruling:
 
 
 def remove_unwanted(world: World) -> Ruling:
-    """What the spec no longer asks for goes: the proxy's objects when it is switched off, shards that never began."""
+    """What the spec no longer asks for goes: what is switched off, and shards that never began."""
     snapshot, cluster = world.picture.snapshot, world.cluster
+    others = (
+        *remove_switched_off(snapshot, _children(world)),
+        *remove_unannounced(world.picture),
+        *_surplus_shards(world),
+    )
     if cluster.spec.proxy.enabled:
-        return Ruling(steps=tuple(_surplus_shards(world)))
+        return Ruling(steps=others)
     passwords, site = snapshot.passwords, snapshot.site
     deployment = build_proxy_deployment(cluster, site, passwords, "", secret_version="")
     unwanted = (deployment, *build_proxy_access(cluster, site, passwords, "", secret_version=""))
-    return Ruling(steps=(*remove(snapshot, unwanted, "proxy.enabled is false"), *_surplus_shards(world)))
+    return Ruling(steps=(*remove(snapshot, unwanted, "proxy.enabled is false"), *others))
 
 
 def _surplus_shards(world: World) -> Iterator[Remove]:
@@ -377,15 +399,43 @@ def _why_attach(member: Member, shard: Shard) -> str:
 # ---- configuration
 
 
+def announce_addresses(world: World) -> Ruling:
+    """Every node announces the address at which it is to be reached."""
+    return announce(world.picture)
+
+
+def resize_containers(world: World) -> Ruling:
+    """Running containers may use what new ones would, where Kubernetes can change that in place."""
+    return Ruling(steps=resize_pods(world.picture.snapshot, *container_resources(world.cluster)))
+
+
 def limit_memory(world: World) -> Ruling:
-    """maxmemory of every process is what capacity gives it."""
-    wanted = world.cluster.spec.maxmemory_mib * MIB
-    steps = [
-        SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=_why_limit(member, world.cluster))
+    """maxmemory of every process is what capacity gives it, once its container has the room."""
+    snapshot, wanted = world.picture.snapshot, world.cluster.spec.maxmemory_mib * MIB
+    growing = {step.pod for step in resize_pods(snapshot, *container_resources(world.cluster))}
+    steps, holds = [], []
+    for member in world.picture.members:
+        now = member.facts.maxmemory_bytes
+        if now == wanted:
+            continue
+        hold = memory_limit_follows(member.pod, wanted) if wanted > now > 0 else None
+        if hold is None:
+            why = _why_limit(member, world.cluster)
+            steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
+        elif member.name not in growing:
+            holds.append(hold)
+    return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
+
+
+def label_roles(world: World) -> Ruling:
+    """A pod's label says what it is, as far as it has said so itself."""
+    snapshot = world.picture.snapshot
+    labels = (
+        label_role(snapshot, member.pod, "replica" if member.is_replica else "primary")
         for member in world.picture.members
-        if member.facts.maxmemory_bytes != wanted
-    ]
-    return Ruling(steps=tuple(steps))
+        if member.is_replica or member.slots
+    )
+    return Ruling(steps=tuple(step for step in labels if step is not None))
 
 
 def set_node_timeout(world: World) -> Ruling:
@@ -419,8 +469,11 @@ RULES: tuple[Rule, ...] = (
     assign_free_slots,
     introduce,
     attach_replicas,
+    announce_addresses,
+    resize_containers,
     limit_memory,
     set_node_timeout,
+    label_roles,
 )
 
 # What keeps a cluster that exists together; none of these asks what spec wishes.
