@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import re
@@ -20,6 +21,7 @@ from localkube.errors import (
 from localkube.resources import ResourceType
 from localkube.schema.builtin import kind_schema
 from localkube.schema.names import LABEL, LABEL_HELP, check_labels, must_match
+from localkube.schema.quick import certainly_fits
 from localkube.schema.structural import validate
 from localkube.units import quantity_value
 
@@ -37,8 +39,9 @@ CLAIM_HELP = "spec is immutable after creation except resources.requests and vol
 
 def check_built_in(rtype: ResourceType, new: Obj, old: Obj | None) -> list[FieldError]:
     """Types first: nothing else is asked of an object whose fields are of the wrong type."""
-    wrong = validate(_without_required(rtype.kind), _without_known_owners(new, old))
-    if wrong:
+    schema = _without_required(rtype.kind)
+    unproven = _without_known_owners(new, old)
+    if not certainly_fits(schema)(unproven) and (wrong := validate(schema, unproven)):
         # A real server fails to decode such an object before it looks at what it says.
         why = "; ".join(f"{one.field}: {one.detail}" for one in wrong)
         raise bad_request(f'{rtype.kind} in version "{rtype.version}" cannot be handled as a {rtype.kind}: {why}')
@@ -56,9 +59,7 @@ def _without_known_owners(new: Obj, old: Obj | None) -> Obj:
     return {**new, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
 
 
-_relaxed: dict[str, Mapping[str, Any]] = {}
-
-
+@functools.cache
 def _without_required(kind: str) -> Mapping[str, Any]:
     """Types only; what is required is said below, in the words of each kind's own validation."""
 
@@ -75,9 +76,8 @@ def _without_required(kind: str) -> Mapping[str, Any]:
                 left[name] = relax(left[name])
         return left
 
-    if kind not in _relaxed:
-        _relaxed[kind] = relax(kind_schema(kind))
-    return _relaxed[kind]
+    relaxed: Mapping[str, Any] = relax(kind_schema(kind))
+    return relaxed
 
 
 def _check_pod_spec(spec: Obj, path: str, claims: Iterable[str] = ()) -> list[FieldError]:
