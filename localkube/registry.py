@@ -19,6 +19,7 @@ from localkube.errors import ApiError
 from localkube.resources import ResourceTable, ResourceType
 from localkube.schema.admission import admit_object, schema_of, without_nulls
 from localkube.schema.crd import CLEANUP_FINALIZER, CustomResource, parse_crd
+from localkube.schema.resizing import resized_spec
 from localkube.schema.structural import Schema
 from localkube.selectors import Predicate, parse_selector
 
@@ -77,7 +78,7 @@ def _own_copy(rtype: ResourceType, obj: Obj, subresource: str | None = None) -> 
     raw = _encoder.encode(obj)
     copied: Obj = _decoder.decode(raw)
     # Hardly any object says null: to look for the word costs less than to look at every value.
-    if b"null" in raw and subresource is None and not rtype.custom and rtype.key not in _KEEPS_NULLS:
+    if b"null" in raw and subresource in (None, "resize") and not rtype.custom and rtype.key not in _KEEPS_NULLS:
         copied = without_nulls(copied)
     return copied
 
@@ -476,6 +477,8 @@ class Registry:
                     new["status"] = obj["status"]
             case "finalize":
                 new = {**old, "spec": {**(old.get("spec") or {}), **(obj.get("spec") or {})}}
+            case "resize":
+                new = {**old, "spec": resized_spec(old["spec"], obj.get("spec") or {})}
             case other:
                 raise errors.not_implemented(f"updates of subresource {other!r} of {rtype.key}")
         new = self._admit(rtype, new, old, subresource)

@@ -10,10 +10,11 @@ from localkube.resources import ResourceType
 from localkube.schema.builtin import kind_schema
 from localkube.schema.crd import CustomResource, check_crd, complete_crd
 from localkube.schema.defaults import default_built_in
-from localkube.schema.limits import check_built_in
+from localkube.schema.limits import check_built_in, check_types
 from localkube.schema.names import check_metadata
 from localkube.schema.per_schema import once_per_schema
 from localkube.schema.quick import certainly_fits
+from localkube.schema.resizing import check_resize
 from localkube.schema.rules import check_rules, rule_errors
 from localkube.schema.structural import Schema, apply_defaults, prune, validate
 
@@ -106,6 +107,9 @@ def _errors(
         return found
     if subresource is None:
         found += check_built_in(rtype, new, old)
+    elif subresource == "resize" and old is not None:
+        check_types(rtype, new, old)
+        found += check_resize(new, old)
     return found
 
 

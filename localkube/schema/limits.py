@@ -39,14 +39,19 @@ CLAIM_HELP = "spec is immutable after creation except resources.requests and vol
 
 def check_built_in(rtype: ResourceType, new: Obj, old: Obj | None) -> list[FieldError]:
     """Types first: nothing else is asked of an object whose fields are of the wrong type."""
+    check_types(rtype, new, old)
+    check = _CHECKS.get(rtype.key)
+    return [] if check is None else check(new, old)
+
+
+def check_types(rtype: ResourceType, new: Obj, old: Obj | None) -> None:
+    """Raises ApiError 400."""
     schema = _without_required(rtype.kind)
     unproven = _without_known_owners(new, old)
     if not certainly_fits(schema)(unproven) and (wrong := validate(schema, unproven)):
         # A real server fails to decode such an object before it looks at what it says.
         why = "; ".join(f"{one.field}: {one.detail}" for one in wrong)
         raise bad_request(f'{rtype.kind} in version "{rtype.version}" cannot be handled as a {rtype.kind}: {why}')
-    check = _CHECKS.get(rtype.key)
-    return [] if check is None else check(new, old)
 
 
 def _without_known_owners(new: Obj, old: Obj | None) -> Obj:
@@ -80,7 +85,7 @@ def _without_required(kind: str) -> Mapping[str, Any]:
     return relaxed
 
 
-def _check_pod_spec(spec: Obj, path: str, claims: Iterable[str] = ()) -> list[FieldError]:
+def check_pod_spec(spec: Obj, path: str, claims: Iterable[str] = ()) -> list[FieldError]:
     """*claims*: volumes that come from elsewhere, a StatefulSet's claim templates."""
     found: list[FieldError] = []
     volumes: set[str] = set()
@@ -237,7 +242,7 @@ def _check_template(spec: Obj, restart: Sequence[str], path: str = "spec.templat
     found = check_labels((template.get("metadata") or {}).get("labels"), f"{path}.labels")
     pod = template.get("spec") or {}
     claims = [(one.get("metadata") or {}).get("name", "") for one in spec.get("volumeClaimTemplates") or ()]
-    found += _check_pod_spec(pod, f"{path}.spec", claims)
+    found += check_pod_spec(pod, f"{path}.spec", claims)
     if pod.get("restartPolicy") not in restart and pod.get("restartPolicy") in ("Always", "OnFailure", "Never"):
         where = f"{path}.spec.restartPolicy"
         if restart == _RESTART_OF_JOBS:
@@ -280,7 +285,7 @@ def _without_status(value: Any) -> Any:
 
 
 def _check_pod(new: Obj, old: Obj | None) -> list[FieldError]:
-    return _check_pod_update(new, old) if old else _check_pod_spec(new["spec"], "spec")
+    return _check_pod_update(new, old) if old else check_pod_spec(new["spec"], "spec")
 
 
 def _check_pod_update(new: Obj, old: Obj) -> list[FieldError]:

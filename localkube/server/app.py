@@ -277,7 +277,7 @@ class ApiServer:
                 return self._patch(call, await _read(request), request.content_type)
             case "DELETE" if target.subresource is None:
                 return self._delete(call, await _read(request))
-            case method if target.subresource not in (None, "status", "scale", "finalize"):
+            case method if target.subresource not in (None, "status", "scale", "finalize", "resize"):
                 raise errors.not_implemented(f"{method} of {target.rtype.key}/{target.subresource}")
             case _:
                 raise _not_allowed()
@@ -288,7 +288,7 @@ class ApiServer:
                 return await self._log(request, call)
             case "scale":
                 return _json(scale_of(self.registry, call.target.rtype, self._current(call)))
-            case None | "status":
+            case None | "status" | "resize":
                 if call.query.get("watch") in ("1", "true", "True"):
                     return await self._watch(request, call)
                 return self._get(call) if call.target.name else self._list(call)
