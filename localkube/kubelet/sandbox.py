@@ -79,15 +79,17 @@ def build_bwrap_argv(box: Sandbox, command: Sequence[str], *, status_fd: int, as
     if box.read_only_root:
         argv += ["--remount-ro", "/"]
     argv += ["--chdir", box.working_dir, "--"]
-    if box.identity is not None and has_reaper(box, as_root=privileged):
-        argv += _become(box.identity)
+    if privileged and _is_somebody(box):
+        argv += confining_argv(box)
     return [*argv, *command]
 
 
 def _privilege_args(box: Sandbox, privileged: bool) -> list[str]:
     if privileged:
         args = ["--cap-drop", "ALL"]
-        for capability in box.capabilities:
+        # To become somebody and to give up rights takes rights, which the last step gives up as well.
+        needed = _TO_BECOME if _is_somebody(box) else ()
+        for capability in dict.fromkeys((*box.capabilities, *needed)):
             args += ["--cap-add", capability]
         return args
     # An ordinary user has exactly one identity to give: it appears in the pod as the user the pod asked for.
@@ -95,10 +97,22 @@ def _privilege_args(box: Sandbox, privileged: bool) -> list[str]:
     return ["--unshare-user", "--uid", str(shown.uid), "--gid", str(shown.gid)]
 
 
-def _become(identity: Identity) -> list[str]:
-    groups = ["--groups", ",".join(map(str, identity.groups))] if identity.groups else ["--clear-groups"]
-    who = ["--reuid", str(identity.uid), "--regid", str(identity.gid), *groups]
-    return ["/usr/bin/setpriv", *who, "--"]
+_TO_BECOME = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
+
+
+def _is_somebody(box: Sandbox) -> bool:
+    """Whether a container has a user or groups of its own; otherwise it is root."""
+    return box.identity is not None and box.identity != Identity(uid=0, gid=0)
+
+
+def confining_argv(box: Sandbox) -> list[str]:
+    """What goes before a command that root starts in *box*: it has the user, groups and rights of the container."""
+    argv = ["/usr/bin/setpriv", "--no-new-privs", "--inh-caps=-all"]
+    if box.identity is not None:
+        groups = ["--groups", ",".join(map(str, box.identity.groups))] if box.identity.groups else ["--clear-groups"]
+        argv += ["--reuid", str(box.identity.uid), "--regid", str(box.identity.gid), *groups]
+    kept = [f"+{one.removeprefix('CAP_').lower()}" for one in box.capabilities]
+    return [*argv, f"--bounding-set={','.join(['-all', *kept])}", "--"]
 
 
 def has_reaper(box: Sandbox, *, as_root: bool | None = None) -> bool:
