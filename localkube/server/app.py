@@ -605,13 +605,16 @@ class ApiServer:
         if target.name is not None:
             metadata["name"] = target.name
 
-    def _check_fields(self, call: _Call, obj: Obj) -> list[str]:
-        """Unknown fields: refused or warned of, as fieldValidation says."""
+    def _check_fields(self, call: _Call, obj: Obj, stored: Obj | None = None) -> list[str]:
+        """Unknown fields: refused or warned of, as fieldValidation says. *stored*: what a patch made *obj* from."""
         target = call.target
         how = call.query.get("fieldValidation") or "Warn"
         custom = self.registry.customs.get(target.rtype.key)
         warnings = [custom.versions[target.version].deprecation] if custom else []
         if how != "Ignore" and (schema := self.registry.schema_of(target.rtype, target.version)) is not None:
+            if stored is not None and target.version == target.rtype.version:
+                # What a patch did not touch is the very thing that was stored, without unknown fields.
+                obj = {name: value for name, value in obj.items() if value is not stored.get(name)}
             known = certainly_known(schema)(obj)
             unknown = [] if known else [f'unknown field "{path}"' for path in unknown_fields(schema, obj)]
             if unknown and how == "Strict":
@@ -647,7 +650,7 @@ class ApiServer:
             warnings: list[str] = []
         else:
             self._check_identity(call, patched)
-            warnings = self._check_fields(call, patched)
+            warnings = self._check_fields(call, patched, current)
         return self._object(call, self._update(call, patched), 200, warnings)
 
     def _apply(self, call: _Call, raw: bytes) -> JsonAnswer:
