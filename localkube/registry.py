@@ -6,10 +6,9 @@ import asyncio
 import datetime
 import functools
 import random
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
@@ -20,6 +19,7 @@ from localkube.errors import ApiError
 from localkube.resources import ResourceTable, ResourceType
 from localkube.schema.admission import admit_object, schema_of, without_nulls
 from localkube.schema.crd import CLEANUP_FINALIZER, CustomResource, parse_crd
+from localkube.schema.resizing import resized_spec
 from localkube.schema.structural import Schema
 from localkube.selectors import Predicate, parse_selector
 
@@ -29,6 +29,8 @@ Handler = Callable[["Event"], None]
 Admission = Callable[[Obj, Obj | None], Obj]
 Objs = list[Obj]
 EMPTY: Mapping[str, Any] = {}
+# Of the built-in types, these hold JSON of others' making, in which null may mean something.
+_KEEPS_NULLS = frozenset(("controllerrevisions.apps", "customresourcedefinitions.apiextensions.k8s.io"))
 
 # Watchers that fall further behind than this many events of one resource get 410 and list again, as on a real server.
 HISTORY_EVENTS = 5_000
@@ -41,20 +43,23 @@ _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Event:
     """One change. *old* is what was stored before, None for ADDED. DELETED carries the deletion's resourceVersion."""
 
     type: EventType
     object: Obj
     old: Obj | None = None
+    _encoded: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
-    @functools.cached_property
+    @property
     def encoded(self) -> bytes:
-        """The object as JSON, made once for all watchers."""
-        return _encoder.encode(self.object)
+        """The object as JSON, made once for the writer's answer, the journal and all watchers."""
+        if self._encoded is None:
+            self._encoded = _encoder.encode(self.object)
+        return self._encoded
 
-    @functools.cached_property
+    @property
     def version(self) -> int:
         return int(self.object["metadata"]["resourceVersion"])
 
@@ -65,6 +70,16 @@ Events = list[Event]
 def copy_of(obj: Obj) -> Obj:
     """A deep copy of plain JSON data (several times faster than copy.deepcopy)."""
     copied: Obj = _decoder.decode(_encoder.encode(obj))
+    return copied
+
+
+def _own_copy(rtype: ResourceType, obj: Obj, subresource: str | None = None) -> Obj:
+    """What is to be stored of *obj*: nobody else holds it, and where null counts as absent there is none."""
+    raw = _encoder.encode(obj)
+    copied: Obj = _decoder.decode(raw)
+    # Hardly any object says null: to look for the word costs less than to look at every value.
+    if b"null" in raw and subresource in (None, "resize") and not rtype.custom and rtype.key not in _KEEPS_NULLS:
+        copied = without_nulls(copied)
     return copied
 
 
@@ -113,6 +128,7 @@ class Registry:
         self._drain_is_due = False
         self._admissions: dict[str, list[Admission]] = {}
         self._sinks: list[Callable[[str, Event], None]] = []
+        self._last: Event | None = None
 
     # ---- reading
 
@@ -146,11 +162,17 @@ class Registry:
         matches = parse_selector(labels) if isinstance(labels, str) else _equal_labels(labels)
         return [obj for obj in found if matches(obj["metadata"].get("labels") or EMPTY)]
 
+    def encoded(self, obj: Obj) -> bytes:
+        """*obj*, as it was returned here, as JSON. After its write, the text that watchers and the journal get too."""
+        last = self._last
+        return last.encoded if last is not None and last.object is obj else _encoder.encode(obj)
+
     # ---- writing
 
     def create(self, resource: str, obj: Obj, *, manager: str = "localkube", dry_run: bool = False) -> Obj:
         """Returns the object as stored. Raises ApiError 409 AlreadyExists, 404 for its namespace, 422 Invalid."""
-        return self._create(self.types.get(resource), copy_of(obj), manager, dry_run)
+        rtype = self.types.get(resource)
+        return self._create(rtype, _own_copy(rtype, obj), manager, dry_run)
 
     def _create(self, rtype: ResourceType, new: Obj, manager: str, dry_run: bool, entries: Objs | None = None) -> Obj:
         resource = rtype.key
@@ -168,14 +190,14 @@ class Registry:
             "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation", "managedFields",
         ):  # fmt: skip
             metadata.pop(server_owned, None)
-        metadata["uid"] = str(uuid.uuid4())
-        metadata["creationTimestamp"] = time_text(self.now())
+        metadata["uid"] = _new_uid()
+        metadata["creationTimestamp"] = self._now_text()
         if rtype.has_status and rtype.custom:
             new.pop("status", None)
         if rtype.tracks_generation or rtype.custom:
             metadata["generation"] = 1
         new = self._admit(rtype, new, None)
-        if namespace in self._objects.get(resource, {}) and metadata["name"] in self._objects[resource][namespace]:
+        if self.find(resource, namespace, metadata["name"]) is not None:
             raise errors.already_exists(resource, metadata["name"])
         if entries is None:
             entries = self._tracked(rtype, None, new, manager, None)
@@ -209,7 +231,7 @@ class Registry:
             )
         if given.get("resourceVersion") not in (None, "", before["resourceVersion"]):
             raise errors.stale(resource, name)
-        new = self._changed(rtype, old, copy_of(obj), subresource)
+        new = self._changed(rtype, old, _own_copy(rtype, obj, subresource), subresource)
         entries = self._tracked(rtype, old, new, manager, owned_as or subresource)
         if entries is not None:
             new["metadata"] = {**new["metadata"], "managedFields": entries}
@@ -247,13 +269,13 @@ class Registry:
             api_version=rtype.api_version,
             subresource=subresource or "",
             force=force,
-            now=time_text(self.now()),
+            now=self._now_text(),
             has_status=rtype.has_status,
         )
         if old is None:
             return self._create(rtype, merged, manager, dry_run, entries), True
         merged = {**merged, "metadata": {**merged["metadata"], "managedFields": entries}}
-        new = self._changed(rtype, old, copy_of(merged), subresource)
+        new = self._changed(rtype, old, _own_copy(rtype, merged, subresource), subresource)
         new["metadata"] = {**new["metadata"], "managedFields": entries}
         return self._replace(rtype, old, new, dry_run=dry_run), False
 
@@ -267,7 +289,7 @@ class Registry:
             manager=manager,
             api_version=rtype.api_version,
             subresource=subresource or "",
-            now=time_text(self.now()),
+            now=self._now_text,
         )
 
     def schema_of(self, rtype: ResourceType, version: str | None = None) -> Schema | None:
@@ -455,6 +477,8 @@ class Registry:
                     new["status"] = obj["status"]
             case "finalize":
                 new = {**old, "spec": {**(old.get("spec") or {}), **(obj.get("spec") or {})}}
+            case "resize":
+                new = {**old, "spec": resized_spec(old["spec"], obj.get("spec") or {})}
             case other:
                 raise errors.not_implemented(f"updates of subresource {other!r} of {rtype.key}")
         new = self._admit(rtype, new, old, subresource)
@@ -465,9 +489,10 @@ class Registry:
     def _admit(self, rtype: ResourceType, new: Obj, old: Obj | None, subresource: str | None = None) -> Obj:
         admissions = self._admissions.get(rtype.key, ())
         custom = self.customs.get(rtype.key)
-        return admit_object(
-            rtype, custom, new, old, subresource=subresource, admissions=admissions, now=time_text(self.now())
-        )
+        return admit_object(rtype, custom, new, old, subresource=subresource, admissions=admissions, now=self._now_text)
+
+    def _now_text(self) -> str:
+        return time_text(self.now())
 
     def _remove(self, rtype: ResourceType, new: Obj, old: Obj) -> None:
         self._commit(rtype, "DELETED", new, old)
@@ -478,24 +503,37 @@ class Registry:
         if old is not None and metadata is old["metadata"]:
             new["metadata"] = metadata = dict(metadata)
         metadata["resourceVersion"] = str(self.version)
-        space = self._objects.setdefault(rtype.key, {}).setdefault(metadata.get("namespace", ""), {})
+        key = rtype.key
+        space = self._space(key, metadata.get("namespace", ""))
         if event_type == "DELETED":
             space.pop(metadata["name"], None)
         else:
             space[metadata["name"]] = new
         event = Event(event_type, new, old)
+        self._last = event
         for sink in self._sinks:
-            sink(rtype.key, event)
-        history = self._history.setdefault(rtype.key, deque())
+            sink(key, event)
+        history = self._history.get(key)
+        if history is None:
+            history = self._history[key] = deque()
         history.append(event)
         if len(history) > HISTORY_EVENTS:
-            self._forgotten[rtype.key] = history.popleft().version
+            self._forgotten[key] = history.popleft().version
         self._sent += 1
-        if self._subscriptions.get(rtype.key):
-            self._outbox.append((self._sent, rtype.key, event, None))
+        if self._subscriptions.get(key):
+            self._outbox.append((self._sent, key, event, None))
             self._schedule_drain()
-        if rtype.custom or rtype.key == "customresourcedefinitions.apiextensions.k8s.io":
+        if rtype.custom or key == "customresourcedefinitions.apiextensions.k8s.io":
             self._follow_definition(rtype, event)
+
+    def _space(self, key: str, namespace: str) -> dict[str, Obj]:
+        spaces = self._objects.get(key)
+        if spaces is None:
+            spaces = self._objects[key] = {}
+        space = spaces.get(namespace)
+        if space is None:
+            space = spaces[namespace] = {}
+        return space
 
     def _follow_definition(self, rtype: ResourceType, event: Event) -> None:
         """A definition makes its resource known; deleting it deletes its objects, and it goes with the last of them."""
@@ -563,6 +601,12 @@ def _equal_labels(wanted: Mapping[str, str]) -> Predicate:
     return lambda labels: all(labels.get(key) == value for key, value in wanted.items())
 
 
+def _new_uid() -> str:
+    """A random UUID (RFC 9562, version 4), as `uuid.uuid4` makes them, without a system call for each."""
+    digits = f"{random.getrandbits(128):032x}"
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{random.choice('89ab')}{digits[17:20]}-{digits[20:]}"  # noqa: S311 - a name, not a secret
+
+
 def _generated_name(prefix: str) -> str:
     # The real server's alphabet: no vowels, no look-alikes; 63 characters in all.
     suffix = "".join(random.choices("bcdfghjklmnpqrstvwxz2456789", k=5))  # noqa: S311 - a name, not a secret
@@ -579,13 +623,17 @@ def _metadata_after_update(rtype: ResourceType, old: Obj, given: Obj) -> Obj:
             metadata[owned] = before[owned]
         else:
             metadata.pop(owned, None)
-    if "managedFields" not in metadata and "managedFields" in before:
-        metadata["managedFields"] = before["managedFields"]
+    owners = before.get("managedFields")
+    if owners is not None and metadata.get("managedFields", owners) == owners:
+        # The very list of before: whoever asks whether it changed sees at once that it did not.
+        metadata["managedFields"] = owners
     for empty_is_absent in ("labels", "annotations", "finalizers", "ownerReferences"):
         if empty_is_absent in metadata and not metadata[empty_is_absent]:
             del metadata[empty_is_absent]
+    if "deletionTimestamp" not in before:
+        return metadata
     added = sorted(set(metadata.get("finalizers") or ()) - set(before.get("finalizers") or ()))
-    if "deletionTimestamp" in before and added:
+    if added:
         listed = ", ".join(f'"{one}"' for one in added)
         why = (
             f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"

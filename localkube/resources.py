@@ -73,7 +73,7 @@ def _in(
 
 BUILT_IN: tuple[ResourceType, ...] = (
     _core("namespaces", "Namespace", "ns", sub="status finalize", namespaced=False),
-    _core("pods", "Pod", "po", sub="status log exec attach portforward eviction ephemeralcontainers", all_=True),
+    _core("pods", "Pod", "po", sub="status log exec attach portforward eviction resize ephemeralcontainers", all_=True),
     _core("services", "Service", "svc", sub="status", all_=True),
     _core("endpoints", "Endpoints", "ep"),
     _core("configmaps", "ConfigMap", "cm"),

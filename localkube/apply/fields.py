@@ -134,33 +134,45 @@ def compare(schema: Schema, old: Any, new: Any) -> tuple[Tree | None, Tree | Non
     if not granular:
         return fields_of(schema, new) or {}, None
     if isinstance(new, dict):
-        return _compare_named(
-            {f"f:{name}": one for name, one in old.items()},
-            {f"f:{name}": one for name, one in new.items()},
-            lambda element: child_schema(schema, element[2:]),
-        )
-    items: Schema = schema.get("items") or _NOTHING
-    return _compare_named(items_by_element(schema, old), items_by_element(schema, new), lambda _: items)
+        return compare_maps(schema, old, new)
+    return _compare_lists(schema.get("items") or _NOTHING, items_by_element(schema, old), items_by_element(schema, new))
 
 
-def _compare_named(old: Mapping[str, Any], new: Mapping[str, Any], schema_at: Any) -> tuple[Tree | None, Tree | None]:
+def compare_maps(schema: Schema, old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Tree | None, Tree | None]:
+    """`compare` of two maps that are not owned as a whole."""
+    changed: Tree = {}
+    removed: Tree = {}
+    for name, value in new.items():
+        if name not in old:
+            changed[f"f:{name}"] = fields_of(child_schema(schema, name), value)
+        elif old[name] is not value:
+            sub_changed, sub_removed = compare(child_schema(schema, name), old[name], value)
+            if sub_changed is not None:
+                changed[f"f:{name}"] = sub_changed
+            if sub_removed is not None:
+                removed[f"f:{name}"] = sub_removed
+    for name, value in old.items():
+        if name not in new:
+            # The node itself is gone, not only its leaves: whoever owned it as a whole owns nothing any more.
+            removed[f"f:{name}"] = {".": {}, **fields_of(child_schema(schema, name), value)}
+    return _normal(changed), _normal(removed)
+
+
+def _compare_lists(items: Schema, old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Tree | None, Tree | None]:
     changed: Tree = {}
     removed: Tree = {}
     for element, value in new.items():
-        if element in old:
-            if old[element] is value:
-                continue
-            sub_changed, sub_removed = compare(schema_at(element), old[element], value)
-            if sub_changed is not None:
-                changed[element] = sub_changed
-            if sub_removed is not None:
-                removed[element] = sub_removed
-        else:
-            changed[element] = _whole(schema_at(element), element, value)
+        if element not in old:
+            changed[element] = _whole(items, element, value)
+            continue
+        sub_changed, sub_removed = compare(items, old[element], value)
+        if sub_changed is not None:
+            changed[element] = sub_changed
+        if sub_removed is not None:
+            removed[element] = sub_removed
     for element, value in old.items():
         if element not in new:
-            # The node itself is gone, not only its leaves: whoever owned it as a whole owns nothing any more.
-            removed[element] = {".": {}, **_whole(schema_at(element), element, value)}
+            removed[element] = {".": {}, **_whole(items, element, value)}
     return _normal(changed), _normal(removed)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from localkube.apply.fields import (
     Tree,
     child_schema,
     compare,
+    compare_maps,
     fields_of,
     is_atomic,
     is_member,
@@ -33,9 +34,9 @@ _UNTRACKED_METADATA = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Owner:
-    """One entry of managedFields."""
+    """One entry of managedFields. Not frozen: several are made on every write, and that costs three times as much."""
 
     manager: str
     operation: str  # Apply or Update
@@ -100,29 +101,54 @@ def tracked(obj: Obj, *, without: str | None = None, only: str | None = None) ->
 
 
 def track_update(
-    schema: Schema, old: Obj | None, new: Obj, *, manager: str, api_version: str, subresource: str, now: str
+    schema: Schema,
+    old: Obj | None,
+    new: Obj,
+    *,
+    manager: str,
+    api_version: str,
+    subresource: str,
+    now: Callable[[], str],
 ) -> list[Obj] | None:
     """managedFields after an ordinary write of *new* over *old*; None when it says nothing new."""
-    before = parse_owners(new["metadata"].get("managedFields"))
-    changed, removed = compare(schema, tracked(old) if old else {}, tracked(new))
+    entries = new["metadata"].get("managedFields")
+    before = parse_owners(entries)
+    changed, removed = _changes(schema, old, new)
     if changed is None and removed is None:
         return None
     owners: list[Owner] = []
     mine: Owner | None = None
+    moved = False
     for one in before:
         if one.identity == (manager, "Update", subresource):
             mine = one
             continue
         left = minus(minus(one.fields, changed), removed)
+        if left != one.fields:
+            moved = True
         if left is not None:
             owners.append(replace(one, fields=left) if left != one.fields else one)
     fields = minus(union(mine.fields if mine else None, changed), removed)
     if fields is not None:
         if mine is not None and fields == mine.fields:
+            # Who changes what was theirs already is most writers on most writes.
+            if not moved and old is not None and entries is old["metadata"].get("managedFields"):
+                return None
             owners.append(mine)
         else:
-            owners.append(Owner(manager, "Update", api_version, subresource, now, fields))
+            owners.append(Owner(manager, "Update", api_version, subresource, now(), fields))
     return build_entries(owners)
+
+
+def _changes(schema: Schema, old: Obj | None, new: Obj) -> tuple[Tree | None, Tree | None]:
+    """What was changed and what removed of all that somebody can own."""
+    if old is None:
+        return fields_of(schema, tracked(new)) or None, None
+    if old["metadata"] == new["metadata"]:
+        names = ("apiVersion", "kind", "metadata")
+        left = {name: value for name, value in new.items() if name not in names}
+        return compare_maps(schema, {name: value for name, value in old.items() if name not in names}, left)
+    return compare_maps(schema, tracked(old), tracked(new))
 
 
 def apply_config(

@@ -37,6 +37,41 @@ def requests_of(pod: Obj) -> dict[str, Fraction]:
     return dict(together)  # type: ignore[arg-type] # Counter of fractions
 
 
+def room_of(pod: Obj) -> dict[str, Fraction]:
+    """What a pod that is bound takes: while it is being resized, the larger of what it has and what it asks for.
+
+    What its node can never give it is not kept free for it.
+    """
+    status = pod.get("status") or {}
+    given = {
+        one["name"]: one["resources"]
+        for group in ("initContainerStatuses", "containerStatuses")
+        for one in status.get(group) or ()
+        if "resources" in one
+    }
+    spec = pod["spec"]
+    lists = {
+        field: [{**one, "resources": given.get(one["name"], one.get("resources"))} for one in spec.get(field) or ()]
+        for field in ("initContainers", "containers")
+    }
+    if all(
+        one.get("resources", {}) == given.get(one["name"], one.get("resources", {}))
+        for field in lists
+        for one in spec.get(field) or ()
+    ):
+        return requests_of(pod)
+    has = requests_of({**pod, "spec": {**spec, **lists}})
+    if resize_is_infeasible(pod):
+        return has
+    asks = requests_of(pod)
+    return {name: max(has.get(name, Fraction(0)), asks.get(name, Fraction(0))) for name in {**has, **asks}}
+
+
+def resize_is_infeasible(pod: Obj) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "PodResizePending" and one.get("reason") == "Infeasible" for one in conditions)
+
+
 def _container_requests(container: Mapping[str, Any]) -> dict[str, Fraction]:
     resources = container.get("resources") or {}
     # A limit without a request is a request as well (the API server's defaulting; harmless to repeat).
@@ -86,7 +121,7 @@ class NodeView:
         self.pods.append(pod)
         self.ports |= host_ports_of(pod)
         self.guards += [(pod, term) for term in _required_terms(pod, "podAntiAffinity")]
-        for name, amount in requests_of(pod).items():
+        for name, amount in room_of(pod).items():
             self.requested[name] = self.requested.get(name, Fraction(0)) + amount
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from localkube.controllers.events import Recorder
 from localkube.controllers.forwarder import Address, Connections, Listener
 from localkube.controllers.pods import labels_of
-from localkube.controllers.services import NODE_PORT_ADDRESS, has_cluster_ip, load_balancer_address
+from localkube.controllers.services import NODE_PORT_ADDRESS, has_cluster_ip, shown_address
 from localkube.controllers.settings import Settings
 from localkube.controllers.slices import SERVICE_NAME, SLICES
 from localkube.controllers.workqueue import KeyedQueue
@@ -128,7 +128,7 @@ def _addresses(service: Obj) -> Mapping[Address, str]:
     if not has_cluster_ip(service):
         return {}
     found: dict[Address, str] = {}
-    balancer = load_balancer_address(service)
+    balancer = shown_address(service)
     for port in service["spec"].get("ports") or ():
         if (port.get("protocol") or "TCP") != "TCP":
             continue

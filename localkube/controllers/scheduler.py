@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from localkube.controllers.events import Recorder
-from localkube.controllers.fit import NodeView, choose_node, seeks_company
+from localkube.controllers.fit import NodeView, choose_node, resize_is_infeasible, seeks_company
 from localkube.controllers.nodeterms import node_term_matches
 from localkube.controllers.pods import Obj, condition, is_terminal, is_terminating, labels_of, now_text
 from localkube.controllers.settings import Settings
@@ -222,8 +222,10 @@ def _wishes(pod: Obj) -> Any:
 
 
 def _takes(pod: Obj) -> Any:
-    """What of a bound pod bears on others: its labels, whether it is leaving, and its spec."""
-    return labels_of(pod), is_terminating(pod), pod["spec"]
+    """What of a bound pod bears on others: its labels, whether it is leaving, its spec, and what it has been given."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    given = [one.get("allocatedResources") for one in statuses if "allocatedResources" in one]
+    return labels_of(pod), is_terminating(pod), pod["spec"], given, resize_is_infeasible(pod)
 
 
 def _offers(node: Obj) -> Any:

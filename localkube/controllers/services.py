@@ -75,6 +75,8 @@ class ServiceController:
 
     def _admit(self, new: Obj, old: Obj | None) -> Obj:
         spec = new.get("spec") or {}
+        if old is not None and _ingress_of(new) and _ingress_of(new) != _ingress_of(old):
+            _check_is_balancer(new)
         if old is not None and spec == old.get("spec"):
             return new
         if not all(isinstance(port.get("port"), int) for port in spec.get("ports") or ()):
@@ -190,6 +192,8 @@ class ServiceController:
         if service is None or service["spec"].get("loadBalancerClass"):
             return  # a class names another implementation
         address = load_balancer_address(service)
+        if address is not None and any(one.get("ip") != address for one in _ingress_of(service)):
+            return  # somebody else serves it: what they wrote is theirs
         wanted: Obj = {"ingress": [{"ip": address}]} if address is not None else {}
         status = service.get("status") or {}
         if (status.get("loadBalancer") or {}) != wanted:
@@ -207,6 +211,23 @@ def load_balancer_address(service: Obj) -> str | None:
         return None
     first, second, third, fourth = service["spec"]["clusterIP"].split(".")
     return f"{first}.{second}.{int(third) + _THIRD_BYTES}.{fourth}"
+
+
+def shown_address(service: Obj) -> str | None:
+    """The outside address that localkube itself serves: none where somebody else has put theirs."""
+    address = load_balancer_address(service)
+    return address if {"ip": address} in _ingress_of(service) else None
+
+
+def _ingress_of(service: Obj) -> list[Obj]:
+    return ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
+
+
+def _check_is_balancer(service: Obj) -> None:
+    if service["spec"].get("type") != "LoadBalancer":
+        why = "Forbidden: may only be used when `spec.type` is 'LoadBalancer'"
+        error = FieldError("status.loadBalancer.ingress", "FieldValueForbidden", why)
+        raise invalid("", "Service", service["metadata"]["name"], [error])
 
 
 def _has_node_ports(spec: Any) -> bool:

@@ -115,9 +115,14 @@ class Container:
         if self.process is None or self._stopping or self._kill_task is not None:
             return
         if self._pod.spec_of(self.name)["image"] != self._image_of_process:
-            message = f"Container {self.name} definition changed, will be restarted"
-            self._pod.event("Normal", "Killing", message, self.name)
-            self._kill(self._grace_s())
+            self.restart("definition changed, will be restarted")
+
+    def restart(self, why: str) -> None:
+        """Ends its process, so that the next one begins as the spec says now."""
+        if self.process is None or self._stopping or self._kill_task is not None:
+            return
+        self._pod.event("Normal", "Killing", f"Container {self.name} {why}", self.name)
+        self._kill(self._grace_s())
 
     # ---- the life
 

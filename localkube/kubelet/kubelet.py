@@ -17,6 +17,7 @@ from aiohappyeyeballs import AddrInfoType
 
 from localkube.errors import ApiError, bad_request
 from localkube.kubelet.addresses import Addresses
+from localkube.kubelet.allocation import Allocations
 from localkube.kubelet.backoff import Pace
 from localkube.kubelet.container import Container
 from localkube.kubelet.images import Catalogue
@@ -81,6 +82,8 @@ class Kubelet:
                 trust_env=False,
             ),
             allocatable=self._capacity(),
+            allocations=Allocations(self._capacity()),
+            on_room=self._retry_resizes,
         )
         self._register()
         self._unsubscribe.append(self._registry.subscribe("pods", self._on_pod))
@@ -202,6 +205,11 @@ class Kubelet:
         elif (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
             worker = self._workers[uid] = PodWorker(self._context, pod)
             worker.on_finished(lambda: self._workers.pop(uid, None))
+
+    def _retry_resizes(self) -> None:
+        for worker in tuple(self._workers.values()):
+            if worker.waits_for_room:
+                worker.resize()
 
     def _forget_stranger(self, pod: Obj) -> None:
         """A pod that is to go and has no processes here: from an earlier life of this node, or long completed."""

@@ -13,6 +13,7 @@ import aiohttp
 
 from localkube.errors import ApiError
 from localkube.kubelet.addresses import Addresses, AddressesSpent
+from localkube.kubelet.allocation import Allocations, Refusal, restarting
 from localkube.kubelet.backoff import Pace
 from localkube.kubelet.container import Container
 from localkube.kubelet.environment import build_service_links
@@ -49,6 +50,8 @@ class NodeContext:
     events: EventWriter
     http: aiohttp.ClientSession
     allocatable: Mapping[str, str]
+    allocations: Allocations
+    on_room: Callable[[], None]  # to be called when a pod needs less than before
 
 
 class PodWorker:
@@ -72,6 +75,8 @@ class PodWorker:
         self._pod = pod
         self._refers = references(pod)
         self._specs = _specs_by_name(pod)
+        node.allocations.admit(pod)
+        self._resize_refused: Refusal | None = None
         self._start_time: str = (pod.get("status") or {}).get("startTime") or time_text(utc_now())
         self._init = [self._container(spec, init=True) for spec in pod["spec"].get("initContainers") or []]
         self._main = [self._container(spec, init=False) for spec in pod["spec"]["containers"]]
@@ -85,6 +90,7 @@ class PodWorker:
         self._life.add_done_callback(self._report)
         self._end: asyncio.Task[None] | None = None
         self._on_finished: Callable[[], object] = lambda: None
+        self.resize()  # what was asked for while the node was down
 
     # ---- what happens to it
 
@@ -96,6 +102,7 @@ class PodWorker:
             return
         if pod["spec"] != old["spec"]:
             self._specs = _specs_by_name(pod)
+            self.resize()
             self._poke()
             for container in (*self._init, *self._main):
                 container.check_image()
@@ -103,6 +110,29 @@ class PodWorker:
             self.volumes.refresh(self.view)
         if (pod.get("status") or {}).get("conditions") != (old.get("status") or {}).get("conditions"):
             self.changed()
+
+    def resize(self) -> None:
+        """Gives the containers what the spec asks for now, if there is room; asked again when there may be."""
+        if self._over or self._end is not None:
+            return
+        before = self._node.allocations.of(self.uid)
+        refused = self._node.allocations.resize(self._pod)
+        given = self._node.allocations.of(self.uid)
+        if given != before:
+            for container in (*self._init, *self._main):
+                was, now = before.get(container.name, {}), given.get(container.name, {})
+                container.facts.resources = dict(now)
+                if restarting(self._specs[container.name], was, now):
+                    container.restart("resize requires restart")
+        if given != before or refused != self._resize_refused:
+            self._resize_refused = refused
+            self.changed()
+        if given != before:
+            self._node.on_room()
+
+    @property
+    def waits_for_room(self) -> bool:
+        return self._resize_refused is not None
 
     def vanish(self) -> None:
         """The object was removed from under us: a forced deletion."""
@@ -189,6 +219,7 @@ class PodWorker:
             image=spec["image"],
             restartable_init=sidecar,
             state={"waiting": {"reason": waiting}},
+            resources=dict(self._node.allocations.of(self.uid).get(spec["name"], {})),
         )
         before = restore_facts(self._pod.get("status") or {}, spec["name"])
         if before is not None and ("running" in before["state"] or "terminated" in before["state"]):
@@ -219,6 +250,7 @@ class PodWorker:
             self.event("Normal", "DeadlineExceeded", message)
             await self._stop_containers(self._grace_s())
         self._over = True
+        self._leave_room()
         self.changed()
 
     async def _take_address(self) -> None:
@@ -297,6 +329,7 @@ class PodWorker:
         if self.ip and self.ip != self._node.node_ip:
             self._node.addresses.give_back(self.ip)
         self._on_finished()
+        self._leave_room()
         if not self._gone:
             self._gone = True
             try:
@@ -345,8 +378,15 @@ class PodWorker:
         if self._verdict is not None:
             phase = "Failed"
         gates = [gate["conditionType"] for gate in spec.get("readinessGates") or []]
+        refused = self._resize_refused
         conditions = build_conditions(
-            init, main, phase, before=before.get("conditions") or [], gates=gates, now=time_text(utc_now())
+            init,
+            main,
+            phase,
+            before=before.get("conditions") or [],
+            gates=gates,
+            now=time_text(utc_now()),
+            resize=None if refused is None else (refused.reason, refused.message),
         )
         said = self._verdict or self._pending_reason
         status: Obj = {**before, "phase": phase, "conditions": conditions, "startTime": self._start_time}
@@ -361,6 +401,10 @@ class PodWorker:
         return status
 
     # ---- inside
+
+    def _leave_room(self) -> None:
+        self._node.allocations.release(self.uid)
+        self._node.on_room()
 
     def _poke(self) -> None:
         self._poked.set()

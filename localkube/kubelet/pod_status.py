@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Obj = dict[str, Any]
+RESIZE_PENDING = "PodResizePending"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class ContainerFacts:
     started: bool = False
     image_id: str = ""
     container_id: str = ""
+    resources: Obj = field(default_factory=dict)  # what the node has given it
 
     @property
     def running(self) -> bool:
@@ -45,7 +47,10 @@ def build_container_status(facts: ContainerFacts, *, init: bool = False) -> Obj:
         "image": facts.image,
         "imageID": facts.image_id,
         "started": facts.started,
+        "resources": facts.resources,
     }
+    if facts.resources.get("requests"):
+        status["allocatedResources"] = facts.resources["requests"]
     if facts.container_id:
         status["containerID"] = facts.container_id
     return status
@@ -90,9 +95,14 @@ def build_conditions(
     before: Sequence[Obj],
     gates: Sequence[str],
     now: str,
+    resize: tuple[str, str] | None = None,
 ) -> list[Obj]:
-    """The kubelet's own conditions, and those of others as they are. A transition time changes with the status only."""
+    """The kubelet's own conditions, and those of others as they are. A transition time changes with the status only.
+
+    *resize*: reason and message of a resize that is not possible now.
+    """
     kept = {condition["type"]: condition for condition in before}
+    pending = kept.pop(RESIZE_PENDING, None)
     values = kept.copy()
     waiting_init = [one.name for one in init if not (one.succeeded or (one.restartable_init and one.started))]
     if phase in ("Succeeded", "Failed"):
@@ -127,6 +137,11 @@ def build_conditions(
         "PodScheduled",
         {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now},
     )
+    if resize is not None:
+        said = {"status": "True", "reason": resize[0], "message": resize[1]}
+        same = pending is not None and pending.get("reason") == resize[0]
+        when = pending["lastTransitionTime"] if same and pending is not None else now
+        values[RESIZE_PENDING] = {"type": RESIZE_PENDING, "lastProbeTime": None, "lastTransitionTime": when, **said}
     first = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
     return [values[name] for name in first] + [value for name, value in values.items() if name not in first]
 

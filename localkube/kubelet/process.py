@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from localkube.kubelet.lifeline import tied_to
-from localkube.kubelet.sandbox import Identity, Sandbox, build_bwrap_argv, has_reaper
+from localkube.kubelet.sandbox import Identity, Sandbox, build_bwrap_argv, confining_argv, has_reaper
 
 Stream = Literal["stdout", "stderr"]
 NSENTER = "/usr/bin/nsenter"
+NS_GET_USERNS = 0xB701  # the namespace that owns another one (ioctl_ns(2))
 CHUNK_BYTES = 65536
 
 
@@ -176,18 +177,22 @@ class SandboxedProcess:
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._first_fd, signal.SIGKILL)
 
-    def enter_argv(self, command: Sequence[str]) -> list[str]:
-        """The command line that runs *command* inside this container. Raises ProcessLookupError when it has ended."""
+    def enter_argv(self, command: Sequence[str]) -> tuple[list[str], list[int]]:
+        """What runs *command* inside this container, and the files it needs, which the caller closes.
+
+        Raises ProcessLookupError when the container has ended.
+        """
         pid = self.known_pid
         if pid is None or self.ended.done():
             raise ProcessLookupError("container not running")
         argv = [NSENTER, "--target", str(pid), "--mount", "--pid", "--uts", "--ipc", f"--wdns={self._box.working_dir}"]
-        identity = self._box.identity
-        if os.geteuid() != 0:
-            argv += ["--user", "--preserve-credentials"]
-        elif identity is not None and (identity.uid, identity.gid) != (0, 0):
-            argv += ["--setgid", str(identity.gid), "--setuid", str(identity.uid)]
-        return [*argv, "--", *command]
+        if os.geteuid() == 0:
+            return [*argv, "--", *confining_argv(self._box), *command], []
+        inner, outer = _user_namespaces(pid)
+        argv += [f"--user=/proc/self/fd/{outer}", "--preserve-credentials", "--"]
+        if not os.path.sameopenfile(inner, outer):
+            argv += [NSENTER, f"--user=/proc/self/fd/{inner}", "--preserve-credentials", "--"]
+        return [*argv, *command], [inner, outer]
 
     @property
     def env(self) -> dict[str, str]:
@@ -230,19 +235,23 @@ class ExecProcess:
         self._pipes: list[Pipe] = []
         self._stdin: int | None = None
         self._killed = False
-        argv = target.enter_argv(command)
-        if tty:
-            self._start_on_terminal(argv, target.env)
-        else:
-            self._start_on_pipes(argv, target.env, stdin=stdin)
+        argv, files = target.enter_argv(command)
+        try:
+            if tty:
+                self._start_on_terminal(argv, target.env, files)
+            else:
+                self._start_on_pipes(argv, target.env, files, stdin=stdin)
+        finally:
+            for file in files:
+                os.close(file)
         Ending(self._popen, self._on_end)
 
-    def _start_on_terminal(self, argv: list[str], env: dict[str, str]) -> None:
+    def _start_on_terminal(self, argv: list[str], env: dict[str, str], files: Sequence[int]) -> None:
         ours, theirs = pty.openpty()
         self._popen = subprocess.Popen(
             # A session of its own with the terminal as its controlling one, so that Ctrl-C reaches the command.
             ["/usr/bin/setsid", "--ctty", "--wait", *argv],
-            env={"TERM": "xterm", **env}, stdin=theirs, stdout=theirs, stderr=theirs, cwd="/",
+            env={"TERM": "xterm", **env}, stdin=theirs, stdout=theirs, stderr=theirs, cwd="/", pass_fds=files,
             preexec_fn=tied_to(os.getpid()),  # noqa: PLW1509 as above
         )  # fmt: skip
         os.close(theirs)
@@ -251,7 +260,7 @@ class ExecProcess:
         self._terminal = True
         self._pipes = [Pipe(ours, lambda data: self._output.put_nowait(("stdout", data)))]
 
-    def _start_on_pipes(self, argv: list[str], env: dict[str, str], *, stdin: bool) -> None:
+    def _start_on_pipes(self, argv: list[str], env: dict[str, str], files: Sequence[int], *, stdin: bool) -> None:
         self._terminal = False
         self._popen = subprocess.Popen(
             argv,
@@ -259,6 +268,7 @@ class ExecProcess:
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            pass_fds=files,
             start_new_session=True,
             preexec_fn=tied_to(os.getpid()),  # noqa: PLW1509 as above
             cwd="/",
@@ -342,6 +352,23 @@ class ExecProcess:
         self.ended.set_result(code)
 
 
+def _user_namespaces(pid: int) -> tuple[int, int]:
+    """The one a process is in, and the one its other namespaces belong to: two when the pod named a user.
+
+    bubblewrap is root in the outer one while it mounts, and makes the inner one to show the pod's user. Only who comes
+    through the outer one is let into the rest.
+    """
+    inner = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    other = os.open(f"/proc/{pid}/ns/ipc", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return inner, fcntl.ioctl(other, NS_GET_USERNS)
+    except OSError:
+        os.close(inner)
+        raise
+    finally:
+        os.close(other)
+
+
 _FENCERS = ("bwrap", "setpriv")
 
 
@@ -356,8 +383,10 @@ def _only_child(pid: int) -> int | None:
 
 def identity_of(security: Mapping[str, Any]) -> Identity | None:
     """Who a container runs as; None: the image's user, root."""
+    groups: list[int] = [*(security.get("supplementalGroups") or ())]
+    if security.get("fsGroup") is not None:
+        groups.append(security["fsGroup"])
     uid, gid = security.get("runAsUser"), security.get("runAsGroup")
-    if uid is None and gid is None:
+    if uid is None and gid is None and not groups:
         return None
-    groups: Sequence[int] = security.get("supplementalGroups") or ()
-    return Identity(uid=uid or 0, gid=gid or 0, groups=tuple(groups))
+    return Identity(uid=uid or 0, gid=gid or 0, groups=tuple(dict.fromkeys(groups)))

@@ -72,7 +72,6 @@ def build_bwrap_argv(box: Sandbox, command: Sequence[str], *, status_fd: int, as
     for path in box.scratch:
         if path not in mounted:
             argv += ["--perms", "0777", "--tmpfs", path]
-    argv += _open_parents([*box.scratch, *mounted])
     for mount in mounts:
         argv += ["--ro-bind" if mount.read_only else "--bind", mount.host, mount.path]
     if not _lies_in(box.working_dir, (*_HOST_TREES, *_HOST_LINKS, *box.scratch, *mounted)):
@@ -80,23 +79,17 @@ def build_bwrap_argv(box: Sandbox, command: Sequence[str], *, status_fd: int, as
     if box.read_only_root:
         argv += ["--remount-ro", "/"]
     argv += ["--chdir", box.working_dir, "--"]
-    if box.identity is not None and has_reaper(box, as_root=privileged):
-        argv += _become(box.identity, box.capabilities)
+    if privileged and _is_somebody(box):
+        argv += confining_argv(box)
     return [*argv, *command]
-
-
-def _open_parents(paths: Iterable[str]) -> list[str]:
-    """Directories above *paths*, for everybody: those that bubblewrap makes by itself only root may pass."""
-    parents = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
-    own = sorted(parent for parent in parents if not _lies_in(parent, (*_HOST_TREES, *_HOST_LINKS, "/proc", "/dev")))
-    return [word for parent in own if parent != "/" for word in ("--perms", "0755", "--dir", parent)]
 
 
 def _privilege_args(box: Sandbox, privileged: bool) -> list[str]:
     if privileged:
         args = ["--cap-drop", "ALL"]
-        setup = _BECOMING if has_reaper(box, as_root=privileged) else ()
-        for capability in sorted({*box.capabilities, *setup}):
+        # To become somebody and to give up rights takes rights, which the last step gives up as well.
+        needed = _TO_BECOME if _is_somebody(box) else ()
+        for capability in dict.fromkeys((*box.capabilities, *needed)):
             args += ["--cap-add", capability]
         return args
     # An ordinary user has exactly one identity to give: it appears in the pod as the user the pod asked for.
@@ -104,15 +97,22 @@ def _privilege_args(box: Sandbox, privileged: bool) -> list[str]:
     return ["--unshare-user", "--uid", str(shown.uid), "--gid", str(shown.gid)]
 
 
-# What changing the user itself takes; gone with the change, and out of reach of the command.
-_BECOMING = ("CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID")
+_TO_BECOME = ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP")
 
 
-def _become(identity: Identity, capabilities: Sequence[str]) -> list[str]:
-    groups = ["--groups", ",".join(map(str, identity.groups))] if identity.groups else ["--clear-groups"]
-    who = ["--reuid", str(identity.uid), "--regid", str(identity.gid), *groups]
-    kept = ",".join(("-all", *(f"+{name.removeprefix('CAP_').lower()}" for name in capabilities)))
-    return ["/usr/bin/setpriv", *who, f"--bounding-set={kept}", "--"]
+def _is_somebody(box: Sandbox) -> bool:
+    """Whether a container has a user or groups of its own; otherwise it is root."""
+    return box.identity is not None and box.identity != Identity(uid=0, gid=0)
+
+
+def confining_argv(box: Sandbox) -> list[str]:
+    """What goes before a command that root starts in *box*: it has the user, groups and rights of the container."""
+    argv = ["/usr/bin/setpriv", "--no-new-privs", "--inh-caps=-all"]
+    if box.identity is not None:
+        groups = ["--groups", ",".join(map(str, box.identity.groups))] if box.identity.groups else ["--clear-groups"]
+        argv += ["--reuid", str(box.identity.uid), "--regid", str(box.identity.gid), *groups]
+    kept = [f"+{one.removeprefix('CAP_').lower()}" for one in box.capabilities]
+    return [*argv, f"--bounding-set={','.join(['-all', *kept])}", "--"]
 
 
 def has_reaper(box: Sandbox, *, as_root: bool | None = None) -> bool:
@@ -136,7 +136,6 @@ def _root_args(mount_paths: Sequence[str]) -> list[str]:
             args += ["--symlink", str(path.readlink()), link]
         elif path.is_dir():
             args += _bind_tree(link, mount_paths)
-    args += ["--perms", "0755", "--dir", "/etc"]
     for name in _HOST_ETC:
         args += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for path_text in _EMPTY_DIRS:

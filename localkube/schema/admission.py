@@ -10,8 +10,11 @@ from localkube.resources import ResourceType
 from localkube.schema.builtin import kind_schema
 from localkube.schema.crd import CustomResource, check_crd, complete_crd
 from localkube.schema.defaults import default_built_in
-from localkube.schema.limits import check_built_in
+from localkube.schema.limits import check_built_in, check_types
 from localkube.schema.names import check_metadata
+from localkube.schema.per_schema import once_per_schema
+from localkube.schema.quick import certainly_fits
+from localkube.schema.resizing import check_resize
 from localkube.schema.rules import check_rules, rule_errors
 from localkube.schema.structural import Schema, apply_defaults, prune, validate
 
@@ -25,19 +28,12 @@ def schema_of(rtype: ResourceType, custom: CustomResource | None, version: str |
     return kind_schema(rtype.kind)
 
 
-_with_metadata_cache: dict[int, tuple[Schema, Schema]] = {}
-
-
+@once_per_schema
 def _with_metadata(schema: Schema) -> Schema:
     """A custom resource's schema plus what every object has: metadata with its merge rules."""
-    known = _with_metadata_cache.get(id(schema))
-    if known is not None and known[0] is schema:
-        return known[1]
     properties: Mapping[str, Schema] = kind_schema("ConfigMap")["properties"]
     roots = {name: properties[name] for name in ("apiVersion", "kind", "metadata")}
-    full = {**schema, "properties": {**(schema.get("properties") or {}), **roots}}
-    _with_metadata_cache[id(schema)] = (schema, full)
-    return full
+    return {**schema, "properties": {**(schema.get("properties") or {}), **roots}}
 
 
 def without_nulls(value: Any) -> Any:
@@ -57,7 +53,7 @@ def admit_object(
     *,
     subresource: str | None,
     admissions: Sequence[Admission],
-    now: str,
+    now: Callable[[], str],
 ) -> Obj:
     """The object to store. Raises ApiError 422 with all that is wrong with it."""
     if custom is not None:
@@ -72,12 +68,10 @@ def admit_object(
             apply_defaults(schema, new)
     elif rtype.key == "customresourcedefinitions.apiextensions.k8s.io":
         if subresource is None and not (found := _crd_errors(new)):
-            complete_crd(new, now, old)
+            complete_crd(new, now(), old)
         elif subresource is None:
             raise invalid(rtype.group, rtype.kind, new["metadata"]["name"], found)
     elif subresource is None:
-        if rtype.key != "controllerrevisions.apps":
-            new = without_nulls(new)
         default_built_in(rtype, new, old)
     for admission in admissions:
         new = admission(new, old)
@@ -105,15 +99,21 @@ def _errors(
     if custom is not None:
         schema = custom.storage.schema
         without_metadata = {name: value for name, value in new.items() if name != "metadata"}
-        found += validate(_no_metadata(schema), without_metadata)
+        bare = _no_metadata(schema)
+        if not certainly_fits(bare)(without_metadata):
+            found += validate(bare, without_metadata)
         if not found:
             found += rule_errors(schema, new, old)
         return found
     if subresource is None:
         found += check_built_in(rtype, new, old)
+    elif subresource == "resize" and old is not None:
+        check_types(rtype, new, old)
+        found += check_resize(new, old)
     return found
 
 
+@once_per_schema
 def _no_metadata(schema: Schema) -> Schema:
     """The CRD may restrict metadata.name only, which limits do; the rest of metadata is not the CRD's."""
     properties = schema.get("properties")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
 import re
@@ -20,6 +21,7 @@ from localkube.errors import (
 from localkube.resources import ResourceType
 from localkube.schema.builtin import kind_schema
 from localkube.schema.names import LABEL, LABEL_HELP, check_labels, must_match
+from localkube.schema.quick import certainly_fits
 from localkube.schema.structural import validate
 from localkube.units import quantity_value
 
@@ -37,13 +39,19 @@ CLAIM_HELP = "spec is immutable after creation except resources.requests and vol
 
 def check_built_in(rtype: ResourceType, new: Obj, old: Obj | None) -> list[FieldError]:
     """Types first: nothing else is asked of an object whose fields are of the wrong type."""
-    wrong = validate(_without_required(rtype.kind), _without_known_owners(new, old))
-    if wrong:
+    check_types(rtype, new, old)
+    check = _CHECKS.get(rtype.key)
+    return [] if check is None else check(new, old)
+
+
+def check_types(rtype: ResourceType, new: Obj, old: Obj | None) -> None:
+    """Raises ApiError 400."""
+    schema = _without_required(rtype.kind)
+    unproven = _without_known_owners(new, old)
+    if not certainly_fits(schema)(unproven) and (wrong := validate(schema, unproven)):
         # A real server fails to decode such an object before it looks at what it says.
         why = "; ".join(f"{one.field}: {one.detail}" for one in wrong)
         raise bad_request(f'{rtype.kind} in version "{rtype.version}" cannot be handled as a {rtype.kind}: {why}')
-    check = _CHECKS.get(rtype.key)
-    return [] if check is None else check(new, old)
 
 
 def _without_known_owners(new: Obj, old: Obj | None) -> Obj:
@@ -56,9 +64,7 @@ def _without_known_owners(new: Obj, old: Obj | None) -> Obj:
     return {**new, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
 
 
-_relaxed: dict[str, Mapping[str, Any]] = {}
-
-
+@functools.cache
 def _without_required(kind: str) -> Mapping[str, Any]:
     """Types only; what is required is said below, in the words of each kind's own validation."""
 
@@ -75,12 +81,11 @@ def _without_required(kind: str) -> Mapping[str, Any]:
                 left[name] = relax(left[name])
         return left
 
-    if kind not in _relaxed:
-        _relaxed[kind] = relax(kind_schema(kind))
-    return _relaxed[kind]
+    relaxed: Mapping[str, Any] = relax(kind_schema(kind))
+    return relaxed
 
 
-def _check_pod_spec(spec: Obj, path: str, claims: Iterable[str] = ()) -> list[FieldError]:
+def check_pod_spec(spec: Obj, path: str, claims: Iterable[str] = ()) -> list[FieldError]:
     """*claims*: volumes that come from elsewhere, a StatefulSet's claim templates."""
     found: list[FieldError] = []
     volumes: set[str] = set()
@@ -237,7 +242,7 @@ def _check_template(spec: Obj, restart: Sequence[str], path: str = "spec.templat
     found = check_labels((template.get("metadata") or {}).get("labels"), f"{path}.labels")
     pod = template.get("spec") or {}
     claims = [(one.get("metadata") or {}).get("name", "") for one in spec.get("volumeClaimTemplates") or ()]
-    found += _check_pod_spec(pod, f"{path}.spec", claims)
+    found += check_pod_spec(pod, f"{path}.spec", claims)
     if pod.get("restartPolicy") not in restart and pod.get("restartPolicy") in ("Always", "OnFailure", "Never"):
         where = f"{path}.spec.restartPolicy"
         if restart == _RESTART_OF_JOBS:
@@ -280,7 +285,7 @@ def _without_status(value: Any) -> Any:
 
 
 def _check_pod(new: Obj, old: Obj | None) -> list[FieldError]:
-    return _check_pod_update(new, old) if old else _check_pod_spec(new["spec"], "spec")
+    return _check_pod_update(new, old) if old else check_pod_spec(new["spec"], "spec")
 
 
 def _check_pod_update(new: Obj, old: Obj) -> list[FieldError]:

@@ -12,10 +12,11 @@ from localkube.resources import ResourceType
 Obj = dict[str, Any]
 _NOTHING: Mapping[str, Any] = {}
 
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+# The same names as the server's own expressions below allow, written so that nothing is ever tried twice.
+LABEL = re.compile(r"[a-z0-9]++(?:-++[a-z0-9]++)*+")
+_LABEL_1035 = re.compile(r"[a-z][a-z0-9]*+(?:-++[a-z0-9]++)*+")
+_SUBDOMAIN = re.compile(r"[a-z0-9]++(?:-++[a-z0-9]++)*+(?:\.[a-z0-9]++(?:-++[a-z0-9]++)*+)*+")
+_QUALIFIED = re.compile(r"[A-Za-z0-9]++(?:[-_.]++[A-Za-z0-9]++)*+")
 _PATH_SEGMENT = re.compile(r"(?!\.{1,2}$)[^/%]+")
 
 SUBDOMAIN_HELP = (
@@ -50,6 +51,8 @@ def check_metadata(rtype: ResourceType, metadata: Obj, old: Obj | None) -> list[
     found: list[FieldError] = []
     if old is None:
         found += _check_name(rtype, metadata["name"])
+    elif metadata == old["metadata"]:
+        return found
     found += check_labels(metadata.get("labels"), "metadata.labels")
     annotations = metadata.get("annotations") or _NOTHING
     for key, value in annotations.items():

@@ -236,7 +236,7 @@ def _validate_string(schema: Schema, value: str, path: str, found: list[FieldErr
     if pattern is not None and not compiled(pattern).search(value):
         found.append(invalid_value(path, value, f"{path} in body should match '{pattern}'"))
     wanted = schema.get("format")
-    if wanted is not None and not _fits_format(wanted, value):
+    if wanted is not None and not fits_format(wanted, value):
         found.append(invalid_value(path, value, f"{path} in body must be of type {wanted}: {json.dumps(value)}"))
 
 
@@ -246,7 +246,9 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", pattern).replace("\\z", "\\Z"))
 
 
-def _fits_format(wanted: str, value: str) -> bool:
+@functools.lru_cache(maxsize=4096)
+def fits_format(wanted: str, value: str) -> bool:
+    # Remembered: the times in an object are asked about on each of its writes, and most objects of a moment share them.
     try:
         match wanted:
             case "date-time":

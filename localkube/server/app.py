@@ -6,14 +6,13 @@ import asyncio
 import functools
 import hmac
 import itertools
-import json
 import re
 import secrets
 import socket
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,9 +24,11 @@ from localkube.apply.patches import json_patch, merge_patch
 from localkube.apply.strategic import strategic_patch
 from localkube.errors import ApiError, bad_request
 from localkube.registry import Obj, Registry
+from localkube.schema.quick import certainly_known
 from localkube.schema.structural import unknown_fields
 from localkube.selectors import parse_field_selector, parse_selector
 from localkube.server import discovery, openapi, portforward
+from localkube.server.answers import JsonAnswer
 from localkube.server.body import parse_json, parse_object, parse_yaml, unsupported_media_type
 from localkube.server.eviction import check_eviction
 from localkube.server.execing import RunningCommand, check_upgrade, run_command
@@ -87,9 +88,9 @@ class _Rest:
     expires: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Call:
-    """One request to a resource, read once."""
+    """One request to a resource, read once. Never changed; frozen, it would cost three times as much to make."""
 
     target: Target
     query: Mapping[str, str]
@@ -255,7 +256,8 @@ class ApiServer:
         target = parse_target(path, self.registry.types)
         if target.rtype.review:
             return await self._review(request, target)
-        query = request.query
+        # Most requests ask nothing, and to find that out by parsing the address again would cost more than all of this.
+        query: Mapping[str, str] = request.query if "?" in request.raw_path else {}
         manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/", 1)[0]
         call = _Call(target, query, manager, request.headers.get("Accept", ""))
         if target.subresource == "exec" and request.method in ("GET", "POST"):
@@ -275,7 +277,7 @@ class ApiServer:
                 return self._patch(call, await _read(request), request.content_type)
             case "DELETE" if target.subresource is None:
                 return self._delete(call, await _read(request))
-            case method if target.subresource not in (None, "status", "scale", "finalize"):
+            case method if target.subresource not in (None, "status", "scale", "finalize", "resize"):
                 raise errors.not_implemented(f"{method} of {target.rtype.key}/{target.subresource}")
             case _:
                 raise _not_allowed()
@@ -286,7 +288,7 @@ class ApiServer:
                 return await self._log(request, call)
             case "scale":
                 return _json(scale_of(self.registry, call.target.rtype, self._current(call)))
-            case None | "status":
+            case None | "status" | "resize":
                 if call.query.get("watch") in ("1", "true", "True"):
                     return await self._watch(request, call)
                 return self._get(call) if call.target.name else self._list(call)
@@ -299,7 +301,7 @@ class ApiServer:
 
     # ---- reading
 
-    def _get(self, call: _Call) -> web.Response:
+    def _get(self, call: _Call) -> JsonAnswer:
         obj = self._current(call)
         table = self._table(call)
         if table is not None:
@@ -308,15 +310,15 @@ class ApiServer:
             return _json(partial_metadata(obj))
         return self._object(call, obj)
 
-    def _object(self, call: _Call, obj: Obj, status: int = 200, warnings: list[str] | None = None) -> web.Response:
+    def _object(self, call: _Call, obj: Obj, status: int = 200, warnings: Sequence[str] = ()) -> JsonAnswer:
         target = call.target
         if target.subresource == "scale":
-            obj = scale_of(self.registry, target.rtype, obj)
-        elif target.version != target.rtype.version:
-            obj = {**obj, "apiVersion": target.api_version}
-        return _json(obj, status, warnings)
+            return _json(scale_of(self.registry, target.rtype, obj), status)
+        if target.version != target.rtype.version:
+            return JsonAnswer(msgspec.json.encode({**obj, "apiVersion": target.api_version}), status, warnings)
+        return JsonAnswer(self.registry.encoded(obj), status, warnings)
 
-    def _list(self, call: _Call) -> web.Response:
+    def _list(self, call: _Call) -> JsonAnswer:
         target, query = call.target, call.query
         if not target.rtype.namespaced and target.namespace is not None:
             raise unknown_path()
@@ -541,7 +543,7 @@ class ApiServer:
 
     # ---- writing
 
-    def _create(self, call: _Call, raw: bytes, content_type: str) -> web.Response:
+    def _create(self, call: _Call, raw: bytes, content_type: str) -> JsonAnswer:
         target = call.target
         if target.rtype.namespaced and target.namespace is None:
             raise _not_allowed()
@@ -551,7 +553,7 @@ class ApiServer:
         created = self.registry.create(target.rtype.key, obj, manager=call.manager, dry_run=call.dry_run)
         return self._object(call, created, 201, warnings)
 
-    def _put(self, call: _Call, raw: bytes, content_type: str) -> web.Response:
+    def _put(self, call: _Call, raw: bytes, content_type: str) -> JsonAnswer:
         target = call.target
         obj = parse_object(raw, content_type)
         if target.subresource == "scale":
@@ -603,14 +605,18 @@ class ApiServer:
         if target.name is not None:
             metadata["name"] = target.name
 
-    def _check_fields(self, call: _Call, obj: Obj) -> list[str]:
-        """Unknown fields: refused or warned of, as fieldValidation says."""
+    def _check_fields(self, call: _Call, obj: Obj, stored: Obj | None = None) -> list[str]:
+        """Unknown fields: refused or warned of, as fieldValidation says. *stored*: what a patch made *obj* from."""
         target = call.target
         how = call.query.get("fieldValidation") or "Warn"
         custom = self.registry.customs.get(target.rtype.key)
         warnings = [custom.versions[target.version].deprecation] if custom else []
         if how != "Ignore" and (schema := self.registry.schema_of(target.rtype, target.version)) is not None:
-            unknown = [f'unknown field "{path}"' for path in unknown_fields(schema, obj)]
+            if stored is not None and target.version == target.rtype.version:
+                # What a patch did not touch is the very thing that was stored, without unknown fields.
+                obj = {name: value for name, value in obj.items() if value is not stored.get(name)}
+            known = certainly_known(schema)(obj)
+            unknown = [] if known else [f'unknown field "{path}"' for path in unknown_fields(schema, obj)]
             if unknown and how == "Strict":
                 kind = target.rtype.kind
                 why = f"strict decoding error: {', '.join(unknown)}"
@@ -618,7 +624,7 @@ class ApiServer:
             warnings += unknown
         return [one for one in warnings if one]
 
-    def _patch(self, call: _Call, raw: bytes, content_type: str) -> web.Response:
+    def _patch(self, call: _Call, raw: bytes, content_type: str) -> JsonAnswer:
         target = call.target
         if content_type == "application/apply-patch+yaml":
             return self._apply(call, raw)
@@ -644,10 +650,10 @@ class ApiServer:
             warnings: list[str] = []
         else:
             self._check_identity(call, patched)
-            warnings = self._check_fields(call, patched)
+            warnings = self._check_fields(call, patched, current)
         return self._object(call, self._update(call, patched), 200, warnings)
 
-    def _apply(self, call: _Call, raw: bytes) -> web.Response:
+    def _apply(self, call: _Call, raw: bytes) -> JsonAnswer:
         target = call.target
         config = parse_yaml(raw)
         if not isinstance(config, dict):
@@ -669,7 +675,7 @@ class ApiServer:
         )
         return self._object(call, applied, 201 if created else 200, warnings)
 
-    async def _review(self, request: web.BaseRequest, target: Target) -> web.Response:
+    async def _review(self, request: web.BaseRequest, target: Target) -> JsonAnswer:
         if request.method != "POST" or target.name is not None:
             raise _not_allowed()
         asked = parse_object(await _read(request), request.content_type)
@@ -682,7 +688,7 @@ class ApiServer:
 
     # ---- deleting
 
-    def _delete(self, call: _Call, raw: bytes) -> web.Response:
+    def _delete(self, call: _Call, raw: bytes) -> JsonAnswer:
         options = _delete_options(raw, call.query)
         target = call.target
         if target.name is not None:
@@ -712,7 +718,7 @@ class ApiServer:
             dry_run=call.dry_run or options.get("dryRun") == ["All"],
         )
 
-    def _deleted(self, call: _Call, obj: Obj) -> web.Response:
+    def _deleted(self, call: _Call, obj: Obj) -> JsonAnswer:
         rtype = call.target.rtype
         metadata = obj["metadata"]
         still_there = self.registry.find(rtype.key, metadata.get("namespace"), metadata["name"])
@@ -724,7 +730,7 @@ class ApiServer:
             details["group"] = rtype.group
         return _json({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 
-    def _evict(self, call: _Call, eviction: Obj) -> web.Response:
+    def _evict(self, call: _Call, eviction: Obj) -> JsonAnswer:
         pod = self._current(call)
         options = eviction.get("deleteOptions") or {}
         dry_run = call.dry_run or options.get("dryRun") == ["All"]
@@ -744,17 +750,15 @@ def _not_allowed() -> ApiError:
 async def _read(request: web.BaseRequest) -> bytes:
     if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
         raise ApiError(413, "RequestEntityTooLarge", f"limit is {MAX_BODY_BYTES}", {})
-    raw = await request.content.read()
+    # Most bodies are there before anybody asks for them.
+    raw = request.content.read_nowait() if request.content.is_eof() else await request.content.read()
     if len(raw) > MAX_BODY_BYTES:
         raise ApiError(413, "RequestEntityTooLarge", f"limit is {MAX_BODY_BYTES}", {})
     return raw
 
 
-def _json(obj: Any, status: int = 200, warnings: list[str] | None = None) -> web.Response:
-    response = web.Response(body=msgspec.json.encode(obj), status=status, content_type="application/json")
-    for warning in warnings or ():
-        response.headers.add("Warning", f"299 - {json.dumps(warning)}")
-    return response
+def _json(obj: Any, status: int = 200) -> JsonAnswer:
+    return JsonAnswer(msgspec.json.encode(obj), status)
 
 
 def _wants_metadata(accept: str) -> bool:

@@ -31,6 +31,7 @@ _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryL
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _SUBRESOURCE_VERBS = {
     "status": ["get", "patch", "update"],
+    "resize": ["get", "patch", "update"],
     "scale": ["get", "patch", "update"],
     "finalize": ["update"],
     "log": ["get"],

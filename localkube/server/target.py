@@ -8,8 +8,10 @@ from localkube.errors import ApiError
 from localkube.resources import ResourceTable, ResourceType
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
+    """Never changed; not frozen, which would make making one, as every request does, three times as dear."""
+
     rtype: ResourceType
     version: str
     namespace: str | None
@@ -27,7 +29,9 @@ def unknown_path() -> ApiError:
 
 def parse_target(path: str, types: ResourceTable) -> Target:
     """Raises ApiError 404 for what is not served."""
-    parts = [part for part in path.split("/") if part]
+    parts = path.strip("/").split("/")
+    if "" in parts:
+        parts = [part for part in parts if part]
     match parts:
         case ["api", "v1", *rest]:
             group, version = "", "v1"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from types import TracebackType
+from typing import Self
 
 from tests.conformance.client import Obj
 from tests.conformance.namespace import build_redis
@@ -27,6 +29,29 @@ async def ping(address: str, port: int, *words: str) -> str | None:
                 writer.close()
     except (OSError, TimeoutError):
         return None
+
+
+class Standing:
+    """A connection that is kept, to see what becomes of it."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._address = (address, port)
+
+    async def __aenter__(self) -> Self:
+        self._reader, self._writer = await asyncio.open_connection(*self._address)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    async def ask(self, *words: str) -> str:
+        """What the Redis at its other end answers. Raises ConnectionError when there is none any more."""
+        async with asyncio.timeout(5):
+            self._writer.write((" ".join(words) + "\r\n").encode())
+            line = (await self._reader.readline()).decode().strip()
+            return (await self._reader.readline()).decode().strip() if line.startswith("$") else line
 
 
 async def until_answer(address: str, port: int, expected: str | None, *words: str, timeout_s: float = 30) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.conformance.client import Access, Obj
 from tests.conformance.custom import Custom, build_gadgets, build_ruled_gadgets, install, installed, remove
 from tests.conformance.namespace import Namespace
+from tests.conformance.test_storage import build_claim
 
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
@@ -264,3 +265,18 @@ async def test_a_schema_that_is_not_structural_is_refused(ns: Namespace) -> None
 
     assert answer.refused() == (422, "Invalid")
     assert "properties[spec].properties[code].type: Required value" in answer.message
+
+
+async def test_a_claim_goes_with_the_custom_resource_that_owns_it(ns: Namespace, gadgets: Custom) -> None:
+    path = gadgets.path(ns.name, "g")
+    owner = await ns.api.create(gadgets.path(ns.name), gadgets.build("g", spec={"size": 3}))
+    body = build_claim("c")
+    reference = {"apiVersion": gadgets.version, "kind": owner["kind"], "name": "g", "uid": owner["metadata"]["uid"]}
+    body["metadata"]["ownerReferences"] = [reference | {"controller": True, "blockOwnerDeletion": True}]
+    await ns.create("persistentvolumeclaims", body)
+    await ns.create("persistentvolumeclaims", build_claim("other"))
+
+    (await ns.api.delete(path)).accepted()
+
+    await ns.api.until_gone(ns.path("persistentvolumeclaims", "c"))
+    assert (await ns.read("persistentvolumeclaims", "other"))["metadata"].get("deletionTimestamp") is None

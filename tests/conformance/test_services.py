@@ -7,9 +7,17 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conformance.answers import PORT, build_obedient_redis, ping, tell, until_answer
+from tests.conformance.answers import PORT, Standing, build_obedient_redis, ping, tell, until_answer
 from tests.conformance.client import Obj
-from tests.conformance.namespace import Namespace, build_redis, build_service, is_ready, names
+from tests.conformance.namespace import (
+    Namespace,
+    build_pod_spec,
+    build_redis,
+    build_service,
+    build_statefulset,
+    is_ready,
+    names,
+)
 
 
 async def start_redis(ns: Namespace, name: str, **fields: Any) -> Obj:
@@ -210,6 +218,101 @@ async def test_a_load_balancer_that_nobody_serves_stays_pending(ns: Namespace) -
 
     assert made["spec"]["ports"][0]["nodePort"] >= 30000
     assert made["status"] == {"loadBalancer": {}}
+
+
+async def test_the_address_of_a_load_balancer_is_what_its_controller_writes(ns: Namespace) -> None:
+    """What comes after it, a change of the Service, leaves it alone."""
+    await ns.create("services", build_service("a", selector={"app": "redis"}, type="LoadBalancer"))
+    await start_redis(ns, "one")
+    written = {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}
+
+    (await ns.api.patch(ns.path("services", "a") + "/status", {"status": written})).accepted()
+    changed = {"spec": {"ports": [{"name": "other", "port": 7000, "targetPort": PORT}]}}
+    (await ns.api.patch(ns.path("services", "a"), changed)).accepted()
+    await ns.until("endpoints", "a", lambda e: [s["ports"][0]["name"] for s in e.get("subsets") or []] == ["other"])
+
+    [ingress] = (await ns.read("services", "a"))["status"]["loadBalancer"]["ingress"]
+    assert ingress["ip"] == "203.0.113.7"
+
+
+@pytest.mark.needs_version("1.29")
+async def test_only_a_load_balancer_has_an_address_outside(ns: Namespace) -> None:
+    await ns.create("services", build_service("a"))
+    written = {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}}
+
+    answer = await ns.api.patch(ns.path("services", "a") + "/status", written)
+
+    assert answer.refused() == (422, "Invalid")
+    assert "status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is" in answer.message
+
+
+async def test_a_service_that_changes_its_type_goes_on_answering(ns: Namespace) -> None:
+    """New connections get through after each change, and one that stands outlives them all."""
+    path = ns.path("services", "a")
+    made = await ns.create("services", build_service("a", selector={"app": "redis"}))
+    await start_redis(ns, "one")
+    address, machine = made["spec"]["clusterIP"], urlsplit(ns.api.access.server).hostname or ""
+    await until_answer(address, PORT, "one", "GET", "who")
+
+    async with Standing(address, PORT) as standing:
+        for kind in ("NodePort", "LoadBalancer", "ClusterIP", "LoadBalancer", "NodePort"):
+            now = (await ns.api.patch(path, {"spec": {"type": kind}})).accepted()
+
+            assert now["spec"]["clusterIP"] == address
+            assert await ping(address, PORT, "GET", "who") == "one"
+            assert await standing.ask("GET", "who") == "one"
+            assert ("nodePort" in now["spec"]["ports"][0]) is (kind != "ClusterIP")
+            if kind != "ClusterIP":
+                await until_answer(machine, now["spec"]["ports"][0]["nodePort"], "one", "GET", "who")
+
+
+async def test_a_standing_connection_stays_with_an_endpoint_that_is_taken_away(ns: Namespace) -> None:
+    """Only new connections follow the endpoints: whoever moves them has to end the old ones."""
+    one, two = await start_redis(ns, "one"), await start_redis(ns, "two")
+    service = await ns.create("services", build_service("a"))
+
+    def endpoints(pod: Obj) -> Obj:
+        subset = {"addresses": [{"ip": pod["status"]["podIP"]}], "ports": [{"name": "redis", "port": PORT}]}
+        return {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "a"}, "subsets": [subset]}
+
+    address = service["spec"]["clusterIP"]
+    (await ns.api.apply(ns.path("endpoints", "a"), endpoints(one))).accepted()
+    await until_answer(address, PORT, "one", "GET", "who")
+
+    async with Standing(address, PORT) as standing:
+        assert await standing.ask("GET", "who") == "one"
+        (await ns.api.apply(ns.path("endpoints", "a"), endpoints(two))).accepted()
+        await until_answer(address, PORT, "two", "GET", "who")
+
+        assert [await ping(address, PORT, "GET", "who") for _ in range(5)] == ["two"] * 5
+        assert await standing.ask("GET", "who") == "one"
+
+
+async def test_each_pod_of_a_stateful_set_can_have_a_door_of_its_own(ns: Namespace) -> None:
+    """By its name's label, before it is ready, and on a node port that stays with the name."""
+    never = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+    template = build_pod_spec(containers=[build_redis(readinessProbe=never)])
+    await ns.takes_pods()
+    body = build_statefulset("db", replicas=2, template=template, podManagementPolicy="Parallel")
+    await ns.create("statefulsets", body)
+    doors, uids = {}, {}
+    for pod in ("db-0", "db-1"):
+        selector = {"statefulset.kubernetes.io/pod-name": pod}
+        service = build_service(pod, selector=selector, type="NodePort", publishNotReadyAddresses=True)
+        doors[pod] = (await ns.create("services", service))["spec"]["ports"][0]["nodePort"]
+    machine = urlsplit(ns.api.access.server).hostname or ""
+
+    for pod, port in doors.items():
+        running = await ns.until("pods", pod, lambda p: p["status"].get("podIP") and p["status"]["phase"] == "Running")
+        await until_answer(running["status"]["podIP"], PORT, "+OK", "SET", "who", pod)
+        await until_answer(machine, port, pod, "GET", "who")
+        uids[pod] = running["metadata"]["uid"]
+        assert addresses(await ns.read("endpoints", pod)) == [running["status"]["podIP"]]
+
+    (await ns.api.delete(ns.path("pods", "db-0"))).accepted()
+    again = await ns.until("pods", "db-0", lambda p: p["metadata"]["uid"] != uids["db-0"] and p["status"].get("podIP"))
+    await until_answer(again["status"]["podIP"], PORT, "+OK", "SET", "who", "again")
+    await until_answer(machine, doors["db-0"], "again", "GET", "who")
 
 
 async def test_a_removed_service_answers_no_more(ns: Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import shutil
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,7 @@ from localkube.cluster import Cluster
 from localkube.kubelet import preflight
 from tests.localkube.api.test_up import POD, kubectl
 
+Obj = dict[str, Any]
 DEADLINE_S = 60
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
@@ -68,34 +72,67 @@ def refusal(folder: Path, before: Sequence[str]) -> tuple[int, str]:
     return ended.returncode, ended.stderr.decode()
 
 
-async def type_in(kubeconfig: Path) -> list[tuple[int | None, str]]:
+@contextmanager
+def localkube_of_an_ordinary_user(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The process and the line it printed; it has been asked to end when this is left."""
+    full = command(*as_ordinary_user())
+    process = subprocess.Popen(full, env=environment(folder), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().decode()
+        process.terminate()
+        process.wait(DEADLINE_S)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def type_in(kubeconfig: Path, pod: Obj) -> list[tuple[int | None, str]]:
     return [
-        await kubectl(kubeconfig, "apply", "-f", "-", stdin=json.dumps(POD)),
+        await kubectl(kubeconfig, "apply", "-f", "-", stdin=json.dumps(pod)),
         await kubectl(kubeconfig, "wait", "--for=condition=Ready", "pod/p", "--timeout=20s"),
         await kubectl(kubeconfig, "logs", "p"),
     ]
 
 
 def test_an_ordinary_user_runs_pods(folder: Path, tmp_path: Path) -> None:
-    full = command(*as_ordinary_user())
-    process = subprocess.Popen(full, env=environment(folder), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline().decode()
+    with localkube_of_an_ordinary_user(folder) as (process, line):
         [kubeconfig] = folder.glob("localkube-*/kubeconfig")
         # kubectl keeps a cache beside it, which would be ours.
-        said = asyncio.run(type_in(Path(shutil.copy(kubeconfig, tmp_path))))
+        said = asyncio.run(type_in(Path(shutil.copy(kubeconfig, tmp_path)), POD))
         owner = Path(f"/proc/{process.pid}").stat().st_uid
-        process.terminate()
-        code = process.wait(DEADLINE_S)
-    finally:
-        process.kill()
-        process.communicate()
 
     assert f"export KUBECONFIG={kubeconfig}" in line
     assert said == [(0, "pod/p created\n"), (0, "pod/p condition met\n"), (0, "started\n")]
-    assert (owner != 0, code) == (True, 0)
+    assert (owner != 0, process.returncode) == (True, 0)
     assert list(folder.rglob("localkube-*")) == []
+
+
+def test_an_ordinary_users_pod_has_the_user_it_names(folder: Path, tmp_path: Path) -> None:
+    """Also what comes into it from outside: probes and commands."""
+    pod: Obj = copy.deepcopy(POD)
+    [container] = pod["spec"]["containers"]
+    locked = {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    probe = {"exec": {"command": ["sh", "-c", "test $(id -u) = 999 && touch /data/x"]}, "periodSeconds": 1}
+    script = "id -u; id -g; touch /x 2> /dev/null || echo started; exec sleep 60"
+    mounts = [{"name": "data", "mountPath": "/data"}]
+    main = container | {
+        "command": ["sh", "-c", script], "securityContext": locked, "volumeMounts": mounts, "readinessProbe": probe,
+    }  # fmt: skip
+    pod["spec"] |= {
+        "containers": [main],
+        "volumes": [{"name": "data", "emptyDir": {}}],
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 999, "runAsGroup": 999, "fsGroup": 999},
+    }
+
+    with localkube_of_an_ordinary_user(folder):
+        [kubeconfig] = folder.glob("localkube-*/kubeconfig")
+        config = Path(shutil.copy(kubeconfig, tmp_path))
+        said = asyncio.run(type_in(config, pod))
+        inside = asyncio.run(kubectl(config, "exec", "p", "--", "stat", "-c", "%u", "/data/x"))
+
+    assert said[1:] == [(0, "pod/p condition met\n"), (0, "999\n999\nstarted\n")]
+    assert inside == (0, "999\n")
 
 
 def test_without_user_namespaces_one_sentence_says_what_to_do(folder: Path) -> None:

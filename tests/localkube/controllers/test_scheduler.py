@@ -221,3 +221,20 @@ async def test_without_nodes_a_pod_says_so(tmp_path: Path) -> None:
         await world.until(lambda: world.told("FailedScheduling"))
 
         assert world.told("FailedScheduling") == ["no nodes available to schedule pods"]
+
+
+@pytest.mark.parametrize(("reason", "fits"), [("Deferred", False), ("Infeasible", True)])
+async def test_room_is_kept_for_a_resize_that_can_still_come_true(world: World, reason: str, fits: bool) -> None:
+    """What a pod has been given and what it asks for are told apart by its status, as the kubelet writes it."""
+    pod = world.create("pods", bare_pod("a", nodeName="node-1", containers=requests(memory="60Gi")))
+    for node in ("node-2", "node-3"):
+        world.create("pods", bare_pod(f"fills-{node}", nodeName=node, containers=requests(memory="64Gi")))
+    has = {"name": "redis", "resources": {"requests": {"memory": "1Gi"}}, "allocatedResources": {"memory": "1Gi"}}
+    pending = {"type": "PodResizePending", "status": "True", "reason": reason}
+    status = {"conditions": [pending], "containerStatuses": [has]}
+    world.registry.update("pods", {**pod, "status": status}, subresource="status")
+
+    world.create("pods", bare_pod("d", containers=requests(memory="8Gi")))
+    await world.until(lambda: world.places().get("d") or world.told("FailedScheduling"))
+
+    assert bool(world.places().get("d")) is fits

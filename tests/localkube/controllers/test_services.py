@@ -189,6 +189,19 @@ async def test_a_load_balancer_gets_an_outside_address_of_its_own(world: World) 
     assert node_ports(made) != [None]
 
 
+async def test_an_outside_address_that_somebody_else_wrote_is_theirs(world: World) -> None:
+    world.start(ServiceController)
+    made = service(world, type="LoadBalancer")
+    await world.until(lambda: world.get("services", "s")["status"]["loadBalancer"])
+    theirs = {"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}}
+
+    world.change("services", "s", subresource="status", status=theirs)
+    world.change("services", "s", spec={**made["spec"], "sessionAffinity": "ClientIP"})
+    await world.settled()
+
+    assert world.get("services", "s")["status"] == theirs
+
+
 async def test_a_load_balancer_may_do_without_node_ports(world: World) -> None:
     world.start(ServiceController)
 

@@ -204,6 +204,19 @@ async def test_a_node_port_and_a_load_balancer_lead_there_too(world: World, serv
     await eventually((made["status"]["loadBalancer"]["ingress"][0]["ip"], 6379), servers[0].ip)
 
 
+async def test_an_outside_address_of_somebody_else_is_not_played(world: World, servers: list[Server]) -> None:
+    world.start(ServiceController, ServiceProxy)
+    service(world, type="LoadBalancer")
+    lead_to(world, servers[0])
+    await world.until(lambda: world.get("services", "s")["status"]["loadBalancer"])
+    ours = (world.get("services", "s")["status"]["loadBalancer"]["ingress"][0]["ip"], 6379)
+    await eventually(ours, servers[0].ip)
+
+    world.change("services", "s", subresource="status", status={"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}})
+
+    await eventually(ours, None)
+
+
 async def test_a_standing_connection_outlives_a_change_of_endpoints(world: World, servers: list[Server]) -> None:
     world.start(ServiceController, ServiceProxy)
     address = service(world)

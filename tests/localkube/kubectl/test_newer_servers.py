@@ -1,4 +1,4 @@
-"""Claims about verbs whose kubectl asks for what servers before v1.24 do not have: explanations, CronJobs."""
+"""Claims about verbs whose kubectl asks for what older servers do not have: explanations, CronJobs, resizing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.conformance.namespace import Namespace
+from tests.conformance.namespace import Namespace, build_container, container_status, is_ready
 from tests.localkube.kubectl.command import Kubectl
 
 CRDS = Path(__file__).parents[3] / "deploy" / "crds" / "cache.tongdun.net.yaml"
@@ -41,3 +41,14 @@ async def test_a_cron_job_is_created_as_typed(ns: Namespace, kubectl: Kubectl) -
     assert said.ok() == "cronjob.batch/a created\n"
     assert made["spec"]["schedule"] == "0 0 1 1 *"
     assert made["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["command"] == ["true"]
+
+
+async def test_a_running_pod_is_resized_through_its_own_door(ns: Namespace, kubectl: Kubectl) -> None:
+    await ns.run("a", containers=[build_container(resources={"requests": {"cpu": "10m"}})])
+    await ns.until("pods", "a", is_ready)
+    patch = '{"spec":{"containers":[{"name":"main","resources":{"requests":{"cpu":"20m"}}}]}}'
+
+    said = await kubectl("patch", "pod", "a", "--subresource", "resize", "--patch", patch)
+
+    assert said.ok() == "pod/a patched\n"
+    await ns.until("pods", "a", lambda pod: container_status(pod)["allocatedResources"] == {"cpu": "20m"})

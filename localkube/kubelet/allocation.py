@@ -1,0 +1,118 @@
+"""What a node has promised to its pods, and whether a pod that asks for more while it runs can have it.
+
+Facts: Kubernetes documentation "Resize CPU and Memory Resources assigned to Containers"; the sentences are a kubelet's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from localkube.units import quantity_value
+
+Obj = dict[str, Any]
+Resources = Mapping[str, Any]  # as in the API: requests and limits
+_NOTHING: Mapping[str, Any] = {}
+# What is counted, and how many of its units a message counts in one.
+_COUNTED = {"cpu": 1000, "memory": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """*reason*: Infeasible, never on this node; Deferred, not until another pod needs less."""
+
+    reason: str
+    message: str
+
+
+class Allocations:
+    """Of one node. A pod that has been bound to it has what it asked for: to look for room was the scheduler's work."""
+
+    def __init__(self, allocatable: Mapping[str, str]) -> None:
+        self._allocatable = {name: _count(name, allocatable.get(name)) for name in _COUNTED}
+        self._given: dict[str, dict[str, Resources]] = {}  # pod's uid -> container's name -> its resources
+        self._sums: dict[str, dict[str, int]] = {}
+
+    def admit(self, pod: Obj) -> None:
+        """What was promised before the node went down still holds, not what has been asked for since."""
+        before = _promised(pod)
+        self._put(pod, {name: before.get(name, wanted) for name, wanted in _wanted(pod).items()})
+
+    def release(self, uid: str) -> None:
+        self._given.pop(uid, None)
+        self._sums.pop(uid, None)
+
+    def of(self, uid: str) -> Mapping[str, Resources]:
+        return self._given.get(uid, {})
+
+    def resize(self, pod: Obj) -> Refusal | None:
+        """Promises what *pod* asks for now, or says why not; then what was promised before holds."""
+        uid: str = pod["metadata"]["uid"]
+        wanted = _wanted(pod)
+        if wanted == self._given.get(uid):
+            return None
+        asked = _sum_of(pod, wanted)
+        for name, capacity in self._allocatable.items():
+            if asked[name] > capacity:
+                numbers = f"requested: {asked[name]}, capacity: {capacity}"
+                return Refusal("Infeasible", f"Node didn't have enough capacity: {name}, {numbers}")
+        before = self._sums.get(uid, {})
+        for name, capacity in self._allocatable.items():
+            used = sum(one[name] for other, one in self._sums.items() if other != uid)
+            if asked[name] > before.get(name, 0) and used + asked[name] > capacity:
+                numbers = f"requested: {asked[name]}, used: {used}, capacity: {capacity}"
+                return Refusal("Deferred", f"Node didn't have enough resource: {name}, {numbers}")
+        self._put(pod, wanted)
+        return None
+
+    def _put(self, pod: Obj, wanted: dict[str, Resources]) -> None:
+        uid: str = pod["metadata"]["uid"]
+        self._given[uid] = wanted
+        self._sums[uid] = _sum_of(pod, wanted)
+
+
+def restarting(container: Obj, before: Resources, now: Resources) -> bool:
+    """Whether a change of these resources is one that the container wants to be restarted for."""
+    policies = {one.get("resourceName"): one.get("restartPolicy") for one in container.get("resizePolicy") or ()}
+    changed = {
+        name
+        for part in ("requests", "limits")
+        for name in _COUNTED
+        if (before.get(part) or _NOTHING).get(name) != (now.get(part) or _NOTHING).get(name)
+    }
+    return any(policies.get(name) == "RestartContainer" for name in changed)
+
+
+def _wanted(pod: Obj) -> dict[str, Resources]:
+    containers = (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"])
+    return {one["name"]: one.get("resources") or {} for one in containers}
+
+
+def _promised(pod: Obj) -> dict[str, Resources]:
+    """Container's name -> what its status says it was given."""
+    status = pod.get("status") or {}
+    told = [one for group in ("initContainerStatuses", "containerStatuses") for one in status.get(group) or ()]
+    return {one["name"]: one["resources"] for one in told if "resources" in one}
+
+
+def _sum_of(pod: Obj, wanted: Mapping[str, Resources]) -> dict[str, int]:
+    """The pod's containers and sidecars together, or its largest init container when that is more."""
+    together = dict.fromkeys(_COUNTED, 0)
+    largest = dict.fromkeys(_COUNTED, 0)
+    plain_init = {
+        one["name"] for one in pod["spec"].get("initContainers") or () if one.get("restartPolicy") != "Always"
+    }
+    for container, resources in wanted.items():
+        for name in _COUNTED:
+            count = _count(name, (resources.get("requests") or _NOTHING).get(name))
+            if container in plain_init:
+                largest[name] = max(largest[name], count)
+            else:
+                together[name] += count
+    overhead = pod["spec"].get("overhead") or _NOTHING
+    return {name: max(together[name], largest[name]) + _count(name, overhead.get(name)) for name in _COUNTED}
+
+
+def _count(name: str, quantity: object) -> int:
+    return round((quantity_value(quantity) or 0) * _COUNTED[name])
