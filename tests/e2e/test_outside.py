@@ -61,7 +61,7 @@ async def node_ports(client: Client, subject: Subject) -> set[str]:
 async def test_cluster_clients_from_outside_find_every_shard_and_switching_back_loses_nothing(
     kube: Kube, client: Client, namespace: str
 ) -> None:
-    made = sample(namespace, netmode="ClusterIP", vip=VIP, proxy={"enabled": False})
+    made = sample(namespace, netmode="ClusterIP", vip=VIP or None, proxy={"enabled": False})
     async with Operator(kube, namespace):
         subject = await Subject.create(client, made)
         await subject.until_ready()
