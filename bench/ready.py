@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
 async def _measure(runs: int) -> dict[str, object]:
     ours, floor = [], []
     with tempfile.TemporaryDirectory(prefix="bench-ready-") as folder:
-        async with _localkube(Path(folder)) as kube:
+        async with running_localkube(Path(folder), nodes=3) as kube:
             for number in range(runs):
                 floor.append(await _bare(Path(folder) / f"bare-{number}"))
                 ours.append(await _apply_to_ready(kube))
@@ -58,11 +58,11 @@ async def _measure(runs: int) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def _localkube(folder: Path) -> AsyncIterator[Kube]:
+async def running_localkube(folder: Path, *, nodes: int) -> AsyncIterator[Kube]:
     kubeconfig = folder / "kubeconfig"
     process = await asyncio.create_subprocess_exec(
         str(BIN / "localkube"),
-        *("up", "--nodes", "3", "--state", str(folder / "state"), "--kubeconfig", str(kubeconfig)),
+        *("up", "--nodes", str(nodes), "--state", str(folder / "state"), "--kubeconfig", str(kubeconfig)),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
