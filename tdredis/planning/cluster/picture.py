@@ -239,6 +239,14 @@ class Picture:
             and all(member.facts.cluster_ok is True for member in self.members)
         )
 
+    def is_at(self, pod: PodFacts, known: KnownNode) -> bool:
+        """*pod* is reached where somebody knows a node, by its own address or by its own Service's."""
+        own = resting_place(pod)
+        service = self.snapshot.children.get(Ref("Service", pod.name))
+        target = external_target(self.snapshot, pod, service, tuple(CLUSTER_PORTS))
+        places = {(own.host, own.port)} | ({(target.host, target.port)} if isinstance(target, Announced) else set())
+        return (known.ip, known.port) in places
+
     def replicas_in_sync(self, shard: Shard) -> tuple[Member, ...]:
         owner = shard.owner
         if owner is None:

@@ -1,7 +1,8 @@
 """Decides what a RedisStandby or RedisStandalone needs next: the rules, in their order, and why they stand in it.
 
-1. objects first: without its ConfigMap and Secret a pod does not start
-2. a primary: while there is none nobody can write, and nothing below can be decided
+1. a primary before everything: while there is none nobody can write, and what is below cannot be decided; it needs
+   nothing else, no API server either
+2. objects: without its ConfigMap and Secret a pod does not start
 3. clients' endpoints: they follow who is the primary now
 4. everybody else follows it, a second primary first: it takes writes that will be lost
 5. Sentinels last of the roles: they are told of a primary whose replicas they then find by themselves
@@ -569,8 +570,8 @@ def limit_memory(world: World) -> Ruling:
 
 
 RULES: tuple[Rule, ...] = (
-    keep_children,
     have_a_primary,
+    keep_children,
     publish_endpoints,
     follow_the_primary,
     set_watches,

@@ -24,6 +24,7 @@ from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref, Trouble
 from tdredis.planning.steps import (
     Apply,
     AssignSlots,
+    FailOverShard,
     Forget,
     HandOver,
     Meet,
@@ -119,6 +120,7 @@ class SimulatedCluster:
         self.unschedulable: set[str] = set()
         self.status_writes = 0
         self.proxies: tuple[PodFacts, ...] = ()
+        self.slots_of_dead: dict[str, SlotSet] = {}  # what the others would still vote for
         self.claims: dict[str, JSONObject] = {}
         self.gossips = True  # pings carry a changed address at once
         self.outside_is_reached = True  # pods reach each other under the addresses for outside
@@ -223,6 +225,14 @@ class SimulatedCluster:
                 old = self._by_id(str(node.primary))
                 node.slots, old.slots = old.slots, NO_SLOTS
                 node.primary, old.primary = None, node.id
+            case FailOverShard():
+                node = self._node(step.process.pod)
+                dead = str(node.primary)
+                assert not [other for other in self.nodes() if other.id == dead], (
+                    "a forced failover of a living primary"
+                )
+                node.slots, node.primary = self.slots_of_dead[dead], None
+                node.epoch = 1 + max(other.epoch for other in self.nodes())
             case Forget():
                 self._node(step.process.pod).known.pop(step.ghost_id, None)
             case SetConfig(parameter="maxmemory"):
@@ -271,6 +281,8 @@ class SimulatedCluster:
     def lose(self, pod: str, *, keeps_data: bool = False) -> None:
         """The pod is deleted and made again, on another address; without its data unless it is on a volume."""
         old = self.pods.pop(pod)
+        if old.node is not None and old.node.slots:
+            self.slots_of_dead[old.node.id] = old.node.slots
         self._run_statefulsets()
         new = self.pods[pod].node
         if keeps_data and old.node and new:
@@ -388,6 +400,7 @@ class SimulatedCluster:
             replication=Replication(
                 role="slave" if node.primary else "master",
                 offset_bytes=0,
+                was_linked=node.primary is not None,
                 link_up=node.primary in by_id if node.primary else None,
             ),
             view=ClusterView(
