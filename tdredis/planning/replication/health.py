@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from tdredis.planning.ailments import pods_that_fail, silent_processes, unready_pods
 from tdredis.planning.conditions import Ailment
 from tdredis.planning.objects import list_names
-from tdredis.planning.replication.rules import World, lacks
+from tdredis.planning.replication.sentinels import lacks
+from tdredis.planning.replication.world import World
 
 Check = Callable[[World], Iterator[Ailment]]
 

@@ -7,7 +7,8 @@ from tdredis.planning.plan import Hold, Plan
 from tdredis.planning.replication.health import ailments
 from tdredis.planning.replication.in_force import decide_in_force
 from tdredis.planning.replication.picture import Picture
-from tdredis.planning.replication.rules import HEALING_RULES, RULES, World
+from tdredis.planning.replication.rules import HEALING_RULES, RULES
+from tdredis.planning.replication.world import World
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S, ask, build_plan, refusals, refuse
 from tdredis.planning.snapshot import ReplicationSnapshot
 

@@ -25,7 +25,7 @@ from tdredis.planning.conditions import (
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.replication.health import ailments, sentinels_ready
 from tdredis.planning.replication.planner import draw
-from tdredis.planning.replication.rules import World
+from tdredis.planning.replication.world import World
 from tdredis.planning.snapshot import Ref, ReplicationSnapshot
 
 
