@@ -244,7 +244,7 @@ def test_the_proxy_goes_when_it_is_switched_off_and_comes_back() -> None:
 
 def test_two_owners_of_a_slot_are_not_joined() -> None:
     world = healthy()
-    intruder = world.pods["redis-cluster-rat-1-1"].node
+    intruder = world.pods["redis-cluster-rat-1-1"].process
     assert intruder is not None
     intruder.primary, intruder.slots, intruder.known = None, world.nodes()[0].slots, {}
 
@@ -286,7 +286,7 @@ def test_a_primary_whose_process_ended_is_replaced() -> None:
 
 def test_a_silent_primary_is_not_proven_dead_and_the_engine_decides() -> None:
     world = healthy()
-    node = world.pods[FIRST].node
+    node = world.pods[FIRST].process
     assert node is not None
     node.silent = True
 
@@ -305,8 +305,8 @@ def test_a_refused_connection_is_proof_when_the_other_nodes_have_lost_it_too() -
 
     doubted = plan(replace(snapshot, nodes=refused))
     for name, pod in world.pods.items():
-        if name != FIRST and pod.node is not None and dead.id is not None:
-            pod.node.unlinked.add(dead.id)
+        if name != FIRST and pod.process is not None and dead.id is not None:
+            pod.process.unlinked.add(dead.id)
     nodes = {**world.snapshot().nodes, FIRST: refused[FIRST]}
     believed = plan(replace(world.snapshot(), nodes=nodes))
 
@@ -393,7 +393,7 @@ def test_one_that_was_forgotten_by_a_single_node_is_introduced_to_it_again() -> 
     for forgetful in names:
         for forgotten in names:
             if forgetful != forgotten:
-                node, other = world.pods[forgetful].node, world.pods[forgotten].node
+                node, other = world.pods[forgetful].process, world.pods[forgotten].process
                 assert node is not None
                 assert other is not None
                 known = node.known.pop(other.id)
@@ -430,7 +430,7 @@ def test_a_full_cluster_whose_spec_wishes_nothing_new_is_at_peace() -> None:
 @pytest.mark.parametrize("silent", [True, False])
 def test_a_pod_that_may_be_the_primary_is_not_removed(silent: bool) -> None:
     world = healthy()
-    primary, replica = world.pods["redis-cluster-rat-0-0"].node, world.pods["redis-cluster-rat-0-1"].node
+    primary, replica = world.pods["redis-cluster-rat-0-0"].process, world.pods["redis-cluster-rat-0-1"].process
     assert primary is not None
     assert replica is not None
     primary.slots, replica.slots = NO_SLOTS, primary.slots
