@@ -25,7 +25,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 
 lock: pyproject.toml
 	$(BIN)/uv pip compile --quiet --no-config --no-emit-index-url --no-emit-find-links --no-header --universal --python-version 3.11 --generate-hashes \
-	  --all-extras --extra build pyproject.toml -o requirements.lock
+	  --all-extras pyproject.toml -o requirements.lock
 
 demo: install
 	$(BIN)/tdredis sandbox --apply samples/redis-cluster-rat.yaml $(if $(ONCE),--once)
@@ -53,7 +53,7 @@ test: lint types imports
 
 generated: install
 	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml
-	$(BIN)/tdredis crds --reference > docs/reference/rediscluster.md
+	$(BIN)/tdredis crds --reference docs/reference
 
 # Other projects' own suites against localkube; needs the package index and ten minutes, and is no part of `make test`.
 peers: install

@@ -13,8 +13,8 @@ from pathlib import Path
 import uvloop
 
 from tdredis.api.crd import render_crds
-from tdredis.api.rediscluster import InvalidRedisClusterError
-from tdredis.api.reference import render_reference
+from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES, InvalidResourceError
+from tdredis.api.reference import render_references
 from tdredis.controllers.explain import explain
 from tdredis.controllers.manager import Settings, operate
 from tdredis.kube.config import ConfigError, load_config
@@ -22,7 +22,7 @@ from tdredis.kube.errors import ApiError
 from tdredis.planning.snapshot import Key
 from tdredis.runtime.logs import configure_logs
 
-KINDS = {"rediscluster": "RedisCluster", "redisclusters": "RedisCluster", "rdc": "RedisCluster"}
+SPELLINGS = {spelling: kind for kind in KINDS for spelling in (kind.lower(), PLURALS[kind], SHORT_NAMES[kind])}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logs(chosen.log_format, chosen.log_level)
     try:
         code: int = chosen.command(chosen)
-    except (ConfigError, ApiError, ArgumentError, InvalidRedisClusterError, OSError) as error:
+    except (ConfigError, ApiError, ArgumentError, InvalidResourceError, OSError) as error:
         print(f"tdredis: {error}", file=sys.stderr)
         return 2
     return code
@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     look.set_defaults(command=_explain)
 
     crds = commands.add_parser("crds", help="print the custom resource definitions")
-    crds.add_argument("--reference", action="store_true", help="print the page about their fields instead")
+    crds.add_argument(
+        "--reference", type=Path, metavar="DIRECTORY", help="write the pages about their fields there instead"
+    )
     crds.set_defaults(command=_crds)
 
     sandbox = commands.add_parser(
@@ -111,16 +113,20 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def _explain(chosen: argparse.Namespace) -> int:
     kind, slash, name = chosen.resource.partition("/")
-    if not slash or kind.lower() not in KINDS:
+    if not slash or kind.lower() not in SPELLINGS:
         raise ArgumentError(f"{chosen.resource!r}: write KIND/NAME, for example rediscluster/redis-cluster-rat")
-    key = Key(KINDS[kind.lower()], chosen.namespace or "default", name)
+    key = Key(SPELLINGS[kind.lower()], chosen.namespace or "default", name)
     text = asyncio.run(explain(load_config(chosen.kubeconfig), key, images=_image_map(chosen.image_map)))
     print(text)
     return 0
 
 
 def _crds(chosen: argparse.Namespace) -> int:
-    print(render_reference() if chosen.reference else render_crds(), end="")
+    if chosen.reference is None:
+        print(render_crds(), end="")
+        return 0
+    for name, text in render_references().items():
+        (chosen.reference / name).write_text(text)
     return 0
 
 

@@ -26,7 +26,8 @@ from rich.table import Table
 
 from localkube.kubelet.lifeline import tied_to
 from tdredis.api.crd import render_crds
-from tdredis.api.rediscluster import RedisCluster, parse_rediscluster
+from tdredis.api.kinds import parse
+from tdredis.api.rediscluster import RedisCluster
 from tdredis.kube.client import Client
 from tdredis.kube.config import load_config
 from tdredis.kube.errors import ApiError
@@ -204,7 +205,7 @@ async def _read_news(operator: asyncio.subprocess.Process, news: asyncio.Queue[d
 def _read_manifest(path: Path) -> RedisCluster:
     for document in yaml.safe_load_all(path.read_text()):
         if isinstance(document, dict) and document.get("kind") == REDISCLUSTERS.kind:
-            return parse_rediscluster(document)
+            return parse(RedisCluster, document)
     raise SandboxError(f"{path} holds no RedisCluster")
 
 
@@ -227,7 +228,7 @@ async def _follow(console: Console, sandbox: Sandbox, wanted: RedisCluster, star
                 _print_news(progress.console, said, time.monotonic() - started)
                 if sandbox.news.qsize():
                     continue
-            now = parse_rediscluster(await sandbox.client.get(REDISCLUSTERS, wanted.namespace, wanted.name))
+            now = parse(RedisCluster, await sandbox.client.get(REDISCLUSTERS, wanted.namespace, wanted.name))
             progress.update(bar, completed=await _share_done(sandbox, now))
             if now.status.phase == "Ready":
                 return now
@@ -291,7 +292,7 @@ def _proxy_address(cluster: RedisCluster) -> tuple[str, int]:
 async def _write_and_read(console: Console, cluster: RedisCluster) -> None:
     """Writes KEYS keys through the proxy, all over the slots, and reads them back."""
     host, port = _proxy_address(cluster)
-    link = await connect(host, port, password=cluster.spec.proxy_secret, timeout_s=START_S)
+    link = await connect(host, port, password=cluster.spec.proxy_secret or "", timeout_s=START_S)
     names = [f"key:{number}" for number in range(KEYS)]
     await link.call_all([("SET", name, f"value of {name}") for name in names], timeout_s=START_S)
     values = await link.call_all([("GET", name) for name in names], timeout_s=START_S)

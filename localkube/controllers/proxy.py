@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from localkube.controllers.events import Recorder
@@ -37,6 +37,7 @@ class ServiceProxy:
         self._ends = [
             self._registry.subscribe("services", self._on_service),
             self._registry.subscribe(SLICES, self._on_slice),
+            self._registry.subscribe("nodes", self._on_node, replay=False),
         ]
 
     async def stop(self) -> None:
@@ -59,9 +60,18 @@ class ServiceProxy:
             if name:
                 self._queue.mark((event.object["metadata"]["namespace"], name))
 
+    def _on_node(self, event: Event) -> None:
+        if event.old is None or event.type == "DELETED" or _internal_ips(event.old) != _internal_ips(event.object):
+            for key in self._listeners:
+                self._queue.mark(key)
+
+    def _node_addresses(self) -> tuple[str, ...]:
+        """Where node ports answer: on the machine itself, and on every node."""
+        return (NODE_PORT_ADDRESS, *(ip for node in self._registry.list("nodes") for ip in _internal_ips(node)))
+
     def _reconcile(self, key: Key) -> float | None:
         service = self._registry.find("services", *key)
-        ports = _addresses(service) if service is not None else {}
+        ports = _addresses(service, self._node_addresses()) if service is not None else {}
         held = self._listeners.setdefault(key, {})
         for address in [one for one in held if one not in ports]:
             held.pop(address).close()
@@ -123,7 +133,12 @@ class ServiceProxy:
             self._recorder.warning(service, reason, message)
 
 
-def _addresses(service: Obj) -> Mapping[Address, str]:
+def _internal_ips(node: Obj) -> list[str]:
+    addresses = (node.get("status") or {}).get("addresses") or ()
+    return [one["address"] for one in addresses if one["type"] == "InternalIP"]
+
+
+def _addresses(service: Obj, nodes: Sequence[str]) -> Mapping[Address, str]:
     """Every address to listen on, with the name of the port it stands for."""
     if not has_cluster_ip(service):
         return {}
@@ -137,7 +152,7 @@ def _addresses(service: Obj) -> Mapping[Address, str]:
         if balancer is not None:
             found[Address(balancer, port["port"])] = name
         if port.get("nodePort"):
-            found[Address(NODE_PORT_ADDRESS, port["nodePort"])] = name
+            found |= {Address(node, port["nodePort"]): name for node in nodes}
     return found
 
 

@@ -133,10 +133,14 @@ def build_conditions(
         changed = old is None or old["status"] != value["status"]
         when = now if changed else (old or {}).get("lastTransitionTime", now)
         values[name] = {"type": name, "lastProbeTime": None, "lastTransitionTime": when, **value}
-    values.setdefault(
-        "PodScheduled",
-        {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now},
-    )
+    if kept.get("PodScheduled", {}).get("status") != "True":
+        # It is here: whatever the scheduler said before it found a place is over.
+        values["PodScheduled"] = {
+            "type": "PodScheduled",
+            "status": "True",
+            "lastProbeTime": None,
+            "lastTransitionTime": now,
+        }
     if resize is not None:
         said = {"status": "True", "reason": resize[0], "message": resize[1]}
         same = pending is not None and pending.get("reason") == resize[0]

@@ -72,6 +72,7 @@ def build_bwrap_argv(box: Sandbox, command: Sequence[str], *, status_fd: int, as
     for path in box.scratch:
         if path not in mounted:
             argv += ["--perms", "0777", "--tmpfs", path]
+    argv += _open_parents([*box.scratch, *mounted])
     for mount in mounts:
         argv += ["--ro-bind" if mount.read_only else "--bind", mount.host, mount.path]
     if not _lies_in(box.working_dir, (*_HOST_TREES, *_HOST_LINKS, *box.scratch, *mounted)):
@@ -82,6 +83,13 @@ def build_bwrap_argv(box: Sandbox, command: Sequence[str], *, status_fd: int, as
     if privileged and _is_somebody(box):
         argv += confining_argv(box)
     return [*argv, *command]
+
+
+def _open_parents(paths: Iterable[str]) -> list[str]:
+    """Directories above *paths*, for everybody: those that bubblewrap makes by itself only root may pass."""
+    parents = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+    own = sorted(parent for parent in parents if not _lies_in(parent, (*_HOST_TREES, *_HOST_LINKS, "/proc", "/dev")))
+    return [word for parent in own if parent != "/" for word in ("--perms", "0755", "--dir", parent)]
 
 
 def _privilege_args(box: Sandbox, privileged: bool) -> list[str]:
@@ -136,6 +144,7 @@ def _root_args(mount_paths: Sequence[str]) -> list[str]:
             args += ["--symlink", str(path.readlink()), link]
         elif path.is_dir():
             args += _bind_tree(link, mount_paths)
+    args += ["--perms", "0755", "--dir", "/etc"]
     for name in _HOST_ETC:
         args += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     for path_text in _EMPTY_DIRS:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
 
+from tdredis.api.fields import GROUP, VERSION, wire_name
+from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
-from tdredis.api.rediscluster import (
-    GROUP,
-    KIND,
-    VERSION,
-    RedisCluster,
-    RedisClusterSpec,
-    RedisClusterStatus,
-    wire_name,
-)
+from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES
 from tdredis.api.validation import (
-    LEAST_SHARD_MIB,
+    BOTH_PROXY_SECRETS_SENTENCE,
+    BOTH_SECRETS_SENTENCE,
+    LEAST_MIB,
     LINE_BREAK_SENTENCE,
     LONGEST_NAME,
     NAME_PATTERN,
     NAME_SENTENCE,
+    NO_PROXY_SECRET_SENTENCE,
     PROXY_IMAGE_SENTENCE,
     schema_of,
 )
@@ -33,14 +31,6 @@ _SCALARS: Final[dict[object, JSONObject]] = {
     bool: {"type": "boolean"},
 }
 
-CAPACITY_RULE: Final[JSONObject] = {
-    "rule": f"!has(self.capacity) || self.capacity == 0 || self.capacity >= {LEAST_SHARD_MIB} * self.size",
-    "message": f"capacity is too small for its shards: write {LEAST_SHARD_MIB} MiB or more for each, or leave it out",
-    "messageExpression": (
-        f"'capacity is too small for ' + string(self.size) + ' shards: write ' + string({LEAST_SHARD_MIB} * self.size)"
-        f" + ' or more ({LEAST_SHARD_MIB} MiB each), or leave it out for no limit'"
-    ),
-}
 NAME_RULE: Final[JSONObject] = {
     "rule": f"size(self.metadata.name) <= {LONGEST_NAME}",
     "message": (
@@ -48,31 +38,71 @@ NAME_RULE: Final[JSONObject] = {
         " the names of its pods and their labels are made of it"
     ),
 }
-
 NAME_SHAPE_RULE: Final[JSONObject] = {
     "rule": f"self.metadata.name.matches('^{NAME_PATTERN}$')",
     "message": f"metadata.name: {NAME_SENTENCE}",
 }
-PROXY_IMAGE_RULE: Final[JSONObject] = {
+
+_CLUSTER_CAPACITY: Final[JSONObject] = {
+    "rule": f"!has(self.capacity) || self.capacity == 0 || self.capacity >= {LEAST_MIB} * self.size",
+    "message": f"capacity is too small for its shards: write {LEAST_MIB} MiB or more for each, or leave it out",
+    "messageExpression": (
+        f"'capacity is too small for ' + string(self.size) + ' shards: write ' + string({LEAST_MIB} * self.size)"
+        f" + ' or more ({LEAST_MIB} MiB each), or leave it out for no limit'"
+    ),
+}
+_CAPACITY: Final[JSONObject] = {
+    "rule": f"!has(self.capacity) || self.capacity == 0 || self.capacity >= {LEAST_MIB}",
+    "message": f"capacity is too small: write {LEAST_MIB} or more (MiB), or leave it out for no limit",
+}
+_PROXY_IMAGE: Final[JSONObject] = {
     "rule": "size(self.proxyimage) > 0 || (has(self.proxy) && has(self.proxy.enabled) && !self.proxy.enabled)",
     "message": PROXY_IMAGE_SENTENCE,
 }
 # On spec, not on the fields: a refusal quotes the value of the field that it is about.
-PASSWORD_RULE: Final[JSONObject] = {
-    "rule": "!self.proxysecret.contains('\\n') && (!has(self.secret) || !self.secret.contains('\\n'))",
-    "message": LINE_BREAK_SENTENCE,
+_PASSWORDS: Final[tuple[JSONObject, ...]] = (
+    {"rule": "!has(self.secret) || !self.secret.contains('\\n')", "message": LINE_BREAK_SENTENCE},
+    {
+        "rule": "!has(self.secretRef) || !has(self.secret) || size(self.secret) == 0",
+        "message": BOTH_SECRETS_SENTENCE,
+    },
+)
+_PROXY_PASSWORDS: Final[tuple[JSONObject, ...]] = (
+    {"rule": "!has(self.proxysecret) || !self.proxysecret.contains('\\n')", "message": LINE_BREAK_SENTENCE},
+    {"rule": "has(self.proxysecret) || has(self.proxySecretRef)", "message": NO_PROXY_SECRET_SENTENCE},
+    {
+        "rule": "!has(self.proxySecretRef) || !has(self.proxysecret) || size(self.proxysecret) == 0",
+        "message": BOTH_PROXY_SECRETS_SENTENCE,
+    },
+)
+RULES: Final[dict[str, tuple[JSONObject, ...]]] = {
+    "RedisCluster": (_CLUSTER_CAPACITY, _PROXY_IMAGE, *_PASSWORDS, *_PROXY_PASSWORDS),
+    "RedisStandby": (_CAPACITY, *_PASSWORDS),
+    "RedisStandalone": (_CAPACITY, *_PASSWORDS),
+}
+_PRIMARY: Final[JSONObject] = {"name": "Primary", "type": "string", "jsonPath": ".status.shards[0].primary"}
+_SIZE: Final[JSONObject] = {"name": "Size", "type": "integer", "jsonPath": ".status.size"}
+OWN_COLUMNS: Final[dict[str, tuple[JSONObject, ...]]] = {
+    "RedisCluster": (_SIZE,),
+    "RedisStandby": (_PRIMARY,),
+    "RedisStandalone": (),
 }
 
 
 def build_crds() -> list[JSONObject]:
     """Every CustomResourceDefinition, ready to apply."""
-    spec = _object_schema(RedisClusterSpec, "What the owner wants.")
-    spec["x-kubernetes-validations"] = [CAPACITY_RULE, PROXY_IMAGE_RULE, PASSWORD_RULE]
-    status = _object_schema(RedisClusterStatus, "The cluster as it is.")
+    return [_build_crd(kind) for kind in KINDS.values()]
+
+
+def _build_crd(kind: type[Instance]) -> JSONObject:
+    hints = get_type_hints(kind)
+    spec = _object_schema(hints["spec"], "What the owner wants.")
+    spec["x-kubernetes-validations"] = list(RULES[kind.KIND])
+    status = _object_schema(hints["status"], "The instance as it is.")
     status.pop("required", None)
     root: JSONObject = {
         "type": "object",
-        "description": _summary(RedisCluster),
+        "description": _summary(kind),
         "required": ["spec"],
         "x-kubernetes-validations": [NAME_RULE, NAME_SHAPE_RULE],
         "properties": {
@@ -83,46 +113,53 @@ def build_crds() -> list[JSONObject]:
             "status": status,
         },
     }
-    return [
-        {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"redisclusters.{GROUP}"},
-            "spec": {
-                "group": GROUP,
-                "names": {
-                    "kind": KIND,
-                    "listKind": f"{KIND}List",
-                    "plural": "redisclusters",
-                    "singular": "rediscluster",
-                    "shortNames": ["rdc"],
-                    "categories": ["redis"],
-                },
-                "scope": "Namespaced",
-                "versions": [
-                    {
-                        "name": VERSION,
-                        "served": True,
-                        "storage": True,
-                        "subresources": {"status": {}},
-                        "additionalPrinterColumns": _columns(),
-                        "schema": {"openAPIV3Schema": root},
-                    }
-                ],
+    plural = PLURALS[kind.KIND]
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "names": {
+                "kind": kind.KIND,
+                "listKind": f"{kind.KIND}List",
+                "plural": plural,
+                "singular": kind.KIND.lower(),
+                "shortNames": [SHORT_NAMES[kind.KIND]],
+                "categories": ["redis"],
             },
-        }
-    ]
+            "scope": "Namespaced",
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": _columns(kind),
+                    "schema": {"openAPIV3Schema": root},
+                }
+            ],
+        },
+    }
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Without anchors: a rule that two kinds share is written out for both."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 PyYAML's signature
+        return True
 
 
 def render_crds() -> str:
     """The CRDs as one YAML text."""
-    return "".join("---\n" + yaml.safe_dump(crd, sort_keys=False, width=120) for crd in build_crds())
+    dumped = (yaml.dump(crd, Dumper=_PlainDumper, sort_keys=False, width=120) for crd in build_crds())
+    return "".join(f"---\n{text}" for text in dumped)
 
 
-def _columns() -> list[JSON]:
+def _columns(kind: type[Instance]) -> list[JSON]:
     return [
         {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
-        {"name": "Size", "type": "integer", "jsonPath": ".status.size"},
+        *OWN_COLUMNS[kind.KIND],
         {"name": "Capacity", "type": "integer", "jsonPath": ".status.capacity"},
         {"name": "Address", "type": "string", "jsonPath": ".status.clusterIP"},
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
@@ -150,6 +187,8 @@ def _schema(hint: Any) -> JSONObject:
         meta = next(each for each in metas if isinstance(each, msgspec.Meta))
         description = meta.description or ""
     schema = _plain_schema(hint, description)
+    if schema["type"] == "array" and extra.pop("x-kubernetes-preserve-unknown-fields", False):
+        schema["items"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     # Strings first decide what they are, then what they may be.
     return {**schema, **({"description": description} if description else {}), **extra}  # type: ignore[dict-item] # JSON by construction
 
@@ -157,11 +196,16 @@ def _schema(hint: Any) -> JSONObject:
 def _plain_schema(hint: Any, description: str) -> JSONObject:
     if hint in _SCALARS:
         return dict(_SCALARS[hint])
+    if isinstance(hint, UnionType):  # X | None: absent is a value of its own
+        (present,) = (each for each in get_args(hint) if each is not type(None))
+        return _plain_schema(present, description)
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return _object_schema(hint, description)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is tuple:
         return {"type": "array", "items": _schema(arguments[0])}
+    if origin is dict and arguments[1] is Any:
+        return {"type": "object"}
     if origin is dict:
         return {"type": "object", "additionalProperties": _schema(arguments[1])}
     raise TypeError(f"no schema for {hint!r}")

@@ -15,10 +15,18 @@ _BOUNDS = (
 )
 
 
-def render_reference() -> str:
-    """One Markdown page: a table for spec and one for status, nested fields with dots."""
-    (crd,) = build_crds()
-    spec: Any = crd["spec"]
+def render_references() -> dict[str, str]:
+    """A Markdown page for each kind, by file name."""
+    return {f"{crd['spec']['names']['singular']}.md": _render(crd) for crd in map(_any, build_crds())}
+
+
+def _any(crd: object) -> Any:
+    return crd
+
+
+def _render(crd: Any) -> str:
+    """A table for spec and one for status, nested fields with dots."""
+    spec = crd["spec"]
     names, (version,) = spec["names"], spec["versions"]
     root = version["schema"]["openAPIV3Schema"]
     lines = [

@@ -1,4 +1,4 @@
-"""Decides whether a RedisCluster can be carried out, for servers too old to refuse it themselves.
+"""Decides whether a resource can be carried out, for servers too old to refuse it themselves.
 
 The bounds are those of the schema, read from the same annotations; the sentences say what to write instead.
 """
@@ -11,58 +11,70 @@ from typing import Annotated, Final, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec, wire_name
+from tdredis.api.fields import wire_name
+from tdredis.api.instance import Instance
+from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
 
 # A StatefulSet <name>-<i> carries the label controller-revision-hash: its name, a dash and 10 characters within 63;
 # with i of up to three digits that leaves the resource's name 63 - 11 - 4.
 LONGEST_NAME: Final = 48
-LEAST_SHARD_MIB: Final = 16
+LEAST_MIB: Final = 16  # of one Redis process
 # A Service's name, which the resource's becomes, begins with a letter and has no dots (RFC 1035).
 NAME_PATTERN: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
 NAME_SENTENCE: Final = "write lower-case letters, digits and '-', a letter first: Services are named after it"
 PROXY_IMAGE_SENTENCE: Final = "proxyimage is empty: write the image of the proxy, or proxy.enabled: false"
 LINE_BREAK_SENTENCE: Final = "a password has a line break in it: write it on one line"
+BOTH_SECRETS_SENTENCE: Final = "secret and secretRef are both given: write one of them"
+BOTH_PROXY_SECRETS_SENTENCE: Final = "proxysecret and proxySecretRef are both given: write one of them"
+NO_PROXY_SECRET_SENTENCE: Final = 'proxysecret is missing: write it ("" for no password), or proxySecretRef'  # noqa: S105
 
 
-def problems(cluster: RedisCluster) -> tuple[str, ...]:
-    """What is wrong with *cluster*, a sentence each; () if nothing is."""
-    spec = cluster.spec
-    return (
-        *_name(cluster),
-        *_bounds(RedisClusterSpec, spec, "spec"),
-        *_capacity(spec),
-        *_proxy(spec),
-        *_passwords(spec),
-    )
+def problems(instance: Instance) -> tuple[str, ...]:
+    """What is wrong with *instance*, a sentence each; () if nothing is."""
+    own = _of_cluster(instance.spec) if isinstance(instance, RedisCluster) else _capacity(instance)
+    return (*_name(instance), *_bounds(type(instance.spec), instance.spec, "spec"), *own, *_passwords(instance))
 
 
-def _name(cluster: RedisCluster) -> Iterator[str]:
-    if not re.fullmatch(NAME_PATTERN, cluster.name):
-        yield f"metadata.name {cluster.name!r}: {NAME_SENTENCE}"
-    if len(cluster.name) > LONGEST_NAME:
+def _name(instance: Instance) -> Iterator[str]:
+    if not re.fullmatch(NAME_PATTERN, instance.name):
+        yield f"metadata.name {instance.name!r}: {NAME_SENTENCE}"
+    if len(instance.name) > LONGEST_NAME:
         yield (
-            f"metadata.name has {len(cluster.name)} characters: write at most {LONGEST_NAME},"
+            f"metadata.name has {len(instance.name)} characters: write at most {LONGEST_NAME},"
             " the names of its pods and their labels are made of it"
         )
 
 
-def _proxy(spec: RedisClusterSpec) -> Iterator[str]:
-    if spec.proxy.enabled and not spec.proxy_image:
-        yield PROXY_IMAGE_SENTENCE
-
-
-def _passwords(spec: RedisClusterSpec) -> Iterator[str]:
-    if "\n" in spec.secret or "\n" in spec.proxy_secret:
-        yield LINE_BREAK_SENTENCE
-
-
-def _capacity(spec: RedisClusterSpec) -> Iterator[str]:
-    least = LEAST_SHARD_MIB * spec.size
+def _of_cluster(spec: RedisClusterSpec) -> Iterator[str]:
+    least = LEAST_MIB * spec.size
     if 0 < spec.capacity < least:
         yield (
             f"spec.capacity: {spec.capacity} MiB is too small for {spec.size} shards: write {least} or more"
-            f" ({LEAST_SHARD_MIB} MiB each), or leave it out for no limit"
+            f" ({LEAST_MIB} MiB each), or leave it out for no limit"
         )
+    if spec.proxy.enabled and not spec.proxy_image:
+        yield PROXY_IMAGE_SENTENCE
+    if spec.proxy_secret is None and spec.proxy_secret_ref is None:
+        yield NO_PROXY_SECRET_SENTENCE
+    if spec.proxy_secret and spec.proxy_secret_ref is not None:
+        yield BOTH_PROXY_SECRETS_SENTENCE
+    if "\n" in (spec.proxy_secret or ""):
+        yield LINE_BREAK_SENTENCE
+
+
+def _capacity(instance: Instance) -> Iterator[str]:
+    if 0 < instance.spec.capacity < LEAST_MIB:
+        yield (
+            f"spec.capacity: {instance.spec.capacity} MiB is too small: write {LEAST_MIB} or more,"
+            " or leave it out for no limit"
+        )
+
+
+def _passwords(instance: Instance) -> Iterator[str]:
+    if "\n" in instance.spec.secret:
+        yield LINE_BREAK_SENTENCE
+    if instance.spec.secret and instance.spec.secret_ref is not None:
+        yield BOTH_SECRETS_SENTENCE
 
 
 def _bounds(type_: type[msgspec.Struct], value: msgspec.Struct, path: str) -> Iterator[str]:
@@ -72,7 +84,7 @@ def _bounds(type_: type[msgspec.Struct], value: msgspec.Struct, path: str) -> It
         if isinstance(found, msgspec.Struct):
             yield from _bounds(type(found), found, where)
             continue
-        if attribute == "env" and found == "":
+        if found is None or (attribute == "env" and found == ""):
             continue  # absent
         yield from _breaks(schema_of(hint), found, where)
 

@@ -12,10 +12,10 @@ from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.observe.caches import Caches
 from tdredis.observe.gather import Observer
-from tdredis.planning.cluster.planner import plan
-from tdredis.planning.cluster.report import report
+from tdredis.observe.secrets import SecretReader
+from tdredis.planning.decide import plan, report
 from tdredis.planning.plan import Plan
-from tdredis.planning.snapshot import ClusterSnapshot, Key
+from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.redislink.pool import LinkPool
 
 SYNC_S = 30.0
@@ -33,7 +33,9 @@ async def explain(config: ClusterConfig, key: Key, *, images: Mapping[str, str])
         feeding = asyncio.create_task(caches.run())
         try:
             await wait_synced(caches, SYNC_S)
-            snapshot = await Observer(caches, links, build_site(served, images), time.time).gather(key)
+            snapshot = await Observer(
+                caches, links, SecretReader(client, time.monotonic), build_site(served, images), time.time
+            ).gather(key)
         finally:
             links.close()
             feeding.cancel()
@@ -43,7 +45,7 @@ async def explain(config: ClusterConfig, key: Key, *, images: Mapping[str, str])
     return render(key, snapshot, plan(snapshot))
 
 
-def render(key: Key, snapshot: ClusterSnapshot, made: Plan) -> str:
+def render(key: Key, snapshot: Snapshot, made: Plan) -> str:
     """The verdict, what is wrong, the plan and the holds, a line each."""
     status = report(snapshot, made)
     lines = [f"{key} in namespace {key.namespace}: {made.verdict} (phase {status.phase})"]

@@ -14,19 +14,20 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from tdredis.api.fields import API_VERSION
+from tdredis.api.instance import InstanceStatus
 from tdredis.api.json_object import JSONObject
-from tdredis.api.rediscluster import API_VERSION, InvalidRedisClusterError, RedisClusterStatus
+from tdredis.api.kinds import InvalidResourceError
 from tdredis.execute.run import Executor, Outcome
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, Conflict, NotFound
 from tdredis.kube.events import Reference
-from tdredis.kube.resources import REDISCLUSTERS
+from tdredis.kube.resources import resource_of
 from tdredis.observe.gather import Observer
-from tdredis.planning.cluster.news import turns
-from tdredis.planning.cluster.planner import plan
-from tdredis.planning.cluster.report import report
+from tdredis.planning.decide import plan, report
+from tdredis.planning.news import turns
 from tdredis.planning.plan import Plan, Verdict
-from tdredis.planning.snapshot import ClusterSnapshot, Key
+from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.planning.steps import Step
 from tdredis.runtime.logs import forget_secret, redact, register_secret
 from tdredis.runtime.queue import KeyedQueue
@@ -100,7 +101,7 @@ class Loop:
         """One pass. Returns its outcome in one word."""
         try:
             snapshot = await self._observer.gather(key)
-        except InvalidRedisClusterError as error:
+        except InvalidResourceError as error:
             log.warning("resource cannot be read", resource=str(key), namespace=key.namespace, error=str(error))
             self._announce(self._observer.subject(key), warning=True, reason="Unreadable", message=str(error))
             self._queue.retry(key)
@@ -133,19 +134,21 @@ class Loop:
         self._unchanged.pop(key, None)
         self._said.pop(key, None)
 
-    async def _write_status(self, key: Key, snapshot: ClusterSnapshot, status: RedisClusterStatus) -> bool:
+    async def _write_status(self, key: Key, snapshot: Snapshot, status: InstanceStatus) -> bool:
         """Writes status if it changed. False: it could not be written; the next pass tries again."""
-        if status == snapshot.cluster.status:
+        if status == snapshot.resource.status:
             return True
         manifest: JSONObject = {
             "apiVersion": API_VERSION,
             "kind": key.kind,
             # The uid: a slow pass must not write its slots onto a resource that was made again under the name.
-            "metadata": {"name": key.name, "namespace": key.namespace, "uid": snapshot.cluster.metadata.uid},
+            "metadata": {"name": key.name, "namespace": key.namespace, "uid": snapshot.resource.metadata.uid},
             "status": msgspec.to_builtins(status),
         }
         try:
-            self._on_status(await self._client.apply(REDISCLUSTERS, manifest, subresource="status"))
+            self._on_status(
+                await self._client.apply(resource_of(API_VERSION, key.kind), manifest, subresource="status")
+            )
         except (NotFound, Conflict):
             return True  # deleted meanwhile, or made again: the watch tells
         except ApiError as error:
@@ -155,17 +158,17 @@ class Loop:
         log.info("status", resource=str(key), namespace=key.namespace, phase=status.phase, why=ready.message)
         return True
 
-    def _tell(self, key: Key, snapshot: ClusterSnapshot, status: RedisClusterStatus, outcome: Outcome) -> None:
+    def _tell(self, key: Key, snapshot: Snapshot, status: InstanceStatus, outcome: Outcome) -> None:
         """Events: every step done, once; what went wrong, when it goes wrong; Ready, when it becomes so."""
         for step in outcome.done:
             self._on_step(key.kind, type(step).__name__, "done")
         if outcome.failed is not None:
             self._on_step(key.kind, type(outcome.failed).__name__, "failed")
-        subject = Reference(API_VERSION, key.kind, key.namespace, key.name, snapshot.cluster.metadata.uid)
+        subject = Reference(API_VERSION, key.kind, key.namespace, key.name, snapshot.resource.metadata.uid)
         news = [(False, reason, message) for reason, message in _told_together(outcome.done)]
         if outcome.failed is not None:
             news.append((True, f"{type(outcome.failed).__name__}Failed", outcome.error))
-        news += [(turn.warning, turn.reason, turn.message) for turn in turns(snapshot.cluster.status, status)]
+        news += [(turn.warning, turn.reason, turn.message) for turn in turns(snapshot.resource.status, status)]
         said = self._said.get(key, frozenset())
         for warning, reason, message in news:
             if f"{reason} {message}" not in said:
@@ -173,8 +176,12 @@ class Loop:
         self._said[key] = frozenset(f"{reason} {message}" for _, reason, message in news)
 
     def _schedule(self, key: Key, made: Plan, outcome: Outcome, *, written: bool) -> str:
-        if outcome.failed is not None or not written:
+        if outcome.server_refused or not written:
             self._queue.retry(key)
+            return "failed"
+        if outcome.failed is not None:
+            # Redis refused, or is another by now: waiting a minute would let what is broken be so for a minute.
+            self._queue.retry(key, most_s=SLOWEST_LOOK_S)
             return "failed"
         self._queue.forget(key)
         seen = (made.verdict, made.holds, tuple(map(str, made.steps)))

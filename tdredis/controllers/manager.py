@@ -19,10 +19,17 @@ from tdredis.kube.config import ClusterConfig
 from tdredis.kube.errors import ServerUnavailable, TooManyRequests
 from tdredis.kube.events import EventRecorder, Reference
 from tdredis.kube.lease import LeaderElector
-from tdredis.kube.resources import ENDPOINTSLICES, PODDISRUPTIONBUDGETS, REDISCLUSTERS, Resource
+from tdredis.kube.resources import (
+    CUSTOM,
+    ENDPOINTSLICES,
+    PODDISRUPTIONBUDGETS,
+    PODMONITORS,
+    Resource,
+)
 from tdredis.manifests.site import Site
 from tdredis.observe.caches import Caches
 from tdredis.observe.gather import Observer
+from tdredis.observe.secrets import SecretReader
 from tdredis.planning.snapshot import Key
 from tdredis.redislink.pool import Address, LinkPool
 from tdredis.runtime.gc_tuning import freeze_after_sync
@@ -35,6 +42,7 @@ log = structlog.get_logger(__name__)
 
 LEASE = "td-redis-operator"
 DISCOVER_AGAIN_S = 1.0
+POD_RESIZE = ("", "v1", "pods/resize")  # as discovery names a subresource
 Served = frozenset[tuple[str, str, str]]
 
 
@@ -60,6 +68,8 @@ def build_site(served: Served, images: Mapping[str, str]) -> Site:
         images=images,
         endpoint_slices=ENDPOINTSLICES.key in served,
         disruption_budgets=PODDISRUPTIONBUDGETS.key in served,
+        pod_monitors=PODMONITORS.key in served,
+        pod_resize=POD_RESIZE in served,
     )
 
 
@@ -80,7 +90,8 @@ class Manager:
             namespace=settings.namespace,
         )
         self.recorder = EventRecorder(client, instance=settings.identity, redact=redact)
-        self.observer = Observer(self.caches, self.links, build_site(served, settings.images), time.time)
+        secrets = SecretReader(client, time.monotonic)
+        self.observer = Observer(self.caches, self.links, secrets, build_site(served, settings.images), time.time)
         self.executor = Executor(client, self.links, on_applied=self._learn)
         self.loop = Loop(
             self.queue,
@@ -91,7 +102,7 @@ class Manager:
             workers=settings.workers,
             on_pass=self._count_pass,
             on_step=lambda kind, step, outcome: metrics.steps.labels(kind, step, outcome).inc(),
-            on_status=self.caches.custom[REDISCLUSTERS.kind].learn,
+            on_status=self._learn_status,
         )
         self._export()
 
@@ -104,6 +115,9 @@ class Manager:
         cache = self.caches.children.get(str(answer.get("kind")))
         if cache is not None:
             cache.learn(answer)
+
+    def _learn_status(self, answer: JSONObject) -> None:
+        self.caches.custom[str(answer.get("kind"))].learn(answer)
 
     def _announce(self, subject: Reference, *, warning: bool, reason: str, message: str) -> None:
         self.recorder.record(subject, "Warning" if warning else "Normal", reason, message)
@@ -189,9 +203,12 @@ async def _discover(client: Client) -> Served:
     while True:
         try:
             served = await client.discover()
-            if REDISCLUSTERS.key in served:
+            missing = [str(resource) for resource in CUSTOM if resource.key not in served]
+            if not missing:
                 return served
-            why = f"the server does not serve {REDISCLUSTERS}: apply the custom resource definitions (tdredis crds)"
+            why = (
+                f"the server does not serve {', '.join(missing)}: apply the custom resource definitions (tdredis crds)"
+            )
         except (ServerUnavailable, TooManyRequests) as error:
             why = str(error)
         if why != said:

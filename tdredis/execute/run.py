@@ -8,29 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
 
 import structlog
 
 from tdredis.api.json_object import JSONObject
+from tdredis.execute.commands import PAUSE, redis_commands
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable
 from tdredis.kube.resources import PODS, Resource, resource_of
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import (
-    Apply,
-    AssignSlots,
-    Forget,
-    HandOver,
-    Meet,
-    Process,
-    Remove,
-    ReplacePod,
-    Replicate,
-    SetConfig,
-    Step,
-)
+from tdredis.planning.steps import Apply, FailOver, Process, Remove, ReplacePod, ResizePod, Step
+from tdredis.redis.facts import parse_info
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.redislink.pool import Address, Command, LinkPool
 
@@ -41,11 +30,14 @@ COMMAND_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was done of a plan. *failed* is the first step that did not succeed, *error* why."""
+    """What was done of a plan. *failed* is the first step that did not succeed, *error* why; *server_refused*: the API
+    server did, or was not to be reached, so that trying again at once would be a burden to it.
+    """
 
     done: tuple[Step, ...] = ()
     failed: Step | None = None
     error: str = ""
+    server_refused: bool = False
 
 
 class PreconditionError(Exception):
@@ -74,20 +66,22 @@ class Executor:
         done: list[Step] = []
         failures: list[tuple[Step, str]] = []
         server_is_there = True
+        server_refused = False
         for step in plan.steps:
-            if not server_is_there and isinstance(step, Apply | Remove | ReplacePod):
+            if not server_is_there and isinstance(step, Apply | Remove | ReplacePod | ResizePod):
                 continue
             try:
                 await self.run_step(key, step, password=password)
             except (ApiError, LinkError, PreconditionError) as error:
                 server_is_there = server_is_there and not isinstance(error, ServerUnavailable)
+                server_refused = server_refused or isinstance(error, ApiError)
                 failures.append((step, f"{step}: {error}"))
                 log.warning("step failed", resource=str(key), namespace=key.namespace, step=str(step), error=str(error))
             else:
                 log.info("step done", resource=str(key), namespace=key.namespace, step=str(step), why=step.why)
                 done.append(step)
         failed, error_text = failures[0] if failures else (None, "")
-        return Outcome(done=tuple(done), failed=failed, error=error_text)
+        return Outcome(done=tuple(done), failed=failed, error=error_text, server_refused=server_refused)
 
     async def run_step(self, key: Key, step: Step, *, password: str) -> None:
         """One effect. Raises ApiError, LinkError or PreconditionError."""
@@ -98,20 +92,14 @@ class Executor:
                 await self._remove(key, step)
             case ReplacePod():
                 await self._replace_pod(key, step)
-            case AssignSlots():
-                await self._do(key, step.process, _assign_commands(step), password)
-            case Meet():
-                await self._do(key, step.process, [_meet(peer) for peer in step.peers], password)
-            case Replicate():
-                await self._do(key, step.process, [("CLUSTER", "REPLICATE", step.primary.id)], password)
-            case HandOver():
-                await self._do(key, step.process, [("CLUSTER", "FAILOVER")], password)
-            case Forget():
-                await self._do(key, step.process, [("CLUSTER", "FORGET", step.ghost_id)], password)
-            case SetConfig():
-                await self._do(key, step.process, [("CONFIG", "SET", step.parameter, step.value)], password)
+            case ResizePod():
+                await self._resize(key, step)
+            case FailOver(primary=Process() as primary):
+                await self._do(key, primary, [PAUSE], password)
+                await self._do(key, *redis_commands(step, password), password)
             case _:
-                assert_never(step)
+                process, commands = redis_commands(step, password)
+                await self._do(key, process, commands, password)
 
     async def _apply(self, key: Key, step: Apply) -> None:
         """Raises PreconditionError when the name is taken by an object that our resource does not control."""
@@ -143,6 +131,15 @@ class Executor:
         except NotFound:
             return
 
+    async def _resize(self, key: Key, step: ResizePod) -> None:
+        """Raises ApiError, Conflict among them when the pod is another by now."""
+        container: JSONObject = {
+            "name": step.container,
+            "resources": {"requests": dict(step.requests), "limits": dict(step.limits)},
+        }
+        patch: JSONObject = {"metadata": {"uid": step.uid}, "spec": {"containers": [container]}}
+        await self._client.patch(PODS, key.namespace, step.pod, patch, kind="strategic", subresource="resize")
+
     async def _do(self, key: Key, process: Process, commands: Sequence[Command], password: str) -> None:
         """The commands, in one round trip, after the process has said that it is the one we mean.
 
@@ -157,9 +154,13 @@ class Executor:
                     raise reply
             return replies
 
-        (found,) = await ask([("CLUSTER", "MYID")])
+        if process.in_cluster:
+            (found,) = await ask([("CLUSTER", "MYID")])
+        else:
+            (info,) = await ask([("INFO", "server")])
+            found = parse_info(info.decode()).get("run_id", "").encode() if isinstance(info, bytes) else None
         if found != process.id.encode():
-            raise PreconditionError(f"{process.pod} is another node by now")
+            raise PreconditionError(f"{process.pod} is another process by now")
         await ask(commands)
 
 
@@ -174,15 +175,3 @@ def _controller_uid(manifest: JSONObject) -> object:
 
 def _resource(manifest: JSONObject) -> Resource:
     return resource_of(str(manifest["apiVersion"]), str(manifest["kind"]))
-
-
-def _assign_commands(step: AssignSlots) -> list[Command]:
-    """ADDSLOTS, not ADDSLOTSRANGE: Redis 6 knows only the first."""
-    epoch: list[Command] = []
-    if step.config_epoch is not None:
-        epoch.append(("CLUSTER", "SET-CONFIG-EPOCH", step.config_epoch))
-    return [*epoch, ("CLUSTER", "ADDSLOTS", *step.slots)]
-
-
-def _meet(peer: Process) -> Command:
-    return ("CLUSTER", "MEET", peer.ip, peer.port)

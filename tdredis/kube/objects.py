@@ -96,9 +96,15 @@ class ContainerStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     last_state: ContainerState = ContainerState()
 
 
+class Resources(msgspec.Struct, frozen=True, gc=False):
+    requests: dict[str, str | int] = {}
+    limits: dict[str, str | int] = {}
+
+
 class Container(msgspec.Struct, frozen=True, gc=False):
     name: str
     image: str = ""
+    resources: Resources = Resources()
 
 
 class PodSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):

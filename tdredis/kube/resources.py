@@ -63,6 +63,8 @@ PERSISTENTVOLUMECLAIMS = Resource("", "v1", "persistentvolumeclaims", "Persisten
 ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 STATEFULSETS = Resource("apps", "v1", "statefulsets", "StatefulSet")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
+NETWORKPOLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+PODMONITORS = Resource("monitoring.coreos.com", "v1", "podmonitors", "PodMonitor")
 PODDISRUPTIONBUDGETS = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 CUSTOMRESOURCEDEFINITIONS = Resource(
@@ -71,6 +73,8 @@ CUSTOMRESOURCEDEFINITIONS = Resource(
 REDISCLUSTERS = Resource("cache.tongdun.net", "v1alpha1", "redisclusters", "RedisCluster")
 REDISSTANDBIES = Resource("cache.tongdun.net", "v1alpha1", "redisstandbies", "RedisStandby")
 REDISSTANDALONES = Resource("cache.tongdun.net", "v1alpha1", "redisstandalones", "RedisStandalone")
+
+CUSTOM = (REDISCLUSTERS, REDISSTANDBIES, REDISSTANDALONES)
 
 ALL: tuple[Resource, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Resource))
 

@@ -30,6 +30,9 @@ _SUFFIXES = {
     "Pi": Decimal(2) ** 50,
 }
 DIGEST = "cache.tongdun.net/manifest"
+# Fields of a pod's spec that the server drops when they say 0 or false, because that means the same as nothing. Others
+# it keeps. Source: k8s.io/api/core/v1, omitempty on a field that is no pointer.
+_DROPPED_AT_ZERO = frozenset(("hostPort", "initialDelaySeconds", "readOnly", "stdin", "stdinOnce", "tty"))
 _QUANTITIES_BELOW = ("requests", "limits", "capacity", "sizeLimit")
 
 
@@ -75,7 +78,7 @@ def _equal(desired: JSON, live: JSON, path: str) -> bool:
         return True
     if live is None:
         # A field that says nothing is dropped on the way. false is kept: absent may mean true.
-        return desired in ("", None)
+        return desired in ("", None) or (not desired and path.rpartition(".")[2] in _DROPPED_AT_ZERO)
     if any(f".{word}." in f"{path}." for word in _QUANTITIES_BELOW):
         wanted, found = parse_quantity(desired), parse_quantity(live)
         return wanted is not None and wanted == found

@@ -15,19 +15,24 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.drift import encode_data
 from tdredis.manifests.names import (
-    COMPONENT_LABEL,
-    INSTANCE_LABEL,
     PROXY_COMPONENT,
     PROXY_CONTAINER,
     PROXY_PASSWORD_KEY,
-    build_labels,
     build_metadata,
     proxy_name,
 )
+from tdredis.manifests.pods import (
+    build_field,
+    build_pod_template,
+    build_preferably_apart,
+    build_resources,
+    component_selector,
+)
+from tdredis.manifests.services import REDIS_PORT as PORT
+from tdredis.manifests.services import REDIS_PORTS, build_service
 from tdredis.manifests.site import Passwords, Site
 from tdredis.manifests.start_scripts import ENVOY, PREDIXY
 
-PORT: Final = 6379
 REDIS_PASSWORD_KEY: Final = "redis-password"  # noqa: S105 a key, not a password
 VERSION_KEY: Final = "version"
 CONFIG_HASH: Final = "cache.tongdun.net/proxy-config"
@@ -54,17 +59,14 @@ def proxy_kind(cluster: RedisCluster, site: Site) -> str:
 
 
 def build_proxy_service(cluster: RedisCluster) -> JSONObject:
-    name = proxy_name(cluster.name)
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": build_metadata(cluster, name, PROXY_COMPONENT),
-        "spec": {
-            "type": cluster.spec.net_mode,
-            "selector": {INSTANCE_LABEL: cluster.name, COMPONENT_LABEL: PROXY_COMPONENT},
-            "ports": [{"name": "redis", "port": PORT, "protocol": "TCP", "targetPort": PORT}],
-        },
-    }
+    return build_service(
+        cluster,
+        proxy_name(cluster.name),
+        PROXY_COMPONENT,
+        REDIS_PORTS,
+        type_=cluster.spec.net_mode,
+        selector=component_selector(cluster, PROXY_COMPONENT),
+    )
 
 
 def next_secret_version(live: JSONObject | None, cluster: RedisCluster, passwords: Passwords, seed_ip: str) -> str:
@@ -117,7 +119,7 @@ def build_proxy_deployment(
     name = proxy_name(cluster.name)
     files = _files(cluster, site, passwords, seed_ip)
     digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()[:16]
-    selector: JSONObject = {INSTANCE_LABEL: cluster.name, COMPONENT_LABEL: PROXY_COMPONENT}
+    selector = component_selector(cluster, PROXY_COMPONENT)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -127,52 +129,39 @@ def build_proxy_deployment(
             "selector": {"matchLabels": selector},
             # A new proxy first, then one of the old ones goes: clients always find one.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "template": {
-                "metadata": {
-                    "labels": build_labels(cluster, PROXY_COMPONENT),
-                    "annotations": {CONFIG_HASH: digest, SECRET_VERSION: secret_version},
-                },
-                "spec": {
-                    "enableServiceLinks": False,
-                    "automountServiceAccountToken": False,
-                    "imagePullSecrets": [{"name": "harbor-secret"}],
-                    "affinity": {
-                        "podAntiAffinity": {
-                            "preferredDuringSchedulingIgnoredDuringExecution": [
-                                {
-                                    "weight": 100,
-                                    "podAffinityTerm": {
-                                        "labelSelector": {"matchLabels": selector},
-                                        "topologyKey": "kubernetes.io/hostname",
-                                    },
-                                }
-                            ]
-                        }
-                    },
-                    "containers": [_build_container(cluster, site)],
-                    "volumes": [
-                        {"name": "config", "configMap": {"name": name}},
-                        {"name": "secret", "secret": {"secretName": name}},
-                    ],
-                },
-            },
+            "template": build_pod_template(
+                cluster,
+                PROXY_COMPONENT,
+                cluster.spec.proxy.pod,
+                containers=[_build_container(cluster, site)],
+                volumes=[
+                    {"name": "config", "configMap": {"name": name}},
+                    {"name": "secret", "secret": {"secretName": name}},
+                    {"name": "tmp", "emptyDir": {}},
+                ],
+                affinity=build_preferably_apart(selector),
+                annotations={CONFIG_HASH: digest, SECRET_VERSION: secret_version},
+            ),
         },
     }
 
 
 def _build_container(cluster: RedisCluster, site: Site) -> JSONObject:
+    resources = build_resources(cluster.spec.proxy.resources)
     return {
         "name": PROXY_CONTAINER,
         "image": site.image(cluster.spec.proxy_image),
         "command": ["sh", "/etc/proxy/start.sh"],
-        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}],
+        "env": [build_field("POD_IP", "status.podIP")],
         "ports": [{"name": "redis", "containerPort": PORT, "protocol": "TCP"}],
         # Envoy opens its port when it has found the slots: from then on the probe means what it says.
         "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1, "failureThreshold": 3},
         "volumeMounts": [
             {"name": "config", "mountPath": "/etc/proxy"},
             {"name": "secret", "mountPath": "/etc/proxy-secret"},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 predixy's start script writes there
         ],
+        **({"resources": resources} if resources else {}),
     }
 
 

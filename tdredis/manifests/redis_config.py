@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from typing import Final
 
+from tdredis.api.instance import Instance
 from tdredis.api.rediscluster import RedisCluster
+from tdredis.api.redisstandby import RedisStandby
 
 NODE_TIMEOUT_MS: Final = 5000
+# A standby's node boots as a replica of this, which is nobody: no process listens on that port.
+NOBODY_HOST: Final = "127.0.0.1"
+NOBODY_PORT: Final = 1
 AUTH_FILE: Final = "/etc/tdredis-auth/auth.conf"
 
 
-def build_redis_conf(cluster: RedisCluster) -> str:
-    """redis.conf of every pod of *cluster*."""
-    limit_mib = cluster.spec.maxmemory_mib
+def build_redis_conf(instance: Instance) -> str:
+    """redis.conf of every Redis pod of *instance*."""
+    limit_mib = instance.spec.maxmemory_mib
     lines = [
         "port 6379",
         "protected-mode no",
@@ -33,13 +38,31 @@ def build_redis_conf(cluster: RedisCluster) -> str:
         f"repl-backlog-size {_backlog_mib(limit_mib)}mb",
         f"maxmemory {limit_mib}mb",
         "maxmemory-policy allkeys-lru",
-        "cluster-enabled yes",
-        "cluster-config-file nodes.conf",
-        f"cluster-node-timeout {NODE_TIMEOUT_MS}",
-        # Replicas stay in their shard: a StatefulSet that lends its replica to another is one pod's death from loss.
-        "cluster-migration-barrier 1000",
+        *_of_kind(instance),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _of_kind(instance: Instance) -> tuple[str, ...]:
+    match instance:
+        case RedisCluster():
+            return (
+                "cluster-enabled yes",
+                "cluster-config-file nodes.conf",
+                f"cluster-node-timeout {NODE_TIMEOUT_MS}",
+                # Replicas stay in their shard: one that lends its replica to another is one pod's death from loss.
+                "cluster-migration-barrier 1000",
+            )
+        case RedisStandby():
+            return (
+                # While nobody is the primary, what there is can be read.
+                "replica-serve-stale-data yes",
+                # A primary whose standby is away goes on taking writes; how far one lags is told all the same.
+                "min-replicas-to-write 0",
+                "min-replicas-max-lag 10",
+            )
+        case _:
+            return ()
 
 
 def _backlog_mib(limit_mib: int) -> int:

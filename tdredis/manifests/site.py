@@ -21,6 +21,8 @@ class Site:
     images: Mapping[str, str] = field(default_factory=dict)
     endpoint_slices: bool = True  # discovery.k8s.io/v1 is served
     disruption_budgets: bool = True  # policy/v1 is served
+    pod_monitors: bool = False  # monitoring.coreos.com/v1 is served
+    pod_resize: bool = False  # pods have the subresource resize
 
     def image(self, name: str) -> str:
         """The image to run where a spec says *name*: an exact replacement, else the longest prefix's."""

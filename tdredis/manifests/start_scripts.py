@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
+
 # A pod's address in 127.0.0.0/8 means that pods share one loopback: then a pod listens on its own address only.
 _LISTEN: Final = """\
 case $POD_IP in
@@ -16,30 +18,45 @@ case $POD_IP in
 esac
 """
 
-REDIS: Final = """\
+# Pods that share one loopback: 127.0.0.1 would be everybody's.
+_LOCAL_TOO: Final = """\
+case $POD_IP in
+  127.*) local_too= ;;
+  *:*) local_too=::1 ;;
+  *) local_too=127.0.0.1 ;;
+esac
+"""
+
+# "Redis server v=7.0.15 sha=..." or "Valkey server v=8.0.1 ...": the first number behind v=.
+_MAJOR: Final = """\
+version=$("$server" --version)
+version=${version#*v=}
+major=${version%%.*}
+"""
+
+_REDIS: Final = (
+    """\
 #!/bin/sh
 # Starts Redis: what only the pod knows is added to /etc/tdredis/redis.conf. The password comes by a file it includes.
 set -eu
 
 server=redis-server
 command -v "$server" >/dev/null 2>&1 || server=valkey-server
-
-# "Redis server v=7.0.15 sha=..." or "Valkey server v=8.0.1 ...": the first number behind v=.
-version=$("$server" --version)
-version=${version#*v=}
-major=${version%%.*}
-
-set -- /etc/tdredis/redis.conf
-case $POD_IP in
-  # Pods that share one loopback: 127.0.0.1 would be everybody's.
-  127.*) set -- "$@" --bind "$POD_IP" ;;
-  *:*) set -- "$@" --bind "$POD_IP" ::1 ;;
-  *) set -- "$@" --bind "$POD_IP" 127.0.0.1 ;;
-esac
+"""
+    + _MAJOR
+    + _LOCAL_TOO
+    + """\
+set -- /etc/tdredis/redis.conf --bind "$POD_IP" ${local_too:+"$local_too"}
 # Peers learn a node's address from where its connections come; Redis 6 does not know the directive.
 if [ "$major" -ge 7 ]; then
   set -- "$@" --bind-source-addr "$POD_IP"
 fi
+"""
+)
+
+CLUSTER_NODE: Final = (
+    _REDIS
+    + """\
 # A node that has met nobody yet: a primary without slots takes no write for a node timeout after it got its first, so
 # this one begins with a short one. The operator raises it when the cluster works.
 if [ ! -s /data/nodes.conf ]; then
@@ -47,6 +64,86 @@ if [ ! -s /data/nodes.conf ]; then
 fi
 exec "$server" "$@" --cluster-announce-ip "$POD_IP"
 """
+)
+
+STANDBY_NODE: Final = (
+    _REDIS
+    + f"""\
+# Always a replica of nobody: who is the primary is for the Sentinels or the operator to say, and one that came back as
+# an empty primary would have its replicas empty themselves after it.
+exec "$server" "$@" --replicaof {NOBODY_HOST} {NOBODY_PORT} --replica-announce-ip "$POD_IP"
+"""
+)
+
+STANDALONE: Final = (
+    _REDIS
+    + """\
+exec "$server" "$@"
+"""
+)
+
+SENTINEL: Final = (
+    """\
+#!/bin/sh
+# Starts a Sentinel: what it learned earlier stands in /data/sentinel.conf, what only the pod knows is laid over it. The
+# passwords in it come from files and stay in files.
+set -eu
+
+config=/data/sentinel.conf
+password=/etc/tdredis-auth/sentinel-auth-pass.conf
+server=redis-sentinel
+command -v "$server" >/dev/null 2>&1 || server=valkey-sentinel
+command -v "$server" >/dev/null 2>&1 || server=redis-server
+set -- "$config"
+if [ "$server" = redis-server ]; then
+  set -- "$@" --sentinel
+fi
+"""
+    + _MAJOR
+    + _LOCAL_TOO
+    + """\
+id=$(cat "/etc/tdredis/sentinel-id.$POD_NAME")
+
+# "sentinel auth-pass <name of the primary> <password>", or nothing where Redis has no password.
+primary=
+IFS=' ' read -r _ _ primary _ <"$password" || true
+
+# Of what the Sentinel wrote itself: whom it watches, and what it knows of them. The rest is said anew, passwords among
+# it: it writes them without quotes, and would not understand one with a blank in it any more.
+watches=
+learned() {
+  while IFS= read -r line; do
+    case $line in
+      'sentinel myid '* | 'sentinel announce-'* | 'sentinel sentinel-'* | 'sentinel auth-'*) ;;
+      'sentinel '*) printf '%s\\n' "$line" ;;
+    esac
+    case $line in
+      "sentinel monitor $primary "*) watches=yes ;;
+    esac
+  done
+}
+
+umask 077
+{
+  printf 'include /etc/tdredis/sentinel.conf\\n'
+  printf 'bind %s %s\\n' "$POD_IP" "$local_too"
+  # Others learn its address from where its connections come; Redis 6 does not know the directive.
+  if [ "$major" -ge 7 ]; then
+    printf 'bind-source-addr %s\\n' "$POD_IP"
+  fi
+  printf 'sentinel myid %s\\nsentinel announce-ip %s\\n' "$id" "$POD_IP"
+  if [ -f "$config" ]; then
+    learned <"$config"
+  fi
+  # A password of a primary that it does not watch would be an error.
+  if [ "$watches" ]; then
+    printf 'include %s\\n' "$password"
+  fi
+} >"$config.new"
+mv "$config.new" "$config"
+exec "$server" "$@"
+"""
+)
 
 ENVOY: Final = (
     """\

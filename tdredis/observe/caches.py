@@ -13,15 +13,20 @@ from tdredis.kube.resources import Resource
 from tdredis.manifests.names import INSTANCE_LABEL, KIND_LABEL, MANAGED_BY_SELECTOR
 from tdredis.planning.snapshot import Key
 
-CUSTOM: tuple[Resource, ...] = (resources.REDISCLUSTERS,)
 CHILDREN: tuple[Resource, ...] = (
     resources.CONFIGMAPS,
     resources.SECRETS,
     resources.SERVICES,
     resources.STATEFULSETS,
     resources.DEPLOYMENTS,
+    resources.PERSISTENTVOLUMECLAIMS,
 )
-OPTIONAL_CHILDREN: tuple[Resource, ...] = (resources.PODDISRUPTIONBUDGETS, resources.ENDPOINTSLICES)
+OPTIONAL_CHILDREN: tuple[Resource, ...] = (
+    resources.PODDISRUPTIONBUDGETS,
+    resources.ENDPOINTSLICES,
+    resources.NETWORKPOLICIES,
+    resources.PODMONITORS,
+)
 
 
 def key_of_child(meta: Meta) -> Key | None:
@@ -53,7 +58,7 @@ class Caches:
                 on_event=on_event,
                 on_change=self._custom_changed(resource.kind),
             )
-            for resource in CUSTOM
+            for resource in resources.CUSTOM
         }
         self.pods: Cache[Pod] = Cache(
             client,

@@ -5,66 +5,110 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
+from tdredis.api.fields import API_VERSION
+from tdredis.api.instance import Instance, SecretRef
 from tdredis.api.json_object import JSONObject
-from tdredis.api.rediscluster import API_VERSION, RedisCluster, parse_rediscluster
+from tdredis.api.kinds import KINDS, parse
+from tdredis.api.rediscluster import RedisCluster
+from tdredis.api.redisstandalone import RedisStandalone
+from tdredis.api.redisstandby import RedisStandby
 from tdredis.kube.events import Reference
 from tdredis.kube.objects import Pod
 from tdredis.manifests.names import (
     COMPONENT_LABEL,
     PROXY_COMPONENT,
     PROXY_CONTAINER,
+    PROXY_PASSWORD_KEY,
     REDIS_COMPONENT,
     REDIS_CONTAINER,
+    SENTINEL_COMPONENT,
+    SENTINEL_CONTAINER,
     auth_secret_name,
+    proxy_name,
 )
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.caches import Caches
 from tdredis.observe.pods import read_pod
-from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref
-from tdredis.redis.facts import NodeFacts, Unknown, parse_node_facts
-from tdredis.redis.views import parse_cluster_nodes
-from tdredis.redislink.errors import LinkError, Refused
-from tdredis.redislink.pool import Address, LinkPool
+from tdredis.observe.questions import CLUSTER_NODE, REPLICATION_NODE, Questions, sentinel_questions
+from tdredis.observe.secrets import SecretReader, UnreadableSecretError
+from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
+from tdredis.redis.facts import Unknown
+from tdredis.redislink.errors import LinkError, Unreachable
+from tdredis.redislink.pool import SENTINEL_PORT, Address, LinkPool
 
 ASK_S = 1.0  # a healthy Redis answers INFO in a millisecond; one that needs a second is Unknown for this pass
-QUESTIONS = (("INFO",), ("CLUSTER", "NODES"), ("CLUSTER", "INFO"), ("CONFIG", "GET", "cluster-node-timeout"))
+FactsT = TypeVar("FactsT")
 
 
 class Observer:
     """Makes snapshots. Remembers only since when a process is silent."""
 
-    def __init__(self, caches: Caches, links: LinkPool[Key], site: Site, now: Callable[[], float]) -> None:
+    def __init__(
+        self, caches: Caches, links: LinkPool[Key], secrets: SecretReader, site: Site, now: Callable[[], float]
+    ) -> None:
         """*now*: epoch seconds."""
         self._caches = caches
         self._links = links
+        self._secrets = secrets
         self._site = site
         self._now = now
         self._silent_since: dict[Key, dict[Address, float]] = {}
 
-    async def gather(self, key: Key) -> ClusterSnapshot | None:
+    async def gather(self, key: Key) -> Snapshot | None:
         """The snapshot of *key*; None: there is no such resource (any more), and nothing is held of it.
 
-        Raises InvalidRedisClusterError when the stored object has another shape.
+        Raises InvalidResourceError when the stored object has another shape.
         """
         stored = self._caches.custom[key.kind].get(key.namespace, key.name)
         if stored is None or stored.metadata.deletion_timestamp is not None:
             self.drop(key)
             return None
-        cluster = parse_rediscluster(stored.to_bytes())
+        instance = parse(KINDS[key.kind], stored.to_bytes())
         children = self._children(key, stored.metadata.uid)
-        pods = self._redis_pods(key, children)
-        passwords = _passwords_in_force(cluster, children)
-        return ClusterSnapshot(
-            now=self._now(),
-            cluster=cluster,
-            site=self._site,
-            passwords=passwords,
-            children=children,
-            pods=pods,
-            nodes=await self._ask_all(key, pods, passwords.redis),
-            proxies=tuple(read_pod(pod, container=PROXY_CONTAINER) for pod in self._labelled(key, PROXY_COMPONENT)),
-        )
+        pods = self._pods(key, children, REDIS_COMPONENT, REDIS_CONTAINER)
+        wished, problems = await self._wished(instance)
+        in_force = _in_force(instance, children, wished)
+        seen: dict[str, Any] = {
+            "site": self._site,
+            "passwords": in_force,
+            "wished": wished,
+            "secret_problems": problems,
+            "children": children,
+            "claims": self._claims(key),
+            "pods": pods,
+        }
+        addresses = _addresses(pods)
+        match instance:
+            case RedisCluster():
+                self._links.keep(key, addresses.values())
+                nodes = await self._ask_all(key, addresses, in_force.redis, CLUSTER_NODE)
+                proxies = (read_pod(pod, container=PROXY_CONTAINER) for pod in self._labelled(key, PROXY_COMPONENT))
+                return ClusterSnapshot(now=self._now(), cluster=instance, nodes=nodes, proxies=tuple(proxies), **seen)
+            case RedisStandalone():
+                self._links.keep(key, addresses.values())
+                nodes = await self._ask_all(key, addresses, in_force.redis, REPLICATION_NODE)
+                return ReplicationSnapshot(now=self._now(), instance=instance, nodes=nodes, **seen)
+            case RedisStandby():
+                sentinel_pods = self._pods(key, children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
+                watching = _addresses(sentinel_pods, SENTINEL_PORT)
+                self._links.keep(key, (*addresses.values(), *watching.values()))
+                questions = sentinel_questions(instance.spec.sentinel.master_name)
+                nodes, sentinels = await asyncio.gather(
+                    self._ask_all(key, addresses, in_force.redis, REPLICATION_NODE),
+                    self._ask_all(key, watching, in_force.redis, questions),
+                )
+                return ReplicationSnapshot(
+                    now=self._now(),
+                    instance=instance,
+                    nodes=nodes,
+                    sentinel_pods=sentinel_pods,
+                    sentinels=sentinels,
+                    **seen,
+                )
+            case _:
+                raise TypeError(f"no snapshot is made of {key.kind}")
 
     def subject(self, key: Key) -> Reference:
         """Whom an event about *key* is about, also where the rest of it cannot be read."""
@@ -77,6 +121,28 @@ class Observer:
         self._links.keep(key, ())
         self._silent_since.pop(key, None)
 
+    async def _wished(self, instance: Instance) -> tuple[Passwords | None, tuple[str, ...]]:
+        """The passwords that spec asks for, or None and why a Secret that it names cannot be read."""
+        problems: list[str] = []
+
+        async def read(inline: str, ref: SecretRef | None) -> str:
+            if ref is None:
+                return inline
+            try:
+                return await self._secrets.read(instance.namespace, ref)
+            except UnreadableSecretError as error:
+                problems.append(str(error))
+                return ""
+
+        spec = instance.spec
+        redis = await read(spec.secret, spec.secret_ref)
+        proxy = ""
+        if isinstance(instance, RedisCluster):
+            proxy = await read(instance.spec.proxy_secret or "", instance.spec.proxy_secret_ref)
+        if problems:
+            return None, tuple(problems)
+        return Passwords(redis=redis, proxy=proxy), ()
+
     def _children(self, key: Key, uid: str) -> dict[Ref, JSONObject]:
         """Objects that the resource controls; one of a former resource of the same name is not among them."""
         found = {}
@@ -87,12 +153,19 @@ class Observer:
                     found[Ref(kind, child.metadata.name)] = child.to_json()
         return found
 
-    def _redis_pods(self, key: Key, children: Mapping[Ref, JSONObject]) -> dict[str, PodFacts]:
+    def _claims(self, key: Key) -> dict[str, JSONObject]:
+        """Volume claims with our labels. A StatefulSet makes them; whose they are is what its resource decides."""
+        claims = self._caches.children["PersistentVolumeClaim"].by_index(key)
+        return {claim.metadata.name: claim.to_json() for claim in claims if claim.metadata.deletion_timestamp is None}
+
+    def _pods(
+        self, key: Key, children: Mapping[Ref, JSONObject], component: str, container: str
+    ) -> dict[str, PodFacts]:
         """Pods of our own StatefulSets; those of a former resource of the same name are still on their way out."""
         ours = {_uid(child) for ref, child in children.items() if ref.kind == "StatefulSet"}
         return {
-            pod.metadata.name: read_pod(pod, container=REDIS_CONTAINER)
-            for pod in self._labelled(key, REDIS_COMPONENT)
+            pod.metadata.name: read_pod(pod, container=container)
+            for pod in self._labelled(key, component)
             if pod.metadata.controller is not None and pod.metadata.controller.uid in ours
         }
 
@@ -100,30 +173,38 @@ class Observer:
         pods = self._caches.pods.by_index(key)
         return (pod for pod in pods if pod.metadata.labels.get(COMPONENT_LABEL) == component)
 
-    async def _ask_all(self, key: Key, pods: Mapping[str, PodFacts], password: str) -> dict[str, NodeFacts | Unknown]:
-        """One answer or Unknown for every pod whose process runs. Closes the connections to those that are gone."""
-        running = {name: Address(pod.uid, pod.ip) for name, pod in pods.items() if pod.running and pod.ip}
-        self._links.keep(key, running.values())
-        answers = await asyncio.gather(*(self._ask(key, address, password) for address in running.values()))
-        before = self._silent_since.pop(key, {})
-        nodes: dict[str, NodeFacts | Unknown] = {}
-        for (name, address), answer in zip(running.items(), answers, strict=True):
-            if isinstance(answer, str):
-                since = before.get(address, self._now())
-                self._silent_since.setdefault(key, {})[address] = since
-                nodes[name] = Unknown(since=since, error=answer)
-            else:
-                nodes[name] = answer
-        return nodes
+    async def _ask_all(
+        self, key: Key, addresses: Mapping[str, Address], password: str, questions: Questions[FactsT]
+    ) -> dict[str, FactsT | Unknown]:
+        """One answer or Unknown for every pod whose process runs."""
 
-    async def _ask(self, key: Key, address: Address, password: str) -> NodeFacts | str:
-        """The process's facts, or why there are none."""
+        async def ask(address: Address) -> FactsT | Unknown:
+            return await self._ask(key, address, password, questions)
+
+        answers = await asyncio.gather(*map(ask, addresses.values()))
+        return dict(zip(addresses, answers, strict=True))
+
+    async def _ask(self, key: Key, address: Address, password: str, questions: Questions[FactsT]) -> FactsT | Unknown:
+        """The process's facts, or since when and why there are none."""
+        silent = self._silent_since.setdefault(key, {})
         try:
-            replies = await self._links.ask(key, address, QUESTIONS, password=password, timeout_s=ASK_S)
-            info, nodes, cluster_info = (_text(reply) for reply in replies[:3])
-            return parse_node_facts(info, parse_cluster_nodes(nodes), cluster_info, int(_parameter(replies[3])))
+            replies = await self._links.ask(key, address, questions.commands, password=password, timeout_s=ASK_S)
+            facts = questions.parse(replies)
         except (LinkError, ValueError, KeyError) as error:
-            return str(error) or type(error).__name__
+            since = silent.setdefault(address, self._now())
+            refused = isinstance(error, Unreachable) and error.refused
+            return Unknown(since=since, error=str(error) or type(error).__name__, refused=refused)
+        silent.pop(address, None)
+        return facts
+
+
+def _addresses(pods: Mapping[str, PodFacts], port: int | None = None) -> dict[str, Address]:
+    """Where to ask those whose process runs."""
+    return {
+        name: Address(pod.uid, pod.ip) if port is None else Address(pod.uid, pod.ip, port)
+        for name, pod in pods.items()
+        if pod.running and pod.ip
+    }
 
 
 def _uid(child: JSONObject) -> str:
@@ -131,26 +212,19 @@ def _uid(child: JSONObject) -> str:
     return str(metadata.get("uid", "")) if isinstance(metadata, dict) else ""
 
 
-def _text(reply: object) -> str:
-    """Raises Refused for an error reply, ValueError for anything but text."""
-    if isinstance(reply, Refused):
-        raise reply
-    if not isinstance(reply, bytes):
-        raise ValueError(f"expected text from Redis, got {type(reply).__name__}")  # noqa: TRY004 a border: data
-    return reply.decode("utf-8", "replace")
+def _in_force(instance: Instance, children: Mapping[Ref, JSONObject], wished: Passwords | None) -> Passwords:
+    """What the running processes were given: the Secrets', where there are any; else what spec says.
+
+    The proxy's follows spec at once: it is rolled.
+    """
+    wanted = wished or Passwords(redis="", proxy="")
+    redis = _stored(children, auth_secret_name(instance.name), "password")
+    proxy = None if wished else _stored(children, proxy_name(instance.name), PROXY_PASSWORD_KEY)
+    return Passwords(redis=wanted.redis if redis is None else redis, proxy=wanted.proxy if proxy is None else proxy)
 
 
-def _parameter(reply: object) -> str:
-    """The value of the one parameter that CONFIG GET was asked for. Raises as `_text` does."""
-    if not isinstance(reply, list) or len(reply) != 2:
-        return _text(reply)
-    return _text(reply[1])
-
-
-def _passwords_in_force(cluster: RedisCluster, children: Mapping[Ref, JSONObject]) -> Passwords:
-    """What the running processes were given: the Secret's, where there is one; else what spec says."""
-    secret = children.get(Ref("Secret", auth_secret_name(cluster.name)))
+def _stored(children: Mapping[Ref, JSONObject], name: str, key: str) -> str | None:
+    secret = children.get(Ref("Secret", name))
     data = secret.get("data") if secret else None
-    encoded = data.get("password") if isinstance(data, dict) else None
-    redis = base64.b64decode(encoded).decode() if isinstance(encoded, str) else cluster.spec.secret
-    return Passwords(redis=redis, proxy=cluster.spec.proxy_secret)
+    encoded = data.get(key) if isinstance(data, dict) else None
+    return base64.b64decode(encoded).decode() if isinstance(encoded, str) else None

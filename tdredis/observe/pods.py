@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tdredis.kube.objects import ContainerStatus, Pod, parse_time
+from tdredis.kube.objects import Container, ContainerStatus, Pod, parse_time
+from tdredis.manifests.names import ROLE_LABEL
 from tdredis.planning.snapshot import PodFacts, Trouble
 
 # Reasons of a waiting container that are part of every start.
@@ -12,6 +13,7 @@ USUAL = frozenset(("", "ContainerCreating", "PodInitializing"))
 def read_pod(pod: Pod, *, container: str) -> PodFacts:
     """*container* is the one whose process counts (Redis, the proxy)."""
     main = next((each for each in pod.status.container_statuses if each.name == container), None)
+    spec = next((each for each in pod.spec.containers if each.name == container), Container(name=container))
     created = pod.metadata.creation_timestamp
     return PodFacts(
         name=pod.metadata.name,
@@ -25,6 +27,10 @@ def read_pod(pod: Pod, *, container: str) -> PodFacts:
         deleting=pod.metadata.deletion_timestamp is not None,
         finished=pod.status.phase in ("Failed", "Succeeded"),
         revision=pod.metadata.labels.get("controller-revision-hash", ""),
+        host_ip=pod.status.host_ip or None,
+        role=pod.metadata.labels.get(ROLE_LABEL, ""),
+        requests={name: str(value) for name, value in spec.resources.requests.items()},
+        limits={name: str(value) for name, value in spec.resources.limits.items()},
         trouble=_find_trouble(pod),
     )
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster
+from tdredis.api.redisstandalone import RedisStandalone
+from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.site import Passwords, Site
 from tdredis.redis.facts import NodeFacts, Unknown
+from tdredis.redis.sentinels import SentinelFacts
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,22 +61,59 @@ class PodFacts:
     deleting: bool = False
     finished: bool = False  # phase Failed or Succeeded: no process of it will run again
     revision: str = ""  # of the StatefulSet's template it was made from
+    host_ip: str | None = None  # of its node; None: not known yet
+    role: str = ""  # the label that people and tools see
+    requests: Mapping[str, str] = field(default_factory=dict)  # of the main container, as its spec has them now
+    limits: Mapping[str, str] = field(default_factory=dict)
     trouble: Trouble | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterSnapshot:
-    """A RedisCluster and its world at one moment.
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A resource and its world at one moment.
 
     *pods* are the Redis pods that exist, by name. *nodes* has an entry for each of them whose process runs: its
-    answers, or Unknown. *children* are the other objects that the resource controls.
+    answers, or Unknown. *children* are the other objects that the resource controls, *claims* the volume claims of its
+    pods.
     """
 
     now: float  # epoch seconds
-    cluster: RedisCluster
     site: Site
     passwords: Passwords  # those in force: what the running processes were given
+    wished: Passwords | None = None  # what spec asks for; None: the same, or not to be read at the moment
+    secret_problems: tuple[str, ...] = ()  # why the Secrets that spec names cannot be read, a sentence each
     children: Mapping[Ref, JSONObject] = field(default_factory=dict, repr=False)  # Secrets are among them
+    claims: Mapping[str, JSONObject] = field(default_factory=dict, repr=False)  # by name
     pods: Mapping[str, PodFacts] = field(default_factory=dict)
     nodes: Mapping[str, NodeFacts | Unknown] = field(default_factory=dict)
+
+    @property
+    def resource(self) -> Instance:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSnapshot(Snapshot):
+    """A RedisCluster and its world at one moment."""
+
+    cluster: RedisCluster
     proxies: tuple[PodFacts, ...] = ()
+
+    @property
+    def resource(self) -> RedisCluster:
+        return self.cluster
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicationSnapshot(Snapshot):
+    """A RedisStandby or RedisStandalone and its world at one moment. *sentinels* is to *sentinel_pods* as nodes is to
+    pods; both are empty for a RedisStandalone.
+    """
+
+    instance: RedisStandby | RedisStandalone
+    sentinel_pods: Mapping[str, PodFacts] = field(default_factory=dict)
+    sentinels: Mapping[str, SentinelFacts | Unknown] = field(default_factory=dict)
+
+    @property
+    def resource(self) -> RedisStandby | RedisStandalone:
+        return self.instance

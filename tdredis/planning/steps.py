@@ -61,8 +61,9 @@ class Process:
     pod: str
     uid: str
     ip: str
-    id: str
+    id: str  # of the cluster node if *in_cluster*, else the run id, which changes with every start
     port: int = 6379
+    in_cluster: bool = True
 
     def __str__(self) -> str:
         return self.pod
@@ -124,6 +125,21 @@ class HandOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailOverShard:
+    """Have *process*, a replica of a dead primary, ask the other primaries for their votes at once, without the dead
+    one's consent. Source: redis.io, "CLUSTER FAILOVER" (FORCE).
+    """
+
+    barrier: ClassVar[bool] = True
+    process: Process
+    shard: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} take over shard {self.shard}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     """Have *process* forget a node that is no more. Source: redis.io, "CLUSTER FORGET" (banned for a minute)."""
 
@@ -143,11 +159,177 @@ class SetConfig:
     barrier: ClassVar[bool] = False
     process: Process
     parameter: str
-    value: int
+    value: int | str
     why: str
 
     def __str__(self) -> str:
         return f"set {self.parameter} of {self.process} to {self.value}"
 
 
-Step: TypeAlias = Apply | Remove | ReplacePod | AssignSlots | Meet | Replicate | HandOver | Forget | SetConfig
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follow:
+    """Make *process* a replica of *primary*, which others reach at *host* and *port*. Source: redis.io, "REPLICAOF".
+
+    *was_primary*: end the connections of its clients too, so that their pools look for the right one ("CLIENT KILL").
+    """
+
+    barrier: ClassVar[bool] = True
+    process: Process
+    primary: str
+    host: str
+    port: int
+    was_primary: bool
+    why: str
+
+    def __str__(self) -> str:
+        return f"attach {self.process} to {self.primary}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promote:
+    """Make *process* a primary by the operator's own decision: there is nobody to vote. Source: redis.io, "REPLICAOF"
+    (NO ONE).
+    """
+
+    barrier: ClassVar[bool] = True
+    process: Process
+    why: str
+
+    def __str__(self) -> str:
+        return f"make {self.process} the primary"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailOver:
+    """Have the Sentinel *process* carry out its own failover at once. Source: redis.io, "SENTINEL FAILOVER".
+
+    *primary*: the one that still lives, in a handover. Its clients' writes are stopped meanwhile, so that none is
+    acknowledged that its replicas do not have ("CLIENT PAUSE", since 6.2 for writes alone).
+    """
+
+    barrier: ClassVar[bool] = True
+    process: Process
+    master_name: str
+    primary: Process | None
+    why: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} fail over {self.master_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """Have the Sentinel *process* watch the primary at *host* and *port*, and none that it watched under that name
+    before. Source: redis.io, "SENTINEL MONITOR", "SENTINEL SET". The password is added when it is carried out.
+    """
+
+    barrier: ClassVar[bool] = False
+    process: Process
+    master_name: str
+    host: str
+    port: int
+    quorum: int
+    settings: tuple[tuple[str, int], ...]  # names as SENTINEL SET has them
+    replaces: bool  # it watches another one, or under another address, as yet
+    why: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} watch {self.master_name} at {self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unwatch:
+    """Have the Sentinel *process* forget *master_name*, which is not ours. Source: redis.io, "SENTINEL REMOVE"."""
+
+    barrier: ClassVar[bool] = False
+    process: Process
+    master_name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} watch {self.master_name} no more"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetWatch:
+    """Change a setting of what the Sentinel *process* does. Source: redis.io, "SENTINEL SET"."""
+
+    barrier: ClassVar[bool] = False
+    process: Process
+    master_name: str
+    setting: str
+    value: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"set {self.setting} of {self.process} to {self.value}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetWatch:
+    """Have the Sentinel *process* forget all replicas and Sentinels it knows and find them anew; it cannot take part
+    in a failover until it has. Source: redis.io, "SENTINEL RESET".
+    """
+
+    barrier: ClassVar[bool] = True
+    process: Process
+    master_name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} find replicas and Sentinels of {self.master_name} anew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnounceSentinel:
+    """Have the Sentinel *process* tell others this address. Source: redis.io, "SENTINEL CONFIG SET" (since 6.2)."""
+
+    barrier: ClassVar[bool] = False
+    process: Process
+    host: str
+    port: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} announce {self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizePod:
+    """Change requests and limits of a running container in place. Source: kubernetes.io, "Resize CPU and Memory
+    Resources assigned to Containers" (since 1.33).
+    """
+
+    barrier: ClassVar[bool] = False
+    pod: str
+    uid: str
+    container: str
+    requests: tuple[tuple[str, str], ...]
+    limits: tuple[tuple[str, str], ...]
+    why: str
+
+    def __str__(self) -> str:
+        return f"resize pod {self.pod}"
+
+
+Step: TypeAlias = (
+    Apply
+    | Remove
+    | ReplacePod
+    | AssignSlots
+    | Meet
+    | Replicate
+    | HandOver
+    | FailOverShard
+    | Forget
+    | SetConfig
+    | Follow
+    | Promote
+    | FailOver
+    | Watch
+    | Unwatch
+    | SetWatch
+    | ResetWatch
+    | AnnounceSentinel
+    | ResizePod
+)

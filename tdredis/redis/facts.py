@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tdredis.redis.views import ClusterView
+
+REDIS_PORT = 6379
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +16,7 @@ class Unknown:
 
     since: float  # epoch seconds of the first question in a row that got no answer
     error: str  # the asker's words; holds no secret
+    refused: bool = False  # the pod's own kernel said that nobody listens there: the process that did is dead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +26,19 @@ class Replication:
     role: str  # "master" or "slave", the engine's own words
     offset_bytes: int  # master_repl_offset: on a replica what it has applied of its primary's stream
     primary_host: str | None = None
+    primary_port: int | None = None
     link_up: bool | None = None  # None: a primary has no link
     sync_in_progress: bool = False
+    was_linked: bool = False  # it has been in sync with the primary that it follows (whose data set may be empty)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Announced:
+    """Where a process tells others that it is, when that is not its pod's own address."""
+
+    host: str
+    port: int
+    bus_port: int = 0  # 0: not in cluster mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +55,8 @@ class NodeFacts:
     view: ClusterView | None = None  # None: not in cluster mode
     cluster_ok: bool | None = None  # cluster_state:ok; None: not in cluster mode
     node_timeout_ms: int | None = None  # None: not in cluster mode
+    run_id: str = ""  # another one after every start of the process
+    announced: Announced | None = None  # None: it announces nothing, so what others see is its pod's address
 
     @property
     def id(self) -> str | None:
@@ -59,13 +76,17 @@ def parse_info(text: str) -> dict[str, str]:
 def parse_replication(info: dict[str, str]) -> Replication:
     """Raises KeyError when *info* has no replication section."""
     is_replica = info["role"] == "slave"
+    link_up = info.get("master_link_status") == "up"
     offset = info.get("slave_repl_offset") if is_replica else info.get("master_repl_offset")
     return Replication(
         role=info["role"],
         offset_bytes=int(offset or 0),
         primary_host=info.get("master_host") if is_replica else None,
-        link_up=info.get("master_link_status") == "up" if is_replica else None,
+        primary_port=int(info.get("master_port") or 0) if is_replica else None,
+        link_up=link_up if is_replica else None,
         sync_in_progress=info.get("master_sync_in_progress") == "1",
+        # -1, or absent while the link is up: it was never down (replication.c, repl_down_since).
+        was_linked=is_replica and (link_up or int(info.get("master_link_down_since_seconds") or -1) >= 0),
     )
 
 
@@ -78,12 +99,25 @@ def count_keys(info: dict[str, str]) -> int:
     return total
 
 
+def parse_announced(config: Mapping[str, str]) -> Announced | None:
+    """What CONFIG GET says of announcing, in cluster mode or not. None: nothing is announced. Raises ValueError."""
+    kind = "cluster" if "cluster-announce-ip" in config else "replica"
+    host = config.get(f"{kind}-announce-ip", "")
+    if not host:
+        return None
+    port = int(config.get(f"{kind}-announce-port") or 0)
+    return Announced(host=host, port=port or REDIS_PORT, bus_port=int(config.get("cluster-announce-bus-port") or 0))
+
+
 def parse_node_facts(
-    info_text: str, view: ClusterView | None, cluster_info_text: str | None, node_timeout_ms: int | None
+    info_text: str, view: ClusterView | None, cluster_info_text: str | None, config: Mapping[str, str]
 ) -> NodeFacts:
-    """INFO, CLUSTER NODES and CLUSTER INFO of one process to facts. Raises KeyError or ValueError on another shape."""
+    """INFO, CLUSTER NODES, CLUSTER INFO and parameters of one process to facts. Raises KeyError or ValueError on
+    another shape.
+    """
     info = parse_info(info_text)
     cluster = None if cluster_info_text is None else parse_info(cluster_info_text)
+    timeout = config.get("cluster-node-timeout")
     return NodeFacts(
         version=info["redis_version"],
         uptime_s=int(info["uptime_in_seconds"]),
@@ -94,5 +128,7 @@ def parse_node_facts(
         replication=parse_replication(info),
         view=view,
         cluster_ok=None if cluster is None else cluster.get("cluster_state") == "ok",
-        node_timeout_ms=node_timeout_ms,
+        node_timeout_ms=None if cluster is None or timeout is None else int(timeout),
+        run_id=info.get("run_id", ""),
+        announced=parse_announced(config),
     )

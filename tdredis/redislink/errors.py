@@ -14,7 +14,13 @@ class LinkError(Exception):
 
 
 class Unreachable(LinkError):
-    """There is no connection: refused, reset, or closed before the answer."""
+    """There is no connection: refused, reset, or closed before the answer. *refused*: nobody listens at the address,
+    as the kernel that has it says; with the pod's address in place that means that the process is dead.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class NoAnswer(LinkError):

@@ -97,6 +97,15 @@ class Link(asyncio.Protocol):
                     future.exception()  # seen: the caller has the first failure
                 future.cancel()
 
+    def send(self, *words: str | bytes | int) -> None:
+        """One command whose reply nobody waits for, such as SHUTDOWN, which has none. Raises Unreachable."""
+        if self._transport is None or self._lost:
+            raise Unreachable(str(self._lost or "not connected"))
+        reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        reply.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # seen, and not missed
+        self._waiting.append(reply)
+        self._transport.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type] # the stub means any tuple
+
     def close(self) -> None:
         """Closes without telling *on_lost*: we know."""
         self._fail(Unreachable("closed by the operator"))
@@ -115,7 +124,8 @@ async def connect(
     except TimeoutError as error:
         raise NoAnswer(f"no connection to {host}:{port} within {timeout_s:g} s") from error
     except OSError as error:
-        raise Unreachable(f"{host}:{port}: {error.strerror or error}") from error
+        message = f"{host}:{port}: {error.strerror or error}"
+        raise Unreachable(message, refused=isinstance(error, ConnectionRefusedError)) from error
     if password:
         try:
             await link.call("AUTH", password, timeout_s=timeout_s)

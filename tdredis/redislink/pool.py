@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from tdredis.redislink.link import Link, connect
 
 REDIS_PORT = 6379
+SENTINEL_PORT = 26379
 
 Owner = TypeVar("Owner")
 Command = Sequence[str | bytes | int]

@@ -111,12 +111,15 @@ class KeyedQueue(Generic[K]):
         if front is not None:
             self._make_ready(key, front=front)
 
-    def retry(self, key: K) -> float:
-        """Asks for `key` again after its back-off (returned), which doubles with every call until `forget`."""
+    def retry(self, key: K, *, most_s: float | None = None) -> float:
+        """Asks for `key` again after its back-off (returned), which doubles with every call until `forget`, up to
+        `most_s` (None: the queue's own most).
+        """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         # The exponent is bounded: a resource that failed for a week would overflow a float.
-        delay_s = min(self._backoff_most_s, self._backoff_first_s * 2.0 ** min(failures, 32))
+        most_s = self._backoff_most_s if most_s is None else most_s
+        delay_s = min(most_s, self._backoff_first_s * 2.0 ** min(failures, 32))
         delay_s *= 1.0 + self._jitter * (2.0 * self._chance() - 1.0)
         self.add_after(key, delay_s)
         return delay_s

@@ -93,7 +93,8 @@ async def test_a_pod_that_waits_goes_when_what_held_it_is_gone(ns: Namespace) ->
 
     (await ns.api.delete(ns.path("pods", placed))).accepted()
 
-    await ns.until("pods", waiting, is_ready, 60)
+    pod = await ns.until("pods", waiting, is_ready, 60)
+    assert condition(pod, "PodScheduled")["status"] == "True"
 
 
 async def test_a_node_can_be_named_by_a_label(ns: Namespace) -> None:

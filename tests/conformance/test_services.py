@@ -185,6 +185,9 @@ async def test_a_node_port_answers_on_the_machine(ns: Namespace) -> None:
     await until_answer(urlsplit(ns.api.access.server).hostname or "", node_port, "one", "GET", "who")
 
     assert 30000 <= node_port <= 32767
+    for node in (await ns.api.read("/api/v1/nodes"))["items"]:
+        [address] = [one["address"] for one in node["status"]["addresses"] if one["type"] == "InternalIP"]
+        await until_answer(address, node_port, "one", "GET", "who")
 
 
 async def test_a_service_changes_its_type_and_keeps_its_address(ns: Namespace) -> None:

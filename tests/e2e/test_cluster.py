@@ -15,18 +15,17 @@ from tdredis.kube.resources import (
     CONFIGMAPS,
     DEPLOYMENTS,
     ENDPOINTS,
-    ENDPOINTSLICES,
     EVENTS,
-    PODDISRUPTIONBUDGETS,
     PODS,
     REDISCLUSTERS,
     SECRETS,
     SERVICES,
     STATEFULSETS,
-    Resource,
 )
 from tdredis.manifests.names import MANAGED_BY_SELECTOR
 from tdredis.redislink.link import connect
+from tests.e2e.leftovers import OURS, nothing_left, ours
+from tests.e2e.reach import write_and_read
 from tests.e2e.world import (
     BIN,
     Kube,
@@ -42,17 +41,6 @@ from tests.e2e.world import (
 
 PEACE_S = 60.0
 INNER, OUTER = "inner-vault-4711", "outer-door-4712"
-OURS = (CONFIGMAPS, SECRETS, SERVICES, STATEFULSETS, DEPLOYMENTS, PODDISRUPTIONBUDGETS, ENDPOINTSLICES, PODS)
-
-
-async def write_and_read(resource: Obj, password: str, count: int = 100) -> None:
-    host, _, port = resource["status"]["clusterIP"].rpartition(":")
-    link = await connect(host, int(port), password=password, timeout_s=10)
-    names = [f"key:{number}" for number in range(count)]
-    assert set(await link.call_all([("SET", name, name) for name in names], timeout_s=20)) == {b"OK"}
-    values = await link.call_all([("GET", name) for name in names], timeout_s=20)
-    assert values == [name.encode() for name in names]
-    link.close()
 
 
 async def test_the_sample_becomes_ready_takes_keys_and_leaves_nothing(
@@ -65,17 +53,13 @@ async def test_the_sample_becomes_ready_takes_keys_and_leaves_nothing(
         status = resource["status"]
         assert (status["size"], status["capacity"], len(status["shards"])) == (3, 192, 3)
         assert status["slots"]["redis-cluster-rat-1"] == ["5461-10922"]
-        await write_and_read(resource, "abc")
+        await write_and_read(resource["status"]["clusterIP"], "abc")
         nodes = {pod["spec"]["nodeName"] for pod in await redis_pods(client, namespace)}
         assert len(nodes) == 6
 
         await client.delete(REDISCLUSTERS, namespace, "redis-cluster-rat")
 
-        async def nothing_left() -> bool:
-            lists = await asyncio.gather(*(ours(client, kind, namespace) for kind in OURS))
-            return not any(lists)
-
-        await eventually(nothing_left, "everything of the resource is gone")
+        await eventually(lambda: nothing_left(client, namespace), "everything of the resource is gone")
 
 
 async def test_a_resource_made_again_under_its_name_at_once_is_a_new_one(
@@ -83,7 +67,8 @@ async def test_a_resource_made_again_under_its_name_at_once_is_a_new_one(
 ) -> None:
     async with Operator(kube, namespace):
         await client.create(REDISCLUSTERS, sample(namespace))
-        await write_and_read(await until_ready(client, namespace), "abc", count=10)
+        resource = await until_ready(client, namespace)
+        await write_and_read(resource["status"]["clusterIP"], "abc", count=10)
 
         await client.delete(REDISCLUSTERS, namespace, "redis-cluster-rat")
         await client.create(REDISCLUSTERS, sample(namespace, secret="other", proxysecret="another"))
@@ -93,12 +78,6 @@ async def test_a_resource_made_again_under_its_name_at_once_is_a_new_one(
         link = await connect(host, int(port), password="another", timeout_s=10)
         assert await link.call("GET", "key:1", timeout_s=10) is None
         link.close()
-
-
-async def ours(client: Client, kind: Resource, namespace: str) -> list[Obj]:
-    if kind.key not in await client.discover():
-        return []
-    return await client.list(kind, namespace, label_selector=MANAGED_BY_SELECTOR)
 
 
 async def redis_pods(client: Client, namespace: str) -> list[Obj]:
@@ -194,7 +173,7 @@ async def test_an_operator_killed_after_any_step_of_creation_is_succeeded_by_one
                     died.append(after)
                     async with Operator(kube, namespace):
                         resource = await until_ready(client, namespace)
-                        await write_and_read(resource, "abc", count=20)
+                        await write_and_read(resource["status"]["clusterIP"], "abc", count=20)
                 else:
                     walked.set()
                 await client.delete(REDISCLUSTERS, namespace, "redis-cluster-rat")
@@ -232,7 +211,7 @@ async def test_passwords_are_in_secrets_and_in_nothing_else(kube: Kube, client: 
     async with Operator(kube, namespace) as operator:
         await client.create(REDISCLUSTERS, sample(namespace, secret=INNER, proxysecret=OUTER))
         resource = await until_ready(client, namespace)
-        await write_and_read(resource, OUTER, count=10)
+        await write_and_read(resource["status"]["clusterIP"], OUTER, count=10)
 
         places = {"operator log": operator.log.read_text(), "status": json.dumps(resource["status"])}
         for kind in (CONFIGMAPS, EVENTS, PODS, STATEFULSETS, DEPLOYMENTS, SERVICES):
@@ -276,7 +255,7 @@ async def test_an_image_that_does_not_exist_is_named_and_correcting_it_heals(
         await client.patch(REDISCLUSTERS, namespace, "redis-cluster-rat", {"spec": {"image": "redis:7.0"}})
 
         resource = await until_ready(client, namespace)
-        await write_and_read(resource, "abc", count=10)
+        await write_and_read(resource["status"]["clusterIP"], "abc", count=10)
 
 
 async def test_an_object_of_somebody_else_is_left_alone_and_named(kube: Kube, client: Client, namespace: str) -> None:

@@ -6,36 +6,11 @@ Order is meaning: the first ailment is the reason in status.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from tdredis.api.rediscluster import RedisClusterStatus
 from tdredis.manifests.names import proxy_name
 from tdredis.planning.cluster.rules import World
+from tdredis.planning.conditions import Ailment
 from tdredis.planning.snapshot import Ref
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ailment:
-    """Something that keeps the cluster from being Ready; *serious*: clients cannot use part of their data."""
-
-    reason: str
-    message: str
-    serious: bool
-
-
-# Ailments of a cluster on its way to Ready for the first time: no alarm by themselves.
-PART_OF_EVERY_START = frozenset(
-    (
-        "PodsMissing",
-        "NoAnswer",
-        "PodsNotReady",
-        "SlotsNotOwned",
-        "NodesNotMet",
-        "ClusterStateFail",
-        "ReplicasNotInSync",
-        "ProxyNotReady",
-    )
-)
 
 Check = Callable[[World], Iterator[Ailment]]
 
@@ -124,11 +99,6 @@ CHECKS: tuple[Check, ...] = (
     pods_are_ready,
     proxy_serves,
 )
-
-
-def has_been_ready(former: RedisClusterStatus) -> bool:
-    """It was Ready when it was last looked at, or has been degraded ever since it was."""
-    return any(each.type in ("Ready", "Degraded") and each.status == "True" for each in former.conditions)
 
 
 def ailments(world: World) -> tuple[Ailment, ...]:

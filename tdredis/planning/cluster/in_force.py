@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
+from tdredis.api.instance import StorageSpec
 from tdredis.api.json_object import JSONObject
-from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec, StorageSpec
+from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import SHARDS
 from tdredis.planning.plan import Hold
@@ -45,7 +46,7 @@ def decide_in_force(snapshot: ClusterSnapshot) -> InForce:
         for changes, hold in decide(snapshot, spec):
             spec = msgspec.structs.replace(spec, **changes)
             holds.append(hold)
-    if snapshot.passwords.redis != snapshot.cluster.spec.secret:
+    if snapshot.wished is not None and snapshot.passwords.redis != snapshot.wished.redis:
         why = "the password of a running cluster is not changed by this version: write the former secret again"
         holds.append(Hold(guard="password_is_unchanged", why=why))
     return InForce(cluster=msgspec.structs.replace(snapshot.cluster, spec=spec), holds=tuple(holds))
@@ -160,7 +161,7 @@ def _volumes(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Chan
         return
     again = f"storageclass: {name!r}" + (f" and storage.size: {size}" if name else "")
     why = f"the volumes of a running cluster are not changed by this version: write {again} again"
-    storage = StorageSpec(size=size) if name else spec.storage
+    storage = StorageSpec(size=size, retain=spec.storage.retain) if name else spec.storage
     yield {"storage_class": name, "storage": storage}, Hold(guard="volumes_are_unchanged", why=why)
 
 

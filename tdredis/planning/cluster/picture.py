@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
+from tdredis.manifests.services import CLUSTER_PORTS, has_external_pods
+from tdredis.planning.addresses import external_target, resting_place
+from tdredis.planning.plan import Hold
+from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref
 from tdredis.planning.steps import Process
-from tdredis.redis.facts import NodeFacts, Unknown
+from tdredis.redis.facts import Announced, NodeFacts, Unknown
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet, even_split, parse_slots
-from tdredis.redis.views import ClusterView
+from tdredis.redis.views import ClusterView, KnownNode
 
 STARTING_S = 30.0  # a pod this young, with nothing wrong, is waited for before anything is decided without it
 
@@ -25,6 +28,10 @@ class Member:
     pod: PodFacts
     facts: NodeFacts
     view: ClusterView
+    target: Announced | Hold | None  # what it is to announce; None: not known yet
+    may_move: bool  # its pod has a Service of its own, whose address it announces, or will, or did a moment ago
+    hosts: frozenset[str]  # with *ports*: all at which it is reached, or is about to be
+    ports: frozenset[int]
 
     @property
     def name(self) -> str:
@@ -47,16 +54,29 @@ class Member:
     def process(self) -> Process:
         return Process(pod=self.pod.name, uid=self.pod.uid, ip=self.pod.ip or "", id=self.id)
 
+    @property
+    def announces(self) -> Announced:
+        return self.facts.announced or resting_place(self.pod)
+
     def knows(self, other: Member) -> bool:
-        """It has met *other*, and under the address it has now."""
+        """It has met *other*, and under an address it has now.
+
+        Gossip needs seconds to carry a change of what is announced. Meanwhile the pod's own address is as good, and one
+        under which they talk: an introduction would change nothing.
+        """
         if other.id == self.id:
             return True
         known = self.view.others.get(other.id)
-        return known is not None and self.view.knows(other.id) and known.ip == other.pod.ip
+        if known is None or known.in_handshake:
+            return False
+        return other.is_at(known) or (other.may_move and known.link_connected)
 
     def greets(self, other: Member) -> bool:
         """It was introduced to *other* and waits for the answer."""
-        return any(node.in_handshake and node.ip == other.pod.ip for node in self.view.others.values())
+        return any(node.in_handshake and other.is_at(node) for node in self.view.others.values())
+
+    def is_at(self, known: KnownNode) -> bool:
+        return known.ip in self.hosts and known.port in self.ports
 
     @property
     def met_nobody(self) -> bool:
@@ -219,6 +239,14 @@ class Picture:
             and all(member.facts.cluster_ok is True for member in self.members)
         )
 
+    def is_at(self, pod: PodFacts, known: KnownNode) -> bool:
+        """*pod* is reached where somebody knows a node, by its own address or by its own Service's."""
+        own = resting_place(pod)
+        service = self.snapshot.children.get(Ref("Service", pod.name))
+        target = external_target(self.snapshot, pod, service, tuple(CLUSTER_PORTS))
+        places = {(own.host, own.port)} | ({(target.host, target.port)} if isinstance(target, Announced) else set())
+        return (known.ip, known.port) in places
+
     def replicas_in_sync(self, shard: Shard) -> tuple[Member, ...]:
         owner = shard.owner
         if owner is None:
@@ -230,6 +258,24 @@ class Picture:
         )
 
 
+def _build_member(snapshot: ClusterSnapshot, pod: PodFacts, facts: NodeFacts, view: ClusterView) -> Member:
+    own = resting_place(pod)
+    target: Announced | Hold | None = own
+    service = snapshot.children.get(Ref("Service", pod.name))
+    if has_external_pods(snapshot.cluster):
+        target = external_target(snapshot, pod, service, tuple(CLUSTER_PORTS))
+    places = {own, facts.announced or own, target if isinstance(target, Announced) else own}
+    return Member(
+        pod=pod,
+        facts=facts,
+        view=view,
+        target=target,
+        may_move=service is not None,
+        hosts=frozenset(place.host for place in places),
+        ports=frozenset(place.port for place in places),
+    )
+
+
 def draw_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pods_per_shard: int) -> Picture:
     """The picture of *snapshot* with one shard for each StatefulSet name, in order."""
     answered: dict[str, list[Member]] = {name: [] for name in shard_names}
@@ -237,7 +283,7 @@ def draw_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pod
         statefulset = pod_name.rpartition("-")[0]
         pod = snapshot.pods.get(pod_name)
         if statefulset in answered and pod is not None and isinstance(node, NodeFacts) and node.view is not None:
-            answered[statefulset].append(Member(pod=pod, facts=node, view=node.view))
+            answered[statefulset].append(_build_member(snapshot, pod, node, node.view))
     shards = (
         Shard(
             index=index,

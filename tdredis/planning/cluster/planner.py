@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from tdredis.api.validation import problems
 from tdredis.manifests.names import shard_names
-from tdredis.planning.cluster.health import ailments, has_been_ready
+from tdredis.planning.cluster.announcing import is_moving
+from tdredis.planning.cluster.health import ailments
 from tdredis.planning.cluster.in_force import decide_in_force, recorded_size
 from tdredis.planning.cluster.picture import Picture, draw_picture
 from tdredis.planning.cluster.rules import HEALING_RULES, RULES, World
+from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.plan import Hold, Plan, Verdict, until_barrier
 from tdredis.planning.snapshot import ClusterSnapshot
 from tdredis.planning.steps import Step
 
 ENGINE_WORKS_S = 0.1  # gossip, votes and syncs take tenths of a second
 PODS_START_S = 2.0  # their news arrive by watch; this look is for news that got lost
+ADDRESSES_SPREAD_S = 1.0  # every node is pinged by every other within half a node timeout
 ALL_IS_WELL_S = 15.0
 WAITING_FOR_A_PERSON_S = 300.0
 
@@ -61,7 +64,7 @@ def _next_look_s(picture: Picture, steps: list[Step], *, healthy: bool) -> float
     if any(step.barrier for step in steps):
         return ENGINE_WORKS_S
     if healthy:
-        return ALL_IS_WELL_S
+        return ADDRESSES_SPREAD_S if is_moving(picture) else ALL_IS_WELL_S
     if picture.members and not picture.starting_pods and not picture.silent:
         return ENGINE_WORKS_S
     return PODS_START_S

@@ -1,12 +1,14 @@
 """Decides what a RedisCluster needs next: the rules, in their order, and why they stand in it.
 
-1. objects first: without its ConfigMap and Secret a pod does not start
+0. a dead primary before everything: its shard takes no writes, and nothing else is needed for it, no API server either
+1. objects: without its ConfigMap and Secret a pod does not start
 2. pods that can never run are replaced when the template has changed since: nothing is lost with them
 3. clients' endpoints, before anything disruptive: they follow who owns slots now
 4. ghosts are forgotten before slots are assigned: a ghost with a higher epoch would take the slots back
 5. slots before introductions: the first epoch can only be set on a node that has met nobody
 6. introductions before attaching: a replica must know its primary
-7. memory limits and timeouts last: they need no particular place
+7. addresses for outside when the cluster works: nodes find each other by them
+8. memory limits, timeouts and labels last: they need no particular place
 """
 
 from __future__ import annotations
@@ -17,38 +19,50 @@ from dataclasses import dataclass
 from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.children import build_children
-from tdredis.manifests.drift import difference, stamp
 from tdredis.manifests.endpoints import Target, build_endpoints
 from tdredis.manifests.names import SHARDS, client_service_name, proxy_name
 from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment, next_secret_version
 from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
+from tdredis.manifests.redis_pods import container_resources
+from tdredis.manifests.services import build_external_services
+from tdredis.planning.cluster.announcing import announce, remove_unannounced
+from tdredis.planning.cluster.failover import replace_dead_primaries
 from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
+from tdredis.planning.objects import (
+    MIB,
+    Ruling,
+    annotations_of,
+    keep,
+    keep_claims,
+    label_role,
+    list_names,
+    memory_limit_follows,
+    metadata_of,
+    outdated_pods,
+    pod_monitors_are_served,
+    ref_of,
+    remove,
+    remove_switched_off,
+    replace_troubled,
+    resize_pods,
+    service_ip,
+    target_pods,
+)
 from tdredis.planning.plan import Hold
-from tdredis.planning.snapshot import PodFacts, Ref
+from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import (
-    Apply,
     AssignSlots,
     Forget,
     HandOver,
     Meet,
     Remove,
-    ReplacePod,
     Replicate,
     SetConfig,
     Step,
 )
 from tdredis.redis.slots import SlotSet
 
-MIB = 2**20
 SMALL = 16  # up to so many nodes everybody is introduced to everybody: 240 introductions at the most
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
-    """What one rule says: steps to take, holds on what it would not do."""
-
-    steps: tuple[Step, ...] = ()
-    holds: tuple[Hold, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +76,24 @@ class World:
 Rule = Callable[[World], Ruling]
 
 
+def fail_over(world: World) -> Ruling:
+    """A shard whose primary is proven dead gets another, at once."""
+    return replace_dead_primaries(world.picture)
+
+
 # ---- objects
 
 
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants."""
     snapshot = world.picture.snapshot
-    return _keep(world, build_children(world.cluster, snapshot.site, snapshot.passwords))
+    kept = keep(snapshot, (*_children(world), *build_external_services(world.cluster)))
+    return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=pod_monitors_are_served(snapshot))
+
+
+def _children(world: World) -> tuple[JSONObject, ...]:
+    snapshot = world.picture.snapshot
+    return build_children(world.cluster, snapshot.site, snapshot.passwords)
 
 
 def keep_proxy(world: World) -> Ruling:
@@ -79,8 +104,8 @@ def keep_proxy(world: World) -> Ruling:
         return Ruling()
     live = snapshot.children.get(Ref("Secret", proxy_name(cluster.name)))
     version = next_secret_version(live, cluster, snapshot.passwords, seed)
-    return _keep(
-        world,
+    return keep(
+        snapshot,
         (
             *build_proxy_access(cluster, snapshot.site, snapshot.passwords, seed, secret_version=version),
             build_proxy_deployment(cluster, snapshot.site, snapshot.passwords, seed, secret_version=version),
@@ -89,20 +114,19 @@ def keep_proxy(world: World) -> Ruling:
 
 
 def remove_unwanted(world: World) -> Ruling:
-    """What the spec no longer asks for goes: the proxy's objects when it is switched off, shards that never began."""
+    """What the spec no longer asks for goes: what is switched off, and shards that never began."""
     snapshot, cluster = world.picture.snapshot, world.cluster
+    others = (
+        *remove_switched_off(snapshot, _children(world)),
+        *remove_unannounced(world.picture),
+        *_surplus_shards(world),
+    )
     if cluster.spec.proxy.enabled:
-        return Ruling(steps=tuple(_surplus_shards(world)))
+        return Ruling(steps=others)
     passwords, site = snapshot.passwords, snapshot.site
     deployment = build_proxy_deployment(cluster, site, passwords, "", secret_version="")
-    steps = []
-    for manifest in (deployment, *build_proxy_access(cluster, site, passwords, "", secret_version="")):
-        ref = ref_of(manifest)
-        live = snapshot.children.get(ref)
-        if live is not None:
-            version, uid = str(manifest["apiVersion"]), str(_metadata(live).get("uid", ""))
-            steps.append(Remove(ref=ref, api_version=version, uid=uid, why="proxy.enabled is false"))
-    return Ruling(steps=(*steps, *_surplus_shards(world)))
+    unwanted = (deployment, *build_proxy_access(cluster, site, passwords, "", secret_version=""))
+    return Ruling(steps=(*remove(snapshot, unwanted, "proxy.enabled is false"), *others))
 
 
 def _surplus_shards(world: World) -> Iterator[Remove]:
@@ -110,28 +134,11 @@ def _surplus_shards(world: World) -> Iterator[Remove]:
     if world.picture.was_whole or world.picture.owned or world.picture.silent or world.picture.unheard:
         return
     for ref, live in sorted(world.picture.snapshot.children.items()):
-        is_shard = ref.kind in ("StatefulSet", "PodDisruptionBudget") and SHARDS in _annotations(live)
+        is_shard = ref.kind in ("StatefulSet", "PodDisruptionBudget") and SHARDS in annotations_of(live)
         if is_shard and ref.name not in {shard.name for shard in world.picture.shards}:
             version = "apps/v1" if ref.kind == "StatefulSet" else "policy/v1"
-            uid = str(_metadata(live).get("uid", ""))
+            uid = str(metadata_of(live).get("uid", ""))
             yield Remove(ref=ref, api_version=version, uid=uid, why=f"size is {world.cluster.spec.size}")
-
-
-def _annotations(live: JSONObject) -> JSONObject:
-    found = _metadata(live).get("annotations")
-    return found if isinstance(found, dict) else {}
-
-
-def _keep(world: World, wanted: tuple[JSONObject, ...]) -> Ruling:
-    steps = []
-    for manifest in map(stamp, wanted):
-        ref = ref_of(manifest)
-        live = world.picture.snapshot.children.get(ref)
-        if live is None:
-            steps.append(Apply(ref=ref, manifest=manifest, is_new=True, why="it does not exist"))
-        elif (path := difference(manifest, live)) is not None:
-            steps.append(Apply(ref=ref, manifest=manifest, why=f"{path} is not as the spec wants it"))
-    return Ruling(steps=tuple(steps))
 
 
 def publish_endpoints(world: World) -> Ruling:
@@ -151,24 +158,13 @@ def publish_endpoints(world: World) -> Ruling:
     address = service_ip(snapshot.children.get(Ref("Service", client_service_name(world.cluster.name))))
     if address is None:
         return Ruling()  # the family of its addresses is the Service's, and can never be changed
-    return _keep(world, (build_endpoints(world.cluster, snapshot.site, targets, ipv6=":" in address),))
+    return keep(snapshot, (build_endpoints(world.cluster, snapshot.site, targets, ipv6=":" in address),))
 
 
 def _published_pods(world: World) -> set[str]:
     manifest = build_endpoints(world.cluster, world.picture.snapshot.site, ())
     live = world.picture.snapshot.children.get(ref_of(manifest)) or {}
-    return set(_target_names(live))
-
-
-def _target_names(node: object) -> list[str]:
-    """Names of the pods that endpoints, of either API, refer to."""
-    if isinstance(node, dict):
-        target = node.get("targetRef")
-        own = [str(target.get("name"))] if isinstance(target, dict) else []
-        return own + [name for value in node.values() for name in _target_names(value)]
-    if isinstance(node, list):
-        return [name for value in node for name in _target_names(value)]
-    return []
+    return set(target_pods(live))
 
 
 # ---- pods
@@ -183,11 +179,10 @@ def replace_stuck_pods(world: World) -> Ruling:
     snapshot, picture = world.picture.snapshot, world.picture
     steps: list[Step] = []
     for shard in picture.shards:
-        revision = _update_revision(snapshot.children.get(Ref("StatefulSet", shard.name)))
         pods = [snapshot.pods[name] for name in shard.wanted if name in snapshot.pods]
-        outdated = [pod for pod in pods if pod.trouble and not pod.deleting and revision and pod.revision != revision]
+        outdated = outdated_pods(snapshot, shard.name, pods)
         never_ran = [pod for pod in outdated if not pod.ever_ran]
-        steps += [_replace(pod, "it never ran") for pod in never_ran]
+        steps += [replace_troubled(pod, "it never ran") for pod in never_ran]
         if not never_ran and picture.is_whole and not picture.silent and not picture.unheard:
             steps += _replace_running(picture, shard, {pod.name for pod in outdated})
     return Ruling(steps=tuple(steps))
@@ -197,32 +192,13 @@ def _replace_running(picture: Picture, shard: Shard, outdated: set[str]) -> list
     """At most one step a shard: a replica goes, or the primary hands over to a replica that is in sync and stays."""
     replicas = [member for member in shard.members if member is not shard.owner and member.name in outdated]
     if replicas:
-        return [_replace(replicas[0].pod, "it is a replica")]
+        return [replace_troubled(replicas[0].pod, "it is a replica")]
     heirs = [member for member in picture.replicas_in_sync(shard) if member.name not in outdated]
     if shard.owner is None or shard.owner.name not in outdated or not heirs:
         return []
     heir = max(heirs, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
     why = f"{shard.owner.name} is to be made anew; {heir.name} has its data"
     return [HandOver(process=heir.process, shard=shard.name, why=why)]
-
-
-def _replace(pod: PodFacts, because: str) -> ReplacePod:
-    assert pod.trouble is not None  # noqa: S101 only troubled pods are replaced
-    why = f"{because}, {pod.trouble.reason}, and its template has changed since"
-    return ReplacePod(pod=pod.name, uid=pod.uid, why=why)
-
-
-def _update_revision(statefulset: JSONObject | None) -> str | None:
-    """The revision of the present template; None while the StatefulSet's controller has not seen it yet."""
-    if statefulset is None:
-        return None
-    status, metadata = statefulset.get("status"), statefulset.get("metadata")
-    if not isinstance(status, dict) or not isinstance(metadata, dict):
-        return None
-    if status.get("observedGeneration") != metadata.get("generation"):
-        return None
-    revision = status.get("updateRevision")
-    return revision if isinstance(revision, str) else None
 
 
 # ---- membership
@@ -333,7 +309,7 @@ def _everybody_has_answered(picture: Picture, why: str) -> Hold | None:
     if picture.unheard:
         return _not_running(picture, why)
     if picture.starting_pods:
-        return Hold(guard="pods_have_started", why=f"waiting for {_names(picture.starting_pods)} to start")
+        return Hold(guard="pods_have_started", why=f"waiting for {list_names(picture.starting_pods)} to start")
     return None
 
 
@@ -343,7 +319,7 @@ def _silence(picture: Picture, why: str) -> Hold:
 
 
 def _not_running(picture: Picture, why: str) -> Hold:
-    return Hold(guard="every_process_answers", why=f"{why}; no process runs in {_names(picture.unheard)}")
+    return Hold(guard="every_process_answers", why=f"{why}; no process runs in {list_names(picture.unheard)}")
 
 
 def _may_own_more(picture: Picture, shard: Shard) -> Hold | None:
@@ -353,7 +329,7 @@ def _may_own_more(picture: Picture, shard: Shard) -> Hold | None:
         member.name for member in shard.members if member.is_replica and member.view.me.primary_id not in picture.by_id
     ]
     if orphans:
-        why = f"{_names(tuple(orphans))} may hold the data of shard {shard.name}: the engine's vote comes first"
+        why = f"{list_names(tuple(orphans))} may hold the data of shard {shard.name}: the engine's vote comes first"
         return Hold(guard="no_replica_holds_the_data", why=why)
     if shard.primary_to_be is None or shard.primary_to_be.pod.deleting:
         why = f"no process of shard {shard.name} that stays can own slots"
@@ -430,15 +406,43 @@ def _why_attach(member: Member, shard: Shard) -> str:
 # ---- configuration
 
 
+def announce_addresses(world: World) -> Ruling:
+    """Every node announces the address at which it is to be reached."""
+    return announce(world.picture)
+
+
+def resize_containers(world: World) -> Ruling:
+    """Running containers may use what new ones would, where Kubernetes can change that in place."""
+    return Ruling(steps=resize_pods(world.picture.snapshot, *container_resources(world.cluster)))
+
+
 def limit_memory(world: World) -> Ruling:
-    """maxmemory of every process is what capacity gives it."""
-    wanted = world.cluster.spec.maxmemory_mib * MIB
-    steps = [
-        SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=_why_limit(member, world.cluster))
+    """maxmemory of every process is what capacity gives it, once its container has the room."""
+    snapshot, wanted = world.picture.snapshot, world.cluster.spec.maxmemory_mib * MIB
+    growing = {step.pod for step in resize_pods(snapshot, *container_resources(world.cluster))}
+    steps, holds = [], []
+    for member in world.picture.members:
+        now = member.facts.maxmemory_bytes
+        if now == wanted:
+            continue
+        hold = memory_limit_follows(member.pod, wanted) if wanted > now > 0 else None
+        if hold is None:
+            why = _why_limit(member, world.cluster)
+            steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
+        elif member.name not in growing:
+            holds.append(hold)
+    return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
+
+
+def label_roles(world: World) -> Ruling:
+    """A pod's label says what it is, as far as it has said so itself."""
+    snapshot = world.picture.snapshot
+    labels = (
+        label_role(snapshot, member.pod, "replica" if member.is_replica else "primary")
         for member in world.picture.members
-        if member.facts.maxmemory_bytes != wanted
-    ]
-    return Ruling(steps=tuple(steps))
+        if member.is_replica or member.slots
+    )
+    return Ruling(steps=tuple(step for step in labels if step is not None))
 
 
 def set_node_timeout(world: World) -> Ruling:
@@ -463,6 +467,7 @@ def _why_limit(member: Member, cluster: RedisCluster) -> str:
 
 
 RULES: tuple[Rule, ...] = (
+    fail_over,
     keep_children,
     keep_proxy,
     remove_unwanted,
@@ -472,32 +477,19 @@ RULES: tuple[Rule, ...] = (
     assign_free_slots,
     introduce,
     attach_replicas,
+    announce_addresses,
+    resize_containers,
     limit_memory,
     set_node_timeout,
+    label_roles,
 )
 
 # What keeps a cluster that exists together; none of these asks what spec wishes.
-HEALING_RULES: tuple[Rule, ...] = (publish_endpoints, forget_ghosts, assign_free_slots, introduce, attach_replicas)
-
-
-def ref_of(manifest: JSONObject) -> Ref:
-    metadata = manifest["metadata"]
-    assert isinstance(metadata, dict)  # noqa: S101 our own builders made it
-    return Ref(str(manifest["kind"]), str(metadata["name"]))
-
-
-def service_ip(service: JSONObject | None) -> str | None:
-    """clusterIP of a Service as the API server gave it; None: no such Service, or headless."""
-    spec = service.get("spec") if service else None
-    address = spec.get("clusterIP") if isinstance(spec, dict) else None
-    return address if isinstance(address, str) and address not in ("", "None") else None
-
-
-def _metadata(live: JSONObject | None) -> JSONObject:
-    metadata = live.get("metadata") if live else None
-    return metadata if isinstance(metadata, dict) else {}
-
-
-def _names(pods: tuple[str, ...]) -> str:
-    """A few names, and how many more: a sentence stays a sentence with 200 pods."""
-    return ", ".join(pods[:3]) + (f" and {len(pods) - 3} more" if len(pods) > 3 else "")
+HEALING_RULES: tuple[Rule, ...] = (
+    fail_over,
+    publish_endpoints,
+    forget_ghosts,
+    assign_free_slots,
+    introduce,
+    attach_replicas,
+)

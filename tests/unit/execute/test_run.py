@@ -92,7 +92,7 @@ async def test_a_process_that_is_another_by_now_is_left_alone(tmp_path: Path) ->
         outcome = await Executor(client, pool).run(KEY, plan_of(step), password=PASSWORD)
 
         assert (outcome.done, outcome.failed) == ((), step)
-        assert "another node by now" in outcome.error
+        assert "another process by now" in outcome.error
         assert await _config(pool, port) == b"0"
         pool.close()
 

@@ -75,6 +75,8 @@ def test_a_list_that_grew_is_drift(data: st.DataObject) -> None:
         ({"spec": {"paused": False}}, {"spec": {}}, "spec.paused"),
         ({"spec": {"paused": True}}, {"spec": {}}, "spec.paused"),
         ({"spec": {"paused": True}}, {"spec": {"paused": 1}}, "spec.paused"),
+        ({"spec": {"tty": False, "hostPort": 0}}, {"spec": {}}, None),
+        ({"spec": {"tty": True}}, {"spec": {}}, "spec.tty"),
         ({"apiVersion": "v1", "kind": "X"}, {}, None),
     ],
 )

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tdredis.api.json_object import JSONObject
-from tdredis.api.rediscluster import RedisCluster, parse_rediscluster
+from tdredis.api.kinds import parse
+from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.site import Passwords, Site
 from tdredis.planning.cluster.planner import plan
 from tdredis.planning.cluster.report import report
@@ -23,16 +24,18 @@ from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref, Trouble
 from tdredis.planning.steps import (
     Apply,
     AssignSlots,
+    FailOverShard,
     Forget,
     HandOver,
     Meet,
     Remove,
     ReplacePod,
     Replicate,
+    ResizePod,
     SetConfig,
     Step,
 )
-from tdredis.redis.facts import NodeFacts, Replication, Unknown
+from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet
 from tdredis.redis.views import ClusterView, KnownNode
 
@@ -54,14 +57,19 @@ SPEC: JSONObject = {
 }
 
 
+Address = tuple[str, int]
+
+
 @dataclass
 class Node:
-    """A redis-server. *known* maps node ids to the address it believes."""
+    """A redis-server. *known* maps node ids to the address it believes; those in *unlinked* it does not reach there."""
 
     id: str
     ip: str
     maxmemory: int
-    known: dict[str, str] = field(default_factory=dict)
+    known: dict[str, Address] = field(default_factory=dict)
+    unlinked: set[str] = field(default_factory=set)
+    announced: dict[str, str] = field(default_factory=dict)  # cluster-announce-...: value
     slots: SlotSet = NO_SLOTS
     primary: str | None = None
     epoch: int = 0
@@ -69,6 +77,12 @@ class Node:
     used_mib: int = 1
     timeout_ms: int = 1000
     silent: bool = False
+
+    @property
+    def address(self) -> Address:
+        """What it tells others."""
+        port = int(self.announced.get("cluster-announce-port", "0"))
+        return self.announced.get("cluster-announce-ip", self.ip), port or 6379
 
 
 @dataclass
@@ -81,6 +95,8 @@ class Pod:
     stopped: bool = False  # its container ended, or ends over and over: the node comes back with what it has
     deleting: bool = False
     age_s: float = 0.0
+    role: str = ""
+    resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its Redis container
 
 
 class SimulatedCluster:
@@ -104,13 +120,18 @@ class SimulatedCluster:
         self.unschedulable: set[str] = set()
         self.status_writes = 0
         self.proxies: tuple[PodFacts, ...] = ()
+        self.slots_of_dead: dict[str, SlotSet] = {}  # what the others would still vote for
+        self.claims: dict[str, JSONObject] = {}
+        self.gossips = True  # pings carry a changed address at once
+        self.outside_is_reached = True  # pods reach each other under the addresses for outside
         self._counter = 0
+        self._node_ports: dict[str, int] = {}
 
     # -- what a pass sees and does -------------------------------------------------------------------------------------
 
     @property
     def cluster(self) -> RedisCluster:
-        return parse_rediscluster(self.resource)
+        return parse(RedisCluster, self.resource)
 
     def snapshot(self) -> ClusterSnapshot:
         cluster = self.cluster
@@ -118,8 +139,9 @@ class SimulatedCluster:
             now=self.now,
             cluster=cluster,
             site=self.site,
-            passwords=Passwords(redis=cluster.spec.secret, proxy=cluster.spec.proxy_secret),
+            passwords=Passwords(redis=cluster.spec.secret, proxy=cluster.spec.proxy_secret or ""),
             children=copy.deepcopy(self.children),
+            claims=copy.deepcopy(self.claims),
             pods={name: self._pod_facts(pod) for name, pod in self.pods.items()},
             nodes={name: self._node_facts(pod.node) for name, pod in self.pods.items() if pod.node and not pod.stopped},
             proxies=self.proxies,
@@ -154,14 +176,31 @@ class SimulatedCluster:
 
     def apply(self, step: Step) -> None:
         match step:
+            case Apply() if step.ref.kind == "Pod":
+                self._label_pod(step)
+            case Apply() if step.ref.kind == "PersistentVolumeClaim":
+                self.claims[step.ref.name] = step.manifest
             case Apply():
                 self._apply_object(step)
             case Remove():
                 del self.children[step.ref]
+            case ResizePod():
+                self.pods[step.pod].resources = {"requests": dict(step.requests), "limits": dict(step.limits)}
             case ReplacePod():
                 gone = self.pods.pop(step.pod)
                 assert gone.node is None or not gone.node.slots, "a pod with slots is never deleted"
                 self._run_statefulsets()
+            case _:
+                self._apply_to_redis(step)
+
+    def _label_pod(self, step: Apply) -> None:
+        match step.manifest["metadata"]:
+            case {"uid": uid, "labels": {"cache.tongdun.net/role": str(role)}}:
+                assert uid == self.pods[step.ref.name].uid, "a label for another pod"
+                self.pods[step.ref.name].role = role
+
+    def _apply_to_redis(self, step: Step) -> None:
+        match step:
             case AssignSlots():
                 node = self._node(step.process.pod)
                 assert not any(other.slots & step.slots for other in self.nodes()), "slots assigned twice"
@@ -172,8 +211,9 @@ class SimulatedCluster:
                 node = self._node(step.process.pod)
                 for peer in step.peers:
                     other = self._node(peer.pod)
-                    node.known[other.id] = other.ip
-                    other.known[node.id] = node.ip
+                    node.known[other.id], other.known[node.id] = other.address, node.address
+                    node.unlinked.discard(other.id)
+                    other.unlinked.discard(node.id)
             case Replicate():
                 node = self._node(step.process.pod)
                 assert step.primary.id in node.known, "REPLICATE of an unknown node"
@@ -185,12 +225,22 @@ class SimulatedCluster:
                 old = self._by_id(str(node.primary))
                 node.slots, old.slots = old.slots, NO_SLOTS
                 node.primary, old.primary = None, node.id
+            case FailOverShard():
+                node = self._node(step.process.pod)
+                dead = str(node.primary)
+                assert not [other for other in self.nodes() if other.id == dead], (
+                    "a forced failover of a living primary"
+                )
+                node.slots, node.primary = self.slots_of_dead[dead], None
+                node.epoch = 1 + max(other.epoch for other in self.nodes())
             case Forget():
                 self._node(step.process.pod).known.pop(step.ghost_id, None)
             case SetConfig(parameter="maxmemory"):
-                self._node(step.process.pod).maxmemory = step.value
+                self._node(step.process.pod).maxmemory = int(step.value)
             case SetConfig(parameter="cluster-node-timeout"):
-                self._node(step.process.pod).timeout_ms = step.value
+                self._node(step.process.pod).timeout_ms = int(step.value)
+            case SetConfig():
+                self._node(step.process.pod).announced[step.parameter] = str(step.value)
 
     def settle(self, seconds: float = 0.1) -> None:
         """Time passes: gossip reaches everybody that is connected."""
@@ -205,13 +255,25 @@ class SimulatedCluster:
                         continue
                     for other in by_id[friend].known:
                         alive = other in by_id and other != node.id
-                        if (
-                            alive
-                            and node.known.get(other) != by_id[other].ip
-                            and by_id[friend].known[other] == by_id[other].ip
-                        ):
-                            node.known[other] = by_id[other].ip
+                        address = by_id[other].address if alive else None
+                        if alive and node.known.get(other) != address and by_id[friend].known[other] == address:
+                            node.known[other] = by_id[other].address
                             changed = True
+        if self.gossips:
+            self._hear_of_addresses(by_id)
+
+    def _hear_of_addresses(self, by_id: dict[str, Node]) -> None:
+        """Each node pings those it knows, from the address that it announces now."""
+        for node in by_id.values():
+            for other in node.known:
+                if other not in by_id or node.id not in by_id[other].known:
+                    continue
+                by_id[other].known[node.id] = node.address
+                is_outside = node.address[0] != node.ip
+                if is_outside and not self.outside_is_reached:
+                    by_id[other].unlinked.add(node.id)
+                else:
+                    by_id[other].unlinked.discard(node.id)
 
     def nodes(self) -> list[Node]:
         return [pod.node for _, pod in sorted(self.pods.items()) if pod.node and not pod.stopped]
@@ -219,6 +281,8 @@ class SimulatedCluster:
     def lose(self, pod: str, *, keeps_data: bool = False) -> None:
         """The pod is deleted and made again, on another address; without its data unless it is on a volume."""
         old = self.pods.pop(pod)
+        if old.node is not None and old.node.slots:
+            self.slots_of_dead[old.node.id] = old.node.slots
         self._run_statefulsets()
         new = self.pods[pod].node
         if keeps_data and old.node and new:
@@ -239,6 +303,8 @@ class SimulatedCluster:
             spec = live["spec"]
             assert isinstance(spec, dict)
             spec.setdefault("clusterIP", f"10.96.0.{self._next()}")
+            if spec["type"] == "NodePort":
+                self._give_node_ports(step.ref, spec)
         if step.ref.kind == "Deployment":
             live["status"] = {"availableReplicas": 2}
         if step.ref.kind == "StatefulSet":
@@ -248,6 +314,13 @@ class SimulatedCluster:
             live["status"] = {"observedGeneration": metadata["generation"], "updateRevision": revision}
         self.children[step.ref] = live
         self._run_statefulsets()
+
+    def _give_node_ports(self, ref: Ref, spec: JSONObject) -> None:
+        ports, number = spec["ports"], self._node_ports.setdefault(ref.name, 30000 + 10 * len(self._node_ports))
+        assert isinstance(ports, list)
+        for offset, port in enumerate(ports):
+            assert isinstance(port, dict)
+            port["nodePort"] = number + offset
 
     def _run_statefulsets(self) -> None:
         for ref, live in self.children.items():
@@ -270,7 +343,15 @@ class SimulatedCluster:
             trouble = Trouble(reason="Unschedulable", message="0/3 nodes are available")
         limit = self.cluster.spec.maxmemory_mib * 2**20
         node = None if trouble else Node(id=f"{number:040x}", ip=f"10.88.0.{number}", maxmemory=limit)
-        return Pod(name=name, uid=f"uid-{name}-{number}", revision=revision, node=node, trouble=trouble)
+        container = json.loads(template)["spec"]["containers"][0]
+        return Pod(
+            name=name,
+            uid=f"uid-{name}-{number}",
+            revision=revision,
+            node=node,
+            trouble=trouble,
+            resources=container.get("resources", {}),
+        )
 
     def _node(self, pod: str) -> Node:
         node = self.pods[pod].node
@@ -296,6 +377,10 @@ class SimulatedCluster:
             ever_ran=pod.node is not None,
             deleting=pod.deleting,
             revision=pod.revision,
+            host_ip="192.168.0.1",
+            role=pod.role,
+            requests=pod.resources.get("requests", {}),
+            limits=pod.resources.get("limits", {}),
             trouble=pod.trouble,
         )
 
@@ -303,7 +388,7 @@ class SimulatedCluster:
         if node.silent:
             return Unknown(since=self.now, error="no answer within 1 s")
         by_id = {other.id: other for other in self.nodes()}
-        reachable = [by_id[each] for each in node.known if each in by_id] + [node]
+        reachable = [by_id[each] for each in node.known if each in by_id and each not in node.unlinked] + [node]
         covered = SlotSet(sum(each.slots.bits for each in reachable)) == ALL_SLOTS
         return NodeFacts(
             version="7.0.15",
@@ -315,26 +400,37 @@ class SimulatedCluster:
             replication=Replication(
                 role="slave" if node.primary else "master",
                 offset_bytes=0,
+                was_linked=node.primary is not None,
                 link_up=node.primary in by_id if node.primary else None,
             ),
             view=ClusterView(
-                me=self._line(node.id, node.ip, by_id, myself=True),
-                others={each: self._line(each, ip, by_id) for each, ip in node.known.items()},
+                me=self._line(node.id, node.address, by_id, myself=True),
+                others={
+                    each: self._line(each, address, by_id, linked=each not in node.unlinked)
+                    for each, address in node.known.items()
+                },
             ),
             cluster_ok=covered,
             node_timeout_ms=node.timeout_ms,
+            announced=Announced(
+                host=node.address[0],
+                port=node.address[1],
+                bus_port=int(node.announced.get("cluster-announce-bus-port", "0")),
+            ),
         )
 
-    def _line(self, node_id: str, ip: str, by_id: dict[str, Node], *, myself: bool = False) -> KnownNode:
+    def _line(
+        self, node_id: str, address: Address, by_id: dict[str, Node], *, myself: bool = False, linked: bool = True
+    ) -> KnownNode:
         node = by_id.get(node_id)
         role = "slave" if node and node.primary else "master"
         return KnownNode(
             id=node_id,
-            ip=ip,
-            port=6379,
-            flags=frozenset(("myself", role) if myself else (role,) if node else (role, "fail")),
+            ip=address[0],
+            port=address[1],
+            flags=frozenset(("myself", role) if myself else (role,) if node and linked else (role, "fail")),
             primary_id=node.primary if node else None,
             config_epoch=node.epoch if node else 0,
-            link_connected=node is not None,
+            link_connected=node is not None and linked,
             slots=node.slots if node else NO_SLOTS,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tdredis.api.rediscluster import RedisClusterStatus
-from tdredis.planning.cluster.health import PART_OF_EVERY_START
+from tdredis.api.instance import InstanceStatus
+from tdredis.planning.conditions import PART_OF_EVERY_START
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class Turn:
     message: str
 
 
-def turns(before: RedisClusterStatus, after: RedisClusterStatus) -> tuple[Turn, ...]:
+def turns(before: InstanceStatus, after: InstanceStatus) -> tuple[Turn, ...]:
     """Events for the conditions that turned between two statuses; a sentence that only reads otherwise is no news.
 
     What two conditions say for the same reason is told once.

@@ -1,0 +1,110 @@
+"""Decides which commands carry out a step that is done to a Redis or Sentinel process."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias, assert_never
+
+from tdredis.planning.steps import (
+    AnnounceSentinel,
+    AssignSlots,
+    FailOver,
+    FailOverShard,
+    Follow,
+    Forget,
+    HandOver,
+    Meet,
+    Process,
+    Promote,
+    Replicate,
+    ResetWatch,
+    SetConfig,
+    SetWatch,
+    Unwatch,
+    Watch,
+)
+from tdredis.redislink.pool import Command
+
+# Not TYPE master or replica: those connections are the replication itself. Ours is spared (SKIPME).
+DISCONNECT: Final[tuple[Command, ...]] = (
+    ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
+    ("CLIENT", "KILL", "TYPE", "pubsub"),
+)
+PAUSE_MS: Final = 2000  # longer than a handover takes; ends by itself if none comes
+PAUSE: Final[Command] = ("CLIENT", "PAUSE", PAUSE_MS, "WRITE")
+
+RedisStep: TypeAlias = (
+    AssignSlots
+    | Meet
+    | Replicate
+    | HandOver
+    | FailOverShard
+    | Forget
+    | SetConfig
+    | Follow
+    | Promote
+    | FailOver
+    | Watch
+    | Unwatch
+    | SetWatch
+    | ResetWatch
+    | AnnounceSentinel
+)
+
+
+def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Command]]:  # noqa: PLR0912 a line a step
+    """To whom, and what, in one round trip. *password* is Redis' own."""
+    commands: list[Command]
+    match step:
+        case AssignSlots():
+            commands = _assign(step)
+        case Meet():
+            commands = [("CLUSTER", "MEET", peer.ip, peer.port) for peer in step.peers]
+        case Replicate():
+            commands = [("CLUSTER", "REPLICATE", step.primary.id)]
+        case HandOver():
+            commands = [("CLUSTER", "FAILOVER")]
+        case FailOverShard():
+            commands = [("CLUSTER", "FAILOVER", "FORCE")]
+        case Forget():
+            commands = [("CLUSTER", "FORGET", step.ghost_id)]
+        case SetConfig():
+            commands = [("CONFIG", "SET", step.parameter, step.value)]
+        case Follow():
+            commands = [("REPLICAOF", step.host, step.port), *(DISCONNECT if step.was_primary else ())]
+        case Promote():
+            commands = [("REPLICAOF", "NO", "ONE")]
+        case FailOver():
+            commands = [("SENTINEL", "FAILOVER", step.master_name)]
+        case Watch():
+            commands = _watch(step, password)
+        case Unwatch():
+            commands = [("SENTINEL", "REMOVE", step.master_name)]
+        case SetWatch():
+            commands = [("SENTINEL", "SET", step.master_name, step.setting, step.value)]
+        case ResetWatch():
+            commands = [("SENTINEL", "RESET", step.master_name)]
+        case AnnounceSentinel():
+            commands = [
+                ("SENTINEL", "CONFIG", "SET", "announce-ip", step.host),
+                ("SENTINEL", "CONFIG", "SET", "announce-port", step.port),
+            ]
+        case _:
+            assert_never(step)
+    return step.process, commands
+
+
+def _assign(step: AssignSlots) -> list[Command]:
+    """ADDSLOTS, not ADDSLOTSRANGE: Redis 6 knows only the first."""
+    epoch: list[Command] = []
+    if step.config_epoch is not None:
+        epoch.append(("CLUSTER", "SET-CONFIG-EPOCH", step.config_epoch))
+    return [*epoch, ("CLUSTER", "ADDSLOTS", *step.slots)]
+
+
+def _watch(step: Watch, password: str) -> list[Command]:
+    """The password before the settings: until then the Sentinel is refused by the primary, and counts it as down."""
+    name = step.master_name
+    replaced: list[Command] = [("SENTINEL", "REMOVE", name)] if step.replaces else []
+    secret: list[Command] = [("SENTINEL", "SET", name, "auth-pass", password)] if password else []
+    settings: list[Command] = [("SENTINEL", "SET", name, setting, value) for setting, value in step.settings]
+    return [*replaced, ("SENTINEL", "MONITOR", name, step.host, step.port, step.quorum), *secret, *settings]

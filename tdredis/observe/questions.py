@@ -1,0 +1,126 @@
+"""Decides what every process is asked in one round trip, and reads its answers as facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from tdredis.redis.facts import NodeFacts, parse_info, parse_node_facts
+from tdredis.redis.sentinels import SentinelFacts, parse_watch
+from tdredis.redis.views import parse_cluster_nodes
+from tdredis.redislink.errors import Refused
+from tdredis.redislink.pool import Command
+
+FactsT = TypeVar("FactsT")
+
+
+@dataclass(frozen=True, slots=True)
+class Questions(Generic[FactsT]):
+    """*parse* takes the replies in the order of *commands*; raises ValueError, KeyError or Refused."""
+
+    commands: tuple[Command, ...]
+    parse: Callable[[Sequence[object]], FactsT]
+
+
+# One CONFIG GET for each: Redis 6 takes one parameter only.
+_CLUSTER_CONFIG = (
+    "cluster-node-timeout",
+    "cluster-announce-ip",
+    "cluster-announce-port",
+    "cluster-announce-bus-port",
+)
+_REPLICATION_CONFIG = ("replica-announce-ip", "replica-announce-port")
+
+
+def _config_questions(parameters: Sequence[str]) -> tuple[Command, ...]:
+    return tuple(("CONFIG", "GET", parameter) for parameter in parameters)
+
+
+def _parse_cluster_node(replies: Sequence[object]) -> NodeFacts:
+    info, nodes, cluster_info = (_text(reply) for reply in replies[:3])
+    return parse_node_facts(info, parse_cluster_nodes(nodes), cluster_info, _config(replies[3:]))
+
+
+def _parse_replication_node(replies: Sequence[object]) -> NodeFacts:
+    return parse_node_facts(_text(replies[0]), None, None, _config(replies[1:]))
+
+
+CLUSTER_NODE = Questions(
+    commands=(("INFO",), ("CLUSTER", "NODES"), ("CLUSTER", "INFO"), *_config_questions(_CLUSTER_CONFIG)),
+    parse=_parse_cluster_node,
+)
+REPLICATION_NODE = Questions(
+    commands=(("INFO",), *_config_questions(_REPLICATION_CONFIG)), parse=_parse_replication_node
+)
+
+
+def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
+    """What a Sentinel is asked that is to watch *master_name*."""
+
+    def parse(replies: Sequence[object]) -> SentinelFacts:
+        info = parse_info(_text(replies[0]))
+        masters = _rows(replies[1])
+        # A Sentinel that watches nothing of this name refuses these two; so it knows none.
+        replicas, sentinels = ([] if isinstance(reply, Refused) else _rows(reply) for reply in replies[2:4])
+        announced = _optional_config(replies[4:])
+        return SentinelFacts(
+            version=info["redis_version"],
+            run_id=info["run_id"],
+            watches=tuple(
+                parse_watch(row, *((replicas, sentinels) if row["name"] == master_name else ((), ())))
+                for row in sorted(masters, key=lambda row: row["name"])
+            ),
+            announced_host=announced.get("announce-ip", ""),
+            announced_port=int(announced.get("announce-port") or 0),
+        )
+
+    return Questions(
+        commands=(
+            ("INFO", "server"),
+            ("SENTINEL", "MASTERS"),
+            ("SENTINEL", "REPLICAS", master_name),
+            ("SENTINEL", "SENTINELS", master_name),
+            ("SENTINEL", "CONFIG", "GET", "announce-ip"),
+            ("SENTINEL", "CONFIG", "GET", "announce-port"),
+        ),
+        parse=parse,
+    )
+
+
+def _config(replies: Sequence[object]) -> dict[str, str]:
+    """Replies of CONFIG GET, one parameter each; one that the server does not know is absent."""
+    found: dict[str, str] = {}
+    for reply in replies:
+        found |= _pairs(reply)
+    return found
+
+
+def _optional_config(replies: Sequence[object]) -> dict[str, str]:
+    """As `_config`, for parameters that not every version has."""
+    return _config([reply for reply in replies if not isinstance(reply, Refused)])
+
+
+def _rows(reply: object) -> list[Mapping[str, str]]:
+    if isinstance(reply, Refused):
+        raise reply
+    if not isinstance(reply, list):
+        raise ValueError(f"expected a list from Sentinel, got {type(reply).__name__}")  # noqa: TRY004 a border: data
+    return [_pairs(row) for row in reply]
+
+
+def _pairs(reply: object) -> dict[str, str]:
+    """``[name, value, name, value ...]`` to a dict. Raises as `_text` does."""
+    if not isinstance(reply, list) or len(reply) % 2:
+        raise ValueError(f"expected names and values from Redis, got {_text(reply)[:80]!r}")
+    texts = [_text(word) for word in reply]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _text(reply: object) -> str:
+    """Raises Refused for an error reply, ValueError for anything but text."""
+    if isinstance(reply, Refused):
+        raise reply
+    if not isinstance(reply, bytes):
+        raise ValueError(f"expected text from Redis, got {type(reply).__name__}")  # noqa: TRY004 a border: data
+    return reply.decode("utf-8", "replace")

@@ -1,0 +1,133 @@
+"""Decides which address each node tells the others and its clients: its pod's own, or that of its pod's Service.
+
+One node goes first: the address is the site's, and if nodes do not reach each other under it, one replica that is not
+reached is the whole damage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tdredis.manifests.services import build_external_services, has_external_pods, is_external_service
+from tdredis.planning.addresses import resting_place
+from tdredis.planning.cluster.picture import Member, Picture
+from tdredis.planning.conditions import endpoint
+from tdredis.planning.objects import Ruling, list_names, ref_of, remove_unwanted_external
+from tdredis.planning.plan import Hold
+from tdredis.planning.steps import Remove, SetConfig
+from tdredis.redis.facts import Announced
+
+
+def announce(picture: Picture) -> Ruling:
+    """Every node announces the address at which it is to be reached."""
+    late = _late(picture)
+    holds = tuple(member.target for member in picture.members if isinstance(member.target, Hold))[:1]
+    if not late:
+        return Ruling(holds=holds)
+    if not has_external_pods(picture.snapshot.cluster):
+        # The way back is always open: pods reach each other under their own addresses.
+        return Ruling(steps=tuple(step for member in late for step in _announcements(member)))
+    if not picture.is_whole:
+        # What does not work as it is may be all that keeps the cluster from working; the others' addresses do.
+        lost = [member for member in late if _is_outside(member) and not _is_reached(picture, member)]
+        why = "nodes get addresses for outside when the cluster works"
+        waiting = () if lost else (Hold(guard="cluster_works", why=why),)
+        steps = (step for member in lost for step in _announcements(member))
+        return Ruling(steps=tuple(steps), holds=(*holds, *waiting))
+    settled = [member for member in picture.members if member.announces == member.target]
+    if hold := _all_are_reached(picture, settled):
+        return Ruling(holds=(*holds, hold))
+    chosen = late if settled else [_first(late)]
+    return Ruling(steps=tuple(step for member in chosen for step in _announcements(member)), holds=holds)
+
+
+def remove_unannounced(picture: Picture) -> tuple[Remove, ...]:
+    """Pods' own Services that are not wanted any more, once no node believes in their addresses."""
+    snapshot = picture.snapshot
+    wanted = build_external_services(snapshot.cluster)
+    return tuple(step for step in remove_unwanted_external(snapshot, wanted) if _is_unused(picture, step.ref.name))
+
+
+def is_moving(picture: Picture) -> bool:
+    """Some node does not announce yet, or is not known yet, by what it is to be: nobody sends news of that."""
+    wanted = {ref_of(service) for service in build_external_services(picture.snapshot.cluster)}
+    children = picture.snapshot.children
+    live = {ref for ref in children if ref.kind == "Service" and is_external_service(children[ref])}
+    return bool(_late(picture)) or not live <= wanted
+
+
+def _late(picture: Picture) -> list[Member]:
+    return [
+        member
+        for member in picture.members
+        if isinstance(member.target, Announced) and member.announces != member.target and not member.pod.deleting
+    ]
+
+
+def _first(late: list[Member]) -> Member:
+    """A replica if there is one: that it is not reached costs no slot."""
+    return min(late, key=lambda member: (not member.is_replica, member.name))
+
+
+def _announcements(member: Member) -> Iterator[SetConfig]:
+    """The ports before the address: it is by the address that others notice."""
+    target, rest = member.target, resting_place(member.pod)
+    assert isinstance(target, Announced)  # noqa: S101 who is late has a target
+    own = target == rest
+    why = "it is reached at its pod's address" if own else f"others reach it at {endpoint(target.host, target.port)}"
+    values: tuple[tuple[str, int | str], ...] = (
+        ("cluster-announce-port", 0 if own else target.port),
+        ("cluster-announce-bus-port", 0 if own else target.bus_port),
+        ("cluster-announce-ip", target.host),
+    )
+    for parameter, value in values:
+        yield SetConfig(process=member.process, parameter=parameter, value=value, why=why)
+
+
+def _all_are_reached(picture: Picture, settled: list[Member]) -> Hold | None:
+    """Guard: whoever has its new address is reached by all others there."""
+    for member in settled:
+        deaf = [other for other in _others(picture, member) if not _reaches(other, member)]
+        if not deaf:
+            continue
+        where, whom = endpoint(member.announces.host, member.announces.port), list_names([each.name for each in deaf])
+        if any({"fail", "fail?"} & _flags(other, member) for other in deaf):
+            why = (
+                f"{whom} cannot reach {member.name} at {where}: pods must reach what clients are told, bus port and all"
+            )
+            return Hold(guard="announced_addresses_are_reached", why=why)
+        why = f"{whom} has not heard yet that {member.name} is at {where}"
+        return Hold(guard="announced_addresses_are_known", why=why)
+    return None
+
+
+def _is_reached(picture: Picture, member: Member) -> bool:
+    """By all others, at the address that it announces."""
+    return all(_reaches(other, member) for other in _others(picture, member))
+
+
+def _others(picture: Picture, member: Member) -> list[Member]:
+    return [other for other in picture.members if other is not member]
+
+
+def _is_outside(member: Member) -> bool:
+    return member.announces != resting_place(member.pod)
+
+
+def _reaches(other: Member, member: Member) -> bool:
+    known = other.view.others.get(member.id)
+    at_home = (member.announces.host, member.announces.port)
+    return known is not None and known.link_connected and (known.ip, known.port) == at_home
+
+
+def _flags(other: Member, member: Member) -> frozenset[str]:
+    known = other.view.others.get(member.id)
+    return known.flags if known else frozenset()
+
+
+def _is_unused(picture: Picture, pod: str) -> bool:
+    """Its node announces another address, and all that answer have heard of it; or there is no such pod."""
+    if pod not in picture.snapshot.pods:
+        return True
+    member = next((each for each in picture.members if each.name == pod), None)
+    return member is not None and not _is_outside(member) and _is_reached(picture, member)

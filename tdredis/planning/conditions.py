@@ -1,0 +1,188 @@
+"""Decides how what is wrong becomes phase and conditions, in the same words for every kind.
+
+One thing is carried over from the former status, because readers need it: when a condition last changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tdredis.api.instance import Condition, Instance, InstanceStatus
+from tdredis.api.json_object import JSONObject
+from tdredis.planning.objects import service_ip
+from tdredis.planning.plan import Plan, Verdict
+from tdredis.planning.snapshot import Ref, Snapshot
+
+PORT = 6379
+
+# Guards that speak of what spec says, not of the state of the world.
+WISH_GUARDS = frozenset(
+    (
+        "spec_is_valid",
+        "size_is_unchanged",
+        "used_memory_fits",
+        "no_primary_is_removed",
+        "volumes_are_unchanged",
+        "password_is_unchanged",
+        "secrets_can_be_read",
+        "pod_monitors_are_served",
+        "balancer_has_an_ip",
+        "vip_is_an_ip",
+        "announced_addresses_are_reached",
+        "memory_limit_follows",
+    )
+)
+
+
+# Ailments of an instance on its way to Ready for the first time: no alarm by themselves.
+PART_OF_EVERY_START = frozenset(
+    (
+        "PodsMissing",
+        "NoAnswer",
+        "PodsNotReady",
+        "SlotsNotOwned",
+        "NodesNotMet",
+        "ClusterStateFail",
+        "NoPrimary",
+        "ReplicasNotInSync",
+        "SentinelsNotReady",
+        "SentinelsMissing",
+        "SentinelsDisagree",
+        "ProxyNotReady",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ailment:
+    """Something that keeps the instance from being Ready; *serious*: clients cannot use part of their data."""
+
+    reason: str
+    message: str
+    serious: bool
+
+
+def has_been_ready(former: InstanceStatus) -> bool:
+    """It was Ready when it was last looked at, or has been degraded ever since it was."""
+    return any(each.type in ("Ready", "Degraded") and each.status == "True" for each in former.conditions)
+
+
+def phase(snapshot: Snapshot, wrong: tuple[Ailment, ...], *, quota_in_force: bool) -> str:
+    """The phase of old. Suspended: the operator's hands are off, whatever the instance does."""
+    if snapshot.resource.spec.paused:
+        return "Suspended"
+    if wrong:
+        return "NodeNotReady" if has_been_ready(snapshot.resource.status) else "NotReady"
+    return "Ready" if quota_in_force else "UpdateQuota"
+
+
+def build_conditions(
+    snapshot: Snapshot, plan: Plan, wrong: tuple[Ailment, ...], *, whole: str, progress: str, failure: str
+) -> tuple[Condition, ...]:
+    """*whole* says what a healthy instance consists of, *progress* how far one is that is not; *failure*: what the last
+    carrying out of a plan failed with, or empty.
+    """
+    former_status = snapshot.resource.status
+    former = {each.type: each for each in former_status.conditions}
+    degraded = bool(wrong) and has_been_ready(former_status)
+    paused = snapshot.resource.spec.paused
+    generation = snapshot.resource.metadata.generation
+
+    def condition(kind: str, *, holds: bool, reason: str, message: str) -> Condition:
+        status = "True" if holds else "False"
+        before = former.get(kind)
+        since = before.last_transition_time if before and before.status == status else timestamp(snapshot.now)
+        return Condition(
+            type=kind,
+            status=status,
+            reason=reason,
+            message=message[:1024],
+            last_transition_time=since,
+            observed_generation=generation,
+        )
+
+    refused = [hold for hold in plan.holds if hold.guard in WISH_GUARDS]
+    first = wrong[0].reason if wrong else "AsSpecified"
+    sentence = "; ".join(ailment.message for ailment in wrong[:4])
+    found = (
+        condition("Ready", holds=not wrong, reason=first, message=sentence or whole),
+        condition(
+            "Progressing",
+            holds=bool(wrong) and plan.verdict is not Verdict.INVALID and not paused,
+            reason="StepFailed" if failure else "Paused" if paused else first,
+            message=failure or ("paused: nothing is done" if paused else progress if wrong else "nothing to do"),
+        ),
+        condition(
+            "Degraded",
+            holds=degraded,
+            reason=first if degraded else "AsSpecified",
+            message=sentence if degraded else "nothing that worked has failed",
+        ),
+        condition(
+            "Accepted",
+            holds=not refused,
+            reason=refused[0].guard if refused else "AsSpecified",
+            message="; ".join(hold.why for hold in refused) or "spec is carried out as it is written",
+        ),
+    )
+    if not paused:
+        return found
+    message = "spec.paused is true: the operator looks and changes nothing, whatever breaks; set it to false to go on"
+    return (*found, condition("Paused", holds=True, reason="PausedBySpec", message=message))
+
+
+def holds_sentence(plan: Plan) -> str:
+    return "; ".join(hold.why for hold in plan.holds)
+
+
+def client_address(snapshot: Snapshot, service: str) -> str:
+    """ "ip:6379" of *service*; "" while it has none."""
+    address = service_ip(snapshot.children.get(Ref("Service", service)))
+    return endpoint(address) if address else ""
+
+
+def endpoint(host: str, port: int = PORT) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def external_address(instance: Instance, service: JSONObject | None) -> str:
+    """vip:nodePort, or the balancer's address; "" where there is none (yet)."""
+    if instance.spec.net_mode == "NodePort":
+        port = node_port(service, "redis")
+        return f"{instance.spec.vip}:{port}" if port and instance.spec.vip else ""
+    if instance.spec.net_mode == "LoadBalancer":
+        balancer = balancer_address(service)
+        return endpoint(balancer) if balancer else ""
+    return ""
+
+
+def node_port(service: JSONObject | None, name: str) -> int | None:
+    """nodePort of the port *name*; None: it has none (yet)."""
+    spec = service.get("spec") if service else None
+    ports = spec.get("ports") if isinstance(spec, dict) else None
+    for port in ports if isinstance(ports, list) else ():
+        if isinstance(port, dict) and port.get("name") == name:
+            found = port.get("nodePort")
+            return found if isinstance(found, int) else None
+    return None
+
+
+def balancer_address(service: JSONObject | None) -> str | None:
+    """ip or hostname that a load balancer gave to *service*; None: none yet."""
+    status = service.get("status") if service else None
+    balancer = status.get("loadBalancer") if isinstance(status, dict) else None
+    ingress = balancer.get("ingress") if isinstance(balancer, dict) else None
+    if isinstance(ingress, list) and ingress and isinstance(ingress[0], dict):
+        found = ingress[0].get("ip") or ingress[0].get("hostname")
+        return str(found) if found else None
+    return None
+
+
+def timestamp(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def created_of_old(instance: Instance) -> str:
+    """``2026-01-02T03:04:05Z`` as users of old read it: ``2026-01-02 03:04:05`` (UTC)."""
+    return instance.metadata.creation_timestamp.replace("T", " ").removesuffix("Z")

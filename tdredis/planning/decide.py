@@ -1,0 +1,52 @@
+"""Decides which rules a resource is planned by, and what holds for all kinds: a pause, Secrets that are missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tdredis.api.instance import InstanceStatus
+from tdredis.manifests.names import auth_secret_name
+from tdredis.planning.cluster.planner import plan as plan_cluster
+from tdredis.planning.cluster.report import report as report_cluster
+from tdredis.planning.plan import Hold, Plan, Verdict
+from tdredis.planning.replication.planner import plan as plan_replication
+from tdredis.planning.replication.report import report as report_replication
+from tdredis.planning.snapshot import ClusterSnapshot, Ref, ReplicationSnapshot, Snapshot
+
+SECRET_COMES_S = 2.0  # a Secret that somebody else makes is not watched, but asked for
+PAUSED_S = 15.0
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """The longest list of steps that is safe from *snapshot*; none for a world that is as it should be."""
+    missing = tuple(Hold(guard="secrets_can_be_read", why=sentence) for sentence in snapshot.secret_problems)
+    if missing and Ref("Secret", auth_secret_name(snapshot.resource.name)) not in snapshot.children:
+        # Without its password a Redis would begin its life open to everybody.
+        return Plan(verdict=Verdict.FORMING, holds=missing, next_look_s=SECRET_COMES_S)
+    made = _plan(snapshot)
+    if missing:
+        made = replace(made, holds=(*missing, *made.holds))
+    if snapshot.resource.spec.paused:
+        return replace(made, steps=(), next_look_s=PAUSED_S)
+    return made
+
+
+def report(snapshot: Snapshot, made: Plan, failure: str = "") -> InstanceStatus:
+    """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
+    match snapshot:
+        case ClusterSnapshot():
+            return report_cluster(snapshot, made, failure)
+        case ReplicationSnapshot():
+            return report_replication(snapshot, made, failure)
+        case _:
+            raise TypeError(f"no report is made of {type(snapshot).__name__}")
+
+
+def _plan(snapshot: Snapshot) -> Plan:
+    match snapshot:
+        case ClusterSnapshot():
+            return plan_cluster(snapshot)
+        case ReplicationSnapshot():
+            return plan_replication(snapshot)
+        case _:
+            raise TypeError(f"nothing is planned for {type(snapshot).__name__}")

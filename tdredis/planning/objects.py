@@ -1,0 +1,287 @@
+"""Decides what keeping a Kubernetes object as it should be means for any kind, and reads what the API server said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from tdredis.api.json_object import JSON, JSONObject
+from tdredis.manifests.claims import build_claim_owner
+from tdredis.manifests.drift import difference, parse_quantity, stamp
+from tdredis.manifests.names import REDIS_CONTAINER, ROLE_LABEL
+from tdredis.manifests.services import is_external_service
+from tdredis.planning.plan import Hold
+from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
+from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, Step
+from tdredis.redis.facts import NodeFacts
+
+MIB = 2**20
+ROOM_PERCENT: Final = 110  # of maxmemory is what a container needs at the least: buffers and fragments are not in it
+_OPTIONAL: Final = {"NetworkPolicy": "networking.k8s.io/v1", "PodMonitor": "monitoring.coreos.com/v1"}
+_RESIZABLE: Final = ("cpu", "memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What one rule says: steps to take, holds on what it would not do."""
+
+    steps: tuple[Step, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+
+def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
+    """Every wanted object is there and says what it should."""
+    steps = []
+    for manifest in (stamp(_with_claims_as_made(snapshot, each)) for each in wanted):
+        ref = ref_of(manifest)
+        live = snapshot.children.get(ref)
+        if live is None:
+            steps.append(Apply(ref=ref, manifest=manifest, is_new=True, why="it does not exist"))
+        elif (path := difference(manifest, live)) is not None:
+            steps.append(Apply(ref=ref, manifest=manifest, why=f"{path} is not as the spec wants it"))
+    return Ruling(steps=tuple(steps))
+
+
+def _with_claims_as_made(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
+    """A StatefulSet that exists keeps its volumeClaimTemplates: Kubernetes refuses whatever would change them, and with
+    them every other change of the object.
+    """
+    live = snapshot.children.get(ref_of(manifest)) if manifest["kind"] == "StatefulSet" else None
+    spec = manifest.get("spec")
+    if live is None or not isinstance(spec, dict):
+        return manifest
+    ours, theirs = _claim_templates(manifest), _claim_templates(live)
+    return manifest if difference(ours, theirs) is None else {**manifest, "spec": {**spec, **theirs}}
+
+
+def _claim_templates(statefulset: JSONObject) -> JSONObject:
+    spec = statefulset.get("spec")
+    found = spec.get("volumeClaimTemplates") if isinstance(spec, dict) else None
+    return {"volumeClaimTemplates": found or []}
+
+
+def remove(snapshot: Snapshot, unwanted: Iterable[JSONObject], why: str) -> tuple[Remove, ...]:
+    """Steps for those of *unwanted* that are there."""
+    steps = []
+    for manifest in unwanted:
+        ref = ref_of(manifest)
+        if ref in snapshot.children:
+            steps.append(_removal(snapshot, ref, str(manifest["apiVersion"]), why))
+    return tuple(steps)
+
+
+def remove_unwanted_external(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> tuple[Remove, ...]:
+    """Pods' own Services that are there and not *wanted*."""
+    kept = {ref_of(manifest) for manifest in wanted}
+    why = "nobody from outside is sent to this pod"
+    found = (
+        ref for ref, live in sorted(snapshot.children.items()) if ref.kind == "Service" and is_external_service(live)
+    )
+    return tuple(_removal(snapshot, ref, "v1", why) for ref in found if ref not in kept)
+
+
+def remove_switched_off(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> tuple[Remove, ...]:
+    """Policies and monitors that are there and not *wanted*: the spec once asked for them."""
+    kept = {ref_of(manifest) for manifest in wanted}
+    return tuple(
+        _removal(snapshot, ref, _OPTIONAL[ref.kind], "spec does not ask for it any more")
+        for ref in sorted(snapshot.children)
+        if ref.kind in _OPTIONAL and ref not in kept
+    )
+
+
+def _removal(snapshot: Snapshot, ref: Ref, api_version: str, why: str) -> Remove:
+    return Remove(
+        ref=ref, api_version=api_version, uid=str(metadata_of(snapshot.children[ref]).get("uid", "")), why=why
+    )
+
+
+def pod_monitors_are_served(snapshot: Snapshot) -> tuple[Hold, ...]:
+    """Guard: the PodMonitor that spec asks for can be made; () if so."""
+    if not snapshot.resource.spec.pod_monitor or snapshot.site.pod_monitors:
+        return ()
+    why = "podMonitor is true and this Kubernetes has no PodMonitors: install the Prometheus operator, or write false"
+    return (Hold(guard="pod_monitors_are_served", why=why),)
+
+
+def keep_claims(snapshot: Snapshot) -> tuple[Apply, ...]:
+    """Each claim goes with the resource or stays, as storage.retain says now."""
+    resource, uid = snapshot.resource, snapshot.resource.metadata.uid
+    steps = []
+    for name, live in sorted(snapshot.claims.items()):
+        metadata = metadata_of(live)
+        owners = metadata.get("ownerReferences")
+        is_owned = any(isinstance(each, dict) and each.get("uid") == uid for each in owners or ())  # type: ignore[union-attr] # a list, or nothing
+        if is_owned is resource.spec.storage.retain:
+            why = "storage.retain is " + ("true: it stays" if is_owned else "false: it goes with its resource")
+            manifest = _of_this_very_one(build_claim_owner(resource, name), str(metadata.get("uid", "")))
+            steps.append(Apply(ref=ref_of(manifest), manifest=manifest, why=why))
+    return tuple(steps)
+
+
+def label_role(snapshot: Snapshot, pod: PodFacts, role: str) -> Apply | None:
+    """The step after which *pod* is labelled with its *role*, for people and tools; None: it is."""
+    if pod.role == role or pod.deleting:
+        return None
+    bare: JSONObject = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": pod.name, "namespace": snapshot.resource.namespace, "labels": {ROLE_LABEL: role}},
+    }
+    why = f"it is a {role}" + (f", and labelled {pod.role}" if pod.role else "")
+    return Apply(ref=Ref("Pod", pod.name), manifest=_of_this_very_one(bare, pod.uid), why=why)
+
+
+def _of_this_very_one(manifest: JSONObject, uid: str) -> JSONObject:
+    """*manifest*, refused by the server where another object has the name by now, or none."""
+    metadata = manifest["metadata"]
+    assert isinstance(metadata, dict)  # noqa: S101 our own builders made it
+    return {**manifest, "metadata": {**metadata, "uid": uid}}
+
+
+# ---- what a running container may use
+
+
+def resize_pods(snapshot: Snapshot, requests: Mapping[str, str], limits: Mapping[str, str]) -> tuple[ResizePod, ...]:
+    """Running Redis containers get the CPUs and memory that a new one would. What they have beyond that stays until
+    they are made anew: in place nothing can be taken away altogether. A memory limit is lowered behind maxmemory.
+    """
+    if not snapshot.site.pod_resize:
+        return ()
+    # As the server completes it: who names a limit only requests as much.
+    asked = _only_resizable({**limits, **requests})
+    capped = _only_resizable(limits)
+    return tuple(
+        ResizePod(
+            pod=name,
+            uid=pod.uid,
+            container=REDIS_CONTAINER,
+            requests=tuple(sorted(asked.items())),
+            limits=tuple(sorted(capped.items())),
+            why=f"its container is to have {_sentence(capped or asked)}",
+        )
+        for name, pod in sorted(snapshot.pods.items())
+        if pod.running
+        and not pod.deleting
+        and (_lacks(pod.requests, asked) or _lacks(pod.limits, capped))
+        and _may_be_resized(snapshot, pod, asked, capped)
+    )
+
+
+def memory_limit_follows(pod: PodFacts, maxmemory_bytes: int) -> Hold | None:
+    """Guard: the container has room for *maxmemory_bytes* and a tenth more. Else the kernel would end the process
+    before Redis evicts anything.
+    """
+    limit = parse_quantity(pod.limits.get("memory"))
+    if limit is None or maxmemory_bytes * ROOM_PERCENT <= limit * 100:
+        return None
+    why = (
+        f"maxmemory {maxmemory_bytes // MIB} MiB and a tenth more do not fit the memory limit {pod.limits['memory']}"
+        f" of {pod.name}: it must be raised first, in place or by making the pod anew"
+    )
+    return Hold(guard="memory_limit_follows", why=why)
+
+
+def _only_resizable(quantities: Mapping[str, str]) -> dict[str, str]:
+    return {name: quantities[name] for name in _RESIZABLE if name in quantities}
+
+
+def _sentence(quantities: Mapping[str, str]) -> str:
+    return " and ".join(f"{name} {value}" for name, value in sorted(quantities.items()))
+
+
+def _lacks(has: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return any(parse_quantity(has.get(name)) != parse_quantity(value) for name, value in wanted.items())
+
+
+def _may_be_resized(snapshot: Snapshot, pod: PodFacts, requests: Mapping[str, str], limits: Mapping[str, str]) -> bool:
+    """Kubernetes refuses what would change the pod's class; a limit under what the process may use would kill it."""
+    lonely = not snapshot.resource.spec.monitor_image and not snapshot.resource.spec.pod.containers
+    before = _class(pod.requests, pod.limits)
+    if lonely and before != _class({**pod.requests, **requests}, {**pod.limits, **limits}):
+        return False
+    new, old = parse_quantity(limits.get("memory")), parse_quantity(pod.limits.get("memory"))
+    if new is None or (old is not None and new >= old):
+        return True
+    node = snapshot.nodes.get(pod.name)
+    if not isinstance(node, NodeFacts):
+        return False
+    return max(node.maxmemory_bytes * ROOM_PERCENT, node.used_memory_bytes * 100) <= new * 100
+
+
+def _class(requests: Mapping[str, str], limits: Mapping[str, str]) -> str:
+    """Source: kubernetes.io, "Pod Quality of Service Classes", for a pod of one container."""
+    if not _only_resizable({**requests, **limits}):
+        return "BestEffort"
+    same = all(_number(requests, name) == _number(limits, name) is not None for name in _RESIZABLE)
+    return "Guaranteed" if same else "Burstable"
+
+
+def _number(quantities: Mapping[str, str], name: str) -> Decimal | None:
+    return parse_quantity(quantities.get(name))
+
+
+def replace_troubled(pod: PodFacts, because: str) -> ReplacePod:
+    assert pod.trouble is not None  # noqa: S101 only troubled pods are replaced
+    why = f"{because}, {pod.trouble.reason}, and its template has changed since"
+    return ReplacePod(pod=pod.name, uid=pod.uid, why=why)
+
+
+def outdated_pods(snapshot: Snapshot, statefulset: str, pods: Iterable[PodFacts]) -> list[PodFacts]:
+    """Those of *pods* with trouble that were made of a template that has changed since."""
+    revision = _update_revision(snapshot.children.get(Ref("StatefulSet", statefulset)))
+    return [pod for pod in pods if pod.trouble and not pod.deleting and revision and pod.revision != revision]
+
+
+def _update_revision(statefulset: JSONObject | None) -> str | None:
+    """The revision of the present template; None while the StatefulSet's controller has not seen it yet."""
+    if statefulset is None:
+        return None
+    status, metadata = statefulset.get("status"), statefulset.get("metadata")
+    if not isinstance(status, dict) or not isinstance(metadata, dict):
+        return None
+    if status.get("observedGeneration") != metadata.get("generation"):
+        return None
+    revision = status.get("updateRevision")
+    return revision if isinstance(revision, str) else None
+
+
+def ref_of(manifest: JSONObject) -> Ref:
+    metadata = manifest["metadata"]
+    assert isinstance(metadata, dict)  # noqa: S101 our own builders made it
+    return Ref(str(manifest["kind"]), str(metadata["name"]))
+
+
+def service_ip(service: JSONObject | None) -> str | None:
+    """clusterIP of a Service as the API server gave it; None: no such Service, or headless."""
+    spec = service.get("spec") if service else None
+    address = spec.get("clusterIP") if isinstance(spec, dict) else None
+    return address if isinstance(address, str) and address not in ("", "None") else None
+
+
+def metadata_of(live: JSONObject | None) -> JSONObject:
+    metadata = live.get("metadata") if live else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def annotations_of(live: JSONObject | None) -> JSONObject:
+    found = metadata_of(live).get("annotations")
+    return found if isinstance(found, dict) else {}
+
+
+def target_pods(node: JSON) -> list[str]:
+    """Names of the pods that endpoints, of either API, refer to."""
+    if isinstance(node, dict):
+        target = node.get("targetRef")
+        own = [str(target.get("name"))] if isinstance(target, dict) else []
+        return own + [name for value in node.values() for name in target_pods(value)]
+    if isinstance(node, list):
+        return [name for value in node for name in target_pods(value)]
+    return []
+
+
+def list_names(pods: Sequence[str]) -> str:
+    """A few names, and how many more: a sentence stays a sentence with 200 pods."""
+    return ", ".join(pods[:3]) + (f" and {len(pods) - 3} more" if len(pods) > 3 else "")

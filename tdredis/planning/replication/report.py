@@ -1,0 +1,96 @@
+"""Decides what status says of a RedisStandby or RedisStandalone. Computed from the snapshot and the plan.
+
+The last primary's name is carried over from the former status while there is none: recovery needs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tdredis.api.instance import InstanceStatus, ShardStatus
+from tdredis.api.redisstandalone import RedisStandaloneStatus
+from tdredis.api.redisstandby import RedisStandbyStatus, SentinelStatus
+from tdredis.manifests.names import client_service_name
+from tdredis.planning.conditions import (
+    Ailment,
+    build_conditions,
+    client_address,
+    created_of_old,
+    external_address,
+    has_been_ready,
+    holds_sentence,
+    phase,
+)
+from tdredis.planning.objects import MIB
+from tdredis.planning.plan import Plan, Verdict
+from tdredis.planning.replication.health import ailments, sentinels_ready
+from tdredis.planning.replication.planner import draw
+from tdredis.planning.replication.rules import World
+from tdredis.planning.snapshot import Ref, ReplicationSnapshot
+
+
+def report(snapshot: ReplicationSnapshot, plan: Plan, failure: str = "") -> InstanceStatus:
+    """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
+    world, _ = draw(snapshot)
+    former = snapshot.instance.status
+    wrong = ailments(world)
+    if plan.verdict is Verdict.INVALID and not has_been_ready(former):
+        wrong = (Ailment(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
+    quota = _quota_is_in_force(world)
+    service = client_service_name(world.instance.name)
+    fields: dict[str, Any] = {
+        "phase": phase(snapshot, wrong, quota_in_force=quota),
+        "cluster_ip": client_address(snapshot, service),
+        "external_ip": external_address(world.instance, snapshot.children.get(Ref("Service", service))),
+        "gmt_create": created_of_old(snapshot.instance),
+        "capacity": world.instance.spec.capacity if quota else former.capacity,
+        "size": 0 if world.picture.primary is None else 1,
+        "observed_generation": snapshot.instance.metadata.generation,
+        "conditions": build_conditions(
+            snapshot, plan, wrong, whole=_whole(world), progress=_progress(world), failure=failure
+        ),
+        "shards": (_line(world),),
+    }
+    if world.picture.standby is None:
+        return RedisStandaloneStatus(**fields)
+    sentinels = SentinelStatus(ready=sentinels_ready(world), wanted=len(world.picture.wanted_sentinels))
+    return RedisStandbyStatus(**fields, sentinels=sentinels)
+
+
+def _quota_is_in_force(world: World) -> bool:
+    wanted = world.instance.spec.maxmemory_mib * MIB
+    limits = {member.name: member.facts.maxmemory_bytes for member in world.picture.members}
+    return all(limits.get(pod) == wanted for pod in world.picture.wanted_pods)
+
+
+def _line(world: World) -> ShardStatus:
+    picture = world.picture
+    synced, wanted = len(picture.replicas_in_sync()), len(picture.wanted_pods) - 1
+    return ShardStatus(
+        name=world.instance.name,
+        primary=picture.primary.name if picture.primary else picture.recorded,
+        replicas_ready=synced,
+        replicas_wanted=wanted,
+        phase="NoPrimary" if picture.primary is None else "Ready" if synced >= wanted else "ReplicasNotInSync",
+    )
+
+
+def _whole(world: World) -> str:
+    picture = world.picture
+    name = picture.primary.name if picture.primary else "nobody"
+    if picture.standby is None:
+        return f"{name} serves"
+    return (
+        f"{name} is the primary, {len(picture.replicas_in_sync())} replicas in sync,"
+        f" {sentinels_ready(world)} Sentinels watch"
+    )
+
+
+def _progress(world: World) -> str:
+    picture, snapshot = world.picture, world.picture.snapshot
+    pods = [*snapshot.pods.values(), *snapshot.sentinel_pods.values()]
+    return (
+        f"{sum(pod.ready for pod in pods)} of {len(picture.wanted_pods) + len(picture.wanted_sentinels)} pods ready,"
+        f" {len(picture.replicas_in_sync())} of {len(picture.wanted_pods) - 1} replicas in sync,"
+        f" {sentinels_ready(world)} of {len(picture.wanted_sentinels)} Sentinels watch"
+    )

@@ -1,0 +1,376 @@
+"""A RedisStandby or RedisStandalone on Kubernetes as plain data: Redis replicates, Sentinels tell each other.
+
+What it stands for is proven elsewhere (the end-to-end tests run the same plans on real processes); here thousands of
+worlds a second can be interrupted, broken and healed.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+
+from tdredis.api.json_object import JSONObject
+from tdredis.api.kinds import KINDS, parse
+from tdredis.api.redisstandalone import RedisStandalone
+from tdredis.api.redisstandby import RedisStandby
+from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
+from tdredis.manifests.site import Passwords, Site
+from tdredis.planning.decide import plan, report
+from tdredis.planning.plan import Plan
+from tdredis.planning.snapshot import PodFacts, ReplicationSnapshot
+from tdredis.planning.steps import (
+    Apply,
+    FailOver,
+    Follow,
+    Process,
+    Promote,
+    Remove,
+    ReplacePod,
+    ResetWatch,
+    SetConfig,
+    SetWatch,
+    Step,
+    Unwatch,
+    Watch,
+)
+from tdredis.redis.facts import NodeFacts, Replication, Unknown
+from tdredis.redis.sentinels import Known, SentinelFacts
+from tdredis.redis.sentinels import Watch as WatchFacts
+from tests.unit.planning.simulated_kubernetes import SimulatedKubernetes, SimulatedPod
+
+SPEC: JSONObject = {
+    "app": "standby-tom",
+    "capacity": 128,
+    "dc": "hz",
+    "env": "demo",
+    "image": "redis:7.0",
+    "monitorimage": "oliver006/redis_exporter:v1.45",
+    "netmode": "ClusterIP",
+    "realname": "sa",
+    "secret": "vault",
+    "sentinelimage": "redis:7.0",
+    "storageclass": "",
+    "vip": "",
+}
+STANDALONE_SPEC: JSONObject = {name: value for name, value in SPEC.items() if name != "sentinelimage"}
+Place = tuple[str, int]
+ProcessT = TypeVar("ProcessT", "Redis", "Sentinel")
+NOBODY = (NOBODY_HOST, NOBODY_PORT)
+
+
+@dataclass
+class Redis:
+    """A redis-server. *follows* None: it takes itself for the primary."""
+
+    run_id: str
+    follows: Place | None
+    maxmemory: int
+    offset: int = 0
+    keys: int = 0
+    used_mib: int = 1
+    silent: bool = False
+    refused: bool = False
+    link_up: bool = False
+
+
+@dataclass
+class Watched:
+    """What a Sentinel holds of one primary."""
+
+    place: Place
+    quorum: int
+    epoch: int = 0
+    settings: dict[str, int] = field(default_factory=dict)
+    replicas: set[Place] = field(default_factory=set)
+    others: dict[str, Place] = field(default_factory=dict)  # by Sentinel pod
+
+
+@dataclass
+class Sentinel:
+    run_id: str
+    watched: dict[str, Watched] = field(default_factory=dict)
+    silent: bool = False
+
+
+def is_sentinel(pod: str) -> bool:
+    return pod.startswith("sentinel-")
+
+
+class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
+    def __init__(self, kind: str = "RedisStandby", **spec: object) -> None:
+        super().__init__()
+        base = SPEC if kind == "RedisStandby" else STANDALONE_SPEC
+        self.kind = kind
+        self.resource: JSONObject = {
+            "metadata": {
+                "name": "redis-standby-tom",
+                "namespace": "redis",
+                "uid": "uid-tom",
+                "generation": 1,
+                "creationTimestamp": "2026-01-02T03:04:05Z",
+            },
+            "spec": {**base, **spec},  # type: ignore[dict-item]
+            "status": {},
+        }
+        self.site = Site()
+        self.status_writes = 0
+        self.disconnected: list[str] = []
+
+    # -- what a pass sees and does ------------------------------------------------------------------------------------
+
+    @property
+    def instance(self) -> RedisStandby | RedisStandalone:
+        found = parse(KINDS[self.kind], self.resource)
+        assert isinstance(found, RedisStandby | RedisStandalone)
+        return found
+
+    def snapshot(self) -> ReplicationSnapshot:
+        instance = self.instance
+        return ReplicationSnapshot(
+            now=self.now,
+            instance=instance,
+            site=self.site,
+            passwords=Passwords(redis=instance.spec.secret, proxy=""),
+            children=copy.deepcopy(self.children),
+            pods={pod.name: self._facts(pod) for pod in self.pods.values() if not is_sentinel(pod.name)},
+            nodes={pod.name: self._node_facts(node) for pod, node in self._of(Redis) if not pod.stopped},
+            sentinel_pods={pod.name: self._facts(pod) for pod in self.pods.values() if is_sentinel(pod.name)},
+            sentinels={pod.name: self._sentinel_facts(one) for pod, one in self._of(Sentinel) if not pod.stopped},
+        )
+
+    def run_pass(self, *, interrupt_after: int | None = None) -> tuple[Plan, int]:
+        """One pass; with *interrupt_after*, the operator dies after so many steps. Returns the plan and steps done."""
+        snapshot = self.snapshot()
+        made = plan(snapshot)
+        done = 0
+        for step in made.steps:
+            if interrupt_after is not None and done >= interrupt_after:
+                return made, done
+            self.apply(step)
+            done += 1
+        status = report(snapshot, made)
+        if status != snapshot.instance.status:
+            self.status_writes += 1
+            self.resource["status"] = msgspec.to_builtins(status)
+        self.settle()
+        return made, done
+
+    def converge(self, *, passes: int = 60) -> Plan:
+        """Passes until nothing is left to do and all is well, at most *passes*."""
+        for _ in range(passes):
+            made, done = self.run_pass()
+            if not done and made.verdict == "healthy":
+                return made
+        raise AssertionError(f"not healthy after {passes} passes: {made.verdict}, {made.holds}, {made.steps}")
+
+    # -- the real parts, simulated ------------------------------------------------------------------------------------
+
+    def start(self, pod: str) -> Redis | Sentinel:
+        run_id = f"{self.next_number():040x}"
+        if is_sentinel(pod):
+            return Sentinel(run_id=run_id)
+        follows = NOBODY if self.kind == "RedisStandby" else None
+        return Redis(run_id=run_id, follows=follows, maxmemory=self.instance.spec.maxmemory_mib * 2**20)
+
+    def restart(self, pod: str) -> None:
+        """The process is killed and comes back in place, with the data of its disk and the memory of a start script."""
+        process = self.pods[pod].process
+        assert process is not None
+        process.run_id = f"{self.next_number():040x}"
+        if isinstance(process, Redis):
+            process.follows = NOBODY if self.kind == "RedisStandby" else None
+            process.offset = 0
+            process.link_up = False
+
+    def lose(self, pod: str, *, keeps_data: bool = False) -> None:
+        """The pod is deleted and made again, on another address; without its data unless it is on a volume."""
+        old = self.pods.pop(pod).process
+        self.run_statefulsets()
+        new = self.pods[pod].process
+        if keeps_data and isinstance(old, Redis) and isinstance(new, Redis):
+            new.keys = old.keys
+
+    def apply(self, step: Step) -> None:  # noqa: PLR0912 a line a step
+        match step:
+            case Apply() | Remove() | ReplacePod():
+                self.apply_object(step)
+            case Follow():
+                redis = self._redis(step.process)
+                assert (redis.follows is None) == step.was_primary
+                redis.follows = (step.host, step.port)
+                if step.was_primary:
+                    self.disconnected.append(step.process.pod)
+            case Promote():
+                assert not [name for name, other in self.redis().items() if other.follows is None], "a second primary"
+                self._redis(step.process).follows = None
+            case FailOver():
+                self._fail_over(self._sentinel(step.process), step.master_name)
+            case Watch():
+                watched = self._sentinel(step.process).watched
+                assert (step.master_name in watched) == step.replaces, "MONITOR of a name that is in use"
+                watched[step.master_name] = Watched(
+                    place=(step.host, step.port), quorum=step.quorum, settings=dict(step.settings)
+                )
+            case Unwatch():
+                del self._sentinel(step.process).watched[step.master_name]
+            case SetWatch():
+                watch = self._sentinel(step.process).watched[step.master_name]
+                if step.setting == "quorum":
+                    watch.quorum = step.value
+                else:
+                    watch.settings[step.setting] = step.value
+            case ResetWatch():
+                watch = self._sentinel(step.process).watched[step.master_name]
+                watch.replicas, watch.others = set(), {}
+            case SetConfig(parameter="maxmemory"):
+                self._redis(step.process).maxmemory = int(step.value)
+            case _:
+                raise AssertionError(f"not simulated: {step!r}")
+
+    def _fail_over(self, sentinel: Sentinel, name: str) -> None:
+        watch = sentinel.watched[name]
+        able = [
+            (place, redis)
+            for place in sorted(watch.replicas)
+            if (redis := self._at(place)) is not None and redis.follows is not None and not redis.silent
+        ]
+        assert able, "NOGOODSLAVE"
+        place, heir = max(able, key=lambda found: found[1].offset)
+        heir.follows = None
+        watch.replicas = (watch.replicas | {watch.place}) - {place}
+        watch.place, watch.epoch = place, watch.epoch + 1
+
+    def settle(self, seconds: float = 0.1) -> None:
+        """Time passes: replicas catch up, Sentinels find replicas and each other, and follow the newest epoch."""
+        self.now += seconds
+        places = {(pod.ip, 6379): redis for pod, redis in self._of(Redis) if not pod.stopped and not redis.silent}
+        for redis in places.values():
+            primary = places.get(redis.follows) if redis.follows else None
+            redis.link_up = primary is not None and primary.follows is None
+            if primary is not None and redis.link_up:
+                primary.offset = max(primary.offset, 2)
+                redis.offset, redis.keys, redis.used_mib = primary.offset, primary.keys, primary.used_mib
+        alive = {pod.name: (pod, one) for pod, one in self._of(Sentinel) if not pod.stopped and not one.silent}
+        for name, (_, sentinel) in alive.items():
+            for master, watch in sentinel.watched.items():
+                if watch.place in places:
+                    watch.replicas |= {place for place, redis in places.items() if redis.follows == watch.place}
+                for other, (pod, peer) in alive.items():
+                    theirs = peer.watched.get(master)
+                    if other == name or theirs is None or not self._hear(watch, theirs, places):
+                        continue
+                    watch.others[other] = (pod.ip, 26379)
+                    if theirs.epoch > watch.epoch:
+                        watch.replicas = (watch.replicas | {watch.place}) - {theirs.place}
+                        watch.place, watch.epoch = theirs.place, theirs.epoch
+
+    def _hear(self, mine: Watched, theirs: Watched, places: dict[Place, Redis]) -> bool:
+        """Sentinels tell each other through Redis processes that both know and reach."""
+        return bool(({mine.place} | mine.replicas) & ({theirs.place} | theirs.replicas) & set(places))
+
+    # -- what tests look at -------------------------------------------------------------------------------------------
+
+    def redis(self) -> dict[str, Redis]:
+        """Those that run, by pod."""
+        return {pod.name: redis for pod, redis in self._of(Redis) if not pod.stopped}
+
+    def sentinels(self) -> dict[str, Sentinel]:
+        return {pod.name: one for pod, one in self._of(Sentinel) if not pod.stopped}
+
+    def primaries(self) -> list[str]:
+        return [name for name, redis in self.redis().items() if redis.follows is None]
+
+    def watched_places(self) -> set[Place]:
+        return {watch.place for one in self.sentinels().values() for watch in one.watched.values()}
+
+    def place(self, pod: str) -> Place:
+        return self.pods[pod].ip, 6379
+
+    def write(self, keys: int) -> None:
+        """A client writes through the primary."""
+        (primary,) = self.primaries()
+        self.redis()[primary].keys += keys
+        self.redis()[primary].offset += keys
+        self.settle()
+
+    def _facts(self, pod: SimulatedPod[Redis | Sentinel]) -> PodFacts:
+        return self.pod_facts(pod, answers=pod.process is not None and not pod.process.silent)
+
+    # -- facts --------------------------------------------------------------------------------------------------------
+
+    def _of(self, kind: type[ProcessT]) -> list[tuple[SimulatedPod[Redis | Sentinel], ProcessT]]:
+        """Pods whose process is (or was) of *kind*, by name."""
+        found = sorted(self.pods.items())
+        return [(pod, pod.process) for _, pod in found if isinstance(pod.process, kind)]
+
+    def _node_facts(self, node: Redis) -> NodeFacts | Unknown:
+        if node.silent:
+            return Unknown(since=self.now, error="no answer within 1 s", refused=node.refused)
+        host, port = node.follows or (None, None)
+        return NodeFacts(
+            version="7.0.15",
+            uptime_s=100,
+            loading=False,
+            used_memory_bytes=node.used_mib * 2**20,
+            maxmemory_bytes=node.maxmemory,
+            keys=node.keys,
+            replication=Replication(
+                role="slave" if node.follows else "master",
+                offset_bytes=node.offset,
+                primary_host=host,
+                primary_port=port,
+                link_up=node.link_up if node.follows else None,
+            ),
+            run_id=node.run_id,
+        )
+
+    def _sentinel_facts(self, one: Sentinel) -> SentinelFacts | Unknown:
+        if one.silent:
+            return Unknown(since=self.now, error="no answer within 1 s")
+        return SentinelFacts(
+            version="7.0.15",
+            run_id=one.run_id,
+            watches=tuple(self._watch_facts(name, watch) for name, watch in sorted(one.watched.items())),
+        )
+
+    def _watch_facts(self, name: str, watch: Watched) -> WatchFacts:
+        def known(place: Place) -> Known:
+            redis = self._at(place)
+            up = redis is not None and not redis.silent
+            return Known(host=place[0], port=place[1], flags=frozenset(("slave",) if up else ("slave", "s_down")))
+
+        primary = self._at(watch.place)
+        up = primary is not None and not primary.silent
+        return WatchFacts(
+            name=name,
+            host=watch.place[0],
+            port=watch.place[1],
+            quorum=watch.quorum,
+            config_epoch=watch.epoch,
+            flags=frozenset(("master",) if up else ("master", "disconnected")),
+            down_after_ms=watch.settings.get("down-after-milliseconds", 30000),
+            failover_timeout_ms=watch.settings.get("failover-timeout", 180000),
+            parallel_syncs=watch.settings.get("parallel-syncs", 1),
+            replicas=tuple(known(place) for place in sorted(watch.replicas)),
+            sentinels=tuple(
+                Known(host=host, port=port, flags=frozenset(("sentinel",)))
+                for host, port in sorted(watch.others.values())
+            ),
+        )
+
+    def _at(self, place: Place) -> Redis | None:
+        return next((redis for pod, redis in self._of(Redis) if (pod.ip, 6379) == place and not pod.stopped), None)
+
+    def _redis(self, process: Process) -> Redis:
+        found = self.pods[process.pod].process
+        assert isinstance(found, Redis)
+        assert found.run_id == process.id, "the process is another by now"
+        return found
+
+    def _sentinel(self, process: Process) -> Sentinel:
+        found = self.pods[process.pod].process
+        assert isinstance(found, Sentinel)
+        return found
