@@ -45,8 +45,10 @@ unit: install
 conformance: install
 	$(BIN)/pytest tests/conformance
 
+# `make e2e KUBECONFIG=file`: on that Kubernetes. One that the environment names is not meant: nobody wants to test on
+# the cluster that he happens to be looking at.
 e2e: install
-	$(BIN)/pytest tests/e2e
+	$(if $(filter command,$(origin KUBECONFIG)),E2E_KUBECONFIG=$(abspath $(KUBECONFIG)) )$(BIN)/pytest tests/e2e
 
 test: lint types imports
 	$(BIN)/pytest -n 2 --dist worksteal

@@ -13,7 +13,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from bench.ready import running_localkube
+from bench._localkube import localkube
 from tests.e2e.crowd import ONE_OF_EACH, TWENTY, slowest_s
 from tests.e2e.world import install_crds, standalone
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
 async def _measure(runs: int) -> dict[str, object]:
     one_of_each, twenty = [], []
     with tempfile.TemporaryDirectory(prefix="bench-many-") as folder:
-        async with running_localkube(Path(folder), nodes=6) as kube, kube.client() as client:
+        async with localkube(Path(folder), nodes=6) as kube, kube.client() as client:
             await install_crds(client)
             for number in range(runs):
                 one_of_each.append(await slowest_s(kube, client, ONE_OF_EACH, deadline_s=DEADLINE_S))

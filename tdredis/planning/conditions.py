@@ -5,14 +5,16 @@ One thing is carried over from the former status, because readers need it: when 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tdredis.api.instance import Condition, Instance, InstanceStatus
+from tdredis.api.instance import Condition, Instance, InstanceSpec, InstanceStatus
 from tdredis.api.json_object import JSONObject
-from tdredis.planning.objects import service_ip
+from tdredis.planning.objects import MIB, service_ip
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref, Snapshot
+from tdredis.redis.facts import NodeFacts
 
 PORT = 6379
 
@@ -66,6 +68,12 @@ class Ailment:
 def has_been_ready(former: InstanceStatus) -> bool:
     """It was Ready when it was last looked at, or has been degraded ever since it was."""
     return any(each.type in ("Ready", "Degraded") and each.status == "True" for each in former.conditions)
+
+
+def quota_is_in_force(snapshot: Snapshot, spec: InstanceSpec, pods: Iterable[str]) -> bool:
+    """The process in each of *pods* answers that it has the maxmemory that *spec* gives it."""
+    nodes = (snapshot.nodes.get(pod) for pod in pods)
+    return all(isinstance(node, NodeFacts) and node.maxmemory_bytes == spec.maxmemory_mib * MIB for node in nodes)
 
 
 def phase(snapshot: Snapshot, wrong: tuple[Ailment, ...], *, quota_in_force: bool) -> str:

@@ -1,8 +1,10 @@
-"""Decides what a wish in spec would take, whatever the kind: memory for the data, volumes as they were made."""
+"""Decides which wishes in spec wait, whatever the kind: for memory, for a role to move, for volumes to stay as made."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 from tdredis.api.instance import InstanceSpec, StorageSpec
 from tdredis.manifests.drift import parse_quantity
@@ -13,8 +15,77 @@ from tdredis.redis.facts import NodeFacts
 
 HEADROOM = 1.1  # a limit that leaves less than a tenth free would evict or refuse writes at once
 
+Change: TypeAlias = tuple[dict[str, Any], Hold]  # fields of spec as they stay in force, and why
 
-def needed_mib(snapshot: Snapshot) -> int:
+
+def capacity_wish(
+    snapshot: Snapshot, spec: InstanceSpec, *, has_begun: bool, pods: int, shards: int = 1
+) -> Iterator[Change]:
+    """Less memory only when all *pods* have said that their data fits; more at any time, and any before it *has_begun*.
+
+    *shards*: over how many of them capacity is divided.
+    """
+    before = snapshot.resource.status.capacity
+    is_less = spec.capacity and (before == 0 or spec.capacity < before)
+    if not has_begun or not is_less:
+        return
+    if not _all_answer(snapshot, pods):
+        why = "memory is not taken away before every process has said how much it uses"
+        yield {"capacity": before}, Hold(guard="used_memory_fits", why=why)
+        return
+    needed_mib = _needed_mib(snapshot)
+    if spec.maxmemory_mib < needed_mib:
+        share = f" gives each shard {spec.maxmemory_mib} MiB," if shards > 1 else " is"
+        why = (
+            f"capacity {spec.capacity}{share} too little for the data that is there and a tenth more:"
+            f" write capacity: {needed_mib * shards} or more"
+        )
+        yield {"capacity": before}, Hold(guard="used_memory_fits", why=why)
+
+
+def replicas_wish(snapshot: Snapshot, replicas: int, *, may_go: Callable[[NodeFacts], bool]) -> Iterator[Change]:
+    """A pod is removed when *may_go* says so of its answer, and never when it says nothing."""
+
+    def must_stay(name: str) -> bool:
+        node = snapshot.nodes.get(name)
+        if isinstance(node, NodeFacts):
+            return not may_go(node)
+        return node is not None or snapshot.pods[name].ever_ran
+
+    surplus = (name for name in snapshot.pods if _ordinal(name) > replicas)
+    kept = max((_ordinal(name) for name in surplus if must_stay(name)), default=replicas)
+    if kept > replicas:
+        why = (
+            f"with replicas: {replicas} a pod would be removed that is a primary or does not answer;"
+            " its role must be with a lower pod first"
+        )
+        yield {"replicas": kept}, Hold(guard="no_primary_is_removed", why=why)
+
+
+def volumes_wish(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> Iterator[Change]:
+    """Volumes are made with the pods of *statefulset*, and stay as they were made."""
+    claims = _claims(snapshot, statefulset)
+    if claims is None:
+        return
+    name, size = claims
+    same_size = parse_quantity(size) == parse_quantity(spec.storage.size)  # the server writes 1024Gi as 1Ti
+    if name == spec.storage_class and (not name or same_size):
+        return
+    again = f"storageclass: {name!r}" + (f" and storage.size: {size}" if name else "")
+    why = f"the volumes of a running instance are not changed by this version: write {again} again"
+    storage = StorageSpec(size=size, retain=spec.storage.retain) if name else spec.storage
+    yield {"storage_class": name, "storage": storage}, Hold(guard="volumes_are_unchanged", why=why)
+
+
+def password_hold(snapshot: Snapshot) -> tuple[Hold, ...]:
+    """The password in force stays, whatever spec says."""
+    if snapshot.wished is None or snapshot.passwords.redis == snapshot.wished.redis:
+        return ()
+    why = "the password of a running instance is not changed by this version: write the former secret again"
+    return (Hold(guard="password_is_unchanged", why=why),)
+
+
+def _needed_mib(snapshot: Snapshot) -> int:
     """The maxmemory, in MiB, under which the data of every process fits. Rounded up to three digits of a binary number:
     a sentence in status must not change with every key that is written.
     """
@@ -24,35 +95,14 @@ def needed_mib(snapshot: Snapshot) -> int:
     return math.ceil(needed / grain) * grain
 
 
-def all_answer(snapshot: Snapshot, wanted: int) -> bool:
+def _all_answer(snapshot: Snapshot, wanted: int) -> bool:
     """Every pod there is has a process that answers, and there are *wanted* of them."""
     answers = [node for node in snapshot.nodes.values() if isinstance(node, NodeFacts)]
     return len(answers) == len(snapshot.nodes) == len(snapshot.pods) >= wanted
 
 
-def volumes_wish(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> tuple[str, StorageSpec, Hold] | None:
-    """Storage class and storage as the pods of *statefulset* have them, and why they stay; None: nothing else is
-    wished, or there are no pods yet. Volumes are made with their pods, and stay as they were made.
-    """
-    claims = _claims(snapshot, statefulset)
-    if claims is None:
-        return None
-    name, size = claims
-    same_size = parse_quantity(size) == parse_quantity(spec.storage.size)  # the server writes 1024Gi as 1Ti
-    if name == spec.storage_class and (not name or same_size):
-        return None
-    again = f"storageclass: {name!r}" + (f" and storage.size: {size}" if name else "")
-    why = f"the volumes of a running instance are not changed by this version: write {again} again"
-    storage = StorageSpec(size=size, retain=spec.storage.retain) if name else spec.storage
-    return name, storage, Hold(guard="volumes_are_unchanged", why=why)
-
-
-def password_hold(snapshot: Snapshot) -> tuple[Hold, ...]:
-    """The password in force stays, whatever spec says."""
-    if snapshot.wished is None or snapshot.passwords.redis == snapshot.wished.redis:
-        return ()
-    why = "the password of a running instance is not changed by this version: write the former secret again"
-    return (Hold(guard="password_is_unchanged", why=why),)
+def _ordinal(pod: str) -> int:
+    return int(pod.rpartition("-")[2])
 
 
 def _claims(snapshot: Snapshot, statefulset: str) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tdredis.manifests.names import proxy_name
+from tdredis.planning.ailments import pods_that_fail, silent_processes, unready_pods
 from tdredis.planning.cluster.rules import World
 from tdredis.planning.conditions import Ailment
 from tdredis.planning.snapshot import Ref
@@ -16,30 +17,15 @@ Check = Callable[[World], Iterator[Ailment]]
 
 
 def pods_run(world: World) -> Iterator[Ailment]:
-    """Every pod that is wanted exists and nothing is wrong with it."""
-    picture = world.picture
-    for pod in picture.troubled_pods:
-        assert pod.trouble is not None  # noqa: S101 that is what troubled means
-        reason = pod.trouble.reason
-        yield Ailment(reason=reason, message=f"pod {pod.name}: {pod.trouble.message or reason}", serious=False)
-    if picture.missing_pods:
-        names = ", ".join(picture.missing_pods[:3])
-        yield Ailment(reason="PodsMissing", message=f"not made yet: {names}", serious=False)
+    return pods_that_fail(world.picture.troubled_pods, world.picture.missing_pods)
 
 
 def processes_answer(world: World) -> Iterator[Ailment]:
-    for pod, unknown in world.picture.silent.items():
-        yield Ailment(reason="NoAnswer", message=f"Redis in pod {pod} does not answer: {unknown.error}", serious=False)
+    return silent_processes(world.picture.silent)
 
 
 def pods_are_ready(world: World) -> Iterator[Ailment]:
-    pods = world.picture.snapshot.pods
-    waiting = [name for name in world.picture.wanted_pods if name in pods and not pods[name].ready]
-    if waiting:
-        message = (
-            f"{len(waiting)} of {len(world.picture.wanted_pods)} Redis pods are not ready: {', '.join(waiting[:3])}"
-        )
-        yield Ailment(reason="PodsNotReady", message=message, serious=False)
+    return unready_pods(world.picture.wanted_pods, world.picture.snapshot.pods)
 
 
 def slots_are_owned(world: World) -> Iterator[Ailment]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tdredis.manifests.services import CLUSTER_PORTS, has_external_pods
+from tdredis.planning import pods as waiting
 from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref
@@ -17,8 +18,6 @@ from tdredis.planning.steps import Process
 from tdredis.redis.facts import Announced, NodeFacts, Unknown
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet, even_split, parse_slots
 from tdredis.redis.views import ClusterView, KnownNode
-
-STARTING_S = 30.0  # a pod this young, with nothing wrong, is waited for before anything is decided without it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,42 +135,29 @@ class Picture:
     @cached_property
     def silent(self) -> Mapping[str, Unknown]:
         """Processes that run and did not answer."""
-        return {pod: node for pod, node in sorted(self.snapshot.nodes.items()) if isinstance(node, Unknown)}
+        return waiting.silent(self.snapshot.nodes)
 
     @cached_property
     def unheard(self) -> tuple[str, ...]:
-        """Pods that exist, may hold data or a node id, and have no process to ask at the moment: no better than silent.
-
-        One that never ran on an emptyDir holds nothing; on a volume it may bring back what its predecessor knew.
-        """
+        """Pods that may hold data or a node id, and have no process to ask at the moment."""
         on_volumes = bool(self.snapshot.cluster.spec.storage_class) and self.was_whole
-        pods = sorted(self.snapshot.pods.items())
-        return tuple(name for name, pod in pods if name not in self.snapshot.nodes and (pod.ever_ran or on_volumes))
+        return waiting.unheard(self.snapshot.pods, self.snapshot.nodes, volumes_may_hold_data=on_volumes)
 
     @cached_property
     def missing_pods(self) -> tuple[str, ...]:
-        return tuple(pod for pod in self.wanted_pods if pod not in self.snapshot.pods)
+        return waiting.missing(self.wanted_pods, self.snapshot.pods)
 
     @cached_property
     def starting_pods(self) -> tuple[str, ...]:
-        """Wanted pods that may answer in a moment: not made yet, or young and with nothing wrong."""
-        return tuple(pod for pod in self.wanted_pods if self._is_starting(pod))
-
-    def _is_starting(self, name: str) -> bool:
-        pod = self.snapshot.pods.get(name)
-        if pod is None:
-            return True
-        if name in self.snapshot.nodes or pod.trouble is not None:
-            return False
-        return self.snapshot.now - pod.created < STARTING_S
+        snapshot = self.snapshot
+        return waiting.starting(self.wanted_pods, snapshot.pods, snapshot.nodes, snapshot.now)
 
     @cached_property
     def troubled_pods(self) -> tuple[PodFacts, ...]:
         """Pods with something wrong, Redis pods first, by name."""
-        redis = (self.snapshot.pods[name] for name in self.wanted_pods if name in self.snapshot.pods)
         # A Deployment's pods that failed (evicted) lie about for days after others took their place.
-        proxies = (pod for pod in self.snapshot.proxies if not pod.finished)
-        return tuple(pod for pod in (*redis, *proxies) if pod.trouble is not None)
+        proxies = (pod for pod in self.snapshot.proxies if pod.trouble is not None and not pod.finished)
+        return (*waiting.troubled(self.wanted_pods, self.snapshot.pods), *proxies)
 
     @cached_property
     def owned(self) -> SlotSet:
@@ -238,6 +224,14 @@ class Picture:
             and not self.twice_owned
             and all(member.facts.cluster_ok is True for member in self.members)
         )
+
+    def is_at(self, pod: PodFacts, known: KnownNode) -> bool:
+        """*pod* is reached where somebody knows a node, by its own address or by its own Service's."""
+        own = resting_place(pod)
+        service = self.snapshot.children.get(Ref("Service", pod.name))
+        target = external_target(self.snapshot, pod, service, tuple(CLUSTER_PORTS))
+        places = {(own.host, own.port)} | ({(target.host, target.port)} if isinstance(target, Announced) else set())
+        return (known.ip, known.port) in places
 
     def replicas_in_sync(self, shard: Shard) -> tuple[Member, ...]:
         owner = shard.owner

@@ -20,8 +20,8 @@ from tdredis.planning.conditions import (
     external_address,
     holds_sentence,
     phase,
+    quota_is_in_force,
 )
-from tdredis.planning.objects import MIB
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import ClusterSnapshot, Ref
 
@@ -33,7 +33,7 @@ def report(snapshot: ClusterSnapshot, plan: Plan, failure: str = "") -> RedisClu
     wrong = ailments(world)
     if plan.verdict is Verdict.INVALID and not world.picture.was_whole:
         wrong = (Ailment(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
-    quota = _quota_is_in_force(world)
+    quota = quota_is_in_force(snapshot, world.cluster.spec, world.picture.wanted_pods)
     service = _client_service(world)
     return RedisClusterStatus(
         phase=phase(snapshot, wrong, quota_in_force=quota),
@@ -54,12 +54,6 @@ def report(snapshot: ClusterSnapshot, plan: Plan, failure: str = "") -> RedisClu
         ),
         shards=tuple(_shard_line(world.picture, shard) for shard in world.picture.shards),
     )
-
-
-def _quota_is_in_force(world: World) -> bool:
-    wanted = world.cluster.spec.maxmemory_mib * MIB
-    limits = {member.name: member.facts.maxmemory_bytes for member in world.picture.members}
-    return all(limits.get(pod) == wanted for pod in world.picture.wanted_pods)
 
 
 def _slot_record(picture: Picture) -> dict[str, tuple[str, ...]] | None:

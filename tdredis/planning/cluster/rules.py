@@ -1,6 +1,7 @@
 """Decides what a RedisCluster needs next: the rules, in their order, and why they stand in it.
 
-1. objects first: without its ConfigMap and Secret a pod does not start
+0. a dead primary before everything: its shard takes no writes, and nothing else is needed for it, no API server either
+1. objects: without its ConfigMap and Secret a pod does not start
 2. pods that can never run are replaced when the template has changed since: nothing is lost with them
 3. clients' endpoints, before anything disruptive: they follow who owns slots now
 4. ghosts are forgotten before slots are assigned: a ghost with a higher epoch would take the slots back
@@ -25,6 +26,7 @@ from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce, remove_unannounced
+from tdredis.planning.cluster.failover import replace_dead_primaries
 from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
 from tdredis.planning.objects import (
     MIB,
@@ -72,6 +74,11 @@ class World:
 
 
 Rule = Callable[[World], Ruling]
+
+
+def fail_over(world: World) -> Ruling:
+    """A shard whose primary is proven dead gets another, at once."""
+    return replace_dead_primaries(world.picture)
 
 
 # ---- objects
@@ -460,6 +467,7 @@ def _why_limit(member: Member, cluster: RedisCluster) -> str:
 
 
 RULES: tuple[Rule, ...] = (
+    fail_over,
     keep_children,
     keep_proxy,
     remove_unwanted,
@@ -477,4 +485,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 # What keeps a cluster that exists together; none of these asks what spec wishes.
-HEALING_RULES: tuple[Rule, ...] = (publish_endpoints, forget_ghosts, assign_free_slots, introduce, attach_replicas)
+HEALING_RULES: tuple[Rule, ...] = (
+    fail_over,
+    publish_endpoints,
+    forget_ghosts,
+    assign_free_slots,
+    introduce,
+    attach_replicas,
+)

@@ -7,30 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from tdredis.planning.ailments import pods_that_fail, silent_processes, unready_pods
 from tdredis.planning.conditions import Ailment
 from tdredis.planning.objects import list_names
-from tdredis.planning.replication.rules import World, lacks
+from tdredis.planning.replication.sentinels import lacks
+from tdredis.planning.replication.world import World
 
 Check = Callable[[World], Iterator[Ailment]]
 
 
 def pods_run(world: World) -> Iterator[Ailment]:
-    """Every pod that is wanted exists and nothing is wrong with it."""
-    picture = world.picture
-    for pod in picture.troubled_pods:
-        assert pod.trouble is not None  # noqa: S101 that is what troubled means
-        reason = pod.trouble.reason
-        yield Ailment(reason=reason, message=f"pod {pod.name}: {pod.trouble.message or reason}", serious=False)
-    if picture.missing_pods:
-        message = f"not made yet: {list_names(picture.missing_pods)}"
-        yield Ailment(reason="PodsMissing", message=message, serious=False)
+    return pods_that_fail(world.picture.troubled_pods, world.picture.missing_pods)
 
 
 def processes_answer(world: World) -> Iterator[Ailment]:
-    for pod, unknown in (*world.picture.silent.items(), *world.picture.silent_sentinels.items()):
-        yield Ailment(
-            reason="NoAnswer", message=f"the process in pod {pod} does not answer: {unknown.error}", serious=False
-        )
+    return silent_processes({**world.picture.silent, **world.picture.silent_sentinels})
 
 
 def there_is_one_primary(world: World) -> Iterator[Ailment]:
@@ -75,16 +66,8 @@ def sentinels_ready(world: World) -> int:
 
 def pods_are_ready(world: World) -> Iterator[Ailment]:
     picture, snapshot = world.picture, world.picture.snapshot
-    waiting = [name for name in picture.wanted_pods if name in snapshot.pods and not snapshot.pods[name].ready]
-    waiting += [
-        name
-        for name in picture.wanted_sentinels
-        if name in snapshot.sentinel_pods and not snapshot.sentinel_pods[name].ready
-    ]
-    if waiting:
-        wanted = len(picture.wanted_pods) + len(picture.wanted_sentinels)
-        message = f"{len(waiting)} of {wanted} pods are not ready: {list_names(waiting)}"
-        yield Ailment(reason="PodsNotReady", message=message, serious=False)
+    wanted = (*picture.wanted_pods, *picture.wanted_sentinels)
+    return unready_pods(wanted, {**snapshot.pods, **snapshot.sentinel_pods})
 
 
 CHECKS: tuple[Check, ...] = (

@@ -68,7 +68,8 @@ class Member:
         A replica that has synced with nobody since its start gives itself offset 0 or 1 (replication.c,
         replicationCacheMasterUsingMyself).
         """
-        return self.facts.keys > 0 or self.facts.replication.offset_bytes > 1
+        link = self.facts.replication
+        return self.facts.keys > 0 or link.offset_bytes > 1 or link.was_linked
 
     @property
     def process(self) -> Process:

@@ -20,12 +20,12 @@ from tdredis.planning.conditions import (
     has_been_ready,
     holds_sentence,
     phase,
+    quota_is_in_force,
 )
-from tdredis.planning.objects import MIB
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.replication.health import ailments, sentinels_ready
 from tdredis.planning.replication.planner import draw
-from tdredis.planning.replication.rules import World
+from tdredis.planning.replication.world import World
 from tdredis.planning.snapshot import Ref, ReplicationSnapshot
 
 
@@ -36,7 +36,7 @@ def report(snapshot: ReplicationSnapshot, plan: Plan, failure: str = "") -> Inst
     wrong = ailments(world)
     if plan.verdict is Verdict.INVALID and not has_been_ready(former):
         wrong = (Ailment(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
-    quota = _quota_is_in_force(world)
+    quota = quota_is_in_force(snapshot, world.instance.spec, world.picture.wanted_pods)
     service = client_service_name(world.instance.name)
     fields: dict[str, Any] = {
         "phase": phase(snapshot, wrong, quota_in_force=quota),
@@ -55,12 +55,6 @@ def report(snapshot: ReplicationSnapshot, plan: Plan, failure: str = "") -> Inst
         return RedisStandaloneStatus(**fields)
     sentinels = SentinelStatus(ready=sentinels_ready(world), wanted=len(world.picture.wanted_sentinels))
     return RedisStandbyStatus(**fields, sentinels=sentinels)
-
-
-def _quota_is_in_force(world: World) -> bool:
-    wanted = world.instance.spec.maxmemory_mib * MIB
-    limits = {member.name: member.facts.maxmemory_bytes for member in world.picture.members}
-    return all(limits.get(pod) == wanted for pod in world.picture.wanted_pods)
 
 
 def _line(world: World) -> ShardStatus:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from tdredis.api.json_object import JSONObject
 from tdredis.manifests.names import ROLE_LABEL
-from tdredis.planning.snapshot import PodFacts, Ref, Trouble
-from tdredis.planning.steps import Apply, Remove, ReplacePod
+from tdredis.manifests.site import Site
+from tdredis.planning.decide import plan, report
+from tdredis.planning.plan import Plan
+from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trouble
+from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, Step
 
 ProcessT = TypeVar("ProcessT")
 
@@ -27,35 +32,94 @@ class SimulatedPod(Generic[ProcessT]):
     deleting: bool = False
     age_s: float = 0.0
     role: str = ""
+    resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
 
 
 class SimulatedKubernetes(Generic[ProcessT]):
-    """*start* in a subclass makes the process of a new pod."""
+    """*start* in a subclass makes the process of a new pod; *snapshot* is what a pass sees, *settle* lets time pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, uid: str, spec: JSONObject) -> None:
+        self.resource: JSONObject = {
+            "metadata": {
+                "name": name,
+                "namespace": "redis",
+                "uid": uid,
+                "generation": 1,
+                "creationTimestamp": "2026-01-02T03:04:05Z",
+            },
+            "spec": spec,
+            "status": {},
+        }
         self.now = 1_000_000.0
+        self.site = Site()
         self.children: dict[Ref, JSONObject] = {}
+        self.claims: dict[str, JSONObject] = {}
         self.pods: dict[str, SimulatedPod[ProcessT]] = {}
         self.bad_images: set[str] = set()
         self.unschedulable: set[str] = set()
+        self.status_writes = 0
         self._counter = 0
+        self._node_ports: dict[str, int] = {}
 
-    def start(self, pod: str) -> ProcessT:
+    def start(self, pod: SimulatedPod[ProcessT]) -> ProcessT:
         raise NotImplementedError
+
+    def snapshot(self) -> Snapshot:
+        raise NotImplementedError
+
+    def apply(self, step: Step) -> None:
+        raise NotImplementedError
+
+    def settle(self, seconds: float = 0.1) -> None:
+        raise NotImplementedError
+
+    # -- passes of the operator ---------------------------------------------------------------------------------------
+
+    def run_pass(self, *, interrupt_after: int | None = None) -> tuple[Plan, int]:
+        """One pass; with *interrupt_after*, the operator dies after so many steps. Returns the plan and steps done."""
+        snapshot = self.snapshot()
+        made = plan(snapshot)
+        done = 0
+        for step in made.steps:
+            if interrupt_after is not None and done >= interrupt_after:
+                return made, done
+            self.apply(step)
+            done += 1
+        status = report(snapshot, made)
+        if status != snapshot.resource.status:
+            self.status_writes += 1
+            self.resource["status"] = msgspec.to_builtins(status)
+        self.settle()
+        return made, done
+
+    def converge(self, *, passes: int = 60) -> Plan:
+        """Passes until nothing is left to do and all is well, at most *passes*."""
+        for _ in range(passes):
+            made, done = self.run_pass()
+            if not done and made.verdict == "healthy":
+                return made
+        raise AssertionError(f"not healthy after {passes} passes: {made.verdict}, {made.holds}, {made.steps}")
+
+    # -- the API server and its controllers ---------------------------------------------------------------------------
 
     def next_number(self) -> int:
         self._counter += 1
         return self._counter
 
-    def apply_object(self, step: Apply | Remove | ReplacePod) -> None:
+    def apply_object(self, step: Apply | Remove | ReplacePod | ResizePod) -> None:
         match step:
             case Remove():
                 del self.children[step.ref]
             case ReplacePod():
                 self.pods.pop(step.pod)
+            case ResizePod():
+                self.pods[step.pod].resources = {"requests": dict(step.requests), "limits": dict(step.limits)}
             case Apply() if step.ref.kind == "Pod":
                 metadata: Any = step.manifest["metadata"]
+                assert metadata["uid"] == self.pods[step.ref.name].uid, "a label for another pod"
                 self.pods[step.ref.name].role = metadata["labels"][ROLE_LABEL]
+            case Apply() if step.ref.kind == "PersistentVolumeClaim":
+                self.claims[step.ref.name] = step.manifest
             case Apply():
                 self.children[step.ref] = self._live(step)
         self.run_statefulsets()
@@ -64,15 +128,27 @@ class SimulatedKubernetes(Generic[ProcessT]):
         live: JSONObject = json.loads(json.dumps(step.manifest))
         metadata, spec = live["metadata"], live.get("spec")
         assert isinstance(metadata, dict)
+        assert "stringData" not in live, "stringData is not sent: its ownership cannot be applied"
         metadata["uid"] = f"uid-{step.ref}"
         metadata["generation"] = self.next_number()
         metadata["resourceVersion"] = str(metadata["generation"])
         if step.ref.kind == "Service" and isinstance(spec, dict):
             spec.setdefault("clusterIP", f"10.96.0.{self.next_number()}")
+            if spec["type"] == "NodePort":
+                self._give_node_ports(step.ref, spec)
+        if step.ref.kind == "Deployment":
+            live["status"] = {"availableReplicas": 2}
         if step.ref.kind == "StatefulSet" and isinstance(spec, dict):
             revision = hashlib.sha256(json.dumps(spec["template"], sort_keys=True).encode()).hexdigest()[:10]
             live["status"] = {"observedGeneration": metadata["generation"], "updateRevision": revision}
         return live
+
+    def _give_node_ports(self, ref: Ref, spec: JSONObject) -> None:
+        ports, number = spec["ports"], self._node_ports.setdefault(ref.name, 30000 + 10 * len(self._node_ports))
+        assert isinstance(ports, list)
+        for offset, port in enumerate(ports):
+            assert isinstance(port, dict)
+            port["nodePort"] = number + offset
 
     def run_statefulsets(self) -> None:
         wanted = set()
@@ -98,10 +174,18 @@ class SimulatedKubernetes(Generic[ProcessT]):
             trouble = Trouble(reason="ErrImagePull", message="no such image")
         elif name in self.unschedulable:
             trouble = Trouble(reason="Unschedulable", message="0/3 nodes are available")
-        process = None if trouble else self.start(name)
-        return SimulatedPod(
-            name=name, uid=f"uid-{name}-{number}", ip=ip, revision=revision, process=process, trouble=trouble
+        pod: SimulatedPod[ProcessT] = SimulatedPod(
+            name=name,
+            uid=f"uid-{name}-{number}",
+            ip=ip,
+            revision=revision,
+            process=None,
+            trouble=trouble,
+            resources=json.loads(template)["spec"]["containers"][0].get("resources", {}),
         )
+        if trouble is None:
+            pod.process = self.start(pod)
+        return pod
 
     def pod_facts(self, pod: SimulatedPod[ProcessT], *, answers: bool) -> PodFacts:
         ran = pod.process is not None
@@ -116,6 +200,9 @@ class SimulatedKubernetes(Generic[ProcessT]):
             ever_ran=ran,
             deleting=pod.deleting,
             revision=pod.revision,
+            host_ip="192.168.0.1",
             role=pod.role,
+            requests=pod.resources.get("requests", {}),
+            limits=pod.resources.get("limits", {}),
             trouble=pod.trouble,
         )

@@ -10,16 +10,12 @@ import copy
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import msgspec
-
 from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import KINDS, parse
 from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
-from tdredis.manifests.site import Passwords, Site
-from tdredis.planning.decide import plan, report
-from tdredis.planning.plan import Plan
+from tdredis.manifests.site import Passwords
 from tdredis.planning.snapshot import PodFacts, ReplicationSnapshot
 from tdredis.planning.steps import (
     Apply,
@@ -30,6 +26,7 @@ from tdredis.planning.steps import (
     Remove,
     ReplacePod,
     ResetWatch,
+    ResizePod,
     SetConfig,
     SetWatch,
     Step,
@@ -101,22 +98,9 @@ def is_sentinel(pod: str) -> bool:
 
 class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
     def __init__(self, kind: str = "RedisStandby", **spec: object) -> None:
-        super().__init__()
         base = SPEC if kind == "RedisStandby" else STANDALONE_SPEC
+        super().__init__("redis-standby-tom", "uid-tom", {**base, **spec})  # type: ignore[dict-item]
         self.kind = kind
-        self.resource: JSONObject = {
-            "metadata": {
-                "name": "redis-standby-tom",
-                "namespace": "redis",
-                "uid": "uid-tom",
-                "generation": 1,
-                "creationTimestamp": "2026-01-02T03:04:05Z",
-            },
-            "spec": {**base, **spec},  # type: ignore[dict-item]
-            "status": {},
-        }
-        self.site = Site()
-        self.status_writes = 0
         self.disconnected: list[str] = []
 
     # -- what a pass sees and does ------------------------------------------------------------------------------------
@@ -135,42 +119,18 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             site=self.site,
             passwords=Passwords(redis=instance.spec.secret, proxy=""),
             children=copy.deepcopy(self.children),
+            claims=copy.deepcopy(self.claims),
             pods={pod.name: self._facts(pod) for pod in self.pods.values() if not is_sentinel(pod.name)},
             nodes={pod.name: self._node_facts(node) for pod, node in self._of(Redis) if not pod.stopped},
             sentinel_pods={pod.name: self._facts(pod) for pod in self.pods.values() if is_sentinel(pod.name)},
             sentinels={pod.name: self._sentinel_facts(one) for pod, one in self._of(Sentinel) if not pod.stopped},
         )
 
-    def run_pass(self, *, interrupt_after: int | None = None) -> tuple[Plan, int]:
-        """One pass; with *interrupt_after*, the operator dies after so many steps. Returns the plan and steps done."""
-        snapshot = self.snapshot()
-        made = plan(snapshot)
-        done = 0
-        for step in made.steps:
-            if interrupt_after is not None and done >= interrupt_after:
-                return made, done
-            self.apply(step)
-            done += 1
-        status = report(snapshot, made)
-        if status != snapshot.instance.status:
-            self.status_writes += 1
-            self.resource["status"] = msgspec.to_builtins(status)
-        self.settle()
-        return made, done
-
-    def converge(self, *, passes: int = 60) -> Plan:
-        """Passes until nothing is left to do and all is well, at most *passes*."""
-        for _ in range(passes):
-            made, done = self.run_pass()
-            if not done and made.verdict == "healthy":
-                return made
-        raise AssertionError(f"not healthy after {passes} passes: {made.verdict}, {made.holds}, {made.steps}")
-
     # -- the real parts, simulated ------------------------------------------------------------------------------------
 
-    def start(self, pod: str) -> Redis | Sentinel:
+    def start(self, pod: SimulatedPod[Redis | Sentinel]) -> Redis | Sentinel:
         run_id = f"{self.next_number():040x}"
-        if is_sentinel(pod):
+        if is_sentinel(pod.name):
             return Sentinel(run_id=run_id)
         follows = NOBODY if self.kind == "RedisStandby" else None
         return Redis(run_id=run_id, follows=follows, maxmemory=self.instance.spec.maxmemory_mib * 2**20)
@@ -195,7 +155,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
 
     def apply(self, step: Step) -> None:  # noqa: PLR0912 a line a step
         match step:
-            case Apply() | Remove() | ReplacePod():
+            case Apply() | Remove() | ReplacePod() | ResizePod():
                 self.apply_object(step)
             case Follow():
                 redis = self._redis(step.process)

@@ -44,7 +44,7 @@ def announced_by(steps: list[Step] | tuple[Step, ...]) -> list[str]:
 
 
 def places(world: SimulatedCluster) -> dict[str, tuple[str, int]]:
-    return {name: pod.node.address for name, pod in sorted(world.pods.items()) if pod.node}
+    return {name: pod.process.address for name, pod in sorted(world.pods.items()) if pod.process}
 
 
 def own_services(world: SimulatedCluster) -> set[str]:
@@ -156,7 +156,7 @@ def test_a_pod_made_anew_gets_its_address_again_and_is_introduced_only_once() ->
     world = healthy(**OUTSIDE)
     before = places(world)
     world.lose("redis-cluster-rat-1-1", keeps_data=True)
-    node = world.pods["redis-cluster-rat-1-1"].node
+    node = world.pods["redis-cluster-rat-1-1"].process
     assert node is not None
     node.announced = {}  # by the start script: the pod's own
 
@@ -275,7 +275,7 @@ def test_pods_are_labelled_with_their_roles_and_the_labels_follow_a_handover() -
     assert {name: pod.role for name, pod in world.pods.items()} == {
         name: "primary" if name.endswith("-0") else "replica" for name in PODS
     }
-    primary, replica = world.pods[PODS[0]].node, world.pods[PODS[1]].node
+    primary, replica = world.pods[PODS[0]].process, world.pods[PODS[1]].process
     assert primary is not None
     assert replica is not None
     primary.slots, replica.slots = replica.slots, primary.slots

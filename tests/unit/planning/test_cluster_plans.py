@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,19 @@ from tdredis.planning.cluster.planner import plan
 from tdredis.planning.cluster.report import report
 from tdredis.planning.plan import Verdict
 from tdredis.planning.snapshot import PodFacts, Ref, Trouble
-from tdredis.planning.steps import Apply, AssignSlots, Forget, HandOver, Meet, Remove, ReplacePod, Replicate, SetConfig
+from tdredis.planning.steps import (
+    Apply,
+    AssignSlots,
+    FailOverShard,
+    Forget,
+    HandOver,
+    Meet,
+    Remove,
+    ReplacePod,
+    Replicate,
+    SetConfig,
+)
+from tdredis.redis.facts import NodeFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 
@@ -230,7 +244,7 @@ def test_the_proxy_goes_when_it_is_switched_off_and_comes_back() -> None:
 
 def test_two_owners_of_a_slot_are_not_joined() -> None:
     world = healthy()
-    intruder = world.pods["redis-cluster-rat-1-1"].node
+    intruder = world.pods["redis-cluster-rat-1-1"].process
     assert intruder is not None
     intruder.primary, intruder.slots, intruder.known = None, world.nodes()[0].slots, {}
 
@@ -240,9 +254,81 @@ def test_two_owners_of_a_slot_are_not_joined() -> None:
     assert "no_slot_has_two_owners" in {hold.guard for hold in made.holds}
 
 
-def test_a_replica_that_lost_its_primary_waits_for_the_vote() -> None:
+# ---- failover
+
+
+FIRST = "redis-cluster-rat-0-0"
+
+
+def test_a_replica_whose_primary_is_gone_asks_for_votes_at_once() -> None:
     world = healthy()
-    world.lose("redis-cluster-rat-0-0")
+    world.lose(FIRST)
+
+    made = plan(world.snapshot())
+
+    (step,) = made.steps
+    assert isinstance(step, FailOverShard)
+    assert step.process.pod == "redis-cluster-rat-0-1"
+    assert step.why.startswith("no pod has the address")
+    world.converge()
+    assert world.cluster.status.shards[0].primary == "redis-cluster-rat-0-1"
+
+
+def test_a_primary_whose_process_ended_is_replaced() -> None:
+    world = healthy()
+    world.pods[FIRST].stopped = True
+
+    (step,) = plan(world.snapshot()).steps
+
+    assert isinstance(step, FailOverShard)
+    assert step.why.startswith(f"the process in {FIRST} ended")
+
+
+def test_a_silent_primary_is_not_proven_dead_and_the_engine_decides() -> None:
+    world = healthy()
+    node = world.pods[FIRST].process
+    assert node is not None
+    node.silent = True
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, FailOverShard)]
+    assert "primary_is_proven_dead" in {hold.guard for hold in made.holds}
+
+
+def test_a_refused_connection_is_proof_when_the_other_nodes_have_lost_it_too() -> None:
+    world = healthy()
+    snapshot = world.snapshot()
+    dead = snapshot.nodes[FIRST]
+    assert isinstance(dead, NodeFacts)
+    refused = {**snapshot.nodes, FIRST: Unknown(since=world.now, error="Connection refused", refused=True)}
+
+    doubted = plan(replace(snapshot, nodes=refused))
+    for name, pod in world.pods.items():
+        if name != FIRST and pod.process is not None and dead.id is not None:
+            pod.process.unlinked.add(dead.id)
+    nodes = {**world.snapshot().nodes, FIRST: refused[FIRST]}
+    believed = plan(replace(world.snapshot(), nodes=nodes))
+
+    assert [type(step) for step in doubted.steps] != [FailOverShard]
+    assert [type(step) for step in believed.steps] == [FailOverShard]
+
+
+def test_without_a_majority_of_primaries_nobody_is_asked_to_vote() -> None:
+    world = healthy()
+    for shard in (0, 1):
+        world.lose(f"redis-cluster-rat-{shard}-0")
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, FailOverShard)]
+    assert "majority_can_vote" in {hold.guard for hold in made.holds}
+
+
+def test_a_replica_that_lost_its_primary_keeps_the_slots_from_being_given_away() -> None:
+    world = healthy()
+    for shard in (0, 1):
+        world.lose(f"redis-cluster-rat-{shard}-0")
 
     made = plan(world.snapshot())
 
@@ -307,7 +393,7 @@ def test_one_that_was_forgotten_by_a_single_node_is_introduced_to_it_again() -> 
     for forgetful in names:
         for forgotten in names:
             if forgetful != forgotten:
-                node, other = world.pods[forgetful].node, world.pods[forgotten].node
+                node, other = world.pods[forgetful].process, world.pods[forgotten].process
                 assert node is not None
                 assert other is not None
                 known = node.known.pop(other.id)
@@ -344,7 +430,7 @@ def test_a_full_cluster_whose_spec_wishes_nothing_new_is_at_peace() -> None:
 @pytest.mark.parametrize("silent", [True, False])
 def test_a_pod_that_may_be_the_primary_is_not_removed(silent: bool) -> None:
     world = healthy()
-    primary, replica = world.pods["redis-cluster-rat-0-0"].node, world.pods["redis-cluster-rat-0-1"].node
+    primary, replica = world.pods["redis-cluster-rat-0-0"].process, world.pods["redis-cluster-rat-0-1"].process
     assert primary is not None
     assert replica is not None
     primary.slots, replica.slots = NO_SLOTS, primary.slots

@@ -1,0 +1,157 @@
+"""Decides who the primary is, and with it whom everybody else follows."""
+
+from __future__ import annotations
+
+from tdredis.planning.objects import Ruling, list_names
+from tdredis.planning.pods import silence_hold
+from tdredis.planning.replication.picture import Member, Picture, Place, Watcher
+from tdredis.planning.replication.world import World, held
+from tdredis.planning.steps import FailOver, Follow, Promote
+
+
+def have_a_primary(world: World) -> Ruling:
+    """There is a primary: the Sentinels' own failover where one died, the operator's choice where nobody can vote."""
+    picture = world.picture
+    if picture.primary is not None:
+        return Ruling()
+    if picture.in_failover:
+        return held("no_failover_is_under_way", "a Sentinel is carrying out a failover")
+    if len(picture.primaries) > 1:
+        return _choose_among(picture, picture.primaries)
+    if picture.agreed is not None and (sentinel := _failover_leader(picture)) is not None:
+        return _fail_over(picture, sentinel)
+    return _elect(picture)
+
+
+def _fail_over(picture: Picture, sentinel: Watcher) -> Ruling:
+    """Order of the guards is meaning: the first that refuses is the reason in status."""
+    if proof := _proof_of_death(picture):
+        return Ruling(steps=(failover_step(sentinel, why=proof),))
+    pod = picture.agreed_pod
+    name = pod.name if pod else "the primary"
+    return held("primary_is_proven_dead", f"{name} does not answer, which is no proof that it died")
+
+
+def failover_step(sentinel: Watcher, *, why: str, primary: Member | None = None) -> FailOver:
+    assert sentinel.watch is not None  # noqa: S101 who leads watches
+    return FailOver(
+        process=sentinel.process,
+        master_name=sentinel.watch.name,
+        primary=primary.process if primary else None,
+        why=why,
+    )
+
+
+def _proof_of_death(picture: Picture) -> str:
+    """Why the process that the Sentinels took for the primary is certainly no more; "": there is no proof.
+
+    A refused connection alone is none: a firewall can refuse too. So the Sentinels must have lost it as well.
+    """
+    pod = picture.agreed_pod
+    if picture.agreed is None:
+        return ""
+    if pod is None:
+        return f"no pod has the primary's address {picture.agreed[0]} any more"
+    if picture.chosen is not None:
+        return f"{pod.name} was started anew, as a replica of nobody"
+    unknown = picture.silent.get(pod.name)
+    if unknown is None:
+        return f"the process in {pod.name} ended" if pod.ever_ran or pod.finished else ""
+    lost = [watcher for watcher in picture.watchers if watcher.watch and _has_lost(watcher)]
+    if unknown.refused and 2 * len(lost) > len(picture.watchers):
+        return f"{pod.name} refuses connections, and {len(lost)} of {len(picture.watchers)} Sentinels have lost it too"
+    return ""
+
+
+def _has_lost(watcher: Watcher) -> bool:
+    return watcher.watch is not None and bool(watcher.watch.flags & {"disconnected", "s_down", "o_down"})
+
+
+def _failover_leader(picture: Picture) -> Watcher | None:
+    """The Sentinel to ask: one that knows a replica that could take over, the most of them, then the lowest name."""
+    heirs = [member for member in picture.members if not member.is_primary and member.has_data and _may_lead(member)]
+
+    def known(watcher: Watcher) -> int:
+        if watcher.watch is None or (watcher.watch.host, watcher.watch.port) != picture.agreed:
+            return 0
+        places = {(replica.host, replica.port) for replica in watcher.watch.replicas if not replica.is_down}
+        return sum(member.place in places and not member.is_at(picture.agreed) for member in heirs)
+
+    able = [watcher for watcher in picture.watchers if known(watcher)]
+    return min(able, key=lambda watcher: (-known(watcher), watcher.name), default=None)
+
+
+def _may_lead(member: Member) -> bool:
+    return not member.pod.deleting and not member.facts.loading
+
+
+def _elect(picture: Picture) -> Ruling:
+    """The operator chooses: nobody watches (yet), or those who watch know nobody who could take over."""
+    able = tuple(member for member in picture.members if _may_lead(member))
+    if not picture.recorded and not picture.instance.spec.storage_class and not any(m.has_data for m in able):
+        # A new instance: nobody can have data, so the first pod need not wait for the others.
+        first = picture.wanted_pods[0]
+        if first in picture.starting_pods:
+            return held("pods_have_started", f"waiting for {first} to start")
+        return _choose_among(picture, able)
+    if picture.silent:
+        return Ruling(holds=(silence_hold(picture.silent, "a primary is chosen only when every process answers"),))
+    late = (*picture.unheard, *picture.starting_pods)
+    if late:
+        return held("pods_have_started", f"a primary is chosen only when all have answered: {list_names(late)}")
+    return _choose_among(picture, able)
+
+
+def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
+    """The one with the data: who has any, then the last primary, then the furthest, the most keys, the lowest name."""
+    if not members:
+        return held("a_process_is_there", "no Redis process runs that could be the primary")
+    if len(picture.primaries) > 1 and (picture.silent or picture.unheard):
+        return held("every_process_answers", "of two primaries one is chosen only when every process answers")
+    best = min(
+        members,
+        key=lambda member: (
+            not member.has_data,
+            member.name != picture.recorded,
+            -member.facts.replication.offset_bytes,
+            -member.facts.keys,
+            member.name,
+        ),
+    )
+    if not best.is_primary:
+        why = "it has the data" if best.has_data else "nobody has data, and it is the first"
+        return Ruling(steps=(Promote(process=best.process, why=f"there is no primary; {why}"),))
+    return Ruling(
+        steps=tuple(_follow(member, best, f"{best.name} is the primary") for member in members if member is not best)
+    )
+
+
+# ---- replicas
+
+
+def follow_the_primary(world: World) -> Ruling:
+    """Everybody else replicates the primary, under the address that it has now. Second primaries are demoted first."""
+    picture = world.picture
+    primary = picture.primary
+    if primary is None:
+        return Ruling()
+    others = [member for member in picture.members if member is not primary and not picture.is_attached(member)]
+    wrong = [member for member in others if member.is_primary]
+    steps = [_follow(member, primary, f"{primary.name} is the primary, and there is only one") for member in wrong]
+    steps += [
+        _follow(member, primary, f"{primary.name} is the primary, and it follows {_shown(member.follows)}")
+        for member in others
+        if not member.is_primary
+    ]
+    return Ruling(steps=tuple(steps))
+
+
+def _follow(member: Member, primary: Member, why: str) -> Follow:
+    host, port = primary.place
+    return Follow(
+        process=member.process, primary=primary.name, host=host, port=port, was_primary=member.is_primary, why=why
+    )
+
+
+def _shown(place: Place | None) -> str:
+    return "nobody" if place is None or place[0] == "127.0.0.1" else f"{place[0]}:{place[1]}"

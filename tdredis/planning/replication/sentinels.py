@@ -1,0 +1,169 @@
+"""Decides what every Sentinel watches, and when one finds replicas and other Sentinels anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tdredis.api.redisstandby import RedisStandby
+from tdredis.planning.objects import Ruling, list_names
+from tdredis.planning.plan import Hold
+from tdredis.planning.replication.picture import SENTINEL_PORT, Member, Picture, Place, Watcher
+from tdredis.planning.replication.world import World
+from tdredis.planning.steps import ResetWatch, SetWatch, Step, Unwatch, Watch
+from tdredis.redis.facts import REDIS_PORT
+
+WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Sentinel looks for them
+
+
+def set_watches(world: World) -> Ruling:
+    """Every Sentinel watches the primary, with the settings of spec, and nothing else."""
+    picture, standby = world.picture, world.picture.standby
+    if standby is None or picture.primary is None or picture.in_failover:
+        return Ruling()
+    steps: list[Step] = []
+    for watcher in picture.watchers:
+        steps += _foreign(watcher, standby)
+        if watcher.watch is None:
+            if not _replicas_are_awaited(picture):
+                steps.append(_watch(watcher, standby, picture.primary, replaces=False, why="it watches nobody yet"))
+        elif picture.primary.place != (watcher.watch.host, watcher.watch.port):
+            if not _hears_of_it(watcher, picture):
+                why = f"it watches {watcher.watch.host}:{watcher.watch.port}, and {picture.primary.name} is the primary"
+                steps.append(_watch(watcher, standby, picture.primary, replaces=True, why=why))
+        else:
+            steps += _settings(watcher, standby)
+    return Ruling(steps=tuple(steps))
+
+
+def _replicas_are_awaited(picture: Picture) -> bool:
+    """A Sentinel asks a primary for its replicas when it begins to watch it, and then every ten seconds: so it begins
+    when they are there, unless one does not come.
+    """
+    if picture.starting_pods:
+        return True
+    synced = {member.name for member in picture.replicas_in_sync()}
+    return any(member is not picture.primary and member.name not in synced for member in picture.members) and any(
+        member.facts.uptime_s < WAIT_FOR_SYNC_S for member in picture.members if member is picture.primary
+    )
+
+
+def _hears_of_it(watcher: Watcher, picture: Picture) -> bool:
+    """Sentinels tell each other of a new primary, through the Redis processes that they know, within two seconds."""
+    watch = watcher.watch
+    assert watch is not None and picture.primary is not None  # noqa: S101 the caller has looked
+    knows_primary = any((replica.host, replica.port) == picture.primary.place for replica in watch.replicas)
+    tells = any(
+        other.watch is not None
+        and (other.watch.host, other.watch.port) == picture.primary.place
+        and other.watch.config_epoch > watch.config_epoch
+        for other in picture.watchers
+    )
+    return knows_primary and tells
+
+
+def _foreign(watcher: Watcher, standby: RedisStandby) -> Iterator[Unwatch]:
+    for watch in watcher.facts.watches:
+        if watch.name != standby.spec.sentinel.master_name:
+            why = f"it is a Sentinel of {standby.name}, and watches only that"
+            yield Unwatch(process=watcher.process, master_name=watch.name, why=why)
+
+
+def _wanted_settings(standby: RedisStandby) -> tuple[tuple[str, int], ...]:
+    sentinel = standby.spec.sentinel
+    return (
+        ("down-after-milliseconds", sentinel.down_after_milliseconds),
+        ("failover-timeout", sentinel.failover_timeout_milliseconds),
+        ("parallel-syncs", 1),
+    )
+
+
+def _watch(watcher: Watcher, standby: RedisStandby, primary: Member, *, replaces: bool, why: str) -> Watch:
+    host, port = primary.place
+    sentinel = standby.spec.sentinel
+    return Watch(
+        process=watcher.process,
+        master_name=sentinel.master_name,
+        host=host,
+        port=port,
+        quorum=sentinel.quorum,
+        settings=_wanted_settings(standby),
+        replaces=replaces,
+        why=why,
+    )
+
+
+def _settings(watcher: Watcher, standby: RedisStandby) -> Iterator[SetWatch]:
+    watch = watcher.watch
+    assert watch is not None  # noqa: S101 the caller has looked
+    found = {
+        "quorum": watch.quorum,
+        "down-after-milliseconds": watch.down_after_ms,
+        "failover-timeout": watch.failover_timeout_ms,
+        "parallel-syncs": watch.parallel_syncs,
+    }
+    for setting, value in (("quorum", standby.spec.sentinel.quorum), *_wanted_settings(standby)):
+        if found[setting] != value:
+            why = f"spec asks for {value}; it is {found[setting]}"
+            yield SetWatch(process=watcher.process, master_name=watch.name, setting=setting, value=value, why=why)
+
+
+def reset_stale_watches(world: World) -> Ruling:
+    """A Sentinel that knows replicas or Sentinels which are no more finds them all anew; one at a time, and only while
+    all the others could carry out a failover without it.
+    """
+    picture = world.picture
+    if picture.standby is None or picture.primary is None or picture.in_failover:
+        return Ruling()
+    stale = [watcher for watcher in picture.watchers if _stale_places(watcher, picture)]
+    if not stale:
+        return Ruling()
+    if hold := _others_are_informed(picture, stale):
+        return Ruling(holds=(hold,))
+    first = stale[0]
+    gone = ", ".join(f"{host}:{port}" for host, port in _stale_places(first, picture))
+    assert first.watch is not None  # noqa: S101 who knows stale places watches
+    why = f"it still knows {gone}, where nobody is any more"
+    return Ruling(steps=(ResetWatch(process=first.process, master_name=first.watch.name, why=why),))
+
+
+def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:
+    """Addresses it knows that no pod has."""
+    if watcher.watch is None:
+        return []
+    live = {member.place for member in picture.members} | {
+        (pod.ip, REDIS_PORT) for pod in picture.snapshot.pods.values() if pod.ip
+    }
+    watching = {other.place for other in picture.watchers} | {
+        (pod.ip, SENTINEL_PORT) for pod in picture.snapshot.sentinel_pods.values() if pod.ip
+    }
+    replicas = {(known.host, known.port) for known in watcher.watch.replicas} - live
+    sentinels = {(known.host, known.port) for known in watcher.watch.sentinels} - watching
+    return sorted(replicas | sentinels)
+
+
+def _others_are_informed(picture: Picture, stale: list[Watcher]) -> Hold | None:
+    """None: go on."""
+    guard = "other_sentinels_are_ready"
+    if picture.silent or picture.unheard or picture.starting_pods or picture.silent_sentinels:
+        return Hold(guard=guard, why="Sentinels forget nobody before every process has answered")
+    missing = [name for name in picture.wanted_sentinels if name not in picture.snapshot.sentinels]
+    if missing:
+        return Hold(guard=guard, why=f"Sentinels forget nobody before all run: {list_names(missing)}")
+    blind = [watcher.name for watcher in picture.watchers if lacks(watcher, picture)]
+    # One that is both stale and lacking somebody is mended by the reset itself.
+    others = [name for name in blind if name != stale[0].name]
+    if others:
+        return Hold(guard=guard, why=f"{list_names(others)} must know replicas and Sentinels first")
+    return None
+
+
+def lacks(watcher: Watcher, picture: Picture) -> tuple[str, ...]:
+    """Pods that are there and that the Sentinel does not know, or holds for down."""
+    if watcher.watch is None:
+        return tuple(member.name for member in picture.members)
+    replicas = {(known.host, known.port) for known in watcher.watch.replicas if not known.is_down}
+    sentinels = {(known.host, known.port) for known in watcher.watch.sentinels if not known.is_down}
+    return (
+        *(member.name for member in picture.replicas_in_sync() if member.place not in replicas),
+        *(other.name for other in picture.watchers if other is not watcher and other.place not in sentinels),
+    )

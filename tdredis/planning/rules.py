@@ -1,0 +1,69 @@
+"""Decides how rules become a plan, whatever the kind: they are asked in order, up to the first barrier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from tdredis.api.instance import Instance
+from tdredis.api.validation import problems
+from tdredis.planning.conditions import has_been_ready
+from tdredis.planning.objects import Ruling
+from tdredis.planning.plan import Hold, Plan, Verdict, until_barrier
+from tdredis.planning.snapshot import Snapshot
+from tdredis.planning.steps import Step
+
+ENGINE_WORKS_S = 0.1  # gossip, votes, links and syncs take tenths of a second
+PODS_START_S = 2.0  # their news arrive by watch; this look is for news that got lost
+ALL_IS_WELL_S = 15.0
+WAITING_FOR_A_PERSON_S = 300.0
+
+WorldT = TypeVar("WorldT")
+
+
+def refusals(instance: Instance) -> tuple[Hold, ...]:
+    """What is wrong with spec; () if nothing is."""
+    return tuple(Hold(guard="spec_is_valid", why=sentence) for sentence in problems(instance))
+
+
+def refuse(refused: tuple[Hold, ...]) -> Plan:
+    """Nothing is begun that spec does not allow."""
+    return Plan(verdict=Verdict.INVALID, holds=refused, next_look_s=WAITING_FOR_A_PERSON_S)
+
+
+def ask(rules: Sequence[Callable[[WorldT], Ruling]], world: WorldT) -> Ruling:
+    """Everything that *rules* say up to the first that has a barrier."""
+    steps: list[Step] = []
+    holds: list[Hold] = []
+    for rule in rules:
+        ruling = rule(world)
+        steps += ruling.steps
+        holds += ruling.holds
+        if any(step.barrier for step in ruling.steps):
+            break
+    return Ruling(steps=until_barrier(steps), holds=tuple(holds))
+
+
+def build_plan(
+    snapshot: Snapshot,
+    found: Ruling,
+    *,
+    refused: tuple[Hold, ...],
+    wishes: tuple[Hold, ...],
+    healthy: bool,
+    look_s: float,
+) -> Plan:
+    """*look_s*: when to look again, where no step says that it must be at once."""
+    has_barrier = any(step.barrier for step in found.steps)
+    return Plan(
+        verdict=Verdict.INVALID if refused else _verdict(snapshot, healthy=healthy),
+        steps=found.steps,
+        holds=(*refused, *wishes, *found.holds),
+        next_look_s=ENGINE_WORKS_S if has_barrier else look_s,
+    )
+
+
+def _verdict(snapshot: Snapshot, *, healthy: bool) -> Verdict:
+    if healthy:
+        return Verdict.HEALTHY
+    return Verdict.DEGRADED if has_been_ready(snapshot.resource.status) else Verdict.FORMING
