@@ -78,6 +78,7 @@ class Observer:
             "children": children,
             "claims": self._claims(key),
             "pods": pods,
+            "former_pods": self._former_pods(key, children),
         }
         addresses = _addresses(pods)
         match instance:
@@ -162,12 +163,21 @@ class Observer:
         self, key: Key, children: Mapping[Ref, JSONObject], component: str, container: str
     ) -> dict[str, PodFacts]:
         """Pods of our own StatefulSets; those of a former resource of the same name are still on their way out."""
-        ours = {_uid(child) for ref, child in children.items() if ref.kind == "StatefulSet"}
+        ours = _statefulsets(children)
         return {
             pod.metadata.name: read_pod(pod, container=container)
             for pod in self._labelled(key, component)
             if pod.metadata.controller is not None and pod.metadata.controller.uid in ours
         }
+
+    def _former_pods(self, key: Key, children: Mapping[Ref, JSONObject]) -> tuple[str, ...]:
+        ours = _statefulsets(children)
+        controllers = ((pod.metadata.name, pod.metadata.controller) for pod in self._caches.pods.by_index(key))
+        return tuple(
+            sorted(
+                name for name, owner in controllers if owner and owner.kind == "StatefulSet" and owner.uid not in ours
+            )
+        )
 
     def _labelled(self, key: Key, component: str) -> Iterator[Pod]:
         pods = self._caches.pods.by_index(key)
@@ -205,6 +215,10 @@ def _addresses(pods: Mapping[str, PodFacts], port: int | None = None) -> dict[st
         for name, pod in pods.items()
         if pod.running and pod.ip
     }
+
+
+def _statefulsets(children: Mapping[Ref, JSONObject]) -> set[str]:
+    return {_uid(child) for ref, child in children.items() if ref.kind == "StatefulSet"}
 
 
 def _uid(child: JSONObject) -> str:
