@@ -18,6 +18,7 @@ from tdredis.kube.events import Reference
 from tdredis.kube.objects import Pod
 from tdredis.manifests.names import (
     COMPONENT_LABEL,
+    PASSWORD_KEY,
     PROXY_COMPONENT,
     PROXY_CONTAINER,
     PROXY_PASSWORD_KEY,
@@ -232,7 +233,7 @@ def _in_force(instance: Instance, children: Mapping[Ref, JSONObject], wished: Pa
     The proxy's follows spec at once: it is rolled.
     """
     wanted = wished or Passwords(redis="", proxy="")
-    redis = _stored(children, auth_secret_name(instance.name), "password")
+    redis = _stored(children, auth_secret_name(instance.name), PASSWORD_KEY)
     proxy = None if wished else _stored(children, proxy_name(instance.name), PROXY_PASSWORD_KEY)
     return Passwords(redis=wanted.redis if redis is None else redis, proxy=wanted.proxy if proxy is None else proxy)
 
