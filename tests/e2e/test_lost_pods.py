@@ -1,0 +1,96 @@
+"""Pods of a RedisCluster that are lost: one comes back under another address, all come back to the same slot map."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tdredis.kube.client import Client
+from tdredis.kube.resources import ENDPOINTS, ENDPOINTSLICES, PODS
+from tests.e2e.reach import linked, write_and_read
+from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, sample
+
+PASSWORD = "abc"
+
+
+async def delete_pods(subject: Subject, names: list[str]) -> None:
+    """Deletes them at once, and waits until each is another."""
+    before = await subject.pods()
+    await asyncio.gather(*(subject.client.delete(PODS, subject.namespace, name) for name in names))
+
+    async def made_anew() -> bool:
+        now = await subject.pods()
+        return all(name in now and now[name]["metadata"]["uid"] != before[name]["metadata"]["uid"] for name in names)
+
+    await eventually(made_anew, "the pods are made anew")
+
+
+async def addresses(subject: Subject, shards_primaries_only: bool = False) -> set[str]:
+    pods = await subject.pods()
+    primaries = {shard["primary"] for shard in (await subject.get())["status"]["shards"]}
+    return {
+        pod["status"].get("podIP", "") for name, pod in pods.items() if not shards_primaries_only or name in primaries
+    }
+
+
+async def known_addresses(subject: Subject) -> list[set[str]]:
+    """What each process says of whom it knows (CLUSTER NODES), itself included."""
+    found = []
+    for address in await addresses(subject):
+        async with linked(f"{address}:6379", PASSWORD) as link:
+            reply = await link.call("CLUSTER", "NODES", timeout_s=5)
+        assert isinstance(reply, bytes)
+        found.append({line.split()[1].partition(":")[0] for line in reply.decode().splitlines()})
+    return found
+
+
+async def led_to(subject: Subject) -> set[str]:
+    """Addresses behind Service <name>."""
+    if ENDPOINTSLICES.key not in await subject.client.discover():
+        single: Obj = await subject.client.get(ENDPOINTS, subject.namespace, subject.name)
+        return {each["ip"] for subset in single.get("subsets", []) for each in subset.get("addresses", [])}
+    selector = f"kubernetes.io/service-name={subject.name}"
+    slices: list[Obj] = await subject.client.list(ENDPOINTSLICES, subject.namespace, label_selector=selector)
+    return {address for each in slices for end in each["endpoints"] for address in end["addresses"]}
+
+
+async def test_a_pod_that_is_made_anew_rejoins_under_its_new_address_and_nobody_remembers_the_old_one(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, sample(namespace))
+        resource = await subject.until_ready()
+        await write_and_read(resource["status"]["clusterIP"], PASSWORD)
+        slots = resource["status"]["slots"]
+        primary: str = resource["status"]["shards"][0]["primary"]
+
+        await delete_pods(subject, [primary])
+
+        async def all_know_all() -> bool:
+            known = await known_addresses(subject)
+            return len(known) == 6 and all(each == known[0] for each in known) and known[0] == await addresses(subject)
+
+        resource = await subject.until_ready()
+        await eventually(all_know_all, "everybody knows the present addresses and no other")
+        assert resource["status"]["slots"] == slots
+        async with linked(resource["status"]["clusterIP"], PASSWORD) as link:
+            for number in range(100):
+                assert await link.call("GET", f"key:{number}", timeout_s=10) == f"key:{number}".encode()
+
+        async def owners_only() -> bool:
+            return await led_to(subject) == await addresses(subject, shards_primaries_only=True)
+
+        await eventually(owners_only, "the Service leads to the pods that own slots, and to no other")
+
+
+async def test_a_cluster_that_lost_every_pod_and_its_data_is_rebuilt_with_the_same_slot_map(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, sample(namespace))
+        slots = (await subject.until_ready())["status"]["slots"]
+
+        await delete_pods(subject, sorted(await subject.pods()))
+
+        resource = await subject.until_ready()
+        assert resource["status"]["slots"] == slots
+        await write_and_read(resource["status"]["clusterIP"], PASSWORD)
