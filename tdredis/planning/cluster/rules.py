@@ -26,7 +26,7 @@ from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce, remove_unannounced
-from tdredis.planning.cluster.failover import replace_dead_primaries
+from tdredis.planning.cluster.failover import hand_over_leaving, replace_dead_primaries
 from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
 from tdredis.planning.objects import (
     MIB,
@@ -77,8 +77,9 @@ Rule = Callable[[World], Ruling]
 
 
 def fail_over(world: World) -> Ruling:
-    """A shard whose primary is proven dead gets another, at once."""
-    return replace_dead_primaries(world.picture)
+    """A shard whose primary is proven dead gets another, at once; one whose primary is to go, before it goes."""
+    dead, leaving = replace_dead_primaries(world.picture), hand_over_leaving(world.picture)
+    return Ruling(steps=(*dead.steps, *leaving.steps), holds=dead.holds)
 
 
 # ---- objects
