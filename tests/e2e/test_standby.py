@@ -20,6 +20,7 @@ from tdredis.kube.resources import (
 )
 from tdredis.manifests.names import MANAGED_BY_SELECTOR, ROLE_LABEL
 from tests.e2e.leftovers import nothing_left
+from tests.e2e.needs import SIX_NODES
 from tests.e2e.reach import ServiceWrites, Writer, linked, sentinel_client, write_and_read, writing
 from tests.e2e.world import (
     SAMPLE,
@@ -49,7 +50,9 @@ async def crash(subject: Subject, pod: str, password: str = PASSWORD) -> None:
         link.send("SHUTDOWN", "NOSAVE", "NOW", "FORCE")
 
 
-@pytest.mark.parametrize("path", [SAMPLE, STANDBY_SAMPLE], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(SAMPLE, marks=pytest.mark.needs(SIX_NODES)), STANDBY_SAMPLE], ids=lambda path: path.stem
+)
 async def test_a_published_sample_applied_unchanged_serves_and_leaves_nothing(
     kube: Kube, client: Client, path: Path
 ) -> None:
