@@ -49,7 +49,6 @@ PART_OF_EVERY_START = frozenset(
         "NoPrimary",
         "ReplicasNotInSync",
         "SentinelsNotReady",
-        "SentinelsMissing",
         "SentinelsDisagree",
         "ProxyNotReady",
     )
