@@ -1,0 +1,90 @@
+"""What must not be lost, and what must not be stuck for ever: accidents of a RedisStandby, RedisStandalone, RedisCluster."""
+
+from __future__ import annotations
+
+from tdredis.planning.decide import plan
+from tdredis.planning.plan import Plan
+from tdredis.planning.steps import FailOver, Follow, Promote, ReplacePod
+from tests.unit.planning.simulated_cluster import SimulatedCluster
+from tests.unit.planning.simulated_standby import SimulatedStandby
+
+NAME = "redis-standby-tom"
+FIRST, SECOND, THIRD = (f"{NAME}-{number}" for number in range(3))
+DISRUPTIVE = (FailOver, Follow, Promote, ReplacePod)
+
+
+def with_data(kind: str = "RedisStandby", **spec: object) -> SimulatedStandby:
+    world = SimulatedStandby(kind, **spec)
+    world.converge()
+    world.write(10)
+    world.run_pass()
+    return world
+
+
+def spec_of(world: SimulatedStandby | SimulatedCluster, **changes: object) -> None:
+    world.resource["spec"] = {**world.resource["spec"], **changes}  # type: ignore[dict-item]
+
+
+def guards(made: Plan) -> list[str]:
+    return [hold.guard for hold in made.holds]
+
+
+# ---- the newest data
+
+
+def test_a_standby_with_old_data_does_not_take_over_from_a_primary_that_was_started_anew() -> None:
+    """It was away, came back with what its disk had, and has not been in sync since; the primary has everything."""
+    world = with_data()
+    world.pods[SECOND].stopped = True
+    world.write(10)
+    world.run_pass()
+    world.pods[SECOND].stopped = False
+    world.restart(SECOND)
+    world.restart(FIRST)
+
+    world.converge()
+
+    assert world.primaries() == [FIRST]
+    assert {redis.keys for redis in world.redis().values()} == {20}
+
+
+def test_a_primary_that_still_loads_its_data_is_waited_for() -> None:
+    """Its standby is new and empty: whoever made that the primary would have the data wiped out."""
+    world = with_data()
+    world.restart(FIRST)
+    world.redis()[FIRST].loading = True
+    world.lose(SECOND)
+    for sentinel in world.sentinels().values():
+        sentinel.watched["mymaster"].replicas = {world.place(SECOND)}
+
+    plans = [world.run_pass()[0] for _ in range(5)]
+
+    assert not [step for each in plans for step in each.steps if isinstance(step, DISRUPTIVE)]
+    assert guards(plans[-1]) == ["everybody_has_loaded"]
+    world.redis()[FIRST].loading = False
+    world.converge()
+    assert {redis.keys for redis in world.redis().values()} == {10}
+
+
+def test_data_on_a_pod_that_is_on_its_way_out_is_not_passed_over() -> None:
+    """On a volume it comes back."""
+    world = with_data(storageclass="fast")
+    world.restart(FIRST)
+    world.pods[FIRST].deleting = True
+    world.lose(SECOND)
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, DISRUPTIVE)]
+    world.lose(FIRST, keeps_data=True)
+    world.converge()
+    assert {redis.keys for redis in world.redis().values()} == {10}
+
+
+# ---- stuck for ever
+
+
+# ---- clients
+
+
+# ---- memory
