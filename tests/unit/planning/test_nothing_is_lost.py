@@ -1,4 +1,4 @@
-"""What must not be lost, and what must not be stuck for ever: accidents of a RedisStandby, RedisStandalone, RedisCluster."""
+"""What must not be lost, nor stuck for ever, in a RedisStandby, a RedisStandalone or a RedisCluster."""
 
 from __future__ import annotations
 
@@ -79,6 +79,34 @@ def test_data_on_a_pod_that_is_on_its_way_out_is_not_passed_over() -> None:
     world.lose(FIRST, keeps_data=True)
     world.converge()
     assert {redis.keys for redis in world.redis().values()} == {10}
+
+
+def test_the_last_primary_is_not_removed_while_nobody_has_taken_over() -> None:
+    world = with_data(replicas=2)
+    world.restart(FIRST)
+    world.redis()[SECOND].offset = 1
+    world.run_pass()
+    world.converge()
+    assert world.primaries() == [THIRD]
+    for pod in (FIRST, SECOND, THIRD):
+        world.restart(pod)
+    spec_of(world, replicas=1)
+
+    world.run_pass()
+
+    assert THIRD in world.pods
+
+
+def test_a_replica_whose_primary_is_lost_is_not_removed_before_the_vote() -> None:
+    world = SimulatedCluster()
+    world.converge()
+    world.lose("redis-cluster-rat-0-0")
+    spec_of(world, replicas=0)
+
+    made, _ = world.run_pass()
+
+    assert "no_primary_is_removed" in guards(made)
+    assert "redis-cluster-rat-0-1" in world.pods
 
 
 # ---- stuck for ever
