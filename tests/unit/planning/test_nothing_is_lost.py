@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tdredis.planning.decide import plan
 from tdredis.planning.plan import Plan
+from tdredis.planning.snapshot import Trouble
 from tdredis.planning.steps import FailOver, Follow, Promote, ReplacePod
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
@@ -109,7 +112,62 @@ def test_a_replica_whose_primary_is_lost_is_not_removed_before_the_vote() -> Non
     assert "redis-cluster-rat-0-1" in world.pods
 
 
+@pytest.mark.parametrize(("storageclass", "replaced"), [("", []), ("fast", [FIRST])])
+def test_the_only_copy_of_the_data_is_not_deleted_for_a_bad_exporter(storageclass: str, replaced: list[str]) -> None:
+    world = with_data("RedisStandalone", storageclass=storageclass)
+    world.pods[FIRST].trouble = Trouble(reason="CrashLoopBackOff", message="the exporter fails")
+    spec_of(world, monitorimage="oliver006/redis_exporter:v1.46")
+    world.run_pass()
+
+    made = plan(world.snapshot())
+
+    assert [step.pod for step in made.steps if isinstance(step, ReplacePod)] == replaced
+    assert ("data_is_elsewhere" in guards(made)) is not bool(replaced)
+
+
 # ---- stuck for ever
+
+
+@pytest.mark.parametrize("kind", ["RedisStandby", "RedisStandalone"])
+def test_an_image_that_ends_at_once_can_be_corrected(kind: str) -> None:
+    world = SimulatedStandby(kind, image="nginx:1")
+    crash(world)
+
+    spec_of(world, image="redis:7.0")
+    world.converge()
+
+    assert world.instance.status.phase == "Ready"
+
+
+def test_an_image_that_ends_at_once_can_be_corrected_in_a_cluster() -> None:
+    world = SimulatedCluster(image="nginx:1")
+    crash(world)
+
+    spec_of(world, image="redis:7.0")
+    world.converge()
+
+    assert world.cluster.status.phase == "Ready"
+
+
+def test_a_standby_that_ends_at_once_can_be_corrected_while_its_primary_lives() -> None:
+    world = with_data()
+    world.pods[SECOND].stopped = True
+    world.pods[SECOND].trouble = Trouble(reason="CrashLoopBackOff", message="back-off")
+    spec_of(world, image="redis:7.2")
+
+    world.converge()
+
+    assert {redis.keys for redis in world.redis().values()} == {10}
+
+
+def crash(world: SimulatedStandby | SimulatedCluster) -> None:
+    """All Redis containers end over and over."""
+    world.run_pass()
+    for name, pod in world.pods.items():
+        if not name.startswith("sentinel-"):
+            pod.stopped, pod.age_s = True, 3600.0
+            pod.trouble = Trouble(reason="CrashLoopBackOff", message="back-off")
+    world.run_pass()
 
 
 # ---- clients
