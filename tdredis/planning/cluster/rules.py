@@ -49,7 +49,7 @@ from tdredis.planning.objects import (
     target_pods,
 )
 from tdredis.planning.plan import Hold
-from tdredis.planning.snapshot import Ref
+from tdredis.planning.snapshot import PodFacts, Ref
 from tdredis.planning.steps import (
     AssignSlots,
     Forget,
@@ -174,19 +174,34 @@ def _published_pods(world: World) -> set[str]:
 def replace_stuck_pods(world: World) -> Ruling:
     """A pod with trouble, made from a template that has changed since, is made anew: correcting a bad image heals.
 
-    With OnDelete nobody else would. One that never ran goes at once. One that runs (the exporter beside Redis fails,
-    say) goes when it is a replica of a cluster that works; a primary hands over first.
+    With OnDelete nobody else would. One that has nothing to lose goes at once. One that runs (the exporter
+    beside Redis fails, say) goes when it is a replica of a cluster that works; a primary hands over first.
     """
     snapshot, picture = world.picture.snapshot, world.picture
     steps: list[Step] = []
     for shard in picture.shards:
         pods = [snapshot.pods[name] for name in shard.wanted if name in snapshot.pods]
         outdated = outdated_pods(snapshot, shard.name, pods)
-        never_ran = [pod for pod in outdated if not pod.ever_ran]
-        steps += [replace_troubled(pod, "it never ran") for pod in never_ran]
-        if not never_ran and picture.is_whole and not picture.silent and not picture.unheard:
+        idle = {pod.name: why for pod in outdated if (why := _nothing_to_lose(picture, shard, pod))}
+        steps += [replace_troubled(pod, idle[pod.name]) for pod in outdated if pod.name in idle]
+        if not idle and picture.is_whole and not picture.silent and not picture.unheard:
             steps += _replace_running(picture, shard, {pod.name for pod in outdated})
     return Ruling(steps=tuple(steps))
+
+
+def _nothing_to_lose(picture: Picture, shard: Shard, pod: PodFacts) -> str:
+    """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does."""
+    if not pod.ever_ran:
+        return "it never ran"
+    if pod.name in picture.snapshot.nodes:
+        return ""
+    if picture.snapshot.cluster.spec.storage_class:
+        return "it does not run, its data is on a volume"
+    if not picture.was_whole and not picture.owned:
+        return "it does not run, nobody ever owned a slot"
+    if shard.owner is not None:
+        return f"it does not run, {shard.owner.name} has the data"
+    return ""
 
 
 def _replace_running(picture: Picture, shard: Shard, outdated: set[str]) -> list[Step]:

@@ -70,8 +70,17 @@ def _has_lost(watcher: Watcher) -> bool:
 
 
 def _failover_leader(picture: Picture) -> Watcher | None:
-    """The Sentinel to ask: one that knows a replica that could take over, the most of them, then the lowest name."""
-    heirs = [member for member in picture.members if not member.is_primary and member.has_data and _may_lead(member)]
+    """The Sentinel to ask: one that knows a replica that could take over, the most of them, then the lowest name.
+
+    Beside a primary that came back with its data, what a replica has from its own disk is no heritage: it may have been
+    away for a day. Only who has been in sync since its start has it all.
+    """
+    may_have_it_all = picture.chosen is not None and (picture.chosen.has_data or picture.chosen.facts.loading)
+    heirs = [
+        member
+        for member in picture.members
+        if not member.is_primary and _may_lead(member) and (member.has_synced if may_have_it_all else member.has_data)
+    ]
 
     def known(watcher: Watcher) -> int:
         if watcher.watch is None or (watcher.watch.host, watcher.watch.port) != picture.agreed:
@@ -90,6 +99,9 @@ def _may_lead(member: Member) -> bool:
 def _elect(picture: Picture) -> Ruling:
     """The operator chooses: nobody watches (yet), or those who watch know nobody who could take over."""
     able = tuple(member for member in picture.members if _may_lead(member))
+    loading = [member.name for member in picture.members if member.facts.loading]
+    if loading:
+        return held("everybody_has_loaded", f"{list_names(loading)} still loads data, perhaps the newest there is")
     if not picture.recorded and not picture.instance.spec.storage_class and not any(m.has_data for m in able):
         # A new instance: nobody can have data, so the first pod need not wait for the others.
         first = picture.wanted_pods[0]
@@ -98,14 +110,17 @@ def _elect(picture: Picture) -> Ruling:
         return _choose_among(picture, able)
     if picture.silent:
         return Ruling(holds=(silence_hold(picture.silent, "a primary is chosen only when every process answers"),))
-    late = (*picture.unheard, *picture.starting_pods)
+    leaving = [member.name for member in picture.members if member.pod.deleting and member.has_data]
+    late = (*picture.unheard, *picture.starting_pods, *leaving)
     if late:
         return held("pods_have_started", f"a primary is chosen only when all have answered: {list_names(late)}")
     return _choose_among(picture, able)
 
 
 def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
-    """The one with the data: who has any, then the last primary, then the furthest, the most keys, the lowest name."""
+    """The one with the data: who has any, then the last primary (as the Sentinels know it, as status does), then the
+    furthest, the most keys, the lowest name.
+    """
     if not members:
         return held("a_process_is_there", "no Redis process runs that could be the primary")
     if len(picture.primaries) > 1 and (picture.silent or picture.unheard):
@@ -114,6 +129,7 @@ def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
         members,
         key=lambda member: (
             not member.has_data,
+            member is not picture.chosen,
             member.name != picture.recorded,
             -member.facts.replication.offset_bytes,
             -member.facts.keys,
