@@ -56,6 +56,7 @@ from tdredis.planning.steps import (
     HandOver,
     Meet,
     Remove,
+    ReplacePod,
     Replicate,
     SetConfig,
     Step,
@@ -215,6 +216,22 @@ def _replace_running(picture: Picture, shard: Shard, outdated: set[str]) -> list
     heir = max(heirs, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
     why = f"{shard.owner.name} is to be made anew; {heir.name} has its data"
     return [HandOver(process=heir.process, shard=shard.name, why=why)]
+
+
+def replace_stuck_proxies(world: World) -> Ruling:
+    """A proxy that cannot read though the cluster works is made anew.
+
+    Envoy looks for the cluster at the addresses that it knew last, and at no other: when all of them changed at once it
+    looks for ever (redis_cluster.cc, startResolveRedis).
+    """
+    snapshot = world.picture.snapshot
+    by_name = {pod.name: pod for pod in snapshot.proxies}
+    steps = [
+        ReplacePod(pod=name, uid=by_name[name].uid, why=f"the cluster works, and it cannot read: {read.error}")
+        for name, read in world.picture.stuck_proxies.items()
+        if not by_name[name].deleting
+    ]
+    return Ruling(steps=tuple(steps))
 
 
 # ---- membership
@@ -488,6 +505,7 @@ RULES: tuple[Rule, ...] = (
     keep_proxy,
     remove_unwanted,
     replace_stuck_pods,
+    replace_stuck_proxies,
     publish_endpoints,
     forget_ghosts,
     assign_free_slots,
