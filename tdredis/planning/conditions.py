@@ -33,6 +33,7 @@ WISH_GUARDS = frozenset(
         "vip_is_an_ip",
         "announced_addresses_are_reached",
         "memory_limit_follows",
+        "data_is_elsewhere",
     )
 )
 

@@ -63,6 +63,11 @@ class NodeFacts:
         return self.view.me.id if self.view else None
 
 
+@dataclass(frozen=True, slots=True)
+class ProxyFacts:
+    """A proxy that answered a read, which it can only with the help of some Redis."""
+
+
 def parse_info(text: str) -> dict[str, str]:
     """INFO (or CLUSTER INFO) to its fields; section headers are passed over."""
     fields: dict[str, str] = {}

@@ -202,14 +202,20 @@ class Ledger:
                 raise AssertionError(f"{self.name}: {missing} of {count} writes missing; last error: {self.last_error}")
             await asyncio.sleep(0.005)
 
-    async def missing(self, path: Path) -> tuple[int, ...]:
-        """Numbers that were acknowledged and are not there: the lost writes. Raises LinkError."""
-        lost = []
-        for number in self.acknowledged:
-            key = self.key(number)
-            if await path.call(key, "GET", key) != str(number).encode():
-                lost.append(number)
-        return tuple(lost)
+    async def missing(self, path: Path, *, deadline_s: float = 60.0) -> tuple[int, ...]:
+        """Numbers that were acknowledged and are not there: the lost writes. Raises LinkError when time is up."""
+        end = time.monotonic() + deadline_s
+        found = {number: await self._read(path, self.key(number), end) for number in self.acknowledged}
+        return tuple(number for number, value in found.items() if value != str(number).encode())
+
+    async def _read(self, path: Path, key: str, end: float) -> object:
+        while True:
+            try:
+                return await path.call(key, "GET", key)
+            except LinkError:
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(PACE_S)  # the pace of trying, under the deadline above
 
 
 def describe(ledgers: Mapping[str, Ledger]) -> str:

@@ -13,7 +13,7 @@ from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts
-from tdredis.planning.steps import FailOverShard
+from tdredis.planning.steps import FailOverShard, HandOver
 from tdredis.redis.views import KnownNode
 
 
@@ -82,6 +82,19 @@ def _orphaned(picture: Picture, shard: Shard) -> Orphaned | None:
 def _rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
     """The furthest first, then the lowest name; one that loads its data set answers nobody yet."""
     return not member.facts.loading, member.facts.replication.offset_bytes, descending(member.name)
+
+
+def hand_over_leaving(picture: Picture) -> Ruling:
+    """A primary whose pod is to go hands over first: its container waits for that before it ends (stop.sh)."""
+    steps = []
+    for shard in picture.shards:
+        heirs = [member for member in picture.replicas_in_sync(shard) if not member.pod.deleting]
+        if shard.owner is None or not shard.owner.pod.deleting or not heirs:
+            continue
+        heir = max(heirs, key=_rank)
+        why = f"{shard.owner.name} is to go; {heir.name} has its data"
+        steps.append(HandOver(process=heir.process, shard=shard.name, why=why))
+    return Ruling(steps=tuple(steps))
 
 
 # ---- guards, in their order: the first that refuses is the reason in status

@@ -89,11 +89,14 @@ def _capacity(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Cha
 
 
 def _replicas(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Change]:
-    return replicas_wish(
-        snapshot,
-        spec.replicas,
-        may_go=lambda node: node.view is not None and node.view.me.is_replica and not node.view.me.slots,
-    )
+    views = [node.view for node in snapshot.nodes.values() if isinstance(node, NodeFacts) and node.view is not None]
+    answered = {view.me.id for view in views}
+
+    def may_go(node: NodeFacts) -> bool:
+        """It is a replica, and not the heir of a primary that is lost."""
+        return node.view is not None and not node.view.me.slots and node.view.me.primary_id in answered
+
+    return replicas_wish(snapshot, spec.replicas, may_go=may_go)
 
 
 def _volumes(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Change]:

@@ -26,7 +26,7 @@ from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce, remove_unannounced
-from tdredis.planning.cluster.failover import replace_dead_primaries
+from tdredis.planning.cluster.failover import hand_over_leaving, replace_dead_primaries
 from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
 from tdredis.planning.objects import (
     MIB,
@@ -49,13 +49,14 @@ from tdredis.planning.objects import (
     target_pods,
 )
 from tdredis.planning.plan import Hold
-from tdredis.planning.snapshot import Ref
+from tdredis.planning.snapshot import PodFacts, Ref
 from tdredis.planning.steps import (
     AssignSlots,
     Forget,
     HandOver,
     Meet,
     Remove,
+    ReplacePod,
     Replicate,
     SetConfig,
     Step,
@@ -77,8 +78,9 @@ Rule = Callable[[World], Ruling]
 
 
 def fail_over(world: World) -> Ruling:
-    """A shard whose primary is proven dead gets another, at once."""
-    return replace_dead_primaries(world.picture)
+    """A shard whose primary is proven dead gets another, at once; one whose primary is to go, before it goes."""
+    dead, leaving = replace_dead_primaries(world.picture), hand_over_leaving(world.picture)
+    return Ruling(steps=(*dead.steps, *leaving.steps), holds=dead.holds)
 
 
 # ---- objects
@@ -173,19 +175,34 @@ def _published_pods(world: World) -> set[str]:
 def replace_stuck_pods(world: World) -> Ruling:
     """A pod with trouble, made from a template that has changed since, is made anew: correcting a bad image heals.
 
-    With OnDelete nobody else would. One that never ran goes at once. One that runs (the exporter beside Redis fails,
-    say) goes when it is a replica of a cluster that works; a primary hands over first.
+    With OnDelete nobody else would. One that has nothing to lose goes at once. One that runs (the exporter
+    beside Redis fails, say) goes when it is a replica of a cluster that works; a primary hands over first.
     """
     snapshot, picture = world.picture.snapshot, world.picture
     steps: list[Step] = []
     for shard in picture.shards:
         pods = [snapshot.pods[name] for name in shard.wanted if name in snapshot.pods]
         outdated = outdated_pods(snapshot, shard.name, pods)
-        never_ran = [pod for pod in outdated if not pod.ever_ran]
-        steps += [replace_troubled(pod, "it never ran") for pod in never_ran]
-        if not never_ran and picture.is_whole and not picture.silent and not picture.unheard:
+        idle = {pod.name: why for pod in outdated if (why := _nothing_to_lose(picture, shard, pod))}
+        steps += [replace_troubled(pod, idle[pod.name]) for pod in outdated if pod.name in idle]
+        if not idle and picture.is_whole and not picture.silent and not picture.unheard:
             steps += _replace_running(picture, shard, {pod.name for pod in outdated})
     return Ruling(steps=tuple(steps))
+
+
+def _nothing_to_lose(picture: Picture, shard: Shard, pod: PodFacts) -> str:
+    """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does."""
+    if not pod.ever_ran:
+        return "it never ran"
+    if pod.name in picture.snapshot.nodes:
+        return ""
+    if picture.snapshot.cluster.spec.storage_class:
+        return "it does not run, its data is on a volume"
+    if not picture.was_whole and not picture.owned:
+        return "it does not run, nobody ever owned a slot"
+    if shard.owner is not None:
+        return f"it does not run, {shard.owner.name} has the data"
+    return ""
 
 
 def _replace_running(picture: Picture, shard: Shard, outdated: set[str]) -> list[Step]:
@@ -199,6 +216,22 @@ def _replace_running(picture: Picture, shard: Shard, outdated: set[str]) -> list
     heir = max(heirs, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
     why = f"{shard.owner.name} is to be made anew; {heir.name} has its data"
     return [HandOver(process=heir.process, shard=shard.name, why=why)]
+
+
+def replace_stuck_proxies(world: World) -> Ruling:
+    """A proxy that cannot read though the cluster works is made anew.
+
+    Envoy looks for the cluster at the addresses that it knew last, and at no other: when all of them changed at once it
+    looks for ever (redis_cluster.cc, startResolveRedis).
+    """
+    snapshot = world.picture.snapshot
+    by_name = {pod.name: pod for pod in snapshot.proxies}
+    steps = [
+        ReplacePod(pod=name, uid=by_name[name].uid, why=f"the cluster works, and it cannot read: {read.error}")
+        for name, read in world.picture.stuck_proxies.items()
+        if not by_name[name].deleting
+    ]
+    return Ruling(steps=tuple(steps))
 
 
 # ---- membership
@@ -472,6 +505,7 @@ RULES: tuple[Rule, ...] = (
     keep_proxy,
     remove_unwanted,
     replace_stuck_pods,
+    replace_stuck_proxies,
     publish_endpoints,
     forget_ghosts,
     assign_free_slots,

@@ -20,6 +20,7 @@ from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import Replicated
 from tdredis.planning.snapshot import ReplicationSnapshot
 from tdredis.planning.wishes import Change, capacity_wish, password_hold, replicas_wish, volumes_wish
+from tdredis.redis.facts import NodeFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,11 @@ def _capacity(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Cha
 def _replicas(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:
     if not isinstance(spec, RedisStandbySpec):
         return iter(())
-    has_a_record = bool(snapshot.instance.status.shards)
-    return replicas_wish(snapshot, spec.replicas, may_go=lambda node: node.replication.role == "slave" and has_a_record)
+    # A primary that came back is a replica of nobody until it is told, and may have the newest data: as long as nobody
+    # is the primary, everybody may be the one.
+    nodes = snapshot.nodes.values()
+    there_is_one = any(isinstance(node, NodeFacts) and node.replication.role == "master" for node in nodes)
+    return replicas_wish(snapshot, spec.replicas, may_go=lambda node: there_is_one and node.replication.role == "slave")
 
 
 def _volumes(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:

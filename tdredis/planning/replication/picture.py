@@ -63,13 +63,16 @@ class Member:
 
     @property
     def has_data(self) -> bool:
-        """It holds keys, or has been in sync with a primary (whose data set may be empty).
+        """It holds keys, or has been in sync with a primary (whose data set may be empty)."""
+        return self.facts.keys > 0 or self.has_synced
 
-        A replica that has synced with nobody since its start gives itself offset 0 or 1 (replication.c,
-        replicationCacheMasterUsingMyself).
+    @property
+    def has_synced(self) -> bool:
+        """It has been in sync with a primary since its start. One that has not gives itself offset 0 or 1
+        (replication.c, replicationCacheMasterUsingMyself).
         """
         link = self.facts.replication
-        return self.facts.keys > 0 or link.offset_bytes > 1 or link.was_linked
+        return link.offset_bytes > 1 or link.was_linked
 
     @property
     def process(self) -> Process:

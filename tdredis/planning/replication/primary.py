@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.pods import silence_hold
 from tdredis.planning.replication.picture import Member, Picture, Place, Watcher
@@ -68,8 +70,17 @@ def _has_lost(watcher: Watcher) -> bool:
 
 
 def _failover_leader(picture: Picture) -> Watcher | None:
-    """The Sentinel to ask: one that knows a replica that could take over, the most of them, then the lowest name."""
-    heirs = [member for member in picture.members if not member.is_primary and member.has_data and _may_lead(member)]
+    """The Sentinel to ask: one that knows a replica that could take over, the most of them, then the lowest name.
+
+    Beside a primary that came back with its data, what a replica has from its own disk is no heritage: it may have been
+    away for a day. Only who has been in sync since its start has it all.
+    """
+    may_have_it_all = picture.chosen is not None and (picture.chosen.has_data or picture.chosen.facts.loading)
+    heirs = [
+        member
+        for member in picture.members
+        if not member.is_primary and _may_lead(member) and (member.has_synced if may_have_it_all else member.has_data)
+    ]
 
     def known(watcher: Watcher) -> int:
         if watcher.watch is None or (watcher.watch.host, watcher.watch.port) != picture.agreed:
@@ -88,6 +99,9 @@ def _may_lead(member: Member) -> bool:
 def _elect(picture: Picture) -> Ruling:
     """The operator chooses: nobody watches (yet), or those who watch know nobody who could take over."""
     able = tuple(member for member in picture.members if _may_lead(member))
+    loading = [member.name for member in picture.members if member.facts.loading]
+    if loading:
+        return held("everybody_has_loaded", f"{list_names(loading)} still loads data, perhaps the newest there is")
     if not picture.recorded and not picture.instance.spec.storage_class and not any(m.has_data for m in able):
         # A new instance: nobody can have data, so the first pod need not wait for the others.
         first = picture.wanted_pods[0]
@@ -96,14 +110,17 @@ def _elect(picture: Picture) -> Ruling:
         return _choose_among(picture, able)
     if picture.silent:
         return Ruling(holds=(silence_hold(picture.silent, "a primary is chosen only when every process answers"),))
-    late = (*picture.unheard, *picture.starting_pods)
+    leaving = [member.name for member in picture.members if member.pod.deleting and member.has_data]
+    late = (*picture.unheard, *picture.starting_pods, *leaving)
     if late:
         return held("pods_have_started", f"a primary is chosen only when all have answered: {list_names(late)}")
     return _choose_among(picture, able)
 
 
 def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
-    """The one with the data: who has any, then the last primary, then the furthest, the most keys, the lowest name."""
+    """The one with the data: who has any, then the last primary (as the Sentinels know it, as status does), then the
+    furthest, the most keys, the lowest name.
+    """
     if not members:
         return held("a_process_is_there", "no Redis process runs that could be the primary")
     if len(picture.primaries) > 1 and (picture.silent or picture.unheard):
@@ -112,6 +129,7 @@ def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
         members,
         key=lambda member: (
             not member.has_data,
+            member is not picture.chosen,
             member.name != picture.recorded,
             -member.facts.replication.offset_bytes,
             -member.facts.keys,
@@ -129,14 +147,47 @@ def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
 # ---- replicas
 
 
+# ---- a primary that still lives
+
+
+def hand_over_leaving(world: World) -> Ruling:
+    """A primary whose pod is to go hands over first: its container waits for that before it ends (stop.sh)."""
+    picture = world.picture
+    primary = picture.primary
+    if primary is None or not primary.pod.deleting or picture.in_failover:
+        return Ruling()
+    heirs = [member for member in picture.replicas_in_sync() if not member.pod.deleting]
+    return Ruling(steps=tuple(hand_over(picture, primary, heirs, f"{primary.name} is to go")))
+
+
+def hand_over(picture: Picture, primary: Member, heirs: Sequence[Member], why: str) -> Iterator[FailOver]:
+    """The Sentinels' failover while the primary's writes are stopped, so that its heir has them all."""
+    places = {heir.place for heir in heirs}
+    for watcher in picture.watchers:
+        watch = watcher.watch
+        if watch is None or watch.is_down or (watch.host, watch.port) != primary.place:
+            continue
+        if any((known.host, known.port) in places and not known.is_down for known in watch.replicas):
+            has_data = list_names([heir.name for heir in heirs])
+            yield failover_step(watcher, why=f"{why}; {has_data} has its data", primary=primary)
+            return
+
+
+# ---- replicas
+
+
 def follow_the_primary(world: World) -> Ruling:
-    """Everybody else replicates the primary, under the address that it has now. Second primaries are demoted first."""
+    """Everybody else replicates the primary, under the address that it has now. Second primaries are demoted first,
+    unless the Sentinels may be making one of them the primary at this very moment.
+    """
     picture = world.picture
     primary = picture.primary
     if primary is None:
         return Ruling()
     others = [member for member in picture.members if member is not primary and not picture.is_attached(member)]
     wrong = [member for member in others if member.is_primary]
+    if wrong and not _is_settled(picture):
+        return held("no_failover_is_under_way", "the Sentinels may be about to replace the primary")
     steps = [_follow(member, primary, f"{primary.name} is the primary, and there is only one") for member in wrong]
     steps += [
         _follow(member, primary, f"{primary.name} is the primary, and it follows {_shown(member.follows)}")
@@ -144,6 +195,13 @@ def follow_the_primary(world: World) -> Ruling:
         if not member.is_primary
     ]
     return Ruling(steps=tuple(steps))
+
+
+def _is_settled(picture: Picture) -> bool:
+    """No Sentinel carries out a failover, and most of them find that the primary they chose is well."""
+    watches = [watcher.watch for watcher in picture.watchers if watcher.watch is not None]
+    at_ease = [watch for watch in watches if not watch.is_down and not watch.in_failover]
+    return not picture.in_failover and (not watches or 2 * len(at_ease) > len(watches))
 
 
 def _follow(member: Member, primary: Member, why: str) -> Follow:

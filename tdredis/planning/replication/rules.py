@@ -37,7 +37,7 @@ from tdredis.planning.objects import (
 )
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import SENTINEL_PORT, Member
-from tdredis.planning.replication.primary import follow_the_primary, have_a_primary
+from tdredis.planning.replication.primary import follow_the_primary, hand_over_leaving, have_a_primary
 from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches
 from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.world import Rule, World
@@ -95,7 +95,8 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
         for pod in (snapshot.pods[name] for name in sorted(names))
-        if pod.ip and not pod.deleting
+        # A primary that is to go keeps its place until it has handed over.
+        if pod.ip and (not pod.deleting or service == client_service_name(standby.name))
     ]
     return keep(snapshot, (build_standby_endpoints(standby, site, service, targets, ipv6=ipv6),)).steps
 
@@ -172,6 +173,7 @@ def limit_memory(world: World) -> Ruling:
 
 RULES: tuple[Rule, ...] = (
     have_a_primary,
+    hand_over_leaving,
     keep_children,
     publish_endpoints,
     follow_the_primary,
@@ -187,6 +189,8 @@ RULES: tuple[Rule, ...] = (
 # What keeps an instance that exists together; none of these asks what spec wishes.
 HEALING_RULES: tuple[Rule, ...] = (
     have_a_primary,
+    hand_over_leaving,
+    hand_over_leaving,
     publish_endpoints,
     follow_the_primary,
     set_watches,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.manifests.names import sentinel_name
-from tdredis.planning.objects import Ruling, list_names, outdated_pods, replace_troubled
-from tdredis.planning.replication.picture import Member, Picture, Watcher
-from tdredis.planning.replication.primary import failover_step
-from tdredis.planning.replication.world import World
+from tdredis.planning.objects import Ruling, outdated_pods, replace_troubled
+from tdredis.planning.replication.picture import Member, Picture
+from tdredis.planning.replication.primary import hand_over
+from tdredis.planning.replication.world import World, held
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Step
 
@@ -16,55 +16,63 @@ from tdredis.planning.steps import Step
 def replace_stuck_pods(world: World) -> Ruling:
     """A pod with trouble, made from a template that has changed since, is made anew: correcting a bad image heals.
 
-    One that never ran goes at once. One that runs goes when it is a replica, or a Sentinel beside others that work; a
-    primary hands over first.
+    One that has nothing to lose goes at once. One that runs goes when it is a replica, or a Sentinel beside others that
+    work; a primary hands over first.
     """
     picture, snapshot = world.picture, world.picture.snapshot
     wanted = [snapshot.pods[name] for name in picture.wanted_pods if name in snapshot.pods]
-    steps: list[Step] = list(_replace_redis(picture, outdated_pods(snapshot, world.instance.name, wanted)))
-    if picture.standby is not None:
-        watching = [snapshot.sentinel_pods[n] for n in picture.wanted_sentinels if n in snapshot.sentinel_pods]
-        outdated = outdated_pods(snapshot, sentinel_name(picture.standby), watching)
-        never_ran = [pod for pod in outdated if not pod.ever_ran]
-        steps += [replace_troubled(pod, "it never ran") for pod in never_ran]
-        running = len(picture.watchers) > picture.standby.spec.sentinel.quorum
-        if outdated and not never_ran and running:
-            steps.append(replace_troubled(outdated[0], "the other Sentinels watch"))
-    return Ruling(steps=tuple(steps))
+    redis = _replace_redis(picture, outdated_pods(snapshot, world.instance.name, wanted))
+    return Ruling(steps=(*redis.steps, *_replace_sentinels(picture)), holds=redis.holds)
 
 
-def _replace_redis(picture: Picture, outdated: list[PodFacts]) -> Iterator[Step]:
-    never_ran = [pod for pod in outdated if not pod.ever_ran]
-    yield from (replace_troubled(pod, "it never ran") for pod in never_ran)
+def _replace_redis(picture: Picture, outdated: list[PodFacts]) -> Ruling:
+    idle = {pod.name: why for pod in outdated if (why := _nothing_to_lose(picture, pod))}
+    if idle:
+        return Ruling(steps=tuple(replace_troubled(pod, idle[pod.name]) for pod in outdated if pod.name in idle))
     primary = picture.primary
-    if never_ran or not outdated or picture.silent or picture.unheard:
-        return
+    if not outdated or picture.silent or picture.unheard or primary is None:
+        return Ruling()
     if picture.standby is None:
-        yield replace_troubled(outdated[0], "it is the only one")
-        return
-    if primary is None:
-        return
+        return _replace_the_only_one(picture, primary)
     replicas = [pod for pod in outdated if pod.name != primary.name]
     if replicas:
-        yield replace_troubled(replicas[0], "it is a replica")
-        return
+        return Ruling(steps=(replace_troubled(replicas[0], "it is a replica"),))
     heirs = [member for member in picture.replicas_in_sync() if not member.pod.trouble]
-    leader = _handover_leader(picture, heirs)
-    if leader is not None:
-        why = f"{primary.name} is to be made anew; {list_names([heir.name for heir in heirs])} has its data"
-        yield failover_step(leader, why=why, primary=primary)
+    return Ruling(steps=tuple(hand_over(picture, primary, heirs, f"{primary.name} is to be made anew")))
 
 
-def _handover_leader(picture: Picture, heirs: list[Member]) -> Watcher | None:
-    """A Sentinel that knows the primary and somebody who can take over from it."""
-    places = {heir.place for heir in heirs}
-    able = [
-        watcher
-        for watcher in picture.watchers
-        if watcher.watch is not None
-        and not watcher.watch.is_down
-        and picture.primary is not None
-        and (watcher.watch.host, watcher.watch.port) == picture.primary.place
-        and any((known.host, known.port) in places and not known.is_down for known in watcher.watch.replicas)
-    ]
-    return able[0] if able else None
+def _nothing_to_lose(picture: Picture, pod: PodFacts) -> str:
+    """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does."""
+    if not pod.ever_ran:
+        return "it never ran"
+    if pod.name in picture.snapshot.nodes:
+        return ""
+    if picture.instance.spec.storage_class:
+        return "it does not run, its data is on a volume"
+    if not picture.recorded:
+        return "it does not run, there never was a primary"
+    if picture.primary is not None:
+        return f"it does not run, {picture.primary.name} has the data"
+    return ""
+
+
+def _replace_the_only_one(picture: Picture, member: Member) -> Ruling:
+    if picture.instance.spec.storage_class or not member.has_data:
+        return Ruling(steps=(replace_troubled(member.pod, "it is the only one"),))
+    why = (
+        f"{member.name} has the only copy of the data, on an emptyDir: what is wrong in its pod is mended by a new pod,"
+        " which would be empty; delete the pod yourself if you can do without the data"
+    )
+    return held("data_is_elsewhere", why)
+
+
+def _replace_sentinels(picture: Picture) -> Iterator[Step]:
+    if picture.standby is None:
+        return
+    pods = picture.snapshot.sentinel_pods
+    watching = [pods[name] for name in picture.wanted_sentinels if name in pods]
+    outdated = outdated_pods(picture.snapshot, sentinel_name(picture.standby), watching)
+    idle = [pod for pod in outdated if pod.name not in picture.snapshot.sentinels]
+    yield from (replace_troubled(pod, "it does not run") for pod in idle)
+    if outdated and not idle and len(picture.watchers) > picture.standby.spec.sentinel.quorum:
+        yield replace_troubled(outdated[0], "the other Sentinels watch")

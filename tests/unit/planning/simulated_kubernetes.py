@@ -57,6 +57,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.pods: dict[str, SimulatedPod[ProcessT]] = {}
         self.bad_images: set[str] = set()
         self.unschedulable: set[str] = set()
+        self.forbidden: set[str] = set()  # pods that a quota keeps from being made
         self.status_writes = 0
         self._counter = 0
         self._node_ports: dict[str, int] = {}
@@ -161,7 +162,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             for ordinal in range(int(str(spec["replicas"]))):
                 name = f"{ref.name}-{ordinal}"
                 wanted.add(name)
-                if name not in self.pods:
+                if name not in self.pods and name not in self.forbidden:
                     self.pods[name] = self._new_pod(name, str(status["updateRevision"]), json.dumps(spec["template"]))
         for name in set(self.pods) - wanted:
             del self.pods[name]

@@ -71,6 +71,7 @@ class Redis:
     silent: bool = False
     refused: bool = False
     link_up: bool = False
+    loading: bool = False  # after its start; it does not say yet how many keys it has
 
 
 @dataclass
@@ -102,6 +103,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         super().__init__("redis-standby-tom", "uid-tom", {**base, **spec})  # type: ignore[dict-item]
         self.kind = kind
         self.disconnected: list[str] = []
+        self.strangers: set[Place] = set()  # replicas of the primary that are not ours
 
     # -- what a pass sees and does ------------------------------------------------------------------------------------
 
@@ -218,6 +220,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             for master, watch in sentinel.watched.items():
                 if watch.place in places:
                     watch.replicas |= {place for place, redis in places.items() if redis.follows == watch.place}
+                    watch.replicas |= self.strangers
                 for other, (pod, peer) in alive.items():
                     theirs = peer.watched.get(master)
                     if other == name or theirs is None or not self._hear(watch, theirs, places):
@@ -273,10 +276,10 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         return NodeFacts(
             version="7.0.15",
             uptime_s=100,
-            loading=False,
+            loading=node.loading,
             used_memory_bytes=node.used_mib * 2**20,
             maxmemory_bytes=node.maxmemory,
-            keys=node.keys,
+            keys=0 if node.loading else node.keys,
             replication=Replication(
                 role="slave" if node.follows else "master",
                 offset_bytes=node.offset,

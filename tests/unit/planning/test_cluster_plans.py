@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tdredis.planning.cluster.planner import plan
 from tdredis.planning.cluster.report import report
-from tdredis.planning.plan import Verdict
+from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import PodFacts, Ref, Trouble
 from tdredis.planning.steps import (
     Apply,
@@ -525,3 +525,31 @@ def test_the_proxy_rolls_for_a_new_password_and_not_for_somebody_s_annotation() 
     applied = [str(step.ref) for step in plan(world.snapshot()).steps if isinstance(step, Apply)]
     assert applied == ["Secret predixy-redis-cluster-rat", "Deployment predixy-redis-cluster-rat"]
     world.converge()
+
+
+# ---- proxies
+
+
+def with_reads(world: SimulatedCluster, *, silent_s: float) -> Plan:
+    pod = PodFacts(name="predixy-1", uid="uid-predixy-1", created=0.0, ip="10.88.9.9", ready=True, running=True)
+    read = Unknown(since=world.now - silent_s, error="upstream failure")
+    return plan(replace(world.snapshot(), proxies=(pod,), reads={pod.name: read}))
+
+
+def test_a_proxy_that_cannot_read_from_a_cluster_that_works_is_made_anew() -> None:
+    made = with_reads(healthy(), silent_s=10)
+
+    (step,) = made.steps
+    assert isinstance(step, ReplacePod)
+    assert step.pod == "predixy-1"
+
+
+def test_a_proxy_is_given_time_to_find_slots_that_moved() -> None:
+    assert with_reads(healthy(), silent_s=1).steps == ()
+
+
+def test_a_proxy_is_not_blamed_for_a_cluster_that_does_not_work() -> None:
+    world = healthy()
+    world.pods[FIRST].stopped = True
+
+    assert not [step for step in with_reads(world, silent_s=10).steps if isinstance(step, ReplacePod)]

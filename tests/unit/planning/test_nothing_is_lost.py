@@ -1,0 +1,176 @@
+"""What must not be lost, nor stuck for ever, in a RedisStandby, a RedisStandalone or a RedisCluster."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdredis.planning.decide import plan
+from tdredis.planning.plan import Plan
+from tdredis.planning.snapshot import Trouble
+from tdredis.planning.steps import FailOver, Follow, Promote, ReplacePod
+from tests.unit.planning.simulated_cluster import SimulatedCluster
+from tests.unit.planning.simulated_standby import SimulatedStandby
+
+NAME = "redis-standby-tom"
+FIRST, SECOND, THIRD = (f"{NAME}-{number}" for number in range(3))
+DISRUPTIVE = (FailOver, Follow, Promote, ReplacePod)
+
+
+def with_data(kind: str = "RedisStandby", **spec: object) -> SimulatedStandby:
+    world = SimulatedStandby(kind, **spec)
+    world.converge()
+    world.write(10)
+    world.run_pass()
+    return world
+
+
+def spec_of(world: SimulatedStandby | SimulatedCluster, **changes: object) -> None:
+    world.resource["spec"] = {**world.resource["spec"], **changes}  # type: ignore[dict-item]
+
+
+def guards(made: Plan) -> list[str]:
+    return [hold.guard for hold in made.holds]
+
+
+# ---- the newest data
+
+
+def test_a_standby_with_old_data_does_not_take_over_from_a_primary_that_was_started_anew() -> None:
+    """It was away, came back with what its disk had, and has not been in sync since; the primary has everything."""
+    world = with_data()
+    world.pods[SECOND].stopped = True
+    world.write(10)
+    world.run_pass()
+    world.pods[SECOND].stopped = False
+    world.restart(SECOND)
+    world.restart(FIRST)
+
+    world.converge()
+
+    assert world.primaries() == [FIRST]
+    assert {redis.keys for redis in world.redis().values()} == {20}
+
+
+def test_a_primary_that_still_loads_its_data_is_waited_for() -> None:
+    """Its standby is new and empty: whoever made that the primary would have the data wiped out."""
+    world = with_data()
+    world.restart(FIRST)
+    world.redis()[FIRST].loading = True
+    world.lose(SECOND)
+    for sentinel in world.sentinels().values():
+        sentinel.watched["mymaster"].replicas = {world.place(SECOND)}
+
+    plans = [world.run_pass()[0] for _ in range(5)]
+
+    assert not [step for each in plans for step in each.steps if isinstance(step, DISRUPTIVE)]
+    assert guards(plans[-1]) == ["everybody_has_loaded"]
+    world.redis()[FIRST].loading = False
+    world.converge()
+    assert {redis.keys for redis in world.redis().values()} == {10}
+
+
+def test_data_on_a_pod_that_is_on_its_way_out_is_not_passed_over() -> None:
+    """On a volume it comes back."""
+    world = with_data(storageclass="fast")
+    world.restart(FIRST)
+    world.pods[FIRST].deleting = True
+    world.lose(SECOND)
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, DISRUPTIVE)]
+    world.lose(FIRST, keeps_data=True)
+    world.converge()
+    assert {redis.keys for redis in world.redis().values()} == {10}
+
+
+def test_the_last_primary_is_not_removed_while_nobody_has_taken_over() -> None:
+    world = with_data(replicas=2)
+    world.restart(FIRST)
+    world.redis()[SECOND].offset = 1
+    world.run_pass()
+    world.converge()
+    assert world.primaries() == [THIRD]
+    for pod in (FIRST, SECOND, THIRD):
+        world.restart(pod)
+    spec_of(world, replicas=1)
+
+    world.run_pass()
+
+    assert THIRD in world.pods
+
+
+def test_a_replica_whose_primary_is_lost_is_not_removed_before_the_vote() -> None:
+    world = SimulatedCluster()
+    world.converge()
+    world.lose("redis-cluster-rat-0-0")
+    spec_of(world, replicas=0)
+
+    made, _ = world.run_pass()
+
+    assert "no_primary_is_removed" in guards(made)
+    assert "redis-cluster-rat-0-1" in world.pods
+
+
+@pytest.mark.parametrize(("storageclass", "replaced"), [("", []), ("fast", [FIRST])])
+def test_the_only_copy_of_the_data_is_not_deleted_for_a_bad_exporter(storageclass: str, replaced: list[str]) -> None:
+    world = with_data("RedisStandalone", storageclass=storageclass)
+    world.pods[FIRST].trouble = Trouble(reason="CrashLoopBackOff", message="the exporter fails")
+    spec_of(world, monitorimage="oliver006/redis_exporter:v1.46")
+    world.run_pass()
+
+    made = plan(world.snapshot())
+
+    assert [step.pod for step in made.steps if isinstance(step, ReplacePod)] == replaced
+    assert ("data_is_elsewhere" in guards(made)) is not bool(replaced)
+
+
+# ---- stuck for ever
+
+
+@pytest.mark.parametrize("kind", ["RedisStandby", "RedisStandalone"])
+def test_an_image_that_ends_at_once_can_be_corrected(kind: str) -> None:
+    world = SimulatedStandby(kind, image="nginx:1")
+    crash(world)
+
+    spec_of(world, image="redis:7.0")
+    world.converge()
+
+    assert world.instance.status.phase == "Ready"
+
+
+def test_an_image_that_ends_at_once_can_be_corrected_in_a_cluster() -> None:
+    world = SimulatedCluster(image="nginx:1")
+    crash(world)
+
+    spec_of(world, image="redis:7.0")
+    world.converge()
+
+    assert world.cluster.status.phase == "Ready"
+
+
+def test_a_standby_that_ends_at_once_can_be_corrected_while_its_primary_lives() -> None:
+    world = with_data()
+    world.pods[SECOND].stopped = True
+    world.pods[SECOND].trouble = Trouble(reason="CrashLoopBackOff", message="back-off")
+    spec_of(world, image="redis:7.2")
+
+    world.converge()
+
+    assert {redis.keys for redis in world.redis().values()} == {10}
+
+
+def crash(world: SimulatedStandby | SimulatedCluster) -> None:
+    """All Redis containers end over and over."""
+    world.run_pass()
+    for name, pod in world.pods.items():
+        if not name.startswith("sentinel-"):
+            pod.stopped, pod.age_s = True, 3600.0
+            pod.trouble = Trouble(reason="CrashLoopBackOff", message="back-off")
+    world.run_pass()
+
+
+# ---- clients
+
+
+# ---- memory
