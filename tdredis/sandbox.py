@@ -6,6 +6,7 @@ Everything runs as processes of this machine on loopback addresses; nothing outl
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -26,19 +28,25 @@ from rich.table import Table
 
 from localkube.kubelet.lifeline import tied_to
 from tdredis.api.crd import render_crds
-from tdredis.api.kinds import parse
-from tdredis.api.rediscluster import RedisCluster
+from tdredis.api.fields import API_VERSION
+from tdredis.api.instance import Instance
+from tdredis.api.kinds import KINDS, parse
+from tdredis.api.rediscluster import RedisCluster, RedisClusterStatus
+from tdredis.api.redisstandby import RedisStandby
 from tdredis.kube.client import Client
 from tdredis.kube.config import load_config
 from tdredis.kube.errors import ApiError
 from tdredis.kube.objects import parse_pod
-from tdredis.kube.resources import PODS, REDISCLUSTERS
+from tdredis.kube.resources import PODS, SECRETS, resource_of
 from tdredis.manifests.names import (
     COMPONENT_LABEL,
     INSTANCE_LABEL,
     MANAGED_BY_SELECTOR,
+    PASSWORD_KEY,
     PROXY_PASSWORD_KEY,
     REDIS_COMPONENT,
+    auth_secret_name,
+    pod_names,
     proxy_name,
 )
 from tdredis.observe.caches import CHILDREN
@@ -90,10 +98,9 @@ async def _tell(console: Console, manifest: Path, folder: Path, addresses: set[s
     console.print(f"[bold]1.[/bold] A Kubernetes of one process with {nodes} nodes, and the operator")
     async with _running(folder, nodes) as sandbox:
         console.print(f"[bold]2.[/bold] kubectl apply -f {manifest}")
-        if wanted.spec.proxy_image == IMAGE_MAP.partition("=")[0]:
-            console.print(
-                f"   This machine has no {wanted.spec.proxy_image}: the operator is told to use Envoy instead."
-            )
+        predixy = IMAGE_MAP.partition("=")[0]
+        if isinstance(wanted, RedisCluster) and wanted.spec.proxy_image == predixy:
+            console.print(f"   This machine has no {predixy}: the operator is told to use Envoy instead.")
         await sandbox.kubectl("create", "namespace", wanted.namespace)
         started = time.monotonic()
         await sandbox.kubectl("apply", "-f", str(manifest))
@@ -103,7 +110,7 @@ async def _tell(console: Console, manifest: Path, folder: Path, addresses: set[s
         if not once:
             console.print("\nIt stays up until Ctrl-C.")
             await asyncio.Event().wait()
-        await _write_and_read(console, ready)
+        await _write_and_read(console, sandbox, ready)
         await _delete(console, sandbox, ready)
 
 
@@ -202,14 +209,14 @@ async def _read_news(operator: asyncio.subprocess.Process, news: asyncio.Queue[d
 # ---- the story
 
 
-def _read_manifest(path: Path) -> RedisCluster:
+def _read_manifest(path: Path) -> Instance:
     for document in yaml.safe_load_all(path.read_text()):
-        if isinstance(document, dict) and document.get("kind") == REDISCLUSTERS.kind:
-            return parse(RedisCluster, document)
-    raise SandboxError(f"{path} holds no RedisCluster")
+        if isinstance(document, dict) and document.get("kind") in KINDS:
+            return parse(KINDS[document["kind"]], document)
+    raise SandboxError(f"{path} holds none of {', '.join(KINDS)}")
 
 
-async def _follow(console: Console, sandbox: Sandbox, wanted: RedisCluster, started: float) -> RedisCluster:
+async def _follow(console: Console, sandbox: Sandbox, wanted: Instance, started: float) -> Instance:
     """One line for every step the operator takes, and a bar for the whole, until Ready."""
     columns = (
         TextColumn("   {task.description}"),
@@ -217,6 +224,7 @@ async def _follow(console: Console, sandbox: Sandbox, wanted: RedisCluster, star
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
     )
+    resource = resource_of(API_VERSION, wanted.KIND)
     with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task(wanted.name, total=1.0)
         while time.monotonic() - started < READY_S:
@@ -228,11 +236,11 @@ async def _follow(console: Console, sandbox: Sandbox, wanted: RedisCluster, star
                 _print_news(progress.console, said, time.monotonic() - started)
                 if sandbox.news.qsize():
                     continue
-            now = parse(RedisCluster, await sandbox.client.get(REDISCLUSTERS, wanted.namespace, wanted.name))
+            now = parse(type(wanted), await sandbox.client.get(resource, wanted.namespace, wanted.name))
             progress.update(bar, completed=await _share_done(sandbox, now))
             if now.status.phase == "Ready":
                 return now
-    status = await sandbox.kubectl("get", "rediscluster", "-n", wanted.namespace, wanted.name, "-o", "yaml")
+    status = await sandbox.kubectl("get", wanted.KIND.lower(), "-n", wanted.namespace, wanted.name, "-o", "yaml")
     raise SandboxError(f"{wanted.name} is not Ready within {READY_S:g} s:\n{status}")
 
 
@@ -245,73 +253,98 @@ def _print_news(console: Console, said: dict[str, object], elapsed_s: float) -> 
         console.print(f"   {elapsed_s:5.1f} s  [yellow]{said.get('event')}[/yellow] [dim]{facts}[/dim]")
 
 
-async def _share_done(sandbox: Sandbox, cluster: RedisCluster) -> float:
-    """0 to 1: pods ready, slots owned, replicas in sync and the verdict weigh alike."""
-    selector = f"{MANAGED_BY_SELECTOR},{INSTANCE_LABEL}={cluster.name}"
-    pods = await sandbox.client.list(PODS, cluster.namespace, label_selector=selector)
+async def _share_done(sandbox: Sandbox, instance: Instance) -> float:
+    """0 to 1: pods ready, primaries that serve, replicas in sync and the verdict weigh alike."""
+    selector = f"{MANAGED_BY_SELECTOR},{INSTANCE_LABEL}={instance.name}"
+    pods = await sandbox.client.list(PODS, instance.namespace, label_selector=selector)
     ready = sum('"type": "Ready", "status": "True"' in json.dumps(pod) for pod in pods)
-    wanted = cluster.spec.size * cluster.spec.pods_per_shard + cluster.spec.proxy.replicas
-    shards = cluster.status.shards
-    slots = sum(shard.slots for shard in shards) / 16384
-    replicas = sum(shard.replicas_ready for shard in shards) / max(1, cluster.spec.size * cluster.spec.replicas)
-    return (ready / wanted + slots + replicas + (cluster.status.phase == "Ready")) / 4
+    shards = instance.status.shards
+    size, others = 1, 0
+    match instance:
+        case RedisCluster():
+            size, others = instance.spec.size, instance.spec.proxy.replicas
+        case RedisStandby():
+            others = instance.spec.sentinel.replicas
+    redis = len(pod_names(instance))
+    replicas = sum(shard.replicas_ready for shard in shards) / max(1, redis - size)
+    done = (ready / (redis + others), instance.status.size / size, replicas, instance.status.phase == "Ready")
+    return sum(done) / len(done)
 
 
-async def _show(console: Console, sandbox: Sandbox, cluster: RedisCluster) -> set[str]:
+async def _show(console: Console, sandbox: Sandbox, instance: Instance) -> set[str]:
     """The table of nodes and the lines to paste. Returns the addresses in use."""
-    selector = f"{MANAGED_BY_SELECTOR},{INSTANCE_LABEL}={cluster.name}"
-    items, _ = await sandbox.client.list_raw(PODS, cluster.namespace, label_selector=selector)
+    selector = f"{MANAGED_BY_SELECTOR},{INSTANCE_LABEL}={instance.name}"
+    items, _ = await sandbox.client.list_raw(PODS, instance.namespace, label_selector=selector)
     pods = sorted((parse_pod(item) for item in items), key=lambda pod: pod.metadata.name)
-    primaries = {shard.primary: shard for shard in cluster.status.shards}
+    status = instance.status
+    primaries = {shard.primary: shard for shard in instance.status.shards}
     table = Table("pod", "node", "address", "role", "slots")
     for pod in pods:
         component = pod.metadata.labels.get(COMPONENT_LABEL, "")
         shard = primaries.get(pod.metadata.name)
         role = component if component != REDIS_COMPONENT else "primary" if shard else "replica"
-        slots = ", ".join(cluster.status.slots.get(shard.name, ())) if shard else ""
+        slots = ", ".join(status.slots.get(shard.name, ())) if shard and isinstance(status, RedisClusterStatus) else ""
         table.add_row(pod.metadata.name, pod.spec.node_name, pod.status.pod_ip, role, slots)
     console.print(table)
-    host, port = _proxy_address(cluster)
-    secret = f"secret/{proxy_name(cluster.name)}"
-    console.print(f"Proxy: [bold]{host}:{port}[/bold]. To paste:")
+    host, port = _client_address(instance)
+    secret, key = _password_place(instance)
+    console.print(f"{_door(instance)}: [bold]{host}:{port}[/bold]. To paste:")
     console.print(f"  export KUBECONFIG={sandbox.kubeconfig} PATH={BIN}:$PATH")
-    console.print(f"  kubectl get -n {cluster.namespace} redis,pods,services")
+    console.print(f"  kubectl get -n {instance.namespace} redis,pods,services")
     console.print(
-        f"  REDISCLI_AUTH=$(kubectl get -n {cluster.namespace} {secret} -o go-template='{{{{index .data"
-        f' "{PROXY_PASSWORD_KEY}" | base64decode}}}}\') redis-cli -h {host} -p {port}',
+        f"  REDISCLI_AUTH=$(kubectl get -n {instance.namespace} secret/{secret} -o go-template='{{{{index .data"
+        f' "{key}" | base64decode}}}}\') redis-cli -h {host} -p {port}',
         markup=False,
     )
     return {host} | {pod.status.pod_ip for pod in pods}
 
 
-def _proxy_address(cluster: RedisCluster) -> tuple[str, int]:
-    host, _, port = cluster.status.cluster_ip.rpartition(":")
+def _has_proxy(instance: Instance) -> bool:
+    return isinstance(instance, RedisCluster) and instance.spec.proxy.enabled
+
+
+def _door(instance: Instance) -> str:
+    return "Proxy" if _has_proxy(instance) else "Service"
+
+
+def _password_place(instance: Instance) -> tuple[str, str]:
+    """Name of the Secret, and its key, with what clients say at the door."""
+    if _has_proxy(instance):
+        return proxy_name(instance.name), PROXY_PASSWORD_KEY
+    return auth_secret_name(instance.name), PASSWORD_KEY
+
+
+def _client_address(instance: Instance) -> tuple[str, int]:
+    host, _, port = instance.status.cluster_ip.rpartition(":")
     return host, int(port)
 
 
-async def _write_and_read(console: Console, cluster: RedisCluster) -> None:
-    """Writes KEYS keys through the proxy, all over the slots, and reads them back."""
-    host, port = _proxy_address(cluster)
-    link = await connect(host, port, password=cluster.spec.proxy_secret or "", timeout_s=START_S)
+async def _write_and_read(console: Console, sandbox: Sandbox, instance: Instance) -> None:
+    """Writes KEYS keys by the address that clients use, in a cluster all over the slots, and reads them back."""
+    host, port = _client_address(instance)
+    name, key = _password_place(instance)
+    secret: dict[str, Any] = await sandbox.client.get(SECRETS, instance.namespace, name)
+    password = base64.b64decode(secret["data"][key]).decode()
+    link = await connect(host, port, password=password, timeout_s=START_S)
     names = [f"key:{number}" for number in range(KEYS)]
     await link.call_all([("SET", name, f"value of {name}") for name in names], timeout_s=START_S)
     values = await link.call_all([("GET", name) for name in names], timeout_s=START_S)
     link.close()
     wrong = sum(value != f"value of {name}".encode() for name, value in zip(names, values, strict=True))
     if wrong:
-        raise SandboxError(f"{wrong} of {KEYS} keys did not come back through the proxy as they were written")
-    console.print(f"\n[bold]4.[/bold] {KEYS} keys written and read through the proxy")
+        raise SandboxError(f"{wrong} of {KEYS} keys did not come back as they were written")
+    console.print(f"\n[bold]4.[/bold] {KEYS} keys written and read through the {_door(instance).lower()}")
 
 
-async def _delete(console: Console, sandbox: Sandbox, cluster: RedisCluster) -> None:
+async def _delete(console: Console, sandbox: Sandbox, instance: Instance) -> None:
     """Deletes the resource and waits until Kubernetes has nothing of it any more."""
-    console.print(f"[bold]5.[/bold] kubectl delete rediscluster {cluster.name}")
-    await sandbox.kubectl("delete", "rediscluster", "-n", cluster.namespace, cluster.name)
-    selector = f"{MANAGED_BY_SELECTOR},{INSTANCE_LABEL}={cluster.name}"
+    console.print(f"[bold]5.[/bold] kubectl delete {instance.KIND.lower()} {instance.name}")
+    await sandbox.kubectl("delete", instance.KIND.lower(), "-n", instance.namespace, instance.name)
+    selector = f"{MANAGED_BY_SELECTOR},{INSTANCE_LABEL}={instance.name}"
     deadline = time.monotonic() + GONE_S
     while True:
         lists = [
-            sandbox.client.list_raw(kind, cluster.namespace, label_selector=selector) for kind in (PODS, *CHILDREN)
+            sandbox.client.list_raw(kind, instance.namespace, label_selector=selector) for kind in (PODS, *CHILDREN)
         ]
         left = [len(items) for items, _ in await asyncio.gather(*lists)]
         if not any(left):

@@ -31,6 +31,7 @@ PROXY_CONTAINER: Final = "proxy"
 SENTINEL_CONTAINER: Final = "sentinel"
 ROLE_LABEL: Final = "cache.tongdun.net/role"  # of a Redis pod: primary or replica
 SHARDS: Final = "cache.tongdun.net/shards"  # annotation: the size that a shard was made for
+PASSWORD_KEY: Final = "password"  # noqa: S105 a key, not a password
 PROXY_PASSWORD_KEY: Final = "proxy-password"  # noqa: S105 a key, not a password
 
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")

@@ -18,6 +18,7 @@ from tdredis.kube.events import Reference
 from tdredis.kube.objects import Pod
 from tdredis.manifests.names import (
     COMPONENT_LABEL,
+    PASSWORD_KEY,
     PROXY_COMPONENT,
     PROXY_CONTAINER,
     PROXY_PASSWORD_KEY,
@@ -79,6 +80,7 @@ class Observer:
             "children": children,
             "claims": self._claims(key),
             "pods": pods,
+            "former_pods": self._former_pods(key, children),
         }
         addresses = _addresses(pods)
         match instance:
@@ -176,12 +178,21 @@ class Observer:
         self, key: Key, children: Mapping[Ref, JSONObject], component: str, container: str
     ) -> dict[str, PodFacts]:
         """Pods of our own StatefulSets; those of a former resource of the same name are still on their way out."""
-        ours = {_uid(child) for ref, child in children.items() if ref.kind == "StatefulSet"}
+        ours = _statefulsets(children)
         return {
             pod.metadata.name: read_pod(pod, container=container)
             for pod in self._labelled(key, component)
             if pod.metadata.controller is not None and pod.metadata.controller.uid in ours
         }
+
+    def _former_pods(self, key: Key, children: Mapping[Ref, JSONObject]) -> tuple[str, ...]:
+        ours = _statefulsets(children)
+        controllers = ((pod.metadata.name, pod.metadata.controller) for pod in self._caches.pods.by_index(key))
+        return tuple(
+            sorted(
+                name for name, owner in controllers if owner and owner.kind == "StatefulSet" and owner.uid not in ours
+            )
+        )
 
     def _labelled(self, key: Key, component: str) -> Iterator[Pod]:
         pods = self._caches.pods.by_index(key)
@@ -229,6 +240,10 @@ def _addresses(pods: Mapping[str, PodFacts], port: int | None = None) -> dict[st
     }
 
 
+def _statefulsets(children: Mapping[Ref, JSONObject]) -> set[str]:
+    return {_uid(child) for ref, child in children.items() if ref.kind == "StatefulSet"}
+
+
 def _uid(child: JSONObject) -> str:
     metadata = child["metadata"]
     return str(metadata.get("uid", "")) if isinstance(metadata, dict) else ""
@@ -240,7 +255,7 @@ def _in_force(instance: Instance, children: Mapping[Ref, JSONObject], wished: Pa
     The proxy's follows spec at once: it is rolled.
     """
     wanted = wished or Passwords(redis="", proxy="")
-    redis = _stored(children, auth_secret_name(instance.name), "password")
+    redis = _stored(children, auth_secret_name(instance.name), PASSWORD_KEY)
     proxy = None if wished else _stored(children, proxy_name(instance.name), PROXY_PASSWORD_KEY)
     return Passwords(redis=wanted.redis if redis is None else redis, proxy=wanted.proxy if proxy is None else proxy)
 

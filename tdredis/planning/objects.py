@@ -34,14 +34,28 @@ class Ruling:
 def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
     """Every wanted object is there and says what it should."""
     steps = []
+    holds = []
     for manifest in (stamp(_with_claims_as_made(snapshot, each)) for each in wanted):
         ref = ref_of(manifest)
         live = snapshot.children.get(ref)
-        if live is None:
+        if live is None and (hold := former_pods_are_gone(snapshot, ref)) is not None:
+            holds.append(hold)
+        elif live is None:
             steps.append(Apply(ref=ref, manifest=manifest, is_new=True, why="it does not exist"))
         elif (path := difference(manifest, live)) is not None:
             steps.append(Apply(ref=ref, manifest=manifest, why=f"{path} is not as the spec wants it"))
-    return Ruling(steps=tuple(steps))
+    return Ruling(steps=tuple(steps), holds=tuple(holds))
+
+
+def former_pods_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
+    """Guard: no pod has a name that the StatefulSet *ref* would give. Its controller would try in vain, and after some
+    failures again only in a minute: it hears nothing of pods that were another's.
+    """
+    left = [name for name in snapshot.former_pods if ref.kind == "StatefulSet" and name.rpartition("-")[0] == ref.name]
+    if not left:
+        return None
+    why = f"{ref} is made when the pods of the former one are gone: {list_names(left)}"
+    return Hold(guard="former_pods_are_gone", why=why)
 
 
 def _with_claims_as_made(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:

@@ -85,6 +85,7 @@ class Snapshot:
     children: Mapping[Ref, JSONObject] = field(default_factory=dict, repr=False)  # Secrets are among them
     claims: Mapping[str, JSONObject] = field(default_factory=dict, repr=False)  # by name
     pods: Mapping[str, PodFacts] = field(default_factory=dict)
+    former_pods: tuple[str, ...] = ()  # of a former resource of the same name, still on their way out
     nodes: Mapping[str, NodeFacts | Unknown] = field(default_factory=dict)
 
     @property

@@ -1,21 +1,36 @@
-"""What a newcomer does first: the sandbox, once through, leaves a working story on the screen and nothing else."""
+"""`make demo ONCE=1`, and the same with other manifests: the whole waking story on the screen and nothing else."""
 
 from __future__ import annotations
 
 import asyncio
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.needs import LOCALKUBE
-from tests.e2e.world import BIN, SAMPLE
+from tests.e2e.world import BIN, SAMPLE, STANDALONE_SAMPLE, STANDBY_SAMPLE
+
+TOLD = {
+    SAMPLE: (
+        "assign slots 0-5460 to redis-cluster-rat-0-0",
+        "attach redis-cluster-rat-2-1 to redis-cluster-rat-2-0",
+        "1000 keys written and read through the proxy",
+    ),
+    STANDBY_SAMPLE: (
+        "attach redis-standby-tom-1 to redis-standby-tom-0",
+        "1000 keys written and read through the service",
+    ),
+    STANDALONE_SAMPLE: ("1000 keys written and read through the service",),
+}
 
 
 @pytest.mark.needs(LOCALKUBE)
-async def test_the_sandbox_shows_the_sample_from_apply_to_deletion_and_leaves_nothing() -> None:
+@pytest.mark.parametrize("path", TOLD, ids=lambda path: path.stem)
+async def test_the_sandbox_shows_a_sample_from_apply_to_deletion_and_leaves_nothing(path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         str(BIN / "tdredis"),
-        *("sandbox", "--apply", str(SAMPLE), "--once"),
+        *("sandbox", "--apply", str(path), "--once"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -26,9 +41,7 @@ async def test_the_sandbox_shows_the_sample_from_apply_to_deletion_and_leaves_no
     text = out.decode()
     assert process.returncode == 0, text
     for line in (
-        "assign slots 0-5460 to redis-cluster-rat-0-0",
-        "attach redis-cluster-rat-2-1 to redis-cluster-rat-2-0",
-        "1000 keys written and read through the proxy",
+        *TOLD[path],
         "nothing of it is left in Kubernetes",
         "No process, address or directory is left behind.",
     ):

@@ -90,7 +90,7 @@ def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants."""
     snapshot = world.picture.snapshot
     kept = keep(snapshot, (*_children(world), *build_external_services(world.cluster)))
-    return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=pod_monitors_are_served(snapshot))
+    return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=(*kept.holds, *pod_monitors_are_served(snapshot)))
 
 
 def _children(world: World) -> tuple[JSONObject, ...]:

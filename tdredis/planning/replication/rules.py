@@ -54,10 +54,10 @@ def keep_children(world: World) -> Ruling:
     children = build_replication_children(world.instance, snapshot.site, snapshot.passwords)
     external = build_external_services(world.instance)
     unwanted = (*remove_switched_off(snapshot, children), *remove_unwanted_external(snapshot, external))
-    kept = keep(snapshot, (*children, *external)).steps
+    kept = keep(snapshot, (*children, *external))
     return Ruling(
-        steps=(*kept, *unwanted, *keep_claims(snapshot)),
-        holds=pod_monitors_are_served(snapshot),
+        steps=(*kept.steps, *unwanted, *keep_claims(snapshot)),
+        holds=(*kept.holds, *pod_monitors_are_served(snapshot)),
     )
 
 
