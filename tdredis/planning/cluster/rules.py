@@ -96,6 +96,8 @@ def keep_proxy(world: World) -> Ruling:
     if not cluster.spec.proxy.enabled or seed is None:
         return Ruling()
     live = snapshot.children.get(Ref("Secret", proxy_name(cluster.name)))
+    if live is None and snapshot.secret_problems:
+        return Ruling()  # the password is not to be had: a proxy without one would be open to everybody
     version = next_secret_version(live, cluster, snapshot.passwords, seed)
     return keep(
         snapshot,

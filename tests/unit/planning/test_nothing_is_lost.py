@@ -7,7 +7,7 @@ import pytest
 from tdredis.planning.decide import plan
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Trouble
-from tdredis.planning.steps import FailOver, Follow, Promote, ReplacePod
+from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -171,6 +171,26 @@ def crash(world: SimulatedStandby | SimulatedCluster) -> None:
 
 
 # ---- clients
+
+
+def test_a_proxy_whose_password_cannot_be_read_is_not_opened_to_everybody() -> None:
+    world = SimulatedCluster(proxy={"enabled": False})
+    world.converge()
+    spec_of(world, proxy={"enabled": True})
+    seen = world.snapshot()
+    unreadable = type(seen)(
+        **{
+            **vars(seen),
+            "passwords": type(seen.passwords)(redis="vault", proxy=""),
+            "wished": None,
+            "secret_problems": ("there is no Secret door",),
+        }
+    )
+
+    made = plan(unreadable)
+
+    assert not [step for step in made.steps if isinstance(step, Apply) and step.ref.name.startswith("predixy-")]
+    assert "secrets_can_be_read" in guards(made)
 
 
 # ---- memory
