@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tdredis.manifests.claims import CLAIM
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.pods import silence_hold
 from tdredis.planning.replication.picture import Member, Picture, Place, Watcher
@@ -109,10 +110,16 @@ def _elect(picture: Picture) -> Ruling:
     if picture.silent:
         return Ruling(holds=(silence_hold(picture.silent, "a primary is chosen only when every process answers"),))
     leaving = [member.name for member in picture.members if member.pod.deleting and member.has_data]
-    late = (*picture.unheard, *picture.starting_pods, *leaving)
+    late = (*picture.unheard, *_may_bring_data(picture), *leaving)
     if late:
         return held("pods_have_started", f"a primary is chosen only when all have answered: {list_names(late)}")
     return _choose_among(picture, able)
+
+
+def _may_bring_data(picture: Picture) -> list[str]:
+    """Pods that start. One that is not even made, because a quota forbids it, say, has no data but on a volume."""
+    snapshot = picture.snapshot
+    return [name for name in picture.starting_pods if name in snapshot.pods or f"{CLAIM}-{name}" in snapshot.claims]
 
 
 def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:

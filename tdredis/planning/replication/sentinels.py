@@ -39,12 +39,11 @@ def _replicas_are_awaited(picture: Picture) -> bool:
     """A Sentinel asks a primary for its replicas when it begins to watch it, and then every ten seconds: so it begins
     when they are there, unless one does not come.
     """
-    if picture.starting_pods:
-        return True
-    synced = {member.name for member in picture.replicas_in_sync()}
-    return any(member is not picture.primary and member.name not in synced for member in picture.members) and any(
-        member.facts.uptime_s < WAIT_FOR_SYNC_S for member in picture.members if member is picture.primary
-    )
+    primary = picture.primary
+    assert primary is not None  # noqa: S101 the caller has looked
+    if primary.facts.uptime_s >= WAIT_FOR_SYNC_S:
+        return False
+    return bool(picture.starting_pods) or len(picture.replicas_in_sync()) < len(picture.members) - 1
 
 
 def _hears_of_it(watcher: Watcher, picture: Picture) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from tdredis.planning.decide import plan
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Trouble
-from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod
+from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, Watch
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -168,6 +168,35 @@ def crash(world: SimulatedStandby | SimulatedCluster) -> None:
             pod.stopped, pod.age_s = True, 3600.0
             pod.trouble = Trouble(reason="CrashLoopBackOff", message="back-off")
     world.run_pass()
+
+
+def test_a_pod_that_cannot_be_made_keeps_nobody_from_becoming_the_primary() -> None:
+    """A quota forbids the third one, say."""
+    world = with_data()
+    world.forbidden = {THIRD}
+    spec_of(world, replicas=2)
+    world.run_pass()
+    for pod in list(world.pods):
+        world.restart(pod)
+    for sentinel in world.sentinels().values():
+        sentinel.watched.clear()
+
+    plans = [world.run_pass()[0] for _ in range(8)]
+
+    assert [step for each in plans for step in each.steps if isinstance(step, Promote)]
+    assert {redis.keys for redis in world.redis().values()} == {10}
+
+
+def test_a_pod_that_cannot_be_made_keeps_sentinels_from_watching_for_a_while_only() -> None:
+    world = SimulatedStandby(replicas=2)
+    world.forbidden = {THIRD}
+    for _ in range(20):
+        world.run_pass()
+    world.settle(60.0)
+
+    plans = [world.run_pass()[0] for _ in range(3)]
+
+    assert [step for each in plans for step in each.steps if isinstance(step, Watch)]
 
 
 # ---- clients
