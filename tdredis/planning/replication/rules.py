@@ -64,7 +64,8 @@ def publish_endpoints(world: World) -> Ruling:
     """The client Service leads to the primary, the one for reading to the replicas that are in sync.
 
     A process that runs and does not answer keeps its place: silence is no proof that it is another by now. One that is
-    proven dead loses it at once: a refused connection is tried again, a lost packet waited for.
+    proven dead loses it at once: a refused connection is tried again, a lost packet waited for. And without a primary
+    that answers, readers keep the replicas they have: nobody is more up to date.
     """
     picture, standby = world.picture, world.picture.standby
     if standby is None or (picture.primary is None and picture.in_failover):
@@ -89,8 +90,10 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
     ipv6 = ":" in address
     ref = ref_of(build_standby_endpoints(standby, site, service, (), ipv6=ipv6))
     if not names or service == replica_service_name(standby.name):
-        placed = set(target_pods(snapshot.children.get(ref)))
-        names = names | {pod for pod in placed if pod in world.picture.silent and not world.picture.silent[pod].refused}
+        picture, placed = world.picture, set(target_pods(snapshot.children.get(ref)))
+        names = names | {pod for pod in placed if pod in picture.silent and not picture.silent[pod].refused}
+        if picture.primary is None and service == replica_service_name(standby.name):
+            names = names | {member.name for member in picture.members if member.name in placed and member.has_data}
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
         for pod in (snapshot.pods[name] for name in sorted(names))

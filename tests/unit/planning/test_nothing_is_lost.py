@@ -6,7 +6,7 @@ import pytest
 
 from tdredis.planning.decide import plan
 from tdredis.planning.plan import Plan
-from tdredis.planning.snapshot import Trouble
+from tdredis.planning.snapshot import Ref, Trouble
 from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, Watch
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
@@ -200,6 +200,18 @@ def test_a_pod_that_cannot_be_made_keeps_sentinels_from_watching_for_a_while_onl
 
 
 # ---- clients
+
+
+def test_readers_keep_their_replicas_while_the_primary_is_silent() -> None:
+    world = with_data()
+    world.redis()[FIRST].silent = True
+    world.settle()
+
+    made, _ = world.run_pass()
+
+    live = world.children[Ref("EndpointSlice", f"{NAME}-ro-replicas")]
+    assert [each["targetRef"]["name"] for each in live["endpoints"]] == [SECOND]  # type: ignore[index, call-overload, union-attr]
+    assert not [step for step in made.steps if isinstance(step, FailOver | Apply)]
 
 
 def test_a_proxy_whose_password_cannot_be_read_is_not_opened_to_everybody() -> None:
