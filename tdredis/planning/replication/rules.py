@@ -20,12 +20,11 @@ from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services, has_external_pods
 from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.objects import (
-    MIB,
     Ruling,
     keep,
     keep_claims,
     label_role,
-    memory_limit_follows,
+    limit_maxmemory,
     pod_monitors_are_served,
     ref_of,
     remove_switched_off,
@@ -157,19 +156,9 @@ def follow_resources(world: World) -> Ruling:
 
 
 def limit_memory(world: World) -> Ruling:
-    """maxmemory of every process is what capacity gives it, and never more than its container has room for."""
-    wanted = world.instance.spec.maxmemory_mib * MIB
-    steps: list[Step] = []
-    holds: list[Hold] = []
-    for member in world.picture.members:
-        if member.facts.maxmemory_bytes == wanted:
-            continue
-        if hold := memory_limit_follows(member.pod, wanted):
-            holds.append(hold)
-            continue
-        why = f"capacity {world.instance.spec.capacity}; it has {member.facts.maxmemory_bytes // MIB} MiB"
-        steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
-    return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
+    """maxmemory of every process is what capacity gives it, once its container has the room."""
+    growing = {step.pod for step in resize_pods(world.picture.snapshot, *container_resources(world.instance))}
+    return limit_maxmemory(world.picture.members, world.instance.spec, growing)
 
 
 RULES: tuple[Rule, ...] = (

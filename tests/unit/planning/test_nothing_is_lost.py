@@ -7,7 +7,7 @@ import pytest
 from tdredis.planning.decide import plan
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref, Trouble
-from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, Watch
+from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, SetConfig, Watch
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -235,3 +235,30 @@ def test_a_proxy_whose_password_cannot_be_read_is_not_opened_to_everybody() -> N
 
 
 # ---- memory
+
+
+def test_less_maxmemory_and_the_first_one_wait_for_no_container_limit() -> None:
+    world = with_data(capacity=512, resources={"limits": {"memory": "256Mi"}})
+    spec_of(world, capacity=384)
+
+    world.run_pass()
+
+    assert maxmemories(world) == {384}
+
+
+def test_a_limit_that_grows_in_a_moment_is_no_refused_wish() -> None:
+    world = SimulatedStandby(memoryOverheadPercent=50)
+    world.site = type(world.site)(pod_resize=True)
+    world.converge()
+    spec_of(world, capacity=256)
+
+    first, _ = world.run_pass()
+
+    assert not [step for step in first.steps if isinstance(step, SetConfig)]
+    assert "memory_limit_follows" not in guards(first)
+    world.converge()
+    assert maxmemories(world) == {256}
+
+
+def maxmemories(world: SimulatedStandby) -> set[int]:
+    return {redis.maxmemory // 2**20 for redis in world.redis().values()}
