@@ -126,8 +126,10 @@ def reset_stale_watches(world: World) -> Ruling:
 
 
 def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:
-    """Addresses it knows that no pod has."""
-    if watcher.watch is None:
+    """Addresses it knows that no pod has. Not those that the primary itself names: somebody attached a replica that is
+    not ours, and a Sentinel that forgot it would hear of it again at once.
+    """
+    if watcher.watch is None or picture.primary is None:
         return []
     live = {member.place for member in picture.members} | {
         (pod.ip, REDIS_PORT) for pod in picture.snapshot.pods.values() if pod.ip
@@ -136,6 +138,7 @@ def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:
         (pod.ip, SENTINEL_PORT) for pod in picture.snapshot.sentinel_pods.values() if pod.ip
     }
     replicas = {(known.host, known.port) for known in watcher.watch.replicas} - live
+    replicas -= picture.primary.facts.replication.replicas
     sentinels = {(known.host, known.port) for known in watcher.watch.sentinels} - watching
     return sorted(replicas | sentinels)
 

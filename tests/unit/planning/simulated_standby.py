@@ -290,6 +290,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 primary_host=host,
                 primary_port=port,
                 link_up=node.link_up if node.follows else None,
+                replicas=frozenset() if node.follows else frozenset(self.strangers),
             ),
             run_id=node.run_id,
         )

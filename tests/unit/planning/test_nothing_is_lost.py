@@ -7,7 +7,7 @@ import pytest
 from tdredis.planning.decide import plan
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref, Trouble
-from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, SetConfig, Watch
+from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, ResetWatch, SetConfig, Watch
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -197,6 +197,17 @@ def test_a_pod_that_cannot_be_made_keeps_sentinels_from_watching_for_a_while_onl
     plans = [world.run_pass()[0] for _ in range(3)]
 
     assert [step for each in plans for step in each.steps if isinstance(step, Watch)]
+
+
+def test_a_replica_that_somebody_else_attached_does_not_make_a_sentinel_forget_for_ever() -> None:
+    world = with_data()
+    stranger = ("10.9.9.9", 6379)
+    world.strangers = {stranger}
+    world.settle()
+
+    plans = [world.run_pass()[0] for _ in range(5)]
+
+    assert not [step for each in plans for step in each.steps if isinstance(step, ResetWatch)]
 
 
 # ---- clients
