@@ -71,15 +71,12 @@ def _has_lost(watcher: Watcher) -> bool:
 def _failover_leader(picture: Picture) -> Watcher | None:
     """The Sentinel to ask: one that knows a replica that could take over, the most of them, then the lowest name.
 
-    Beside a primary that came back with its data, what a replica has from its own disk is no heritage: it may have been
-    away for a day. Only who has been in sync since its start has it all.
+    Beside a primary whose data is there, or comes back, what a replica has from its own disk is no heritage: it may
+    have been away for a day. Only who has been in sync since its start has it all.
     """
-    may_have_it_all = picture.chosen is not None and (picture.chosen.has_data or picture.chosen.facts.loading)
-    heirs = [
-        member
-        for member in picture.members
-        if not member.is_primary and _may_lead(member) and (member.has_synced if may_have_it_all else member.has_data)
-    ]
+    is_left = _its_data_is_left(picture)
+    others = [member for member in picture.members if not member.is_primary and _may_lead(member)]
+    heirs = [member for member in others if (member.has_synced if is_left else member.has_data)]
 
     def known(watcher: Watcher) -> int:
         if watcher.watch is None or (watcher.watch.host, watcher.watch.port) != picture.agreed:
@@ -89,6 +86,13 @@ def _failover_leader(picture: Picture) -> Watcher | None:
 
     able = [watcher for watcher in picture.watchers if known(watcher)]
     return min(able, key=lambda watcher: (-known(watcher), watcher.name), default=None)
+
+
+def _its_data_is_left(picture: Picture) -> bool:
+    """What the process had that the Sentinels took for the primary is not lost for certain."""
+    if picture.chosen is not None:
+        return picture.chosen.has_data or picture.chosen.facts.loading
+    return picture.agreed_pod is not None or bool(picture.instance.spec.storage_class)
 
 
 def _may_lead(member: Member) -> bool:

@@ -51,6 +51,24 @@ def test_a_standby_with_old_data_does_not_take_over_from_a_primary_that_was_star
     assert {redis.keys for redis in world.redis().values()} == {20}
 
 
+def test_a_standby_with_old_data_does_not_take_over_while_the_primary_is_started_anew() -> None:
+    world = with_data()
+    world.pods[SECOND].stopped = True
+    world.write(10)
+    world.run_pass()
+    world.pods[SECOND].stopped = False
+    world.restart(SECOND)
+    world.pods[FIRST].stopped = True
+
+    made, _ = world.run_pass()
+
+    assert not [step for step in made.steps if isinstance(step, DISRUPTIVE)]
+    world.pods[FIRST].stopped = False
+    world.restart(FIRST)
+    world.converge()
+    assert {redis.keys for redis in world.redis().values()} == {20}
+
+
 def test_a_primary_that_still_loads_its_data_is_waited_for() -> None:
     """Its standby is new and empty: whoever made that the primary would have the data wiped out."""
     world = with_data()
