@@ -65,7 +65,7 @@ class Cluster:
         self._identity_file = self.state / "identity.json"
         self.kubeconfig = kubeconfig or self.state / "kubeconfig"
         known = self._known_identity()
-        self._claim, block = _claim_block(known.block if known else None)
+        self._claim, block = claim_block(known.block if known else None)
         self.registry = Registry()
         self.server = ApiServer(
             self.registry,
@@ -144,8 +144,11 @@ class Cluster:
         return msgspec.json.decode(self._identity_file.read_bytes(), type=_Identity)
 
 
-def _claim_block(wanted: int | None) -> tuple[socket.socket, int]:
-    """An address block no other localkube of this machine uses: held by a listening socket, so that death frees it."""
+def claim_block(wanted: int | None) -> tuple[socket.socket, int]:
+    """An address block no other localkube of this machine uses: held by a listening socket, so that death frees it.
+
+    Raises RuntimeError when there is none, or *wanted* is taken.
+    """
     first = os.getpid() % len(BLOCKS)
     candidates = [wanted] if wanted is not None else [*BLOCKS[first:], *BLOCKS[:first]]
     for block in candidates:

@@ -259,7 +259,11 @@ class Registry:
         if old is not None:
             if metadata.get("resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
                 raise errors.stale(resource, name)
-        elif metadata.get("resourceVersion") or metadata.get("uid"):
+            check_same_uid(rtype, metadata, old)
+        elif metadata.get("uid"):
+            why = f"uid mismatch: the provided object specified uid {metadata['uid']}, and no existing object was found"
+            raise errors.conflict(resource, name, why)
+        elif metadata.get("resourceVersion"):
             raise errors.conflict(resource, name, "the applied configuration names a version, but there is no object")
         merged, entries = apply_config(
             self.schema_of(rtype) or EMPTY,
@@ -599,6 +603,13 @@ def _call(loop: asyncio.AbstractEventLoop, handler: Handler, event: Event) -> No
 
 def _equal_labels(wanted: Mapping[str, str]) -> Predicate:
     return lambda labels: all(labels.get(key) == value for key, value in wanted.items())
+
+
+def check_same_uid(rtype: ResourceType, given: Obj, old: Obj) -> None:
+    """A patch that names the object it is for is for no other of that name. Raises ApiError 422."""
+    if given.get("uid") not in (None, "", old["metadata"]["uid"]):
+        wrong = errors.invalid_value("metadata.uid", given["uid"], "field is immutable")
+        raise errors.invalid(rtype.group, rtype.kind, old["metadata"]["name"], [wrong])
 
 
 def _new_uid() -> str:

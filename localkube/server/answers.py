@@ -40,10 +40,11 @@ class JsonAnswer(web.StreamResponse):
             for warning in self._warnings:
                 self._plain.headers.add("Warning", warning)
             return await self._plain.prepare(request)
-        warned = "".join(f"Warning: {one}\r\n" for one in self._warnings)
-        head = f"{_head(self.status, int(time.time()))}{warned}Content-Length: {len(self._json)}\r\n\r\n"
+        head = _head(self.status, int(time.time()))
+        if self._warnings:
+            head += "".join(f"Warning: {one}\r\n" for one in self._warnings).encode()
         self._is_written = True
-        await request.writer.write(head.encode() + self._json)
+        await request.writer.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(self._json), self._json))
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -52,6 +53,7 @@ class JsonAnswer(web.StreamResponse):
 
 
 @functools.lru_cache(maxsize=64)
-def _head(status: int, second: int) -> str:
+def _head(status: int, second: int) -> bytes:
     date = email.utils.formatdate(second, usegmt=True)
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\nDate: {date}\r\n"
+    lines = (f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", "Content-Type: application/json", f"Date: {date}")
+    return "".join(f"{line}\r\n" for line in lines).encode()

@@ -23,7 +23,7 @@ from localkube import errors
 from localkube.apply.patches import json_patch, merge_patch
 from localkube.apply.strategic import strategic_patch
 from localkube.errors import ApiError, bad_request
-from localkube.registry import Obj, Registry
+from localkube.registry import Obj, Registry, check_same_uid
 from localkube.schema.quick import certainly_known
 from localkube.schema.structural import unknown_fields
 from localkube.selectors import parse_field_selector, parse_selector
@@ -650,6 +650,7 @@ class ApiServer:
             warnings: list[str] = []
         else:
             self._check_identity(call, patched)
+            check_same_uid(target.rtype, patched["metadata"], current)
             warnings = self._check_fields(call, patched, current)
         return self._object(call, self._update(call, patched), 200, warnings)
 

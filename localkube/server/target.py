@@ -32,21 +32,20 @@ def parse_target(path: str, types: ResourceTable) -> Target:
     parts = path.strip("/").split("/")
     if "" in parts:
         parts = [part for part in parts if part]
-    match parts:
-        case ["api", "v1", *rest]:
-            group, version = "", "v1"
-        case ["apis", group, version, *rest]:
-            pass
-        case _:
-            raise unknown_path()
+    count = len(parts)
+    if count >= 3 and parts[0] == "api" and parts[1] == "v1":
+        group, version, at = "", "v1", 2
+    elif count >= 4 and parts[0] == "apis":
+        group, version, at = parts[1], parts[2], 3
+    else:
+        raise unknown_path()
     namespace: str | None = None
     # /namespaces/x/status is about the namespace; /namespaces/x/pods about what is in it.
-    if len(rest) >= 3 and rest[0] == "namespaces" and rest[2] not in ("status", "finalize"):
-        namespace = rest[1]
-        rest = rest[2:]
-    if not rest:
-        raise unknown_path()
-    plural, name, subresource = rest[0], rest[1] if len(rest) > 1 else None, "/".join(rest[2:]) or None
+    if count >= at + 3 and parts[at] == "namespaces" and parts[at + 2] not in ("status", "finalize"):
+        namespace = parts[at + 1]
+        at += 2
+    plural, name = parts[at], parts[at + 1] if count > at + 1 else None
+    subresource = "/".join(parts[at + 2 :]) or None
     rtype = types.find(f"{plural}.{group}" if group else plural)
     if rtype is None or version not in rtype.versions or (namespace is not None and not rtype.namespaced):
         raise unknown_path()

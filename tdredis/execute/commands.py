@@ -8,6 +8,7 @@ from tdredis.planning.steps import (
     AnnounceSentinel,
     AssignSlots,
     FailOver,
+    FailOverShard,
     Follow,
     Forget,
     HandOver,
@@ -36,6 +37,7 @@ RedisStep: TypeAlias = (
     | Meet
     | Replicate
     | HandOver
+    | FailOverShard
     | Forget
     | SetConfig
     | Follow
@@ -61,6 +63,8 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
             commands = [("CLUSTER", "REPLICATE", step.primary.id)]
         case HandOver():
             commands = [("CLUSTER", "FAILOVER")]
+        case FailOverShard():
+            commands = [("CLUSTER", "FAILOVER", "FORCE")]
         case Forget():
             commands = [("CLUSTER", "FORGET", step.ghost_id)]
         case SetConfig():

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from decimal import Decimal, InvalidOperation
+
+import msgspec
 
 from tdredis.api.json_object import JSON, JSONObject
 
@@ -104,7 +105,7 @@ def stamp(manifest: JSONObject) -> JSONObject:
     Values of a Secret stay out of the digest, or it would be a thing to guess passwords with; its keys are in.
     """
     told = {**manifest, "data": sorted(_keys(manifest.get("data")))} if manifest.get("kind") == "Secret" else manifest
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()[:16]
     metadata = manifest["metadata"]
     assert isinstance(metadata, dict)  # noqa: S101 our own builders made it
     annotations = metadata.get("annotations")

@@ -7,6 +7,7 @@ from typing import Final
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.api.rediscluster import RedisCluster
+from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.manifests.claims import CLAIM, build_claim_template
 from tdredis.manifests.names import (
     COMPONENT_LABEL,
@@ -118,7 +119,15 @@ def _build_redis(instance: Instance, site: Site) -> JSONObject:
             {"name": CLAIM, "mountPath": "/data"},
         ],
         **({"resources": resources} if resources else {}),
+        **_build_lifecycle(instance),
     }
+
+
+def _build_lifecycle(instance: Instance) -> JSONObject:
+    """A standalone has nobody to hand over to."""
+    if isinstance(instance, RedisStandalone):
+        return {}
+    return {"lifecycle": {"preStop": {"exec": {"command": ["sh", "/etc/tdredis/stop.sh"]}}}}
 
 
 def build_probes(port: int) -> JSONObject:

@@ -57,6 +57,30 @@ fi
 CLUSTER_NODE: Final = (
     _REDIS
     + """\
+# What the node was stands in nodes.conf: its id, its slots, its peers. It begins anew, as a node that nobody knows,
+# where that cannot be read, and where it was a primary whose data set is gone: it would come back as an empty primary,
+# and its replicas would empty themselves after it. The operator joins it again, as a replica of who has the data.
+nodes=/data/nodes.conf
+has_data() {
+  for file in /data/appendonlydir/*.base.* /data/appendonlydir/*.incr.* /data/*.aof /data/*.rdb; do
+    if [ -e "$file" ]; then
+      return 0
+    fi
+  done
+  return 1
+}
+readable() {
+  grep -q '^vars currentEpoch ' "$nodes" && [ "$(grep -c 'myself' "$nodes")" = 1 ]
+}
+was_primary() {
+  grep 'myself' "$nodes" | grep -q 'master.* connected [0-9\\[]'
+}
+if [ -s "$nodes" ]; then
+  if ! readable || { was_primary && ! has_data; }; then
+    echo "start.sh: nodes.conf cannot be read, or is a primary's without its data: starting as a new node"
+    mv "$nodes" "$nodes.unusable"
+  fi
+fi
 # A node that has met nobody yet: a primary without slots takes no write for a node timeout after it got its first, so
 # this one begins with a short one. The operator raises it when the cluster works.
 if [ ! -s /data/nodes.conf ]; then
@@ -65,6 +89,39 @@ fi
 exec "$server" "$@" --cluster-announce-ip "$POD_IP"
 """
 )
+
+STOP: Final = """\
+#!/bin/sh
+# Runs before Redis is told to end: a primary that somebody could take over from waits until somebody has. The operator
+# hands over as soon as it sees that the pod is to go; a cluster's replica is asked from here if it does not.
+set -eu
+
+REDISCLI_AUTH=$(cat /etc/tdredis-auth/password)
+if [ "$REDISCLI_AUTH" ]; then
+  export REDISCLI_AUTH
+else
+  unset REDISCLI_AUTH
+fi
+cli=redis-cli
+command -v "$cli" >/dev/null 2>&1 || cli=valkey-cli
+
+looks=0
+while [ "$looks" -lt 100 ]; do
+  info=$("$cli" -h "$POD_IP" INFO replication 2>/dev/null) || exit 0
+  case $info in
+    *role:slave* | *connected_slaves:0*) exit 0 ;;
+  esac
+  if [ "$looks" = 20 ]; then
+    # "slave0:ip=10.0.0.1,port=6379,state=online,..."
+    replica=${info#*slave0:ip=}
+    host=${replica%%,*}
+    port=${replica#*port=}
+    "$cli" -h "$host" -p "${port%%,*}" CLUSTER FAILOVER >/dev/null 2>&1 || true
+  fi
+  looks=$((looks + 1))
+  sleep 0.2
+done
+"""
 
 STANDBY_NODE: Final = (
     _REDIS

@@ -31,13 +31,14 @@ from tdredis.manifests.names import (
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.caches import Caches
 from tdredis.observe.pods import read_pod
-from tdredis.observe.questions import CLUSTER_NODE, REPLICATION_NODE, Questions, sentinel_questions
+from tdredis.observe.questions import CLUSTER_NODE, PROXY, REPLICATION_NODE, Questions, sentinel_questions
 from tdredis.observe.secrets import SecretReader, UnreadableSecretError
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
-from tdredis.redis.facts import Unknown
+from tdredis.redis.facts import ProxyFacts, Unknown
 from tdredis.redislink.errors import LinkError, Unreachable
 from tdredis.redislink.pool import SENTINEL_PORT, Address, LinkPool
 
+ASK_PROXY_S = 0.25
 ASK_S = 1.0  # a healthy Redis answers INFO in a millisecond; one that needs a second is Unknown for this pass
 FactsT = TypeVar("FactsT")
 
@@ -82,10 +83,23 @@ class Observer:
         addresses = _addresses(pods)
         match instance:
             case RedisCluster():
-                self._links.keep(key, addresses.values())
+                found = (read_pod(pod, container=PROXY_CONTAINER) for pod in self._labelled(key, PROXY_COMPONENT))
+                proxies = {pod.name: pod for pod in found}
+                doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
+                self._links.keep(key, (*addresses.values(), *doors.values()))
                 nodes = await self._ask_all(key, addresses, in_force.redis, CLUSTER_NODE)
-                proxies = (read_pod(pod, container=PROXY_CONTAINER) for pod in self._labelled(key, PROXY_COMPONENT))
-                return ClusterSnapshot(now=self._now(), cluster=instance, nodes=nodes, proxies=tuple(proxies), **seen)
+                reads: dict[str, ProxyFacts | Unknown] = {}
+                if not any(isinstance(node, Unknown) for node in nodes.values()):
+                    # A proxy waits for a dead Redis, and whoever asks it waits too: a failover must not.
+                    reads = await self._ask_all(key, doors, in_force.proxy, PROXY, timeout_s=ASK_PROXY_S)
+                return ClusterSnapshot(
+                    now=self._now(),
+                    cluster=instance,
+                    nodes=nodes,
+                    proxies=tuple(proxies.values()),
+                    reads=reads,
+                    **seen,
+                )
             case RedisStandalone():
                 self._links.keep(key, addresses.values())
                 nodes = await self._ask_all(key, addresses, in_force.redis, REPLICATION_NODE)
@@ -174,21 +188,29 @@ class Observer:
         return (pod for pod in pods if pod.metadata.labels.get(COMPONENT_LABEL) == component)
 
     async def _ask_all(
-        self, key: Key, addresses: Mapping[str, Address], password: str, questions: Questions[FactsT]
+        self,
+        key: Key,
+        addresses: Mapping[str, Address],
+        password: str,
+        questions: Questions[FactsT],
+        *,
+        timeout_s: float = ASK_S,
     ) -> dict[str, FactsT | Unknown]:
         """One answer or Unknown for every pod whose process runs."""
 
         async def ask(address: Address) -> FactsT | Unknown:
-            return await self._ask(key, address, password, questions)
+            return await self._ask(key, address, password, questions, timeout_s)
 
         answers = await asyncio.gather(*map(ask, addresses.values()))
         return dict(zip(addresses, answers, strict=True))
 
-    async def _ask(self, key: Key, address: Address, password: str, questions: Questions[FactsT]) -> FactsT | Unknown:
+    async def _ask(
+        self, key: Key, address: Address, password: str, questions: Questions[FactsT], timeout_s: float
+    ) -> FactsT | Unknown:
         """The process's facts, or since when and why there are none."""
         silent = self._silent_since.setdefault(key, {})
         try:
-            replies = await self._links.ask(key, address, questions.commands, password=password, timeout_s=ASK_S)
+            replies = await self._links.ask(key, address, questions.commands, password=password, timeout_s=timeout_s)
             facts = questions.parse(replies)
         except (LinkError, ValueError, KeyError) as error:
             since = silent.setdefault(address, self._now())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from tdredis.redis.facts import NodeFacts, parse_info, parse_node_facts
+from tdredis.redis.facts import NodeFacts, ProxyFacts, parse_info, parse_node_facts
 from tdredis.redis.sentinels import SentinelFacts, parse_watch
 from tdredis.redis.views import parse_cluster_nodes
 from tdredis.redislink.errors import Refused
@@ -53,6 +53,17 @@ CLUSTER_NODE = Questions(
 REPLICATION_NODE = Questions(
     commands=(("INFO",), *_config_questions(_REPLICATION_CONFIG)), parse=_parse_replication_node
 )
+
+
+def _parse_read(replies: Sequence[object]) -> ProxyFacts:
+    """Whatever is no error: the key need not exist."""
+    for reply in replies:
+        if isinstance(reply, Refused):
+            raise reply
+    return ProxyFacts()
+
+
+PROXY = Questions(commands=(("GET", "td-redis-operator"),), parse=_parse_read)
 
 
 def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:

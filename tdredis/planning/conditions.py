@@ -50,7 +50,6 @@ PART_OF_EVERY_START = frozenset(
         "NoPrimary",
         "ReplicasNotInSync",
         "SentinelsNotReady",
-        "SentinelsMissing",
         "SentinelsDisagree",
         "ProxyNotReady",
     )

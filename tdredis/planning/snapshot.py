@@ -11,7 +11,7 @@ from tdredis.api.rediscluster import RedisCluster
 from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.site import Passwords, Site
-from tdredis.redis.facts import NodeFacts, Unknown
+from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.sentinels import SentinelFacts
 
 
@@ -98,6 +98,7 @@ class ClusterSnapshot(Snapshot):
 
     cluster: RedisCluster
     proxies: tuple[PodFacts, ...] = ()
+    reads: Mapping[str, ProxyFacts | Unknown] = field(default_factory=dict)  # by proxy pod whose process runs
 
     @property
     def resource(self) -> RedisCluster:

@@ -125,6 +125,21 @@ class HandOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailOverShard:
+    """Have *process*, a replica of a dead primary, ask the other primaries for their votes at once, without the dead
+    one's consent. Source: redis.io, "CLUSTER FAILOVER" (FORCE).
+    """
+
+    barrier: ClassVar[bool] = True
+    process: Process
+    shard: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} take over shard {self.shard}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     """Have *process* forget a node that is no more. Source: redis.io, "CLUSTER FORGET" (banned for a minute)."""
 
@@ -305,6 +320,7 @@ Step: TypeAlias = (
     | Meet
     | Replicate
     | HandOver
+    | FailOverShard
     | Forget
     | SetConfig
     | Follow

@@ -30,6 +30,7 @@ class Replication:
     link_up: bool | None = None  # None: a primary has no link
     sync_in_progress: bool = False
     replicas: frozenset[tuple[str, int]] = frozenset()  # host and port of everybody who replicates it, as they say
+    was_linked: bool = False  # it has been in sync with the primary that it follows (whose data set may be empty)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -63,6 +64,11 @@ class NodeFacts:
         return self.view.me.id if self.view else None
 
 
+@dataclass(frozen=True, slots=True)
+class ProxyFacts:
+    """A proxy that answered a read, which it can only with the help of some Redis."""
+
+
 def parse_info(text: str) -> dict[str, str]:
     """INFO (or CLUSTER INFO) to its fields; section headers are passed over."""
     fields: dict[str, str] = {}
@@ -76,15 +82,18 @@ def parse_info(text: str) -> dict[str, str]:
 def parse_replication(info: dict[str, str]) -> Replication:
     """Raises KeyError when *info* has no replication section."""
     is_replica = info["role"] == "slave"
+    link_up = info.get("master_link_status") == "up"
     offset = info.get("slave_repl_offset") if is_replica else info.get("master_repl_offset")
     return Replication(
         role=info["role"],
         offset_bytes=int(offset or 0),
         primary_host=info.get("master_host") if is_replica else None,
         primary_port=int(info.get("master_port") or 0) if is_replica else None,
-        link_up=info.get("master_link_status") == "up" if is_replica else None,
+        link_up=link_up if is_replica else None,
         sync_in_progress=info.get("master_sync_in_progress") == "1",
         replicas=frozenset(_parse_replicas(info)),
+        # -1, or absent while the link is up: it was never down (replication.c, repl_down_since).
+        was_linked=is_replica and (link_up or int(info.get("master_link_down_since_seconds") or -1) >= 0),
     )
 
 

@@ -9,7 +9,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ NOT_APPLICABLE = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_version(version): the least Kubernetes version that has what is claimed")
+    config.addinivalue_line("markers", "needs_users: not for a localkube of an ordinary user, who has one user to give")
 
 
 async def _read_version(access: Access) -> tuple[int, int]:
@@ -34,21 +35,29 @@ async def _read_version(access: Access) -> tuple[int, int]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A claim about an API that a named server is too old for is not made; localkube has to fulfil them all."""
-    if NAMED_KUBECONFIG is None or not any(item.get_closest_marker("needs_version") for item in items):
+    """A claim about what a named server is too old for is not made; localkube has to fulfil all that its user can."""
+    if NAMED_KUBECONFIG is None:
+        if os.geteuid() != 0:
+            _leave_out(config, items, lambda item: item.get_closest_marker("needs_users") is not None, "one user")
         return
-    served = asyncio.run(_read_version(parse_kubeconfig(Path(NAMED_KUBECONFIG))))
-    kept: list[pytest.Item] = []
-    left_out: list[pytest.Item] = []
-    for item in items:
+    if not any(item.get_closest_marker("needs_version") for item in items):
+        return
+    major, minor = asyncio.run(_read_version(parse_kubeconfig(Path(NAMED_KUBECONFIG))))
+
+    def is_too_young(item: pytest.Item) -> bool:
         marker = item.get_closest_marker("needs_version")
-        major, minor = marker.args[0].split(".") if marker else ("0", "0")
-        (left_out if (int(major), int(minor)) > served else kept).append(item)
-    items[:] = kept
+        return marker is not None and tuple(map(int, marker.args[0].split("."))) > (major, minor)
+
+    _leave_out(config, items, is_too_young, f"v{major}.{minor}")
+
+
+def _leave_out(
+    config: pytest.Config, items: list[pytest.Item], concerned: Callable[[pytest.Item], bool], whom: str
+) -> None:
+    left_out = [item for item in items if concerned(item)]
+    items[:] = [item for item in items if not concerned(item)]
     config.hook.pytest_deselected(items=left_out)
-    config.stash[NOT_APPLICABLE] = [
-        f"not applicable to v{served[0]}.{served[1]}: {item.nodeid.rpartition('/')[2]}" for item in left_out
-    ]
+    config.stash[NOT_APPLICABLE] = [f"not applicable to {whom}: {item.nodeid.rpartition('/')[2]}" for item in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

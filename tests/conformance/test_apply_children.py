@@ -14,7 +14,6 @@ from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services
 from tests.conformance.client import Obj
-from tests.conformance.conftest import NAMED_KUBECONFIG
 from tests.conformance.namespace import (
     Namespace,
     build_configmap,
@@ -295,9 +294,6 @@ async def test_what_we_make_is_taken_and_then_neither_differs_nor_is_written_aga
         assert again == settled
 
 
-@pytest.mark.xfail(
-    NAMED_KUBECONFIG is None, reason="localkube does not look at the uid in what is applied", strict=True
-)
 async def test_a_part_that_names_the_uid_of_its_object_changes_that_object_and_no_other(ns: Namespace) -> None:
     """How a role is written on a pod, and an owner on a volume claim."""
     path, nowhere = ns.path("configmaps", "a"), ns.path("configmaps", "b")
@@ -313,4 +309,5 @@ async def test_a_part_that_names_the_uid_of_its_object_changes_that_object_and_n
 
     assert (applied["metadata"]["labels"], applied["data"]) == ({"role": "primary"}, {"k": "v"})
     assert of_another.refused() == (422, "Invalid")
+    assert 'metadata.uid: Invalid value: "another": field is immutable' in of_another.message
     assert of_nobody.refused() == (409, "Conflict")

@@ -135,3 +135,13 @@ async def test_a_selector_of_a_deployment_cannot_change(ns: Namespace) -> None:
 
     assert answer.refused() == (422, "Invalid")
     assert "spec.selector" in {cause["field"] for cause in answer.body["details"]["causes"]}
+
+
+async def test_a_patch_that_names_another_uid_is_for_another_object(ns: Namespace) -> None:
+    await ns.create("configmaps", build_configmap("a", k="v"))
+
+    answer = await ns.api.patch(ns.path("configmaps", "a"), {"metadata": {"uid": "another"}, "data": {"k": "w"}})
+
+    assert answer.refused() == (422, "Invalid")
+    assert 'metadata.uid: Invalid value: "another": field is immutable' in answer.message
+    assert (await ns.read("configmaps", "a"))["data"] == {"k": "v"}

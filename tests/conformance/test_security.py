@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.conformance.client import Obj
 from tests.conformance.namespace import Namespace, build_container, container_status, is_ready
 from tests.conformance.test_storage import build_claim
@@ -57,6 +59,7 @@ async def test_a_read_only_root_cannot_be_written_and_its_volumes_can(ns: Namesp
     assert said[-1] == "x"
 
 
+@pytest.mark.needs_users
 async def test_a_writable_root_is_written_where_its_rights_allow(ns: Namespace) -> None:
     said = await run_to_end(ns, "touch /tmp/x && ls /tmp/x; touch /x", pod={"runAsUser": 1234}, container={})
 
@@ -73,6 +76,7 @@ async def test_without_capabilities_and_escalation_there_are_none(ns: Namespace)
     assert sorted(said) == [f"CapBnd: {none}", f"CapEff: {none}", f"CapPrm: {none}", "NoNewPrivs: 1"]
 
 
+@pytest.mark.needs_users
 async def test_root_without_capabilities_is_not_let_past_the_rights_of_files(ns: Namespace) -> None:
     script = "touch /data/x && chmod 000 /data/x && cat /data/x; chown 1 /data/x"
 
@@ -94,6 +98,7 @@ async def test_who_must_not_be_root_and_says_no_user_does_not_run(ns: Namespace)
     assert "container has runAsNonRoot and image will run as root" in waits(pod)["message"]
 
 
+@pytest.mark.needs_users
 async def test_files_of_a_volume_belong_to_its_group(ns: Namespace) -> None:
     script = "touch /data/x && stat -c '%u %g' /data/x; stat -c '%g %A' /data; id -G"
 

@@ -12,18 +12,27 @@ from itertools import pairwise
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
-from tdredis.redislink.errors import LinkError
+from tdredis.redislink.errors import LinkError, Unreachable
 from tdredis.redislink.link import Link, connect
 
 PATIENCE_S = 2.0
+FORWARDED_S = 5.0
 Write = Callable[[int], Awaitable[None]]
 
 
 @asynccontextmanager
 async def linked(address: str, password: str) -> AsyncIterator[Link]:
-    """A connection to "host:port"."""
+    """A connection to "host:port". Tried for a while: kube-proxy hears of endpoints a moment after status is Ready."""
     host, _, port = address.rpartition(":")
-    link = await connect(host, int(port), password=password, timeout_s=10)
+    end = time.monotonic() + FORWARDED_S
+    while True:
+        try:
+            link = await connect(host, int(port), password=password, timeout_s=10)
+            break
+        except Unreachable:
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.05)  # the pace of trying
     try:
         yield link
     finally:

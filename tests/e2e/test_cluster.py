@@ -25,6 +25,7 @@ from tdredis.kube.resources import (
 from tdredis.manifests.names import MANAGED_BY_SELECTOR
 from tdredis.redislink.link import connect
 from tests.e2e.leftovers import OURS, nothing_left, ours
+from tests.e2e.needs import SIX_NODES
 from tests.e2e.reach import write_and_read
 from tests.e2e.world import (
     BIN,
@@ -43,6 +44,7 @@ PEACE_S = 60.0
 INNER, OUTER = "inner-vault-4711", "outer-door-4712"
 
 
+@pytest.mark.needs(SIX_NODES)
 async def test_the_sample_becomes_ready_takes_keys_and_leaves_nothing(
     kube: Kube, client: Client, namespace: str
 ) -> None:
@@ -278,6 +280,7 @@ async def test_an_object_of_somebody_else_is_left_alone_and_named(kube: Kube, cl
         await until_ready(client, namespace)
 
 
+@pytest.mark.needs(SIX_NODES)
 async def test_too_few_nodes_leave_pods_pending_and_the_condition_says_so(
     kube: Kube, client: Client, namespace: str
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tdredis.kube.client import Client
-from tdredis.kube.resources import PODS
+from tests.e2e.needs import RESIZING
 from tests.e2e.test_day_two import MIB, Manifest, settings_of, shards, starts
 from tests.e2e.world import Kube, Operator, Subject, eventually, sample, standby
 
@@ -16,14 +16,13 @@ async def memory_limits(subject: Subject) -> set[str]:
     return {each["resources"]["limits"]["memory"] for each in containers if each["name"] == "redis"}
 
 
+@pytest.mark.needs(RESIZING)
 @pytest.mark.parametrize("manifest", [sample, standby], ids=["cluster", "standby"])
 async def test_a_container_follows_capacity_up_and_down_without_a_restart(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
     made = manifest(namespace, memoryOverheadPercent=50)
     capacity = made["spec"]["capacity"]
-    if "resize" not in {plural.rpartition("/")[2] for _, _, plural in await client.discover()}:
-        pytest.skip(f"{PODS} cannot be resized here")
     async with Operator(kube, namespace):
         subject = await Subject.create(client, made)
         await subject.until_ready()

@@ -9,10 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tdredis.kube.client import Client
 from tdredis.kube.resources import NAMESPACES, REDISCLUSTERS
 from tdredis.redislink.errors import LinkError
 from tdredis.redislink.link import connect
+from tests.e2e.needs import LOCALKUBE
 from tests.e2e.world import BIN, Kube, Operator, eventually, install_crds, sample, until_ready
 
 
@@ -48,6 +51,7 @@ async def read(client: Client, namespace: str, key: str) -> object:
         return None
 
 
+@pytest.mark.needs(LOCALKUBE)
 async def test_an_operator_outlives_its_api_server_and_heals_what_died_with_it(tmp_path: Path) -> None:
     kube = Kube(
         kubeconfig=tmp_path / "kubeconfig",

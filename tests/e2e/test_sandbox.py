@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 
+import pytest
+
+from tests.e2e.needs import LOCALKUBE
 from tests.e2e.world import BIN, SAMPLE
 
 
+@pytest.mark.needs(LOCALKUBE)
 async def test_the_sandbox_shows_the_sample_from_apply_to_deletion_and_leaves_nothing() -> None:
     process = await asyncio.create_subprocess_exec(
         str(BIN / "tdredis"),

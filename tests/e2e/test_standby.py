@@ -19,11 +19,10 @@ from tdredis.kube.resources import (
     STATEFULSETS,
 )
 from tdredis.manifests.names import MANAGED_BY_SELECTOR, ROLE_LABEL
+from tests.e2e.faults import crash
 from tests.e2e.leftovers import nothing_left
 from tests.e2e.reach import ServiceWrites, Writer, linked, sentinel_client, write_and_read, writing
 from tests.e2e.world import (
-    SAMPLE,
-    STANDBY_SAMPLE,
     Kube,
     Obj,
     Operator,
@@ -42,14 +41,6 @@ async def sentinels_of(subject: Subject) -> list[tuple[str, int]]:
     return [(pod["status"]["podIP"], 26379) for pod in (await subject.pods("sentinel")).values()]
 
 
-async def crash(subject: Subject, pod: str, password: str = PASSWORD) -> None:
-    """The Redis process ends at once: nothing is saved, nothing sent to replicas any more."""
-    ip = (await subject.pods())[pod]["status"]["podIP"]
-    async with linked(f"{ip}:6379", password) as link:
-        link.send("SHUTDOWN", "NOSAVE", "NOW", "FORCE")
-
-
-@pytest.mark.parametrize("path", [SAMPLE, STANDBY_SAMPLE], ids=lambda path: path.stem)
 async def test_a_published_sample_applied_unchanged_serves_and_leaves_nothing(
     kube: Kube, client: Client, path: Path
 ) -> None:
@@ -236,7 +227,7 @@ async def test_a_standalone_serves_survives_a_restart_and_leaves_nothing(
         resource = await subject.until_ready()
         await write_and_read(resource["status"]["clusterIP"], "abc")
 
-        await crash(subject, "redis-hare-0", "abc")
+        await crash(subject, "redis-hare-0")
 
         async def restarted() -> bool:
             (pod,) = (await subject.pods()).values()

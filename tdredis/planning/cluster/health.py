@@ -73,6 +73,11 @@ def proxy_serves(world: World) -> Iterator[Ailment]:
     available = status.get("availableReplicas", 0) if isinstance(status, dict) else 0
     if not available:
         yield Ailment(reason="ProxyNotReady", message=f"no pod of proxy {name} is ready", serious=True)
+        return
+    stuck = world.picture.stuck_proxies
+    if stuck and len(stuck) == len(world.picture.snapshot.reads):
+        message = f"no pod of proxy {name} can read: {next(iter(stuck.values())).error}"
+        yield Ailment(reason="ProxyNotReady", message=message, serious=True)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -19,6 +19,8 @@ from tdredis.redis.facts import Announced, NodeFacts, Unknown
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet, even_split, parse_slots
 from tdredis.redis.views import ClusterView, KnownNode
 
+PROXY_CATCHES_UP_S = 3.0  # a proxy looks for moved slots every second
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
@@ -224,6 +226,22 @@ class Picture:
             and not self.twice_owned
             and all(member.facts.cluster_ok is True for member in self.members)
         )
+
+    @cached_property
+    def stuck_proxies(self) -> Mapping[str, Unknown]:
+        """Proxy pods that have not been able to read for a while, though every shard has its primary."""
+        if not self.is_whole:
+            return {}
+        late = self.snapshot.now - PROXY_CATCHES_UP_S
+        return {pod: read for pod, read in waiting.silent(self.snapshot.reads).items() if read.since < late}
+
+    def is_at(self, pod: PodFacts, known: KnownNode) -> bool:
+        """*pod* is reached where somebody knows a node, by its own address or by its own Service's."""
+        own = resting_place(pod)
+        service = self.snapshot.children.get(Ref("Service", pod.name))
+        target = external_target(self.snapshot, pod, service, tuple(CLUSTER_PORTS))
+        places = {(own.host, own.port)} | ({(target.host, target.port)} if isinstance(target, Announced) else set())
+        return (known.ip, known.port) in places
 
     def replicas_in_sync(self, shard: Shard) -> tuple[Member, ...]:
         owner = shard.owner

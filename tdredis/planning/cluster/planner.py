@@ -9,10 +9,13 @@ from tdredis.planning.cluster.in_force import decide_in_force, recorded_size
 from tdredis.planning.cluster.picture import Picture, draw_picture
 from tdredis.planning.cluster.rules import HEALING_RULES, RULES, World
 from tdredis.planning.plan import Hold, Plan
+from tdredis.planning.pods import silent
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S, ask, build_plan, refusals, refuse
 from tdredis.planning.snapshot import ClusterSnapshot
 
 ADDRESSES_SPREAD_S = 1.0  # every node is pinged by every other within half a node timeout
+
+PROXY_READS_S = 1.0  # a proxy looks for moved slots every second
 
 
 def draw(snapshot: ClusterSnapshot) -> tuple[World, tuple[Hold, ...]]:
@@ -37,6 +40,8 @@ def plan(snapshot: ClusterSnapshot) -> Plan:
 
 
 def _next_look_s(picture: Picture, *, healthy: bool) -> float:
+    if healthy and silent(picture.snapshot.reads):
+        return PROXY_READS_S
     if healthy:
         return ADDRESSES_SPREAD_S if is_moving(picture) else ALL_IS_WELL_S
     if picture.members and not picture.starting_pods and not picture.silent:

@@ -1,6 +1,7 @@
 """Decides what a RedisCluster needs next: the rules, in their order, and why they stand in it.
 
-1. objects first: without its ConfigMap and Secret a pod does not start
+0. a dead primary before everything: its shard takes no writes, and nothing else is needed for it, no API server either
+1. objects: without its ConfigMap and Secret a pod does not start
 2. pods that can never run are replaced when the template has changed since: nothing is lost with them
 3. clients' endpoints, before anything disruptive: they follow who owns slots now
 4. ghosts are forgotten before slots are assigned: a ghost with a higher epoch would take the slots back
@@ -25,6 +26,7 @@ from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce, remove_unannounced
+from tdredis.planning.cluster.failover import hand_over_leaving, replace_dead_primaries
 from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
 from tdredis.planning.objects import (
     Ruling,
@@ -53,6 +55,7 @@ from tdredis.planning.steps import (
     HandOver,
     Meet,
     Remove,
+    ReplacePod,
     Replicate,
     SetConfig,
     Step,
@@ -71,6 +74,12 @@ class World:
 
 
 Rule = Callable[[World], Ruling]
+
+
+def fail_over(world: World) -> Ruling:
+    """A shard whose primary is proven dead gets another, at once; one whose primary is to go, before it goes."""
+    dead, leaving = replace_dead_primaries(world.picture), hand_over_leaving(world.picture)
+    return Ruling(steps=(*dead.steps, *leaving.steps), holds=dead.holds)
 
 
 # ---- objects
@@ -208,6 +217,22 @@ def _replace_running(picture: Picture, shard: Shard, outdated: set[str]) -> list
     heir = max(heirs, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
     why = f"{shard.owner.name} is to be made anew; {heir.name} has its data"
     return [HandOver(process=heir.process, shard=shard.name, why=why)]
+
+
+def replace_stuck_proxies(world: World) -> Ruling:
+    """A proxy that cannot read though the cluster works is made anew.
+
+    Envoy looks for the cluster at the addresses that it knew last, and at no other: when all of them changed at once it
+    looks for ever (redis_cluster.cc, startResolveRedis).
+    """
+    snapshot = world.picture.snapshot
+    by_name = {pod.name: pod for pod in snapshot.proxies}
+    steps = [
+        ReplacePod(pod=name, uid=by_name[name].uid, why=f"the cluster works, and it cannot read: {read.error}")
+        for name, read in world.picture.stuck_proxies.items()
+        if not by_name[name].deleting
+    ]
+    return Ruling(steps=tuple(steps))
 
 
 # ---- membership
@@ -459,10 +484,12 @@ def set_node_timeout(world: World) -> Ruling:
 
 
 RULES: tuple[Rule, ...] = (
+    fail_over,
     keep_children,
     keep_proxy,
     remove_unwanted,
     replace_stuck_pods,
+    replace_stuck_proxies,
     publish_endpoints,
     forget_ghosts,
     assign_free_slots,
@@ -476,4 +503,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 # What keeps a cluster that exists together; none of these asks what spec wishes.
-HEALING_RULES: tuple[Rule, ...] = (publish_endpoints, forget_ghosts, assign_free_slots, introduce, attach_replicas)
+HEALING_RULES: tuple[Rule, ...] = (
+    fail_over,
+    publish_endpoints,
+    forget_ghosts,
+    assign_free_slots,
+    introduce,
+    attach_replicas,
+)

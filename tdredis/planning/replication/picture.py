@@ -71,7 +71,8 @@ class Member:
         """It has been in sync with a primary since its start. One that has not gives itself offset 0 or 1
         (replication.c, replicationCacheMasterUsingMyself).
         """
-        return self.facts.replication.offset_bytes > 1
+        link = self.facts.replication
+        return link.offset_bytes > 1 or link.was_linked
 
     @property
     def process(self) -> Process:

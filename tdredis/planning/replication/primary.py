@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from tdredis.manifests.claims import CLAIM
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.pods import silence_hold
@@ -153,17 +155,47 @@ def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
     )
 
 
+# ---- a primary that still lives
+
+
+def hand_over_leaving(world: World) -> Ruling:
+    """A primary whose pod is to go hands over first: its container waits for that before it ends (stop.sh)."""
+    picture = world.picture
+    primary = picture.primary
+    if primary is None or not primary.pod.deleting or picture.in_failover:
+        return Ruling()
+    heirs = [member for member in picture.replicas_in_sync() if not member.pod.deleting]
+    return Ruling(steps=tuple(hand_over(picture, primary, heirs, f"{primary.name} is to go")))
+
+
+def hand_over(picture: Picture, primary: Member, heirs: Sequence[Member], why: str) -> Iterator[FailOver]:
+    """The Sentinels' failover while the primary's writes are stopped, so that its heir has them all."""
+    places = {heir.place for heir in heirs}
+    for watcher in picture.watchers:
+        watch = watcher.watch
+        if watch is None or watch.is_down or (watch.host, watch.port) != primary.place:
+            continue
+        if any((known.host, known.port) in places and not known.is_down for known in watch.replicas):
+            has_data = list_names([heir.name for heir in heirs])
+            yield failover_step(watcher, why=f"{why}; {has_data} has its data", primary=primary)
+            return
+
+
 # ---- replicas
 
 
 def follow_the_primary(world: World) -> Ruling:
-    """Everybody else replicates the primary, under the address that it has now. Second primaries are demoted first."""
+    """Everybody else replicates the primary, under the address that it has now. Second primaries are demoted first,
+    unless the Sentinels may be making one of them the primary at this very moment.
+    """
     picture = world.picture
     primary = picture.primary
     if primary is None:
         return Ruling()
     others = [member for member in picture.members if member is not primary and not picture.is_attached(member)]
     wrong = [member for member in others if member.is_primary]
+    if wrong and not _is_settled(picture):
+        return held("no_failover_is_under_way", "the Sentinels may be about to replace the primary")
     steps = [_follow(member, primary, f"{primary.name} is the primary, and there is only one") for member in wrong]
     steps += [
         _follow(member, primary, f"{primary.name} is the primary, and it follows {_shown(member.follows)}")
@@ -171,6 +203,13 @@ def follow_the_primary(world: World) -> Ruling:
         if not member.is_primary
     ]
     return Ruling(steps=tuple(steps))
+
+
+def _is_settled(picture: Picture) -> bool:
+    """No Sentinel carries out a failover, and most of them find that the primary they chose is well."""
+    watches = [watcher.watch for watcher in picture.watchers if watcher.watch is not None]
+    at_ease = [watch for watch in watches if not watch.is_down and not watch.in_failover]
+    return not picture.in_failover and (not watches or 2 * len(at_ease) > len(watches))
 
 
 def _follow(member: Member, primary: Member, why: str) -> Follow:

@@ -1,7 +1,8 @@
 """Decides what a RedisStandby or RedisStandalone needs next: the rules, in their order, and why they stand in it.
 
-1. objects first: without its ConfigMap and Secret a pod does not start
-2. a primary: while there is none nobody can write, and nothing below can be decided
+1. a primary before everything: while there is none nobody can write, and what is below cannot be decided; it needs
+   nothing else, no API server either
+2. objects: without its ConfigMap and Secret a pod does not start
 3. clients' endpoints: they follow who is the primary now
 4. everybody else follows it, a second primary first: it takes writes that will be lost
 5. Sentinels last of the roles: they are told of a primary whose replicas they then find by themselves
@@ -35,7 +36,7 @@ from tdredis.planning.objects import (
 )
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import SENTINEL_PORT, Member
-from tdredis.planning.replication.primary import follow_the_primary, have_a_primary
+from tdredis.planning.replication.primary import follow_the_primary, hand_over_leaving, have_a_primary
 from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches
 from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.world import Rule, World
@@ -96,7 +97,8 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
         for pod in (snapshot.pods[name] for name in sorted(names))
-        if pod.ip and not pod.deleting
+        # A primary that is to go keeps its place until it has handed over.
+        if pod.ip and (not pod.deleting or service == client_service_name(standby.name))
     ]
     return keep(snapshot, (build_standby_endpoints(standby, site, service, targets, ipv6=ipv6),)).steps
 
@@ -162,8 +164,9 @@ def limit_memory(world: World) -> Ruling:
 
 
 RULES: tuple[Rule, ...] = (
-    keep_children,
     have_a_primary,
+    hand_over_leaving,
+    keep_children,
     publish_endpoints,
     follow_the_primary,
     set_watches,
@@ -178,6 +181,7 @@ RULES: tuple[Rule, ...] = (
 # What keeps an instance that exists together; none of these asks what spec wishes.
 HEALING_RULES: tuple[Rule, ...] = (
     have_a_primary,
+    hand_over_leaving,
     publish_endpoints,
     follow_the_primary,
     set_watches,

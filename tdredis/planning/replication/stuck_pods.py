@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.manifests.names import sentinel_name
-from tdredis.planning.objects import Ruling, list_names, outdated_pods, replace_troubled
-from tdredis.planning.replication.picture import Member, Picture, Watcher
-from tdredis.planning.replication.primary import failover_step
+from tdredis.planning.objects import Ruling, outdated_pods, replace_troubled
+from tdredis.planning.replication.picture import Member, Picture
+from tdredis.planning.replication.primary import hand_over
 from tdredis.planning.replication.world import World, held
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Step
@@ -38,11 +38,7 @@ def _replace_redis(picture: Picture, outdated: list[PodFacts]) -> Ruling:
     if replicas:
         return Ruling(steps=(replace_troubled(replicas[0], "it is a replica"),))
     heirs = [member for member in picture.replicas_in_sync() if not member.pod.trouble]
-    leader = _handover_leader(picture, heirs)
-    if leader is None:
-        return Ruling()
-    why = f"{primary.name} is to be made anew; {list_names([heir.name for heir in heirs])} has its data"
-    return Ruling(steps=(failover_step(leader, why=why, primary=primary),))
+    return Ruling(steps=tuple(hand_over(picture, primary, heirs, f"{primary.name} is to be made anew")))
 
 
 def _nothing_to_lose(picture: Picture, pod: PodFacts) -> str:
@@ -80,18 +76,3 @@ def _replace_sentinels(picture: Picture) -> Iterator[Step]:
     yield from (replace_troubled(pod, "it does not run") for pod in idle)
     if outdated and not idle and len(picture.watchers) > picture.standby.spec.sentinel.quorum:
         yield replace_troubled(outdated[0], "the other Sentinels watch")
-
-
-def _handover_leader(picture: Picture, heirs: list[Member]) -> Watcher | None:
-    """A Sentinel that knows the primary and somebody who can take over from it."""
-    places = {heir.place for heir in heirs}
-    able = [
-        watcher
-        for watcher in picture.watchers
-        if watcher.watch is not None
-        and not watcher.watch.is_down
-        and picture.primary is not None
-        and (watcher.watch.host, watcher.watch.port) == picture.primary.place
-        and any((known.host, known.port) in places and not known.is_down for known in watcher.watch.replicas)
-    ]
-    return able[0] if able else None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,9 +15,6 @@ from localkube.registry import Registry, time_text
 Obj = dict[str, Any]
 DEADLINE_S = 10.0
 
-# Tests may run side by side on one machine: each has an address block of its own.
-_blocks = itertools.count(os.getpid())
-
 
 class Controller(Protocol):
     def start(self) -> None: ...
@@ -28,9 +23,9 @@ class Controller(Protocol):
 
 
 class World:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, block: int) -> None:
         self.registry = Registry()
-        self.settings = Settings(block=64 + next(_blocks) % 64, state_dir=folder)
+        self.settings = Settings(block=block, state_dir=folder)
         self.registry.create("namespaces", {"metadata": {"name": "default"}})
         self._running: list[Controller] = []
         self._written = asyncio.Event()
@@ -103,7 +98,7 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(tmp_path)
+async def world(tmp_path: Path, block: int) -> AsyncIterator[World]:
+    made = World(tmp_path, block)
     yield made
     await made.stop()

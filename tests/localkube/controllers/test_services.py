@@ -165,8 +165,7 @@ async def test_a_service_that_becomes_external_gives_its_address_back(world: Wor
 async def test_a_port_that_something_else_holds_is_not_given(world: World, tmp_path: Path) -> None:
     world.start(ServiceController)
     [first] = node_ports(service(world, type="NodePort"))
-    twin = World(tmp_path)
-    twin.settings = world.settings  # so that it would choose the very same port
+    twin = World(tmp_path, world.settings.block)  # so that it would choose the very same port
     twin.start(ServiceController)
 
     with socket.create_server(("127.0.0.1", first or 0)):

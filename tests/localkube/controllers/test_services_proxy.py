@@ -404,9 +404,9 @@ async def test_at_its_end_nothing_listens_and_nothing_stands(world: World, serve
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_forwarding_works_on_whichever_loop_it_runs(run: Any, tmp_path: Any) -> None:
+def test_forwarding_works_on_whichever_loop_it_runs(run: Any, tmp_path: Any, block: int) -> None:
     async def scenario() -> tuple[str, bytes, int]:
-        server = await Server(World(tmp_path)).start()
+        server = await Server(World(tmp_path, block)).start()
         connections = Connections()
         address = Address(server.ip, PORT + 1)
         listener = Listener(address, connections)

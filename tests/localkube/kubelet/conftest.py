@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -19,9 +17,6 @@ from localkube.registry import Registry
 
 Obj = dict[str, Any]
 DEADLINE_S = 20.0
-
-# Tests may run side by side on one machine: each test run and each node of it has addresses of its own.
-_blocks = itertools.count(os.getpid())
 
 
 @dataclass
@@ -120,8 +115,7 @@ class House:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    block = 64 + next(_blocks) % 64
+async def house(block: int) -> AsyncIterator[House]:
     registry = Registry()
     for name in ("default", "kube-node-lease"):
         registry.create("namespaces", {"metadata": {"name": name}})

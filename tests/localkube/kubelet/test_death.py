@@ -57,8 +57,8 @@ asyncio.run(main())
 """
 
 
-def start_one_pod(folder: str, *, user: int = 0, ordinary: int | None = None) -> subprocess.Popen[str]:
-    arguments = [folder, str(64 + os.getpid() % 64), str(user), *([str(ordinary)] if ordinary else [])]
+def start_one_pod(folder: str, block: int, *, user: int = 0, ordinary: int | None = None) -> subprocess.Popen[str]:
+    arguments = [folder, str(block), str(user), *([str(ordinary)] if ordinary else [])]
     return subprocess.Popen([sys.executable, "-c", ONE_POD, *arguments], stdout=subprocess.PIPE, text=True, cwd="/")
 
 
@@ -80,8 +80,8 @@ def read_line(process: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("user", [0, pytest.param(33, marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root"))])
-def test_no_pod_outlives_a_killed_localkube(tmp_path: Path, user: int) -> None:
-    with start_one_pod(str(tmp_path), user=user) as localkube:
+def test_no_pod_outlives_a_killed_localkube(tmp_path: Path, block: int, user: int) -> None:
+    with start_one_pod(str(tmp_path), block, user=user) as localkube:
         pid = int(read_line(localkube)[0])
 
         localkube.send_signal(signal.SIGKILL)
@@ -90,12 +90,12 @@ def test_no_pod_outlives_a_killed_localkube(tmp_path: Path, user: int) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user already")
-def test_an_ordinary_user_can_run_pods() -> None:
+def test_an_ordinary_user_can_run_pods(block: int) -> None:
     uid = pwd.getpwnam("nobody").pw_uid
     folder = tempfile.mkdtemp(prefix="localkube-test-")
     try:
         os.chown(folder, uid, -1)
-        with start_one_pod(folder, ordinary=uid) as localkube:
+        with start_one_pod(folder, block, ordinary=uid) as localkube:
             pid, address, shown, inside = read_line(localkube)
             localkube.kill()
 

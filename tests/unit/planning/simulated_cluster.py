@@ -17,6 +17,7 @@ from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
 from tdredis.planning.steps import (
     Apply,
     AssignSlots,
+    FailOverShard,
     Forget,
     HandOver,
     Meet,
@@ -82,6 +83,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
     def __init__(self, **spec: object) -> None:
         super().__init__("redis-cluster-rat", "uid-rat", {**SPEC, **spec})  # type: ignore[dict-item]
         self.proxies: tuple[PodFacts, ...] = ()
+        self.slots_of_dead: dict[str, SlotSet] = {}  # what the others would still vote for
         self.gossips = True  # pings carry a changed address at once
         self.outside_is_reached = True  # pods reach each other under the addresses for outside
 
@@ -150,6 +152,14 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 old = self._by_id(str(node.primary))
                 node.slots, old.slots = old.slots, NO_SLOTS
                 node.primary, old.primary = None, node.id
+            case FailOverShard():
+                node = self._node(step.process.pod)
+                dead = str(node.primary)
+                assert not [other for other in self.nodes() if other.id == dead], (
+                    "a forced failover of a living primary"
+                )
+                node.slots, node.primary = self.slots_of_dead[dead], None
+                node.epoch = 1 + max(other.epoch for other in self.nodes())
             case Forget():
                 self._node(step.process.pod).known.pop(step.ghost_id, None)
             case SetConfig(parameter="maxmemory"):
@@ -198,6 +208,8 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
     def lose(self, pod: str, *, keeps_data: bool = False) -> None:
         """The pod is deleted and made again, on another address; without its data unless it is on a volume."""
         old = self.pods.pop(pod).process
+        if old is not None and old.slots:
+            self.slots_of_dead[old.id] = old.slots
         self.run_statefulsets()
         if keeps_data and old and self.pods[pod].process:
             self.pods[pod].process = replace(copy.deepcopy(old), ip=self.pods[pod].ip)
@@ -229,6 +241,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             replication=Replication(
                 role="slave" if node.primary else "master",
                 offset_bytes=0,
+                was_linked=node.primary is not None,
                 link_up=node.primary in by_id if node.primary else None,
             ),
             view=ClusterView(

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tdredis.planning.cluster.planner import plan
 from tdredis.planning.cluster.report import report
-from tdredis.planning.plan import Verdict
+from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import PodFacts, Ref, Trouble
-from tdredis.planning.steps import Apply, AssignSlots, Forget, HandOver, Meet, Remove, ReplacePod, Replicate, SetConfig
+from tdredis.planning.steps import (
+    Apply,
+    AssignSlots,
+    FailOverShard,
+    Forget,
+    HandOver,
+    Meet,
+    Remove,
+    ReplacePod,
+    Replicate,
+    SetConfig,
+)
+from tdredis.redis.facts import NodeFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 
@@ -240,9 +254,81 @@ def test_two_owners_of_a_slot_are_not_joined() -> None:
     assert "no_slot_has_two_owners" in {hold.guard for hold in made.holds}
 
 
-def test_a_replica_that_lost_its_primary_waits_for_the_vote() -> None:
+# ---- failover
+
+
+FIRST = "redis-cluster-rat-0-0"
+
+
+def test_a_replica_whose_primary_is_gone_asks_for_votes_at_once() -> None:
     world = healthy()
-    world.lose("redis-cluster-rat-0-0")
+    world.lose(FIRST)
+
+    made = plan(world.snapshot())
+
+    (step,) = made.steps
+    assert isinstance(step, FailOverShard)
+    assert step.process.pod == "redis-cluster-rat-0-1"
+    assert step.why.startswith("no pod has the address")
+    world.converge()
+    assert world.cluster.status.shards[0].primary == "redis-cluster-rat-0-1"
+
+
+def test_a_primary_whose_process_ended_is_replaced() -> None:
+    world = healthy()
+    world.pods[FIRST].stopped = True
+
+    (step,) = plan(world.snapshot()).steps
+
+    assert isinstance(step, FailOverShard)
+    assert step.why.startswith(f"the process in {FIRST} ended")
+
+
+def test_a_silent_primary_is_not_proven_dead_and_the_engine_decides() -> None:
+    world = healthy()
+    node = world.pods[FIRST].process
+    assert node is not None
+    node.silent = True
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, FailOverShard)]
+    assert "primary_is_proven_dead" in {hold.guard for hold in made.holds}
+
+
+def test_a_refused_connection_is_proof_when_the_other_nodes_have_lost_it_too() -> None:
+    world = healthy()
+    snapshot = world.snapshot()
+    dead = snapshot.nodes[FIRST]
+    assert isinstance(dead, NodeFacts)
+    refused = {**snapshot.nodes, FIRST: Unknown(since=world.now, error="Connection refused", refused=True)}
+
+    doubted = plan(replace(snapshot, nodes=refused))
+    for name, pod in world.pods.items():
+        if name != FIRST and pod.process is not None and dead.id is not None:
+            pod.process.unlinked.add(dead.id)
+    nodes = {**world.snapshot().nodes, FIRST: refused[FIRST]}
+    believed = plan(replace(world.snapshot(), nodes=nodes))
+
+    assert [type(step) for step in doubted.steps] != [FailOverShard]
+    assert [type(step) for step in believed.steps] == [FailOverShard]
+
+
+def test_without_a_majority_of_primaries_nobody_is_asked_to_vote() -> None:
+    world = healthy()
+    for shard in (0, 1):
+        world.lose(f"redis-cluster-rat-{shard}-0")
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, FailOverShard)]
+    assert "majority_can_vote" in {hold.guard for hold in made.holds}
+
+
+def test_a_replica_that_lost_its_primary_keeps_the_slots_from_being_given_away() -> None:
+    world = healthy()
+    for shard in (0, 1):
+        world.lose(f"redis-cluster-rat-{shard}-0")
 
     made = plan(world.snapshot())
 
@@ -439,3 +525,31 @@ def test_the_proxy_rolls_for_a_new_password_and_not_for_somebody_s_annotation() 
     applied = [str(step.ref) for step in plan(world.snapshot()).steps if isinstance(step, Apply)]
     assert applied == ["Secret predixy-redis-cluster-rat", "Deployment predixy-redis-cluster-rat"]
     world.converge()
+
+
+# ---- proxies
+
+
+def with_reads(world: SimulatedCluster, *, silent_s: float) -> Plan:
+    pod = PodFacts(name="predixy-1", uid="uid-predixy-1", created=0.0, ip="10.88.9.9", ready=True, running=True)
+    read = Unknown(since=world.now - silent_s, error="upstream failure")
+    return plan(replace(world.snapshot(), proxies=(pod,), reads={pod.name: read}))
+
+
+def test_a_proxy_that_cannot_read_from_a_cluster_that_works_is_made_anew() -> None:
+    made = with_reads(healthy(), silent_s=10)
+
+    (step,) = made.steps
+    assert isinstance(step, ReplacePod)
+    assert step.pod == "predixy-1"
+
+
+def test_a_proxy_is_given_time_to_find_slots_that_moved() -> None:
+    assert with_reads(healthy(), silent_s=1).steps == ()
+
+
+def test_a_proxy_is_not_blamed_for_a_cluster_that_does_not_work() -> None:
+    world = healthy()
+    world.pods[FIRST].stopped = True
+
+    assert not [step for step in with_reads(world, silent_s=10).steps if isinstance(step, ReplacePod)]

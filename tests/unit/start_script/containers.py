@@ -98,11 +98,20 @@ async def connected(address: str, password: str, port: int = 6379) -> Link:
     async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
-                return await connect(address, port, password=password, timeout_s=2)
-            except Refused:
-                raise
+                link = await connect(address, port, password=password, timeout_s=2)
+                try:
+                    await link.call("PING", timeout_s=2)
+                except LinkError:
+                    link.close()
+                    raise
+                else:
+                    return link
+            except Refused as error:
+                if error.code != "LOADING":
+                    raise
             except LinkError:
-                await asyncio.sleep(0.02)  # between two looks, under the deadline above
+                pass  # nobody listens yet
+            await asyncio.sleep(0.02)  # between two looks, under the deadline above
 
 
 def command_lines() -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tdredis.manifests.proxy import build_envoy, build_listener
-from tdredis.manifests.start_scripts import CLUSTER_NODE, ENVOY, PREDIXY, SENTINEL, STANDALONE, STANDBY_NODE
+from tdredis.manifests.start_scripts import CLUSTER_NODE, ENVOY, PREDIXY, SENTINEL, STANDALONE, STANDBY_NODE, STOP
 from tdredis.redis.slots import even_split
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.link import Link, connect
@@ -21,8 +21,8 @@ from tests.unit.start_script.containers import DEADLINE_S, INNER, OUTER, command
 
 @pytest.mark.parametrize(
     "script",
-    [CLUSTER_NODE, STANDBY_NODE, STANDALONE, SENTINEL, ENVOY, PREDIXY],
-    ids=["cluster", "standby", "standalone", "sentinel", "envoy", "predixy"],
+    [CLUSTER_NODE, STANDBY_NODE, STANDALONE, STOP, SENTINEL, ENVOY, PREDIXY],
+    ids=["cluster", "standby", "standalone", "stop", "sentinel", "envoy", "predixy"],
 )
 def test_shellcheck_has_nothing_to_say(script: str) -> None:
     checked = subprocess.run(
@@ -75,6 +75,66 @@ async def test_a_node_that_has_met_nobody_begins_with_a_short_timeout_and_no_oth
         link = await network.run_redis(2, pod="pod-1")
 
         assert await config(link, "cluster-node-timeout") == "5000"
+        link.close()
+
+
+async def become_primary(link: Link) -> bytes:
+    """Owns a slot and holds a key; returns the node's id."""
+    await link.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383, timeout_s=5)
+    await until_it_works(link)
+    assert await link.call("SET", "kept", "yes", timeout_s=5) == b"OK"
+    node_id = await link.call("CLUSTER", "MYID", timeout_s=5)
+    assert isinstance(node_id, bytes)
+    return node_id
+
+
+async def until_it_works(link: Link) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while b"cluster_state:ok" not in await link.call("CLUSTER", "INFO", timeout_s=5):  # type: ignore[operator]
+            await asyncio.sleep(0.02)  # between two looks, under the deadline above
+
+
+async def test_a_primary_that_has_its_data_comes_back_as_what_it_was(tmp_path: Path) -> None:
+    async with pods(tmp_path) as network:
+        link = await network.run_redis(1)
+        node_id = await become_primary(link)
+        link.close()
+        await network.stop()
+
+        link = await network.run_redis(2, pod="pod-1")
+
+        assert await link.call("CLUSTER", "MYID", timeout_s=5) == node_id
+        await until_it_works(link)
+        link.close()
+
+
+async def test_a_primary_whose_data_is_gone_comes_back_as_a_node_that_nobody_knows(tmp_path: Path) -> None:
+    async with pods(tmp_path) as network:
+        link = await network.run_redis(1)
+        node_id = await become_primary(link)
+        link.close()
+        await network.stop()
+        shutil.rmtree(network.volume("pod-1", "/data") / "appendonlydir")
+
+        link = await network.run_redis(2, pod="pod-1")
+
+        assert await link.call("CLUSTER", "MYID", timeout_s=5) != node_id
+        assert b"cluster_slots_assigned:0" in await link.call("CLUSTER", "INFO", timeout_s=5)  # type: ignore[operator]
+        link.close()
+
+
+@pytest.mark.parametrize("text", ["", "no such thing\n", "vars currentEpoch 1 lastVoteEpoch 0\n"])
+async def test_a_node_whose_memory_of_itself_is_corrupt_starts_as_a_new_one(tmp_path: Path, text: str) -> None:
+    async with pods(tmp_path) as network:
+        link = await network.run_redis(1)
+        await become_primary(link)
+        link.close()
+        await network.stop()
+        (network.volume("pod-1", "/data") / "nodes.conf").write_text(text)
+
+        link = await network.run_redis(2, pod="pod-1")
+
+        assert b"cluster_known_nodes:1" in await link.call("CLUSTER", "INFO", timeout_s=5)  # type: ignore[operator]
         link.close()
 
 

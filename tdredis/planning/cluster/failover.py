@@ -1,0 +1,155 @@
+"""Decides which replica takes over a shard whose primary died, and what counts as proof that it did.
+
+The engine decides: the replica is told to ask the other primaries for their votes at once, instead of waiting until
+they have been missing the dead one for cluster-node-timeout. Source: redis.io, "CLUSTER FAILOVER" (FORCE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
+from tdredis.planning.objects import Ruling, list_names
+from tdredis.planning.plan import Hold
+from tdredis.planning.snapshot import PodFacts
+from tdredis.planning.steps import FailOverShard, HandOver
+from tdredis.redis.views import KnownNode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphaned:
+    """A shard without its primary: *primary_id* is whom *heirs*, the replicas that answer, followed."""
+
+    picture: Picture
+    shard: Shard
+    primary_id: str
+    heirs: tuple[Member, ...]  # who could take over first
+
+    @property
+    def known(self) -> KnownNode:
+        """The dead one, as its replica knows it."""
+        return self.heirs[0].view.others[self.primary_id]
+
+    @property
+    def pod(self) -> PodFacts | None:
+        """The pod at the address of the dead one; None: no pod of the shard has it any more."""
+        pods = self.picture.snapshot.pods
+        ours = [pods[name] for name in sorted(pods) if name.rpartition("-")[0] == self.shard.name]
+        return next((pod for pod in ours if self.picture.is_at(pod, self.known)), None)
+
+
+Guard = Callable[[Orphaned], Hold | None]
+
+
+def replace_dead_primaries(picture: Picture) -> Ruling:
+    """Every shard whose primary is proven dead gets another by the vote of the other primaries."""
+    steps: list[FailOverShard] = []
+    holds: list[Hold] = []
+    for shard in picture.shards:
+        orphaned = _orphaned(picture, shard)
+        if orphaned is None:
+            continue
+        refused = next((hold for guard in FAILOVER_GUARDS if (hold := guard(orphaned)) is not None), None)
+        if refused is not None:
+            holds.append(refused)
+            continue
+        heir = orphaned.heirs[0]
+        why = f"{proof_of_death(orphaned)}; {heir.name} has the most of its data"
+        steps.append(FailOverShard(process=heir.process, shard=shard.name, why=why))
+    return Ruling(steps=tuple(steps), holds=tuple(holds))
+
+
+def _orphaned(picture: Picture, shard: Shard) -> Orphaned | None:
+    """None: somebody owns the shard's slots, or nobody who answers follows a node that is gone."""
+    if shard.owner is not None:
+        return None
+    followers = [
+        member
+        for member in shard.members
+        if member.is_replica and member.view.me.primary_id in member.view.others and not member.pod.deleting
+    ]
+    if not followers:
+        return None
+    ranked = sorted(followers, key=_rank, reverse=True)
+    primary_id = ranked[0].view.me.primary_id
+    if primary_id is None or primary_id in picture.by_id:
+        return None
+    heirs = tuple(member for member in ranked if member.view.me.primary_id == primary_id)
+    return Orphaned(picture=picture, shard=shard, primary_id=primary_id, heirs=heirs)
+
+
+def _rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
+    """The furthest first, then the lowest name; one that loads its data set answers nobody yet."""
+    return not member.facts.loading, member.facts.replication.offset_bytes, descending(member.name)
+
+
+def hand_over_leaving(picture: Picture) -> Ruling:
+    """A primary whose pod is to go hands over first: its container waits for that before it ends (stop.sh)."""
+    steps = []
+    for shard in picture.shards:
+        heirs = [member for member in picture.replicas_in_sync(shard) if not member.pod.deleting]
+        if shard.owner is None or not shard.owner.pod.deleting or not heirs:
+            continue
+        heir = max(heirs, key=_rank)
+        why = f"{shard.owner.name} is to go; {heir.name} has its data"
+        steps.append(HandOver(process=heir.process, shard=shard.name, why=why))
+    return Ruling(steps=tuple(steps))
+
+
+# ---- guards, in their order: the first that refuses is the reason in status
+
+
+def primary_is_proven_dead(orphaned: Orphaned) -> Hold | None:
+    if proof_of_death(orphaned):
+        return None
+    name = orphaned.pod.name if orphaned.pod else orphaned.primary_id[:8]
+    why = f"{name}, the primary of shard {orphaned.shard.name}, does not answer, which is no proof that it died"
+    return Hold(guard="primary_is_proven_dead", why=why)
+
+
+def some_replica_has_the_data(orphaned: Orphaned) -> Hold | None:
+    """A replica that never finished a copy has nothing to take over with."""
+    heir = orphaned.heirs[0]
+    link = heir.facts.replication
+    if not heir.facts.loading and (link.was_linked or link.offset_bytes > 0 or heir.facts.keys > 0):
+        return None
+    why = f"no replica of shard {orphaned.shard.name} has a copy of the data"
+    return Hold(guard="some_replica_has_the_data", why=why)
+
+
+def majority_can_vote(orphaned: Orphaned) -> Hold | None:
+    """More than half of the primaries with slots answer, and the heir is connected to them."""
+    picture, heir = orphaned.picture, orphaned.heirs[0]
+    voters = [member for member in picture.members if member.slots]
+    heard = [member for member in voters if (known := heir.view.others.get(member.id)) and known.link_connected]
+    if 2 * len(heard) > len(picture.shards):
+        return None
+    why = f"{len(heard)} of {len(picture.shards)} primaries can vote for {heir.name}, which is no majority"
+    return Hold(guard="majority_can_vote", why=why)
+
+
+FAILOVER_GUARDS: tuple[Guard, ...] = (primary_is_proven_dead, some_replica_has_the_data, majority_can_vote)
+
+
+def proof_of_death(orphaned: Orphaned) -> str:
+    """Why the primary's process is certainly no more; "": there is no proof. A timeout is none.
+
+    A refused connection alone is none either: a firewall can refuse too. So the other nodes must have lost it as well.
+    """
+    pod = orphaned.pod
+    if pod is None:
+        return f"no pod has the address {orphaned.known.ip} of shard {orphaned.shard.name}'s primary any more"
+    if any(member.name == pod.name for member in orphaned.shard.members):
+        return f"{pod.name} was started anew, as another node"
+    unknown = orphaned.picture.silent.get(pod.name)
+    if unknown is None:
+        return f"the process in {pod.name} ended" if pod.ever_ran or pod.finished else ""
+    lost = [
+        member.name
+        for member in orphaned.picture.members
+        if (known := member.view.others.get(orphaned.primary_id)) is not None and not known.link_connected
+    ]
+    if unknown.refused and 2 * len(lost) > len(orphaned.picture.members):
+        return f"{pod.name} refuses connections, and {list_names(lost)} have lost it too"
+    return ""

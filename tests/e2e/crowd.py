@@ -1,0 +1,79 @@
+"""Many instances at once: named apart, created together, and when each of them was Ready."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+from tdredis.kube.client import Client
+from tests.e2e.leftovers import nothing_left
+from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, new_namespace, sample, standalone, standby
+
+TWENTY = {standalone: 7, standby: 7, sample: 6}
+ONE_OF_EACH = dict.fromkeys(TWENTY, 1)
+LOOK_S = 0.1
+Kinds = dict[Callable[..., Obj], int]
+
+
+def numbered(manifest: Obj, number: int) -> Obj:
+    """The same under a name and an app of its own."""
+    name = f"{manifest['metadata']['name']}-{number}"
+    return {
+        **manifest,
+        "metadata": {**manifest["metadata"], "name": name},
+        "spec": {**manifest["spec"], "app": f"{manifest['spec']['app']}-{number}"},
+    }
+
+
+def crowd(namespace: str, kinds: Kinds) -> list[Obj]:
+    """Small instances, so many of each kind."""
+    return [numbered(make(namespace), number) for make, count in kinds.items() for number in range(count)]
+
+
+async def seconds_to_ready(client: Client, manifests: Iterable[Obj], *, deadline_s: float) -> dict[str, float]:
+    """Creates all at once; by name, the seconds from then until it was seen Ready."""
+    started = time.monotonic()
+    subjects = await asyncio.gather(*(Subject.create(client, manifest) for manifest in manifests))
+    kinds = {(subject.kind, subject.namespace) for subject in subjects}
+    took: dict[str, float] = {}
+
+    async def all_ready() -> bool:
+        for kind, namespace in kinds:
+            items: list[Obj] = await client.list(kind, namespace)
+            for item in items:
+                if item.get("status", {}).get("phase") == "Ready":
+                    took.setdefault(item["metadata"]["name"], time.monotonic() - started)
+        return all(subject.name in took for subject in subjects)
+
+    try:
+        await eventually(all_ready, "all are Ready", deadline_s=deadline_s, pause_s=LOOK_S)
+    except AssertionError:
+        late = sorted(subject.name for subject in subjects if subject.name not in took)
+        raise AssertionError(f"not Ready within {deadline_s:g} s: {', '.join(late)}") from None
+    return took
+
+
+async def slowest_s(kube: Kube, client: Client, kinds: Kinds, *, deadline_s: float, beside: Obj | None = None) -> float:
+    """In a namespace and with an operator of their own: seconds until the last of *kinds* was Ready.
+
+    *beside* is one more, created first, for which nobody waits: it must not be Ready in the end.
+    """
+    async with new_namespace(client) as namespace, Operator(kube, namespace) as operator:
+
+        async def leads() -> bool:
+            return '"leading"' in await asyncio.to_thread(operator.log.read_text)
+
+        await eventually(leads, "the operator leads")
+        manifests = crowd(namespace, kinds)
+        subjects = [Subject.of(client, manifest) for manifest in manifests]
+        if beside is not None:
+            beside = {**beside, "metadata": {**beside["metadata"], "namespace": namespace}}
+            subjects.append(await Subject.create(client, beside))
+        took = await seconds_to_ready(client, manifests, deadline_s=deadline_s)
+        if beside is not None:
+            assert (await subjects[-1].get())["status"]["phase"] == "NotReady"
+        for subject in subjects:
+            await subject.delete()
+        await eventually(lambda: nothing_left(client, namespace), "everything is gone", deadline_s=deadline_s)
+    return max(took.values())

@@ -1,0 +1,41 @@
+"""What some tests need of a Kubernetes, and how to see whether it has that. localkube has all of it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.world import BIN, Obj
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    what: str
+    is_met: Callable[[Path], bool]  # by the Kubernetes of that kubeconfig
+
+
+@functools.cache
+def _get(kubeconfig: Path, path: str) -> Obj:
+    command = [str(BIN / "kubectl"), f"--kubeconfig={kubeconfig}", "get", "--raw", path]
+    answer = subprocess.run(command, check=True, capture_output=True, timeout=60)
+    found: Obj = json.loads(answer.stdout)
+    return found
+
+
+def _is_as_new_as(minor: int) -> Callable[[Path], bool]:
+    return lambda kubeconfig: int(_get(kubeconfig, "/version")["minor"].rstrip("+")) >= minor
+
+
+def _has_nodes(count: int) -> Callable[[Path], bool]:
+    return lambda kubeconfig: len(_get(kubeconfig, "/api/v1/nodes")["items"]) >= count
+
+
+SIX_NODES = Need("six nodes", _has_nodes(6))
+CEL_RULES = Need("Kubernetes 1.25: CEL rules", _is_as_new_as(25))
+SERVER_VALIDATION = Need("Kubernetes 1.25: kubectl leaves the checking of fields to the server", _is_as_new_as(25))
+RESIZING = Need("Kubernetes 1.33: pods/resize", _is_as_new_as(33))
+LOCALKUBE = Need("localkube, which it is about", lambda _: False)
