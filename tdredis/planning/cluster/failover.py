@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
+from tdredis.planning.pods import STARTING_S
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import FailOverShard, HandOver, TakeOverShard
 from tdredis.redis.views import KnownNode
@@ -157,7 +158,31 @@ def nobody_is_silent(orphaned: Orphaned) -> Hold | None:
     return Hold(guard="nobody_is_silent", why=why)
 
 
-TAKEOVER_GUARDS: tuple[Guard, ...] = (nobody_is_silent,)
+def its_primary_does_not_come_back(orphaned: Orphaned) -> Hold | None:
+    """A process that is started anew beside its data set is the primary again in a moment, and has everything."""
+    snapshot = orphaned.picture.snapshot
+    answered = {member.name for member in orphaned.shard.members}
+    on_volumes = bool(snapshot.cluster.spec.storage_class)
+    coming = [
+        name
+        for name in orphaned.shard.wanted
+        if name not in answered and _may_bring_data(snapshot.pods.get(name), snapshot.now, on_volumes=on_volumes)
+    ]
+    if not coming:
+        return None
+    why = f"{list_names(coming)} may be the primary of shard {orphaned.shard.name} again in a moment"
+    return Hold(guard="its_primary_does_not_come_back", why=why)
+
+
+def _may_bring_data(pod: PodFacts | None, now: float, *, on_volumes: bool) -> bool:
+    if pod is None:
+        return on_volumes
+    if pod.trouble is not None or pod.finished:
+        return False
+    return pod.ever_ran or (on_volumes and now - pod.created < STARTING_S)
+
+
+TAKEOVER_GUARDS: tuple[Guard, ...] = (nobody_is_silent, its_primary_does_not_come_back)
 
 
 def proof_of_death(orphaned: Orphaned) -> str:

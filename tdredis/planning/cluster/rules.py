@@ -382,8 +382,8 @@ def introduce(world: World) -> Ruling:
     if picture.unowned and not picture.was_whole and picture.starting_pods:
         # A new cluster is put together in one go; who comes first would only be introduced to nobody.
         return Ruling()
-    if picture.twice_owned:
-        why = f"slots {picture.twice_owned} have two owners: joining them would lose one side's keys"
+    if picture.contested:
+        why = f"slots {picture.contested} have two owners: joining them would lose one side's keys"
         return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
     steps = []
     for place, member in enumerate(members):

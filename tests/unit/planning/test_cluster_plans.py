@@ -29,6 +29,7 @@ from tdredis.redis.facts import NodeFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 
+FIRST = "redis-cluster-rat-0-0"
 DISRUPTIVE = (AssignSlots, Forget, HandOver, Meet, Remove, Replicate, ReplacePod)
 
 
@@ -255,10 +256,26 @@ def test_two_owners_of_a_slot_are_not_joined() -> None:
     assert "no_slot_has_two_owners" in {hold.guard for hold in made.holds}
 
 
+@pytest.mark.parametrize(("epoch", "keys", "joined"), [(9, 10, True), (9, 0, False), (0, 10, False)])
+def test_a_former_primary_that_has_not_heard_of_its_failover_is_joined_where_the_engine_chooses_rightly(
+    epoch: int, keys: int, *, joined: bool
+) -> None:
+    """The higher config epoch wins when they meet: that must be the one with the data."""
+    world = healthy()
+    old, heir = world.pods[FIRST].process, world.pods["redis-cluster-rat-0-1"].process
+    assert old is not None
+    assert heir is not None
+    old.keys, heir.keys = 10, keys
+    heir.primary, heir.slots, heir.epoch = None, old.slots, epoch
+    old.known = {}
+
+    made = plan(world.snapshot())
+
+    assert any(isinstance(step, Meet) for step in made.steps) is joined
+    assert ("no_slot_has_two_owners" in {hold.guard for hold in made.holds}) is not joined
+
+
 # ---- failover
-
-
-FIRST = "redis-cluster-rat-0-0"
 
 
 def test_a_replica_whose_primary_is_gone_asks_for_votes_at_once() -> None:
