@@ -19,6 +19,7 @@ from tdredis.planning.steps import (
     ResetWatch,
     SetConfig,
     SetWatch,
+    TakeOverShard,
     Unwatch,
     Watch,
 )
@@ -38,6 +39,7 @@ RedisStep: TypeAlias = (
     | Replicate
     | HandOver
     | FailOverShard
+    | TakeOverShard
     | Forget
     | SetConfig
     | Follow
@@ -65,6 +67,8 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
             commands = [("CLUSTER", "FAILOVER")]
         case FailOverShard():
             commands = [("CLUSTER", "FAILOVER", "FORCE")]
+        case TakeOverShard():
+            commands = [("CLUSTER", "FAILOVER", "TAKEOVER")]
         case Forget():
             commands = [("CLUSTER", "FORGET", step.ghost_id)]
         case SetConfig():

@@ -37,7 +37,7 @@ def _at(host: str | None, ports: list[int], *, guard: str, field: str) -> Announ
     if not host or not ports:
         return None
     try:
-        ip_address(host)
+        host = str(ip_address(host))  # as Redis and Sentinels write it: fd00:0::1 would never be what they say
     except ValueError:
         advice = "write its IP address" if field == "vip" else "use one that has an IP address, or netmode: NodePort"
         why = f"Redis knows others by IP address only, and {field} is the name {host!r}: {advice}"

@@ -158,7 +158,7 @@ def external_address(instance: Instance, service: JSONObject | None) -> str:
     """vip:nodePort, or the balancer's address; "" where there is none (yet)."""
     if instance.spec.net_mode == "NodePort":
         port = node_port(service, "redis")
-        return f"{instance.spec.vip}:{port}" if port and instance.spec.vip else ""
+        return endpoint(instance.spec.vip, port) if port and instance.spec.vip else ""
     if instance.spec.net_mode == "LoadBalancer":
         balancer = balancer_address(service)
         return endpoint(balancer) if balancer else ""

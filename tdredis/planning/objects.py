@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
+from tdredis.api.instance import InstanceSpec
 from tdredis.api.json_object import JSON, JSONObject
+from tdredis.api.rediscluster import RedisClusterSpec
 from tdredis.manifests.claims import build_claim_owner
 from tdredis.manifests.drift import difference, parse_quantity, stamp
 from tdredis.manifests.names import REDIS_CONTAINER, ROLE_LABEL
 from tdredis.manifests.services import is_external_service
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
-from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, Step
+from tdredis.planning.steps import Apply, Process, Remove, ReplacePod, ResizePod, SetConfig, Step
 from tdredis.redis.facts import NodeFacts
 
 MIB = 2**20
@@ -182,6 +184,40 @@ def resize_pods(snapshot: Snapshot, requests: Mapping[str, str], limits: Mapping
         and (_lacks(pod.requests, asked) or _lacks(pod.limits, capped))
         and _may_be_resized(snapshot, pod, asked, capped)
     )
+
+
+class Limited(Protocol):
+    """A Redis process that answered, as a picture has it."""
+
+    @property
+    def pod(self) -> PodFacts: ...
+    @property
+    def facts(self) -> NodeFacts: ...
+    @property
+    def process(self) -> Process: ...
+
+
+def limit_maxmemory(members: Iterable[Limited], spec: InstanceSpec, growing: set[str]) -> Ruling:
+    """maxmemory of every process is what capacity gives it; more of it once its container has the room. That of the
+    pods in *growing* gets it in a moment.
+    """
+    wanted = spec.maxmemory_mib * MIB
+    share = f"capacity {spec.capacity}"
+    if isinstance(spec, RedisClusterSpec):
+        share += f" over {spec.size} shards"
+    steps, holds = [], []
+    for member in members:
+        now = member.facts.maxmemory_bytes
+        if now == wanted:
+            continue
+        # Less is always better than what there is, and so is a limit where there is none.
+        hold = memory_limit_follows(member.pod, wanted) if wanted > now > 0 else None
+        if hold is None:
+            why = f"{share}; it has {now // MIB} MiB"
+            steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
+        elif member.pod.name not in growing:
+            holds.append(hold)
+    return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
 
 
 def memory_limit_follows(pod: PodFacts, maxmemory_bytes: int) -> Hold | None:

@@ -140,6 +140,21 @@ class FailOverShard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOverShard:
+    """Have *process*, a replica of a dead primary, take its slots without a vote: there is no majority to ask. Source:
+    redis.io, "CLUSTER FAILOVER" (TAKEOVER).
+    """
+
+    barrier: ClassVar[bool] = True
+    process: Process
+    shard: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} take shard {self.shard} without a vote"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forget:
     """Have *process* forget a node that is no more. Source: redis.io, "CLUSTER FORGET" (banned for a minute)."""
 
@@ -321,6 +336,7 @@ Step: TypeAlias = (
     | Replicate
     | HandOver
     | FailOverShard
+    | TakeOverShard
     | Forget
     | SetConfig
     | Follow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tdredis.redis.views import ClusterView
@@ -29,6 +29,7 @@ class Replication:
     primary_port: int | None = None
     link_up: bool | None = None  # None: a primary has no link
     sync_in_progress: bool = False
+    replicas: frozenset[tuple[str, int]] = frozenset()  # host and port of everybody who replicates it, as they say
     was_linked: bool = False  # it has been in sync with the primary that it follows (whose data set may be empty)
 
 
@@ -90,9 +91,18 @@ def parse_replication(info: dict[str, str]) -> Replication:
         primary_port=int(info.get("master_port") or 0) if is_replica else None,
         link_up=link_up if is_replica else None,
         sync_in_progress=info.get("master_sync_in_progress") == "1",
+        replicas=frozenset(_parse_replicas(info)),
         # -1, or absent while the link is up: it was never down (replication.c, repl_down_since).
         was_linked=is_replica and (link_up or int(info.get("master_link_down_since_seconds") or -1) >= 0),
     )
+
+
+def _parse_replicas(info: Mapping[str, str]) -> Iterator[tuple[str, int]]:
+    """The lines ``slave0:ip=10.0.0.1,port=6379,state=online,...``."""
+    for name, value in info.items():
+        if name.startswith("slave") and name[5:].isdigit():
+            fields = dict(word.split("=", 1) for word in value.split(",") if "=" in word)
+            yield fields.get("ip", ""), int(fields.get("port") or 0)
 
 
 def count_keys(info: dict[str, str]) -> int:

@@ -17,8 +17,9 @@ from tdredis.kube.client import Client
 from tdredis.kube.resources import PODS
 from tests.chaos.ledger import Ledger, describe
 from tests.e2e.faults import crash, in_container, ledgers_of
+from tests.e2e.needs import LOCALKUBE
 from tests.e2e.reach import linked
-from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standby
+from tests.e2e.world import BIN, Kube, Obj, Operator, Subject, condition, eventually, sample, standby
 
 Manifest = Callable[..., Obj]
 BOTH = pytest.mark.parametrize("manifest", [sample, standby], ids=["cluster", "standby"])
@@ -41,8 +42,9 @@ async def under_load(subject: Subject) -> AsyncIterator[dict[str, Ledger]]:
 async def lost(subject: Subject, ledgers: Mapping[str, Ledger], *, until: float = float("inf")) -> dict[str, list[int]]:
     """Acknowledged before *until* (monotonic), and not there any more, by way."""
     found = {}
-    for name, ledger in (await ledgers_of(subject)).items():
-        written = ledgers[name]
+    ways = await ledgers_of(subject)
+    for name, written in ledgers.items():
+        ledger = ways[name]
         missing = await written.missing(ledger.path)
         ledger.path.close()
         if early := [number for number in missing if written.acknowledged[number] < until]:
@@ -52,7 +54,7 @@ async def lost(subject: Subject, ledgers: Mapping[str, Ledger], *, until: float 
 
 async def another_primary(subject: Subject, before: str) -> None:
     async def moved() -> bool:
-        return await subject.primary() != before
+        return await subject.primary() not in ("", before)
 
     await eventually(moved, f"another pod than {before} is the primary")
 
@@ -129,7 +131,9 @@ async def test_everything_lost_at_once_comes_back_whole(
         pods = {name: pod["metadata"]["uid"] for name, pod in (await subject.pods()).items()}
         await asyncio.sleep(SENT_S + 0.2)  # appendfsync everysec: what is older is on the disk
 
-        await asyncio.gather(*(client.delete(PODS, namespace, name, uid=uid) for name, uid in pods.items()))
+        # With no time to hand over to anybody.
+        code, _, err = await kube.kubectl("delete", "pod", "-n", namespace, "--grace-period=0", "--force", *pods)
+        assert code == 0, err
 
         async def made_anew() -> bool:
             now = await subject.pods()
@@ -212,3 +216,63 @@ async def test_the_ledger_would_notice_a_lost_write(kube: Kube, client: Client, 
             await link.call("DEL", ledgers["service"].key(7), timeout_s=5)
 
         assert await lost(subject, ledgers) == {"service": [7]}
+
+
+async def test_most_primaries_of_a_cluster_killed_at_once_are_replaced_without_a_vote(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, sample(namespace))
+        resource = await subject.until_ready()
+        dead = [shard["primary"] for shard in resource["status"]["shards"][:2]]
+        async with under_load(subject) as ledgers:
+            when = time.monotonic()
+            await asyncio.gather(*(crash(subject, pod) for pod in dead))
+
+            async def told() -> bool:
+                return any(event["reason"] in ("TakeOverShard", "FailOverShard") for event in await subject.events())
+
+            await eventually(told, "replicas take over")
+        await subject.until_ready()
+
+        assert await lost(subject, ledgers, until=when - SENT_S) == {}, describe(ledgers)
+
+
+@BOTH
+@pytest.mark.needs(LOCALKUBE)
+async def test_a_primary_that_dies_while_the_api_server_is_gone_is_replaced_all_the_same(
+    kube: Kube, client: Client, namespace: str, manifest: Manifest
+) -> None:
+    """Measured where no Service and no proxy stands between: a Service cannot be moved without an API server."""
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, manifest(namespace))
+        resource = await subject.until_ready()
+        primary = (await subject.pods())[await subject.primary()]["status"]["podIP"]
+        ledgers = await ledgers_of(subject)
+        ledger = ledgers["cluster" if "cluster" in ledgers else "sentinel"]
+        async with ledger.writing():
+            await ledger.until_written(100, deadline_s=GOES_ON_S)
+            async with api_server_gone(kube), linked(f"{primary}:6379", resource["spec"]["secret"]) as link:
+                when = time.monotonic()
+                link.send("SHUTDOWN", "NOSAVE", "NOW", "FORCE")
+                await ledger.until_written(100, deadline_s=GOES_ON_S)
+        await subject.until_ready()
+
+        assert await lost(subject, {ledger.name: ledger}, until=when - SENT_S) == {}, describe(ledgers)
+
+
+@asynccontextmanager
+async def api_server_gone(kube: Kube) -> AsyncIterator[None]:
+    fault = await asyncio.create_subprocess_exec(
+        str(BIN / "localkube"),
+        *("fault", "--kubeconfig", str(kube.kubeconfig), "stop-api"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert fault.stdout is not None
+    async with asyncio.timeout(30):
+        assert await fault.stdout.readline()
+    try:
+        yield
+    finally:
+        fault.terminate()
+        await fault.wait()

@@ -247,8 +247,8 @@ class Subject:
         return {pod["metadata"]["name"]: pod for pod in found}
 
     async def primary(self) -> str:
-        """Pod of the (first shard's) primary, as status says."""
-        name: str = (await self.get())["status"]["shards"][0]["primary"]
+        """Pod of the (first shard's) primary, as status says; "" while there is none."""
+        name: str = (await self.get())["status"]["shards"][0].get("primary", "")
         return name
 
     async def events(self) -> list[Obj]:

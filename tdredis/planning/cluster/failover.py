@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
+from tdredis.planning.pods import STARTING_S
 from tdredis.planning.snapshot import PodFacts
-from tdredis.planning.steps import FailOverShard, HandOver
+from tdredis.planning.steps import FailOverShard, HandOver, TakeOverShard
 from tdredis.redis.views import KnownNode
 
 
@@ -43,20 +44,33 @@ Guard = Callable[[Orphaned], Hold | None]
 
 
 def replace_dead_primaries(picture: Picture) -> Ruling:
-    """Every shard whose primary is proven dead gets another by the vote of the other primaries."""
-    steps: list[FailOverShard] = []
+    """Every shard whose primary is proven dead gets another: by the vote of the other primaries, or, where so many died
+    that no majority is left to vote, by the operator's word.
+    """
+    steps: list[FailOverShard | TakeOverShard] = []
     holds: list[Hold] = []
-    for shard in picture.shards:
-        orphaned = _orphaned(picture, shard)
-        if orphaned is None:
-            continue
+    unvoted: list[Orphaned] = []
+    for orphaned in (found for shard in picture.shards if (found := _orphaned(picture, shard)) is not None):
         refused = next((hold for guard in FAILOVER_GUARDS if (hold := guard(orphaned)) is not None), None)
+        heir = orphaned.heirs[0]
+        why = f"{proof_of_death(orphaned)}; {heir.name} has the most of its data"
+        if refused is None:
+            steps.append(FailOverShard(process=heir.process, shard=orphaned.shard.name, why=why))
+        elif refused.guard == majority_can_vote.__name__:
+            unvoted.append(orphaned)
+        else:
+            holds.append(refused)
+    for orphaned in unvoted:
+        refused = next((hold for guard in TAKEOVER_GUARDS if (hold := guard(orphaned)) is not None), None)
         if refused is not None:
             holds.append(refused)
             continue
         heir = orphaned.heirs[0]
-        why = f"{proof_of_death(orphaned)}; {heir.name} has the most of its data"
-        steps.append(FailOverShard(process=heir.process, shard=shard.name, why=why))
+        why = (
+            f"{proof_of_death(orphaned)}, and too few primaries are left to vote; {heir.name} has the most of its data,"
+            " without what was written in the last moment"
+        )
+        steps.append(TakeOverShard(process=heir.process, shard=orphaned.shard.name, why=why))
     return Ruling(steps=tuple(steps), holds=tuple(holds))
 
 
@@ -130,6 +144,45 @@ def majority_can_vote(orphaned: Orphaned) -> Hold | None:
 
 
 FAILOVER_GUARDS: tuple[Guard, ...] = (primary_is_proven_dead, some_replica_has_the_data, majority_can_vote)
+
+
+def nobody_is_silent(orphaned: Orphaned) -> Hold | None:
+    """Without a vote two sides of a cut network would each choose for themselves: so whoever does not answer must be
+    proven dead.
+    """
+    picture = orphaned.picture
+    silent = [name for name, unknown in picture.silent.items() if not unknown.refused]
+    if not silent:
+        return None
+    why = f"no majority can vote, and {list_names(silent)} may live and only not be heard"
+    return Hold(guard="nobody_is_silent", why=why)
+
+
+def its_primary_does_not_come_back(orphaned: Orphaned) -> Hold | None:
+    """A process that is started anew beside its data set is the primary again in a moment, and has everything."""
+    snapshot = orphaned.picture.snapshot
+    answered = {member.name for member in orphaned.shard.members}
+    on_volumes = bool(snapshot.cluster.spec.storage_class)
+    coming = [
+        name
+        for name in orphaned.shard.wanted
+        if name not in answered and _may_bring_data(snapshot.pods.get(name), snapshot.now, on_volumes=on_volumes)
+    ]
+    if not coming:
+        return None
+    why = f"{list_names(coming)} may be the primary of shard {orphaned.shard.name} again in a moment"
+    return Hold(guard="its_primary_does_not_come_back", why=why)
+
+
+def _may_bring_data(pod: PodFacts | None, now: float, *, on_volumes: bool) -> bool:
+    if pod is None:
+        return on_volumes
+    if pod.trouble is not None or pod.finished:
+        return False
+    return pod.ever_ran or (on_volumes and now - pod.created < STARTING_S)
+
+
+TAKEOVER_GUARDS: tuple[Guard, ...] = (nobody_is_silent, its_primary_does_not_come_back)
 
 
 def proof_of_death(orphaned: Orphaned) -> str:

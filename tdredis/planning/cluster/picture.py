@@ -181,6 +181,30 @@ class Picture:
         return SlotSet(twice)
 
     @cached_property
+    def contested(self) -> SlotSet:
+        """Slots with two owners of whom the engine would not choose the right one when they meet.
+
+        It lets the higher config epoch win. That is right after a failover of which the former primary has not heard:
+        both are of one shard, and the winner was its replica, or has data. Source: redis.io, cluster specification,
+        "Hash slots configuration propagation".
+        """
+        if not self.twice_owned:
+            return NO_SLOTS
+        settled = 0
+        for shard in self.shards:
+            owners = sorted((member for member in shard.members if member.slots), key=_epoch, reverse=True)
+            if len(owners) < 2:
+                continue
+            winner, *losers = owners
+            wins = all(_epoch(winner) > _epoch(loser) for loser in losers)
+            if wins and (winner.facts.keys > 0 or not any(loser.facts.keys for loser in losers)):
+                seen = 0
+                for owner in owners:
+                    settled |= seen & owner.slots.bits
+                    seen |= owner.slots.bits
+        return SlotSet(self.twice_owned.bits & ~settled)
+
+    @cached_property
     def recorded(self) -> tuple[SlotSet, ...] | None:
         """The slot map of status.slots, by shard; None: the cluster was never whole, or the record is not whole."""
         record = self.snapshot.cluster.status.slots
@@ -252,6 +276,10 @@ class Picture:
             for member in shard.members
             if member.view.me.primary_id == owner.id and member.facts.replication.link_up
         )
+
+
+def _epoch(member: Member) -> int:
+    return member.view.me.config_epoch
 
 
 def _build_member(snapshot: ClusterSnapshot, pod: PodFacts, facts: NodeFacts, view: ClusterView) -> Member:

@@ -29,14 +29,13 @@ from tdredis.planning.cluster.announcing import announce, remove_unannounced
 from tdredis.planning.cluster.failover import hand_over_leaving, replace_dead_primaries
 from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
 from tdredis.planning.objects import (
-    MIB,
     Ruling,
     annotations_of,
     keep,
     keep_claims,
     label_role,
+    limit_maxmemory,
     list_names,
-    memory_limit_follows,
     metadata_of,
     outdated_pods,
     pod_monitors_are_served,
@@ -105,6 +104,8 @@ def keep_proxy(world: World) -> Ruling:
     if not cluster.spec.proxy.enabled or seed is None:
         return Ruling()
     live = snapshot.children.get(Ref("Secret", proxy_name(cluster.name)))
+    if live is None and snapshot.secret_problems:
+        return Ruling()  # the password is not to be had: a proxy without one would be open to everybody
     version = next_secret_version(live, cluster, snapshot.passwords, seed)
     return keep(
         snapshot,
@@ -381,8 +382,8 @@ def introduce(world: World) -> Ruling:
     if picture.unowned and not picture.was_whole and picture.starting_pods:
         # A new cluster is put together in one go; who comes first would only be introduced to nobody.
         return Ruling()
-    if picture.twice_owned:
-        why = f"slots {picture.twice_owned} have two owners: joining them would lose one side's keys"
+    if picture.contested:
+        why = f"slots {picture.contested} have two owners: joining them would lose one side's keys"
         return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
     steps = []
     for place, member in enumerate(members):
@@ -451,20 +452,8 @@ def resize_containers(world: World) -> Ruling:
 
 def limit_memory(world: World) -> Ruling:
     """maxmemory of every process is what capacity gives it, once its container has the room."""
-    snapshot, wanted = world.picture.snapshot, world.cluster.spec.maxmemory_mib * MIB
-    growing = {step.pod for step in resize_pods(snapshot, *container_resources(world.cluster))}
-    steps, holds = [], []
-    for member in world.picture.members:
-        now = member.facts.maxmemory_bytes
-        if now == wanted:
-            continue
-        hold = memory_limit_follows(member.pod, wanted) if wanted > now > 0 else None
-        if hold is None:
-            why = _why_limit(member, world.cluster)
-            steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
-        elif member.name not in growing:
-            holds.append(hold)
-    return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
+    growing = {step.pod for step in resize_pods(world.picture.snapshot, *container_resources(world.cluster))}
+    return limit_maxmemory(world.picture.members, world.cluster.spec, growing)
 
 
 def label_roles(world: World) -> Ruling:
@@ -492,11 +481,6 @@ def set_node_timeout(world: World) -> Ruling:
         if member.facts.node_timeout_ms != NODE_TIMEOUT_MS
     ]
     return Ruling(steps=tuple(steps))
-
-
-def _why_limit(member: Member, cluster: RedisCluster) -> str:
-    now = member.facts.maxmemory_bytes // MIB
-    return f"capacity {cluster.spec.capacity} over {cluster.spec.size} shards; it has {now} MiB"
 
 
 RULES: tuple[Rule, ...] = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tdredis.manifests.claims import CLAIM
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.pods import silence_hold
 from tdredis.planning.replication.picture import Member, Picture, Place, Watcher
@@ -72,15 +73,12 @@ def _has_lost(watcher: Watcher) -> bool:
 def _failover_leader(picture: Picture) -> Watcher | None:
     """The Sentinel to ask: one that knows a replica that could take over, the most of them, then the lowest name.
 
-    Beside a primary that came back with its data, what a replica has from its own disk is no heritage: it may have been
-    away for a day. Only who has been in sync since its start has it all.
+    Beside a primary whose data is there, or comes back, what a replica has from its own disk is no heritage: it may
+    have been away for a day. Only who has been in sync since its start has it all.
     """
-    may_have_it_all = picture.chosen is not None and (picture.chosen.has_data or picture.chosen.facts.loading)
-    heirs = [
-        member
-        for member in picture.members
-        if not member.is_primary and _may_lead(member) and (member.has_synced if may_have_it_all else member.has_data)
-    ]
+    is_left = _its_data_is_left(picture)
+    others = [member for member in picture.members if not member.is_primary and _may_lead(member)]
+    heirs = [member for member in others if (member.has_synced if is_left else member.has_data)]
 
     def known(watcher: Watcher) -> int:
         if watcher.watch is None or (watcher.watch.host, watcher.watch.port) != picture.agreed:
@@ -90,6 +88,13 @@ def _failover_leader(picture: Picture) -> Watcher | None:
 
     able = [watcher for watcher in picture.watchers if known(watcher)]
     return min(able, key=lambda watcher: (-known(watcher), watcher.name), default=None)
+
+
+def _its_data_is_left(picture: Picture) -> bool:
+    """What the process had that the Sentinels took for the primary is not lost for certain."""
+    if picture.chosen is not None:
+        return picture.chosen.has_data or picture.chosen.facts.loading
+    return picture.agreed_pod is not None or bool(picture.instance.spec.storage_class)
 
 
 def _may_lead(member: Member) -> bool:
@@ -111,10 +116,16 @@ def _elect(picture: Picture) -> Ruling:
     if picture.silent:
         return Ruling(holds=(silence_hold(picture.silent, "a primary is chosen only when every process answers"),))
     leaving = [member.name for member in picture.members if member.pod.deleting and member.has_data]
-    late = (*picture.unheard, *picture.starting_pods, *leaving)
+    late = (*picture.unheard, *_may_bring_data(picture), *leaving)
     if late:
         return held("pods_have_started", f"a primary is chosen only when all have answered: {list_names(late)}")
     return _choose_among(picture, able)
+
+
+def _may_bring_data(picture: Picture) -> list[str]:
+    """Pods that start. One that is not even made, because a quota forbids it, say, has no data but on a volume."""
+    snapshot = picture.snapshot
+    return [name for name in picture.starting_pods if name in snapshot.pods or f"{CLAIM}-{name}" in snapshot.claims]
 
 
 def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
@@ -142,9 +153,6 @@ def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
     return Ruling(
         steps=tuple(_follow(member, best, f"{best.name} is the primary") for member in members if member is not best)
     )
-
-
-# ---- replicas
 
 
 # ---- a primary that still lives

@@ -21,12 +21,11 @@ from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services, has_external_pods
 from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.objects import (
-    MIB,
     Ruling,
     keep,
     keep_claims,
     label_role,
-    memory_limit_follows,
+    limit_maxmemory,
     pod_monitors_are_served,
     ref_of,
     remove_switched_off,
@@ -65,7 +64,8 @@ def publish_endpoints(world: World) -> Ruling:
     """The client Service leads to the primary, the one for reading to the replicas that are in sync.
 
     A process that runs and does not answer keeps its place: silence is no proof that it is another by now. One that is
-    proven dead loses it at once: a refused connection is tried again, a lost packet waited for.
+    proven dead loses it at once: a refused connection is tried again, a lost packet waited for. And without a primary
+    that answers, readers keep the replicas they have: nobody is more up to date.
     """
     picture, standby = world.picture, world.picture.standby
     if standby is None or (picture.primary is None and picture.in_failover):
@@ -90,8 +90,10 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
     ipv6 = ":" in address
     ref = ref_of(build_standby_endpoints(standby, site, service, (), ipv6=ipv6))
     if not names or service == replica_service_name(standby.name):
-        placed = set(target_pods(snapshot.children.get(ref)))
-        names = names | {pod for pod in placed if pod in world.picture.silent and not world.picture.silent[pod].refused}
+        picture, placed = world.picture, set(target_pods(snapshot.children.get(ref)))
+        names = names | {pod for pod in placed if pod in picture.silent and not picture.silent[pod].refused}
+        if picture.primary is None and service == replica_service_name(standby.name):
+            names = names | {member.name for member in picture.members if member.name in placed and member.has_data}
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
         for pod in (snapshot.pods[name] for name in sorted(names))
@@ -156,19 +158,9 @@ def follow_resources(world: World) -> Ruling:
 
 
 def limit_memory(world: World) -> Ruling:
-    """maxmemory of every process is what capacity gives it, and never more than its container has room for."""
-    wanted = world.instance.spec.maxmemory_mib * MIB
-    steps: list[Step] = []
-    holds: list[Hold] = []
-    for member in world.picture.members:
-        if member.facts.maxmemory_bytes == wanted:
-            continue
-        if hold := memory_limit_follows(member.pod, wanted):
-            holds.append(hold)
-            continue
-        why = f"capacity {world.instance.spec.capacity}; it has {member.facts.maxmemory_bytes // MIB} MiB"
-        steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
-    return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
+    """maxmemory of every process is what capacity gives it, once its container has the room."""
+    growing = {step.pod for step in resize_pods(world.picture.snapshot, *container_resources(world.instance))}
+    return limit_maxmemory(world.picture.members, world.instance.spec, growing)
 
 
 RULES: tuple[Rule, ...] = (
@@ -189,7 +181,6 @@ RULES: tuple[Rule, ...] = (
 # What keeps an instance that exists together; none of these asks what spec wishes.
 HEALING_RULES: tuple[Rule, ...] = (
     have_a_primary,
-    hand_over_leaving,
     hand_over_leaving,
     publish_endpoints,
     follow_the_primary,

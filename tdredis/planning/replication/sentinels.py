@@ -39,12 +39,11 @@ def _replicas_are_awaited(picture: Picture) -> bool:
     """A Sentinel asks a primary for its replicas when it begins to watch it, and then every ten seconds: so it begins
     when they are there, unless one does not come.
     """
-    if picture.starting_pods:
-        return True
-    synced = {member.name for member in picture.replicas_in_sync()}
-    return any(member is not picture.primary and member.name not in synced for member in picture.members) and any(
-        member.facts.uptime_s < WAIT_FOR_SYNC_S for member in picture.members if member is picture.primary
-    )
+    primary = picture.primary
+    assert primary is not None  # noqa: S101 the caller has looked
+    if primary.facts.uptime_s >= WAIT_FOR_SYNC_S:
+        return False
+    return bool(picture.starting_pods) or len(picture.replicas_in_sync()) < len(picture.members) - 1
 
 
 def _hears_of_it(watcher: Watcher, picture: Picture) -> bool:
@@ -127,8 +126,10 @@ def reset_stale_watches(world: World) -> Ruling:
 
 
 def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:
-    """Addresses it knows that no pod has."""
-    if watcher.watch is None:
+    """Addresses it knows that no pod has. Not those that the primary itself names: somebody attached a replica that is
+    not ours, and a Sentinel that forgot it would hear of it again at once.
+    """
+    if watcher.watch is None or picture.primary is None:
         return []
     live = {member.place for member in picture.members} | {
         (pod.ip, REDIS_PORT) for pod in picture.snapshot.pods.values() if pod.ip
@@ -137,6 +138,7 @@ def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:
         (pod.ip, SENTINEL_PORT) for pod in picture.snapshot.sentinel_pods.values() if pod.ip
     }
     replicas = {(known.host, known.port) for known in watcher.watch.replicas} - live
+    replicas -= picture.primary.facts.replication.replicas
     sentinels = {(known.host, known.port) for known in watcher.watch.sentinels} - watching
     return sorted(replicas | sentinels)
 

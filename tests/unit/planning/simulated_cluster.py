@@ -27,6 +27,7 @@ from tdredis.planning.steps import (
     ResizePod,
     SetConfig,
     Step,
+    TakeOverShard,
 )
 from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet
@@ -152,7 +153,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 old = self._by_id(str(node.primary))
                 node.slots, old.slots = old.slots, NO_SLOTS
                 node.primary, old.primary = None, node.id
-            case FailOverShard():
+            case FailOverShard() | TakeOverShard():
                 node = self._node(step.process.pod)
                 dead = str(node.primary)
                 assert not [other for other in self.nodes() if other.id == dead], (

@@ -71,6 +71,7 @@ class Redis:
     silent: bool = False
     refused: bool = False
     link_up: bool = False
+    started: float = 0.0
     loading: bool = False  # after its start; it does not say yet how many keys it has
 
 
@@ -135,7 +136,9 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         if is_sentinel(pod.name):
             return Sentinel(run_id=run_id)
         follows = NOBODY if self.kind == "RedisStandby" else None
-        return Redis(run_id=run_id, follows=follows, maxmemory=self.instance.spec.maxmemory_mib * 2**20)
+        return Redis(
+            run_id=run_id, follows=follows, maxmemory=self.instance.spec.maxmemory_mib * 2**20, started=self.now
+        )
 
     def restart(self, pod: str) -> None:
         """The process is killed and comes back in place, with the data of its disk and the memory of a start script."""
@@ -146,6 +149,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             process.follows = NOBODY if self.kind == "RedisStandby" else None
             process.offset = 0
             process.link_up = False
+            process.started = self.now
 
     def lose(self, pod: str, *, keeps_data: bool = False) -> None:
         """The pod is deleted and made again, on another address; without its data unless it is on a volume."""
@@ -275,7 +279,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         host, port = node.follows or (None, None)
         return NodeFacts(
             version="7.0.15",
-            uptime_s=100,
+            uptime_s=int(self.now - node.started),
             loading=node.loading,
             used_memory_bytes=node.used_mib * 2**20,
             maxmemory_bytes=node.maxmemory,
@@ -286,6 +290,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 primary_host=host,
                 primary_port=port,
                 link_up=node.link_up if node.follows else None,
+                replicas=frozenset() if node.follows else frozenset(self.strangers),
             ),
             run_id=node.run_id,
         )

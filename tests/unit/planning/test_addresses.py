@@ -38,6 +38,11 @@ def service(kind: str, *, ports: tuple[int, ...] = (30001, 30002), ingress: obje
             service("NodePort"),
             Announced(host="172.17.0.1", port=30001, bus_port=30002),
         ),
+        (
+            {"netmode": "NodePort", "vip": "FD00:0:0::1"},  # Redis says fd00::1
+            service("NodePort"),
+            Announced(host="fd00::1", port=30001, bus_port=30002),
+        ),
         ({"netmode": "NodePort", "vip": "redis.example"}, service("NodePort"), "vip_is_an_ip"),
         ({"netmode": "LoadBalancer"}, service("LoadBalancer"), None),
         (

@@ -23,11 +23,13 @@ from tdredis.planning.steps import (
     ReplacePod,
     Replicate,
     SetConfig,
+    TakeOverShard,
 )
 from tdredis.redis.facts import NodeFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 
+FIRST = "redis-cluster-rat-0-0"
 DISRUPTIVE = (AssignSlots, Forget, HandOver, Meet, Remove, Replicate, ReplacePod)
 
 
@@ -254,10 +256,26 @@ def test_two_owners_of_a_slot_are_not_joined() -> None:
     assert "no_slot_has_two_owners" in {hold.guard for hold in made.holds}
 
 
+@pytest.mark.parametrize(("epoch", "keys", "joined"), [(9, 10, True), (9, 0, False), (0, 10, False)])
+def test_a_former_primary_that_has_not_heard_of_its_failover_is_joined_where_the_engine_chooses_rightly(
+    epoch: int, keys: int, *, joined: bool
+) -> None:
+    """The higher config epoch wins when they meet: that must be the one with the data."""
+    world = healthy()
+    old, heir = world.pods[FIRST].process, world.pods["redis-cluster-rat-0-1"].process
+    assert old is not None
+    assert heir is not None
+    old.keys, heir.keys = 10, keys
+    heir.primary, heir.slots, heir.epoch = None, old.slots, epoch
+    old.known = {}
+
+    made = plan(world.snapshot())
+
+    assert any(isinstance(step, Meet) for step in made.steps) is joined
+    assert ("no_slot_has_two_owners" in {hold.guard for hold in made.holds}) is not joined
+
+
 # ---- failover
-
-
-FIRST = "redis-cluster-rat-0-0"
 
 
 def test_a_replica_whose_primary_is_gone_asks_for_votes_at_once() -> None:
@@ -314,27 +332,39 @@ def test_a_refused_connection_is_proof_when_the_other_nodes_have_lost_it_too() -
     assert [type(step) for step in believed.steps] == [FailOverShard]
 
 
-def test_without_a_majority_of_primaries_nobody_is_asked_to_vote() -> None:
+def test_where_no_majority_is_left_to_vote_replicas_take_over_by_the_operators_word() -> None:
     world = healthy()
     for shard in (0, 1):
         world.lose(f"redis-cluster-rat-{shard}-0")
 
     made = plan(world.snapshot())
 
-    assert not [step for step in made.steps if isinstance(step, FailOverShard)]
-    assert "majority_can_vote" in {hold.guard for hold in made.holds}
+    assert [(type(step), step.shard) for step in made.steps if isinstance(step, TakeOverShard)] == [
+        (TakeOverShard, "redis-cluster-rat-0"),
+        (TakeOverShard, "redis-cluster-rat-1"),
+    ]
+    assert "without what was written in the last moment" in made.steps[0].why
+    world.converge()
+    assert [shard.primary for shard in world.cluster.status.shards] == [
+        "redis-cluster-rat-0-1",
+        "redis-cluster-rat-1-1",
+        "redis-cluster-rat-2-0",
+    ]
 
 
-def test_a_replica_that_lost_its_primary_keeps_the_slots_from_being_given_away() -> None:
+def test_nobody_takes_over_without_a_vote_while_somebody_may_only_not_be_heard() -> None:
     world = healthy()
     for shard in (0, 1):
         world.lose(f"redis-cluster-rat-{shard}-0")
+    node = world.pods["redis-cluster-rat-2-0"].process
+    assert node is not None
+    node.silent = True
 
     made = plan(world.snapshot())
 
     guards = {hold.guard for hold in made.holds}
-    assert {"no_replica_follows_the_ghost", "no_replica_holds_the_data"} <= guards
-    assert not [step for step in made.steps if isinstance(step, AssignSlots | Forget)]
+    assert {"nobody_is_silent", "no_replica_follows_the_ghost", "no_replica_holds_the_data"} & guards
+    assert not [step for step in made.steps if isinstance(step, TakeOverShard | AssignSlots | Forget)]
 
 
 def test_passwords_are_in_no_status_and_in_no_word_of_a_plan() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from tdredis.planning.decide import plan
 from tdredis.planning.plan import Plan
-from tdredis.planning.snapshot import Trouble
-from tdredis.planning.steps import FailOver, Follow, Promote, ReplacePod
+from tdredis.planning.snapshot import Ref, Trouble
+from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, ResetWatch, SetConfig, Watch
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -48,6 +48,24 @@ def test_a_standby_with_old_data_does_not_take_over_from_a_primary_that_was_star
     world.converge()
 
     assert world.primaries() == [FIRST]
+    assert {redis.keys for redis in world.redis().values()} == {20}
+
+
+def test_a_standby_with_old_data_does_not_take_over_while_the_primary_is_started_anew() -> None:
+    world = with_data()
+    world.pods[SECOND].stopped = True
+    world.write(10)
+    world.run_pass()
+    world.pods[SECOND].stopped = False
+    world.restart(SECOND)
+    world.pods[FIRST].stopped = True
+
+    made, _ = world.run_pass()
+
+    assert not [step for step in made.steps if isinstance(step, DISRUPTIVE)]
+    world.pods[FIRST].stopped = False
+    world.restart(FIRST)
+    world.converge()
     assert {redis.keys for redis in world.redis().values()} == {20}
 
 
@@ -170,7 +188,106 @@ def crash(world: SimulatedStandby | SimulatedCluster) -> None:
     world.run_pass()
 
 
+def test_a_pod_that_cannot_be_made_keeps_nobody_from_becoming_the_primary() -> None:
+    """A quota forbids the third one, say."""
+    world = with_data()
+    world.forbidden = {THIRD}
+    spec_of(world, replicas=2)
+    world.run_pass()
+    for pod in list(world.pods):
+        world.restart(pod)
+    for sentinel in world.sentinels().values():
+        sentinel.watched.clear()
+
+    plans = [world.run_pass()[0] for _ in range(8)]
+
+    assert [step for each in plans for step in each.steps if isinstance(step, Promote)]
+    assert {redis.keys for redis in world.redis().values()} == {10}
+
+
+def test_a_pod_that_cannot_be_made_keeps_sentinels_from_watching_for_a_while_only() -> None:
+    world = SimulatedStandby(replicas=2)
+    world.forbidden = {THIRD}
+    for _ in range(20):
+        world.run_pass()
+    world.settle(60.0)
+
+    plans = [world.run_pass()[0] for _ in range(3)]
+
+    assert [step for each in plans for step in each.steps if isinstance(step, Watch)]
+
+
+def test_a_replica_that_somebody_else_attached_does_not_make_a_sentinel_forget_for_ever() -> None:
+    world = with_data()
+    stranger = ("10.9.9.9", 6379)
+    world.strangers = {stranger}
+    world.settle()
+
+    plans = [world.run_pass()[0] for _ in range(5)]
+
+    assert not [step for each in plans for step in each.steps if isinstance(step, ResetWatch)]
+
+
 # ---- clients
 
 
+def test_readers_keep_their_replicas_while_the_primary_is_silent() -> None:
+    world = with_data()
+    world.redis()[FIRST].silent = True
+    world.settle()
+
+    made, _ = world.run_pass()
+
+    live = world.children[Ref("EndpointSlice", f"{NAME}-ro-replicas")]
+    assert [each["targetRef"]["name"] for each in live["endpoints"]] == [SECOND]  # type: ignore[index, call-overload, union-attr]
+    assert not [step for step in made.steps if isinstance(step, FailOver | Apply)]
+
+
+def test_a_proxy_whose_password_cannot_be_read_is_not_opened_to_everybody() -> None:
+    world = SimulatedCluster(proxy={"enabled": False})
+    world.converge()
+    spec_of(world, proxy={"enabled": True})
+    seen = world.snapshot()
+    unreadable = type(seen)(
+        **{
+            **vars(seen),
+            "passwords": type(seen.passwords)(redis="vault", proxy=""),
+            "wished": None,
+            "secret_problems": ("there is no Secret door",),
+        }
+    )
+
+    made = plan(unreadable)
+
+    assert not [step for step in made.steps if isinstance(step, Apply) and step.ref.name.startswith("predixy-")]
+    assert "secrets_can_be_read" in guards(made)
+
+
 # ---- memory
+
+
+def test_less_maxmemory_and_the_first_one_wait_for_no_container_limit() -> None:
+    world = with_data(capacity=512, resources={"limits": {"memory": "256Mi"}})
+    spec_of(world, capacity=384)
+
+    world.run_pass()
+
+    assert maxmemories(world) == {384}
+
+
+def test_a_limit_that_grows_in_a_moment_is_no_refused_wish() -> None:
+    world = SimulatedStandby(memoryOverheadPercent=50)
+    world.site = type(world.site)(pod_resize=True)
+    world.converge()
+    spec_of(world, capacity=256)
+
+    first, _ = world.run_pass()
+
+    assert not [step for step in first.steps if isinstance(step, SetConfig)]
+    assert "memory_limit_follows" not in guards(first)
+    world.converge()
+    assert maxmemories(world) == {256}
+
+
+def maxmemories(world: SimulatedStandby) -> set[int]:
+    return {redis.maxmemory // 2**20 for redis in world.redis().values()}
