@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from tdredis.api.instance import InstanceSpec, StorageSpec
 from tdredis.manifests.drift import parse_quantity
+from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.objects import MIB
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import Ref, Snapshot
@@ -25,9 +26,8 @@ def capacity_wish(
 
     *shards*: over how many of them capacity is divided.
     """
-    before = snapshot.resource.status.capacity
-    is_less = spec.capacity and (before == 0 or spec.capacity < before)
-    if not has_begun or not is_less:
+    before = _capacity_in_force(snapshot, shards)
+    if not has_begun or before is None or not spec.capacity or 0 < before <= spec.capacity:
         return
     if not _all_answer(snapshot, pods):
         why = "memory is not taken away before every process has said how much it uses"
@@ -83,6 +83,17 @@ def password_hold(snapshot: Snapshot) -> tuple[Hold, ...]:
         return ()
     why = "the password of a running instance is not changed by this version: write the former secret again"
     return (Hold(guard="password_is_unchanged", why=why),)
+
+
+def _capacity_in_force(snapshot: Snapshot, shards: int) -> int | None:
+    """MiB; 0: no limit. Before the first Ready not status says it, but the processes do. None: nobody does."""
+    status = snapshot.resource.status
+    if status.capacity or has_been_ready(status):
+        return status.capacity
+    limits = [node.maxmemory_bytes // MIB for node in snapshot.nodes.values() if isinstance(node, NodeFacts)]
+    if not limits:
+        return None
+    return 0 if 0 in limits else max(limits) * shards
 
 
 def _needed_mib(snapshot: Snapshot) -> int:
