@@ -18,7 +18,7 @@ LONG = "r" * 60
     ("change", "says"),
     [
         ({"size": 2}, "spec.size in body should be greater than or equal to 3"),
-        ({"size": "3"}, "spec.size in body must be of type integer"),
+        pytest.param({"size": "3"}, "spec.size in body must be of type integer", marks=STRICT),
         ({"env": "prod"}, 'spec.env: Unsupported value: "prod": supported values: "production", "staging", "demo"'),
         ({"netmode": "Bridge"}, 'supported values: "ClusterIP", "NodePort", "LoadBalancer"'),
         ({"capacity": -1}, "spec.capacity in body should be greater than or equal to 0"),
