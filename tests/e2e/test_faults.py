@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -50,6 +50,12 @@ async def lost(subject: Subject, ledgers: Mapping[str, Ledger], *, until: float 
         if early := [number for number in missing if written.acknowledged[number] < until]:
             found[name] = early
     return found
+
+
+async def kill_pods(kube: Kube, subject: Subject, pods: Iterable[str]) -> None:
+    """They go at once, with no time to hand over to anybody, and with what they had on an emptyDir."""
+    code, _, err = await kube.kubectl("delete", "pod", "-n", subject.namespace, "--grace-period=0", "--force", *pods)
+    assert code == 0, err
 
 
 async def another_primary(subject: Subject, before: str) -> None:
@@ -131,9 +137,7 @@ async def test_everything_lost_at_once_comes_back_whole(
         pods = {name: pod["metadata"]["uid"] for name, pod in (await subject.pods()).items()}
         await asyncio.sleep(SENT_S + 0.2)  # appendfsync everysec: what is older is on the disk
 
-        # With no time to hand over to anybody.
-        code, _, err = await kube.kubectl("delete", "pod", "-n", namespace, "--grace-period=0", "--force", *pods)
-        assert code == 0, err
+        await kill_pods(kube, subject, pods)
 
         async def made_anew() -> bool:
             now = await subject.pods()
@@ -227,7 +231,7 @@ async def test_most_primaries_of_a_cluster_killed_at_once_are_replaced_without_a
         dead = [shard["primary"] for shard in resource["status"]["shards"][:2]]
         async with under_load(subject) as ledgers:
             when = time.monotonic()
-            await asyncio.gather(*(crash(subject, pod) for pod in dead))
+            await kill_pods(kube, subject, dead)
 
             async def told() -> bool:
                 return any(event["reason"] in ("TakeOverShard", "FailOverShard") for event in await subject.events())

@@ -256,7 +256,7 @@ def test_two_owners_of_a_slot_are_not_joined() -> None:
     assert "no_slot_has_two_owners" in {hold.guard for hold in made.holds}
 
 
-@pytest.mark.parametrize(("epoch", "keys", "joined"), [(9, 10, True), (9, 0, False), (0, 10, False)])
+@pytest.mark.parametrize(("epoch", "keys", "joined"), [(9, 10, True), (9, 0, False), (1, 10, False)])
 def test_a_former_primary_that_has_not_heard_of_its_failover_is_joined_where_the_engine_chooses_rightly(
     epoch: int, keys: int, *, joined: bool
 ) -> None:
