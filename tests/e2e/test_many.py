@@ -6,6 +6,7 @@ import pytest
 
 from tdredis.kube.client import Client
 from tests.e2e.crowd import ONE_OF_EACH, TWENTY, slowest_s
+from tests.e2e.needs import SIX_NODES
 from tests.e2e.world import Kube, standalone
 
 MOST_TIMES = 3.0
@@ -13,6 +14,7 @@ ATTEMPTS = 3  # whatever else the machine does in a run makes twenty slower than
 DEADLINE_S = 300.0
 
 
+@pytest.mark.needs(SIX_NODES)  # a hundred pods
 @pytest.mark.alone
 @pytest.mark.timeout(1800)  # it may have to wait until the slowest other test is through
 async def test_twenty_created_at_once_are_ready_within_three_times_the_time_of_one_of_each(
