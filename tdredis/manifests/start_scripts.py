@@ -128,7 +128,9 @@ STANDBY_NODE: Final = (
     + f"""\
 # Always a replica of nobody: who is the primary is for the Sentinels or the operator to say, and one that came back as
 # an empty primary would have its replicas empty themselves after it.
-exec "$server" "$@" --replicaof {NOBODY_HOST} {NOBODY_PORT} --replica-announce-ip "$POD_IP"
+# And Sentinels do not choose it (priority 0) before the operator has seen that it is in sync.
+set -- "$@" --replicaof {NOBODY_HOST} {NOBODY_PORT} --replica-priority 0
+exec "$server" "$@" --replica-announce-ip "$POD_IP"
 """
 )
 

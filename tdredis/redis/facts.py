@@ -30,6 +30,7 @@ class Replication:
     link_up: bool | None = None  # None: a primary has no link
     sync_in_progress: bool = False
     replicas: frozenset[tuple[str, int]] = frozenset()  # host and port of everybody who replicates it, as they say
+    priority: int | None = None  # 0: Sentinels never choose it. None: a primary
     was_linked: bool = False  # it has been in sync with the primary that it follows (whose data set may be empty)
 
 
@@ -90,6 +91,7 @@ def parse_replication(info: dict[str, str]) -> Replication:
         primary_host=info.get("master_host") if is_replica else None,
         primary_port=int(info.get("master_port") or 0) if is_replica else None,
         link_up=link_up if is_replica else None,
+        priority=int(info.get("slave_priority") or 0) if is_replica else None,
         sync_in_progress=info.get("master_sync_in_progress") == "1",
         replicas=frozenset(_parse_replicas(info)),
         # -1, or absent while the link is up: it was never down (replication.c, repl_down_since).

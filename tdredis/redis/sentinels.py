@@ -17,6 +17,7 @@ class Known:
     port: int
     run_id: str = ""  # "": it has not answered yet
     flags: frozenset[str] = frozenset()
+    priority: int = 100  # of a replica: 0 is never chosen
 
     @property
     def is_down(self) -> bool:
@@ -70,6 +71,7 @@ def parse_known(fields: Mapping[str, str]) -> Known:
         port=int(fields["port"]),
         run_id=fields.get("runid", ""),
         flags=frozenset(fields["flags"].split(",")),
+        priority=int(fields.get("slave-priority", 100)),
     )
 
 

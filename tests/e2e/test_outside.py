@@ -1,4 +1,4 @@
-"""A RedisCluster without a proxy, used from outside: every node is announced where its own Service leads, and back."""
+"""Clients outside who are sent from pod to pod: every process is announced where its own Service leads, and back."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from redis.asyncio.cluster import RedisCluster
 
 from tdredis.kube.client import Client
 from tdredis.kube.resources import SERVICES
-from tests.e2e.reach import linked
-from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample
+from tests.e2e.faults import crash
+from tests.e2e.reach import Writer, linked, sentinel_client, write_and_read, writing
+from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standby
 
 PASSWORD = "abc"
 # Where NodePorts answer on localkube; elsewhere each node has its own.
@@ -93,3 +94,73 @@ async def test_cluster_clients_from_outside_find_every_shard_and_switching_back_
         await eventually(inside, "every node says the pods' addresses, and their Services are gone")
         await subject.until_ready()
         assert await do_with_keys(await pod_address(subject), "GET") == {b"1"}
+
+
+async def primary_by_sentinel(subject: Subject) -> tuple[str, int] | None:
+    """Where every Sentinel says that the primary is; None: they do not agree."""
+    said = set()
+    for pod in (await subject.pods("sentinel")).values():
+        async with linked(f"{pod['status']['podIP']}:26379", "") as link:
+            reply = await link.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mymaster", timeout_s=5)
+        said.add(tuple(reply) if isinstance(reply, list) else None)
+    (first, *others) = said
+    return (first[0].decode(), int(first[1])) if first and not others else None
+
+
+async def service_of(client: Client, namespace: str, name: str) -> Obj:
+    return await client.get(SERVICES, namespace, name)
+
+
+async def test_sentinel_users_outside_are_led_to_the_primary_through_a_failover_and_switching_back_loses_nothing(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standby(namespace, sentinel={"external": True}))
+        resource = await subject.until_ready()
+        await write_and_read(resource["status"]["clusterIP"], "123", count=50)
+
+        await subject.change(netmode="NodePort")
+
+        async def led_outside() -> bool:
+            before = await subject.primary()
+            service = await client.find(SERVICES, namespace, before)
+            ports: list[Obj] = service["spec"]["ports"] if service else []  # type: ignore[index, call-overload, assignment]
+            host = (await subject.pods())[before]["status"]["hostIP"]
+            return bool(ports) and await primary_by_sentinel(subject) == (host, ports[0]["nodePort"])
+
+        await eventually(led_outside, "all Sentinels lead to the primary's own node port")
+        await subject.until_ready()
+        host = (await subject.pods())[await subject.primary()]["status"]["hostIP"]
+        port = (await service_of(client, namespace, "sentinel-standby-tom"))["spec"]["ports"][0]["nodePort"]
+        before = await subject.primary()
+        async with (
+            sentinel_client([(host, port)], "123") as sentinel,
+            sentinel.master_for("mymaster") as primary,
+            writing(Writer("outside"), lambda number: primary.set(f"outside:{number}", number)) as writer,
+        ):
+            await eventually(lambda: wrote(writer, 20), "a client from outside writes")
+            await crash(subject, before)
+
+            async def moved() -> bool:
+                return await subject.primary() not in ("", before)
+
+            await eventually(moved, "another pod is the primary")
+            written = len(writer.acknowledged)
+            await eventually(lambda: wrote(writer, written + 20), "it writes again")
+        await subject.until_ready()
+
+        await subject.change(netmode="ClusterIP")
+
+        async def inside_again() -> bool:
+            ip = (await subject.pods())[await subject.primary()]["status"]["podIP"]
+            return await primary_by_sentinel(subject) == (ip, 6379)
+
+        await eventually(inside_again, "all Sentinels lead to the primary's pod")
+        resource = await subject.until_ready()
+        async with linked(resource["status"]["clusterIP"], "123") as link:
+            assert await link.call("GET", "key:7", timeout_s=5) == b"key:7"
+            assert await link.call("GET", f"outside:{written}", timeout_s=5) == str(written).encode()
+
+
+async def wrote(writer: Writer, count: int) -> bool:
+    return len(writer.acknowledged) >= count

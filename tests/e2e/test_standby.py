@@ -21,8 +21,11 @@ from tdredis.kube.resources import (
 from tdredis.manifests.names import MANAGED_BY_SELECTOR, ROLE_LABEL
 from tests.e2e.faults import crash
 from tests.e2e.leftovers import nothing_left
+from tests.e2e.needs import SIX_NODES
 from tests.e2e.reach import ServiceWrites, Writer, linked, sentinel_client, write_and_read, writing
 from tests.e2e.world import (
+    SAMPLE,
+    STANDBY_SAMPLE,
     Kube,
     Obj,
     Operator,
@@ -41,6 +44,9 @@ async def sentinels_of(subject: Subject) -> list[tuple[str, int]]:
     return [(pod["status"]["podIP"], 26379) for pod in (await subject.pods("sentinel")).values()]
 
 
+@pytest.mark.parametrize(
+    "path", [pytest.param(SAMPLE, marks=pytest.mark.needs(SIX_NODES)), STANDBY_SAMPLE], ids=lambda path: path.stem
+)
 async def test_a_published_sample_applied_unchanged_serves_and_leaves_nothing(
     kube: Kube, client: Client, path: Path
 ) -> None:

@@ -75,6 +75,11 @@ class Member:
         return link.offset_bytes > 1 or link.was_linked
 
     @property
+    def may_be_chosen(self) -> bool:
+        """It is a replica that Sentinels may make the primary."""
+        return bool(self.facts.replication.priority)
+
+    @property
     def process(self) -> Process:
         return Process(
             pod=self.pod.name, uid=self.pod.uid, ip=self.pod.ip or "", id=self.facts.run_id, in_cluster=False

@@ -9,7 +9,9 @@ from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.pods import silence_hold
 from tdredis.planning.replication.picture import Member, Picture, Place, Watcher
 from tdredis.planning.replication.world import World, held
-from tdredis.planning.steps import FailOver, Follow, Promote
+from tdredis.planning.steps import FailOver, Follow, Promote, SetConfig
+
+PRIORITY = "replica-priority"
 
 
 def have_a_primary(world: World) -> Ruling:
@@ -77,7 +79,7 @@ def _failover_leader(picture: Picture) -> Watcher | None:
     have been away for a day. Only who has been in sync since its start has it all.
     """
     is_left = _its_data_is_left(picture)
-    others = [member for member in picture.members if not member.is_primary and _may_lead(member)]
+    others = [member for member in picture.members if member.may_be_chosen and _may_lead(member)]
     heirs = [member for member in others if (member.has_synced if is_left else member.has_data)]
 
     def known(watcher: Watcher) -> int:
@@ -182,6 +184,31 @@ def hand_over(picture: Picture, primary: Member, heirs: Sequence[Member], why: s
 
 
 # ---- replicas
+
+
+def vouch_for_replicas(world: World) -> Ruling:
+    """Sentinels may choose a replica once it has everything, and not before: they would choose an empty one too, and
+    the primary would be emptied after it.
+    """
+    picture = world.picture
+    if picture.standby is None or picture.primary is None or picture.in_failover:
+        return Ruling()
+    synced = picture.replicas_in_sync()
+    steps = [
+        SetConfig(
+            process=member.process, parameter=PRIORITY, value=100, why=f"{member.name} is in sync: it may take over"
+        )
+        for member in synced
+        if not member.may_be_chosen
+    ]
+    steps += [
+        SetConfig(
+            process=member.process, parameter=PRIORITY, value=0, why=f"{member.name} has no copy: it may not take over"
+        )
+        for member in picture.members
+        if member.may_be_chosen and member not in synced and not member.facts.replication.was_linked
+    ]
+    return Ruling(steps=tuple(steps))
 
 
 def follow_the_primary(world: World) -> Ruling:

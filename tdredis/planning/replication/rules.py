@@ -36,7 +36,12 @@ from tdredis.planning.objects import (
 )
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import SENTINEL_PORT, Member
-from tdredis.planning.replication.primary import follow_the_primary, hand_over_leaving, have_a_primary
+from tdredis.planning.replication.primary import (
+    follow_the_primary,
+    hand_over_leaving,
+    have_a_primary,
+    vouch_for_replicas,
+)
 from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches
 from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.world import Rule, World
@@ -169,6 +174,7 @@ RULES: tuple[Rule, ...] = (
     keep_children,
     publish_endpoints,
     follow_the_primary,
+    vouch_for_replicas,
     set_watches,
     reset_stale_watches,
     replace_stuck_pods,
@@ -184,6 +190,7 @@ HEALING_RULES: tuple[Rule, ...] = (
     hand_over_leaving,
     publish_endpoints,
     follow_the_primary,
+    vouch_for_replicas,
     set_watches,
     reset_stale_watches,
     label_roles,

@@ -160,10 +160,10 @@ def _others_are_informed(picture: Picture, stale: list[Watcher]) -> Hold | None:
 
 
 def lacks(watcher: Watcher, picture: Picture) -> tuple[str, ...]:
-    """Pods that are there and that the Sentinel does not know, or holds for down."""
+    """Pods that are there and that the Sentinel does not know, holds for down, or would not choose as yet."""
     if watcher.watch is None:
         return tuple(member.name for member in picture.members)
-    replicas = {(known.host, known.port) for known in watcher.watch.replicas if not known.is_down}
+    replicas = {(known.host, known.port) for known in watcher.watch.replicas if not known.is_down and known.priority}
     sentinels = {(known.host, known.port) for known in watcher.watch.sentinels if not known.is_down}
     return (
         *(member.name for member in picture.replicas_in_sync() if member.place not in replicas),

@@ -10,7 +10,10 @@ from localkube.kubelet.volumes import File, MountProblem, sub_path, write_payloa
 
 from .conftest import House, Obj, shell
 
-FOLLOW = 'while :; do new=$(cat /v/* 2>/dev/null); [ "$new" = "$old" ] || echo "$new"; old=$new; sleep 0.02; done'
+# From within the dated directory, where there is one: all files of one moment.
+READ = "$(cd /v/..data 2>/dev/null || cd /v; cat * 2>/dev/null)"
+# A directory that is replaced while it is read says nothing.
+FOLLOW = f'while :; do new={READ}; case $new in ""|"$old") ;; *) echo "$new"; old=$new ;; esac; sleep 0.02; done'
 
 
 def watcher(**container: object) -> Obj:

@@ -71,6 +71,7 @@ class Redis:
     silent: bool = False
     refused: bool = False
     link_up: bool = False
+    priority: int = 0  # as the start script has it
     started: float = 0.0
     loading: bool = False  # after its start; it does not say yet how many keys it has
 
@@ -148,6 +149,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         if isinstance(process, Redis):
             process.follows = NOBODY if self.kind == "RedisStandby" else None
             process.offset = 0
+            process.priority = 0
             process.link_up = False
             process.started = self.now
 
@@ -191,6 +193,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             case ResetWatch():
                 watch = self._sentinel(step.process).watched[step.master_name]
                 watch.replicas, watch.others = set(), {}
+            case SetConfig(parameter="replica-priority"):
+                self._redis(step.process).priority = int(step.value)
             case SetConfig(parameter="maxmemory"):
                 self._redis(step.process).maxmemory = int(step.value)
             case _:
@@ -201,7 +205,10 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         able = [
             (place, redis)
             for place in sorted(watch.replicas)
-            if (redis := self._at(place)) is not None and redis.follows is not None and not redis.silent
+            if (redis := self._at(place)) is not None
+            and redis.follows is not None
+            and not redis.silent
+            and redis.priority
         ]
         assert able, "NOGOODSLAVE"
         place, heir = max(able, key=lambda found: found[1].offset)
@@ -290,6 +297,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 primary_host=host,
                 primary_port=port,
                 link_up=node.link_up if node.follows else None,
+                priority=node.priority if node.follows else None,
                 replicas=frozenset() if node.follows else frozenset(self.strangers),
             ),
             run_id=node.run_id,
@@ -308,7 +316,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         def known(place: Place) -> Known:
             redis = self._at(place)
             up = redis is not None and not redis.silent
-            return Known(host=place[0], port=place[1], flags=frozenset(("slave",) if up else ("slave", "s_down")))
+            flags = frozenset(("slave",) if up else ("slave", "s_down"))
+            return Known(host=place[0], port=place[1], flags=flags, priority=redis.priority if redis else 100)
 
         primary = self._at(watch.place)
         up = primary is not None and not primary.silent

@@ -289,6 +289,27 @@ def test_whatever_dies_at_once_an_interrupted_operator_brings_back(deaths: set[i
     assert {redis.keys for redis in world.redis().values()} == {10}
 
 
+# ---- who may be chosen
+
+
+def test_a_replica_may_be_chosen_by_sentinels_from_the_moment_in_which_it_is_in_sync() -> None:
+    world = SimulatedStandby(replicas=2)
+    while not any(one.watched for one in world.sentinels().values()):
+        world.run_pass()
+
+    assert {name: redis.priority for name, redis in world.redis().items() if redis.follows} == {SECOND: 100, THIRD: 100}
+
+
+def test_a_replica_without_a_copy_may_not_be_chosen() -> None:
+    world = with_data(replicas=2)
+    copying = world.redis()[THIRD]
+    copying.follows, copying.link_up, copying.priority = world.place(FIRST), False, 100
+
+    made = planned(world)
+
+    assert [(step.process.pod, step.value) for step in made.steps if isinstance(step, SetConfig)] == [(THIRD, 0)]
+
+
 # ---- two primaries
 
 
