@@ -12,7 +12,7 @@ from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, new_namesp
 
 TWENTY = {standalone: 7, standby: 7, sample: 6}
 ONE_OF_EACH = dict.fromkeys(TWENTY, 1)
-LOOK_S = 0.1
+LOOK_S = 0.25  # each look costs what it measures
 Kinds = dict[Callable[..., Obj], int]
 
 
