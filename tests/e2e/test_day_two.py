@@ -117,6 +117,8 @@ async def test_the_net_mode_is_switched_live_and_the_other_path_is_not_dropped(
         resource = await subject.until_ready()
         inside = ServiceWrites(resource["status"]["clusterIP"], client_password(made))
         async with writing(Writer("cluster IP"), inside) as writer:
+            await eventually(lambda: _wrote(writer, 20), "the cluster IP is written through")
+            before = writer.failures  # kube-proxy may hear of the endpoints a moment after Ready
             for mode in ("NodePort", "ClusterIP", "LoadBalancer", "NodePort"):
                 await subject.change(netmode=mode)
 
@@ -139,7 +141,7 @@ async def test_the_net_mode_is_switched_live_and_the_other_path_is_not_dropped(
             written = len(writer.acknowledged)
             await eventually(lambda: _wrote(writer, written + 20), "the cluster IP is still written through")
         inside.close()
-        assert writer.failures == 0
+        assert writer.failures == before
 
 
 async def _wrote(writer: Writer, count: int) -> bool:
