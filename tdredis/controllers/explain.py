@@ -33,9 +33,8 @@ async def explain(config: ClusterConfig, key: Key, *, images: Mapping[str, str])
         feeding = asyncio.create_task(caches.run())
         try:
             await wait_synced(caches, SYNC_S)
-            snapshot = await Observer(
-                caches, links, SecretReader(client, time.monotonic), build_site(served, images), time.time
-            ).gather(key)
+            secrets, site = SecretReader(client, time.monotonic), build_site(served, images)
+            snapshot = await Observer(client, caches, links, secrets, site=site, now=time.time).gather(key)
         finally:
             links.close()
             feeding.cancel()

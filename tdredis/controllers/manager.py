@@ -91,7 +91,8 @@ class Manager:
         )
         self.recorder = EventRecorder(client, instance=settings.identity, redact=redact)
         secrets = SecretReader(client, time.monotonic)
-        self.observer = Observer(self.caches, self.links, secrets, build_site(served, settings.images), time.time)
+        site = build_site(served, settings.images)
+        self.observer = Observer(client, self.caches, self.links, secrets, site=site, now=time.time)
         self.executor = Executor(client, self.links, on_applied=self._learn)
         self.loop = Loop(
             self.queue,

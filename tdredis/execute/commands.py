@@ -31,7 +31,8 @@ DISCONNECT: Final[tuple[Command, ...]] = (
     ("CLIENT", "KILL", "TYPE", "pubsub"),
 )
 PAUSE_MS: Final = 2000  # longer than a handover takes; ends by itself if none comes
-PAUSE: Final[Command] = ("CLIENT", "PAUSE", PAUSE_MS, "WRITE")
+PAUSE: Final[Command] = ("CLIENT", "PAUSE", PAUSE_MS)
+PAUSE_WRITES: Final[Command] = (*PAUSE, "WRITE")
 
 RedisStep: TypeAlias = (
     AssignSlots

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from tdredis.api.json_object import JSONObject
-from tdredis.execute.commands import PAUSE, redis_commands
+from tdredis.execute.commands import PAUSE, PAUSE_WRITES, redis_commands
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable
 from tdredis.kube.resources import PODS, Resource, resource_of
@@ -95,7 +95,7 @@ class Executor:
             case ResizePod():
                 await self._resize(key, step)
             case FailOver(primary=Process() as primary):
-                await self._do(key, primary, [PAUSE], password)
+                await self._pause(key, primary, password)
                 await self._do(key, *redis_commands(step, password), password)
             case _:
                 process, commands = redis_commands(step, password)
@@ -130,6 +130,12 @@ class Executor:
             await self._client.delete(PODS, key.namespace, step.pod, uid=step.uid)
         except NotFound:
             return
+
+    async def _pause(self, key: Key, primary: Process, password: str) -> None:
+        try:
+            await self._do(key, primary, [PAUSE_WRITES], password)
+        except Refused:
+            await self._do(key, primary, [PAUSE], password)  # before 6.2 reads wait too
 
     async def _resize(self, key: Key, step: ResizePod) -> None:
         """Raises ApiError, Conflict among them when the pod is another by now."""

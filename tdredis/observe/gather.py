@@ -14,10 +14,15 @@ from tdredis.api.kinds import KINDS, parse
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
+from tdredis.kube.client import Client
+from tdredis.kube.errors import ApiError
 from tdredis.kube.events import Reference
 from tdredis.kube.objects import Pod
+from tdredis.kube.resources import STATEFULSETS
 from tdredis.manifests.names import (
     COMPONENT_LABEL,
+    MANAGED_BY_LABEL,
+    MANAGER,
     PASSWORD_KEY,
     PROXY_COMPONENT,
     PROXY_CONTAINER,
@@ -28,6 +33,7 @@ from tdredis.manifests.names import (
     SENTINEL_CONTAINER,
     auth_secret_name,
     proxy_name,
+    statefulset_names,
 )
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.caches import Caches
@@ -48,9 +54,17 @@ class Observer:
     """Makes snapshots. Remembers only since when a process is silent."""
 
     def __init__(
-        self, caches: Caches, links: LinkPool[Key], secrets: SecretReader, site: Site, now: Callable[[], float]
+        self,
+        client: Client,
+        caches: Caches,
+        links: LinkPool[Key],
+        secrets: SecretReader,
+        *,
+        site: Site,
+        now: Callable[[], float],
     ) -> None:
         """*now*: epoch seconds."""
+        self._client = client
         self._caches = caches
         self._links = links
         self._secrets = secrets
@@ -76,6 +90,7 @@ class Observer:
             "site": self._site,
             "passwords": in_force,
             "wished": wished,
+            "foreign": await self._foreign(instance, children),
             "secret_problems": problems,
             "children": children,
             "claims": self._claims(key),
@@ -168,6 +183,23 @@ class Observer:
                 if controller is not None and controller.uid == uid and child.metadata.deletion_timestamp is None:
                     found[Ref(kind, child.metadata.name)] = child.to_json()
         return found
+
+    async def _foreign(self, instance: Instance, children: Mapping[Ref, JSONObject]) -> tuple[Ref, ...]:
+        """The first StatefulSet of *instance*, where there is one that has not our label: the caches do not hold it.
+
+        Asked only while we have none ourselves: at the beginning, and where somebody else's stands in its place.
+        """
+        name = statefulset_names(instance)[0]
+        if Ref("StatefulSet", name) in children:
+            return ()
+        try:
+            found = await self._client.find(STATEFULSETS, instance.namespace, name)
+        except ApiError:
+            return ()  # what would be applied next is refused as well
+        labels = metadata.get("labels") if found and isinstance(metadata := found.get("metadata"), dict) else None
+        if found is None or (isinstance(labels, dict) and labels.get(MANAGED_BY_LABEL) == MANAGER):
+            return ()
+        return (Ref("StatefulSet", name),)
 
     def _claims(self, key: Key) -> dict[str, JSONObject]:
         """Volume claims with our labels. A StatefulSet makes them; whose they are is what its resource decides."""

@@ -28,6 +28,7 @@ WISH_GUARDS = frozenset(
         "volumes_are_unchanged",
         "password_is_unchanged",
         "secrets_can_be_read",
+        "objects_are_ours",
         "pod_monitors_are_served",
         "balancer_has_an_ip",
         "vip_is_an_ip",

@@ -15,6 +15,7 @@ from tdredis.planning.snapshot import ClusterSnapshot, Ref, ReplicationSnapshot,
 
 SECRET_COMES_S = 2.0  # a Secret that somebody else makes is not watched, but asked for
 PAUSED_S = 15.0
+FOREIGN_GOES_S = 30.0  # nobody tells us of objects without our label
 
 
 def plan(snapshot: Snapshot) -> Plan:
@@ -23,6 +24,8 @@ def plan(snapshot: Snapshot) -> Plan:
     if missing and Ref("Secret", auth_secret_name(snapshot.resource.name)) not in snapshot.children:
         # Without its password a Redis would begin its life open to everybody.
         return Plan(verdict=Verdict.FORMING, holds=missing, next_look_s=SECRET_COMES_S)
+    if snapshot.foreign:
+        return Plan(verdict=Verdict.FORMING, holds=(_not_ours(snapshot.foreign[0]),), next_look_s=FOREIGN_GOES_S)
     made = _plan(snapshot)
     if missing:
         made = replace(made, holds=(*missing, *made.holds))
@@ -40,6 +43,15 @@ def report(snapshot: Snapshot, made: Plan, failure: str = "") -> InstanceStatus:
             return report_replication(snapshot, made, failure)
         case _:
             raise TypeError(f"no report is made of {type(snapshot).__name__}")
+
+
+def _not_ours(ref: Ref) -> Hold:
+    """Pods of another's making run from the ConfigMap and the Service that have our names too: neither is touched."""
+    why = (
+        f"there is a {ref} that this operator did not make, and nothing of it is changed: move its data (MIGRATE, or a"
+        " replica) to a resource of another name, or delete it if you can do without"
+    )
+    return Hold(guard="objects_are_ours", why=why)
 
 
 def _plan(snapshot: Snapshot) -> Plan:

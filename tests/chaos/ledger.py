@@ -30,6 +30,10 @@ class Path(Protocol):
 
     def close(self) -> None: ...
 
+    @property
+    def places(self) -> Callable[[], Sequence[str]] | None:
+        """What tells it where to look; None: it has one address for ever."""
+
 
 class Door:
     """One address for everything: a Service, or a proxy. Connects again after every error, as pools do when they are
@@ -42,6 +46,10 @@ class Door:
         self._port = int(port)
         self._password = password
         self._link: Link | None = None
+
+    @property
+    def places(self) -> None:
+        return None
 
     async def call(self, key: str, *words: str | int) -> object:  # noqa: ARG002 there is one door for all keys
         try:
@@ -63,7 +71,7 @@ class BySentinel:
 
     def __init__(self, sentinels: Callable[[], Sequence[str]], master_name: str, password: str) -> None:
         """*sentinels*: "host:port" of all that there are now."""
-        self._sentinels = sentinels
+        self.places = sentinels
         self._master_name = master_name
         self._password = password
         self._door: Door | None = None
@@ -79,7 +87,7 @@ class BySentinel:
 
     async def _ask(self) -> str:
         last: LinkError = LinkError("there is no Sentinel")
-        for address in self._sentinels():
+        for address in self.places():
             door = Door(address, self._password)
             try:
                 found = await door.call("", "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._master_name)
@@ -104,7 +112,7 @@ class ByCluster:
 
     def __init__(self, nodes: Callable[[], Sequence[str]], password: str) -> None:
         """*nodes*: "host:port" of all that there are now."""
-        self._nodes = nodes
+        self.places = nodes
         self._password = password
         self._doors: dict[str, Door] = {}
         self._home: dict[str, str] = {}  # key's tag -> where it was last
@@ -112,7 +120,7 @@ class ByCluster:
 
     async def call(self, key: str, *words: str | int) -> object:
         tag = key.partition("{")[2].partition("}")[0]
-        known = self._nodes()
+        known = self.places()
         if not known:
             raise LinkError("there is no node")
         address = self._home.get(tag) or known[self._turn % len(known)]

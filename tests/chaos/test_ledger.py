@@ -13,6 +13,8 @@ from tests.unit.redislink.test_link import redis_server
 class Forgetful:
     """A path that acknowledges everything, fails for a while, and keeps only even numbers."""
 
+    places = None
+
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
         self.down = False

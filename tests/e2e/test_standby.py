@@ -30,6 +30,7 @@ from tests.e2e.world import (
     Obj,
     Operator,
     Subject,
+    condition,
     eventually,
     read,
     standalone,
@@ -246,6 +247,29 @@ async def test_a_standalone_serves_survives_a_restart_and_leaves_nothing(
             assert await link.call("DBSIZE", timeout_s=5) == 100
         await subject.delete()
         await eventually(lambda: nothing_left(client, namespace), "everything of the resource is gone")
+
+
+async def test_a_statefulset_of_the_former_operator_is_left_alone_with_all_that_belongs_to_it(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    labels = {"CLUSTER": "redis-standby-tom"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "redis", "image": "redis:7.0"}]}}
+    theirs: Obj = {
+        "metadata": {"name": "redis-standby-tom", "namespace": namespace},
+        "spec": {"serviceName": "x", "replicas": 1, "selector": {"matchLabels": labels}, "template": pod},
+    }
+    await client.create(STATEFULSETS, theirs)
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standby(namespace))
+
+        async def named() -> bool:
+            accepted = condition(await subject.get(), "Accepted")
+            return bool(accepted.get("reason") == "objects_are_ours" and "redis-standby-tom" in accepted["message"])
+
+        await eventually(named, "the condition names it")
+        assert await client.find(CONFIGMAPS, namespace, "redis-standby-tom") is None
+        await client.delete(STATEFULSETS, namespace, "redis-standby-tom", propagation="Foreground")
+        await subject.until_ready()
 
 
 async def test_in_peace_a_standby_is_not_written_to(kube: Kube, client: Client, namespace: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -490,6 +492,15 @@ def test_a_paused_instance_is_left_alone_and_says_so() -> None:
     spec_of(world, paused=False)
     world.converge()
     assert world.primaries() == [SECOND]
+
+
+def test_beside_a_statefulset_of_somebody_else_nothing_is_done_and_it_is_named() -> None:
+    world = SimulatedStandby()
+
+    made = plan(replace(world.snapshot(), foreign=(Ref("StatefulSet", NAME),)))
+
+    assert made.steps == ()
+    assert guards(made) == ["objects_are_ours"]
 
 
 # ---- trouble

@@ -1,0 +1,338 @@
+"""Everything breaks, two faults at a time: `python -m bench chaos [--seed N] [--minutes M]`.
+
+One RedisCluster, one RedisStandby and one RedisStandalone on localkube, clients that write without pause by every way,
+and faults drawn from a menu by the seed: processes killed and frozen, pods deleted, the network cut, the operator
+killed, the API server stopped, slow or refusing. The same seed draws the same faults in the same order.
+
+Afterwards every fault is undone, and within two minutes everything must be Ready without anybody's help. The last line
+is the verdict: invariants that were broken (a Service that led to two primaries, a pass that failed with a bug, a value
+that nobody wrote, a resource that did not become Ready), acknowledged writes that are missing, and for each fault how
+long writes stopped and how long it took until its resource was Ready again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench._localkube import localkube
+from tdredis.kube.client import Client
+from tdredis.kube.errors import ApiError
+from tdredis.kube.resources import ENDPOINTSLICES, PODS
+from tests.chaos.ledger import Ledger
+from tests.e2e.faults import Addresses, ledgers_of
+from tests.e2e.world import (
+    BIN,
+    Kube,
+    Operator,
+    Subject,
+    install_crds,
+    new_namespace,
+    sample,
+    standalone,
+    standby,
+)
+
+HEALS_S = 120.0
+AT_ONCE = 2
+CAPACITY_MIB = 768  # nothing of what the ledgers write may be evicted
+RESTART_PACE = 0.05  # a kubelet's back-off is for programs that fail by themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One fault of the schedule, before it is known which pods there are."""
+
+    fault: str
+    subject: int  # whose pods, by place
+    pod: float  # which of them, 0 to 1
+    lasts_s: float
+    pause_s: float  # before it
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one fault did."""
+
+    fault: str
+    gaps_s: dict[str, float]
+    heal_s: float
+
+
+@dataclass
+class Run:
+    """Everything a chaos run holds."""
+
+    kube: Kube
+    client: Client
+    operator: Operator
+    subjects: list[Subject]
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    seen: list[Seen] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    operator_is_down: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=3.0)
+    chosen = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="bench-chaos-") as folder:
+        verdict = asyncio.run(_run(Path(folder), chosen.seed, chosen.minutes * 60))
+    print(json.dumps({"bench": "chaos", "seed": chosen.seed, "minutes": chosen.minutes, **verdict}))
+    return 1 if verdict["invariants_broken"] or not verdict["all_ready"] else 0
+
+
+def draw_schedule(seed: int, lane: int, count: int) -> list[Draw]:
+    """What the seed has in store for one of the lanes that run side by side."""
+    chance = random.Random(f"{seed}/{lane}")  # noqa: S311 to be repeated
+    return [
+        Draw(
+            fault=chance.choice(sorted(MENU)),
+            subject=chance.randrange(3),
+            pod=chance.random(),
+            lasts_s=chance.uniform(2, 8),
+            pause_s=chance.uniform(0.5, 4),
+        )
+        for _ in range(count)
+    ]
+
+
+async def _run(folder: Path, seed: int, seconds: float) -> dict[str, object]:
+    async with AsyncExitStack() as stack:
+        kube = await stack.enter_async_context(localkube(folder, nodes=6, restart_pace=RESTART_PACE))
+        client = await stack.enter_async_context(kube.client())
+        await install_crds(client)
+        namespace = await stack.enter_async_context(new_namespace(client))
+        operator = await stack.enter_async_context(Operator(kube, namespace))
+        subjects = [
+            await Subject.create(client, sample(namespace, capacity=CAPACITY_MIB)),
+            await Subject.create(client, standby(namespace, capacity=CAPACITY_MIB, replicas=2)),
+            await Subject.create(client, standalone(namespace, capacity=CAPACITY_MIB)),
+        ]
+        await asyncio.gather(*(subject.until_ready() for subject in subjects))
+        run = Run(kube=kube, client=client, operator=operator, subjects=subjects)
+        for subject in subjects:
+            run.ledgers |= {f"{subject.kind.kind}/{way}": each for way, each in (await ledgers_of(subject)).items()}
+        async with AsyncExitStack() as writing:
+            for ledger in run.ledgers.values():
+                await writing.enter_async_context(ledger.writing())
+            watching = [asyncio.create_task(_watch(run)), asyncio.create_task(_refresh(run))]
+            end = time.monotonic() + seconds
+            await asyncio.gather(*(_lane(run, seed, lane, end) for lane in range(AT_ONCE)))
+            ready = await _all_ready(run)
+            for task in watching:
+                task.cancel()
+            await asyncio.wait(watching)
+            if ready:
+                await asyncio.gather(*(each.until_written(50, deadline_s=HEALS_S) for each in run.ledgers.values()))
+        return await _verdict(run, all_ready=ready)
+
+
+async def _lane(run: Run, seed: int, lane: int, end: float) -> None:
+    """Fault after fault, each until its resource is Ready again."""
+    for draw in draw_schedule(seed, lane, 10_000):
+        await asyncio.sleep(draw.pause_s)  # the schedule itself
+        if time.monotonic() > end:
+            return
+        subject = run.subjects[draw.subject]
+        began = time.monotonic()
+        try:
+            await MENU[draw.fault](run, subject, draw)
+            ended = time.monotonic()
+            await subject.until_ready(deadline_s=HEALS_S)
+        except AssertionError as error:
+            run.broken.append(f"after {draw.fault}: {error}")
+            return
+        except ApiError as error:
+            print(f"lane {lane}: {draw.fault}: {error}", flush=True)  # the other lane stopped the API server
+            continue
+        gaps = {
+            name: each.longest_gap_s(began) for name, each in run.ledgers.items() if name.startswith(subject.kind.kind)
+        }
+        run.seen.append(Seen(draw.fault, gaps, time.monotonic() - ended))
+        said = ", ".join(f"{name} {gap:.2f}" for name, gap in gaps.items())
+        print(
+            f"lane {lane}: {draw.fault} of {subject.name}: gaps {said}; healed {run.seen[-1].heal_s:.1f} s", flush=True
+        )
+
+
+# ---- the menu
+
+
+async def _pod(subject: Subject, draw: Draw, *components: str) -> str | None:
+    pods: list[str] = []
+    for component in components:
+        pods += sorted(await subject.pods(component))
+    return pods[int(draw.pod * len(pods))] if pods else None
+
+
+async def _fault(run: Run, *words: str) -> None:
+    """One of localkube's own. What it cannot do at the moment (the pod is gone) it says, and nothing happens."""
+    process = await asyncio.create_subprocess_exec(
+        str(BIN / "localkube"),
+        *("fault", "--kubeconfig", str(run.kube.kubeconfig), *words),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(HEALS_S):
+        await process.wait()
+
+
+async def kill_redis(run: Run, subject: Subject, draw: Draw) -> None:
+    if pod := await _pod(subject, draw, "redis"):
+        await _fault(run, "kill", "-c", "redis", f"{subject.namespace}/{pod}")
+
+
+async def kill_sentinel_or_proxy(run: Run, subject: Subject, draw: Draw) -> None:
+    if pod := await _pod(subject, draw, "sentinel", "proxy"):
+        await _fault(run, "kill", f"{subject.namespace}/{pod}")
+
+
+async def delete_pod(run: Run, subject: Subject, draw: Draw) -> None:
+    # On an emptyDir the pod of a standalone is its only copy.
+    components = ("redis", "sentinel", "proxy") if subject.kind.kind != "RedisStandalone" else ()
+    if pod := await _pod(subject, draw, *components):
+        await run.client.delete(PODS, subject.namespace, pod)
+
+
+async def freeze_redis(run: Run, subject: Subject, draw: Draw) -> None:
+    if pod := await _pod(subject, draw, "redis"):
+        await _fault(run, "freeze", "--for", f"{draw.lasts_s:.1f}s", f"{subject.namespace}/{pod}")
+
+
+async def cut_off_redis(run: Run, subject: Subject, draw: Draw) -> None:
+    """From its peers, not from its clients."""
+    pods = [name for component in ("redis", "sentinel") for name in sorted(await subject.pods(component))]
+    pod = pods[int(draw.pod * len(pods))]
+    others = ",".join(f"{subject.namespace}/{name}" for name in pods if name != pod)
+    if others:
+        await _fault(run, "cut", "--for", f"{draw.lasts_s:.1f}s", f"{subject.namespace}/{pod}", others)
+
+
+async def kill_operator(run: Run, subject: Subject, draw: Draw) -> None:  # noqa: ARG001 the signature of the menu
+    async with run.operator_is_down:
+        process = run.operator.process
+        assert process is not None
+        process.kill()
+        await process.wait()
+        await asyncio.sleep(draw.lasts_s / 2)  # the fault itself
+        await run.operator.start()
+
+
+async def stop_api(run: Run, subject: Subject, draw: Draw) -> None:  # noqa: ARG001
+    await _fault(run, "stop-api", "--for", f"{draw.lasts_s:.1f}s")
+
+
+async def refuse_requests(run: Run, subject: Subject, draw: Draw) -> None:  # noqa: ARG001
+    await _fault(run, "refuse", "--percent", "30", "--for", f"{draw.lasts_s:.1f}s")
+
+
+async def delay_watches(run: Run, subject: Subject, draw: Draw) -> None:  # noqa: ARG001
+    await _fault(run, "delay-watch", "--by", "1s", "--for", f"{draw.lasts_s:.1f}s")
+
+
+async def forget_history(run: Run, subject: Subject, draw: Draw) -> None:  # noqa: ARG001
+    await _fault(run, "forget-history")
+
+
+MENU = {
+    each.__name__: each
+    for each in (
+        kill_redis,
+        kill_sentinel_or_proxy,
+        delete_pod,
+        freeze_redis,
+        cut_off_redis,
+        kill_operator,
+        stop_api,
+        refuse_requests,
+        delay_watches,
+        forget_history,
+    )
+}
+
+
+# ---- what is looked at meanwhile, and afterwards
+
+
+async def _watch(run: Run) -> None:
+    """The Service of the standby never leads to two pods."""
+    pair = run.subjects[1]
+    while True:
+        await asyncio.sleep(0.05)  # the pace of looking
+        try:
+            live = await run.client.find(ENDPOINTSLICES, pair.namespace, f"{pair.name}-primary")
+        except ApiError:
+            continue
+        ends = live.get("endpoints") if live else None
+        if isinstance(ends, list) and len(ends) > 1:
+            run.broken.append(f"the Service of {pair.name} leads to {len(ends)} pods")
+
+
+async def _refresh(run: Run) -> None:
+    """Clients learn of new pods, as a real one does from what it is told at the start and from DNS."""
+    places = [each.path.places for each in run.ledgers.values() if isinstance(each.path.places, Addresses)]
+    while True:
+        await asyncio.sleep(0.5)  # the pace of looking
+        for place in places:
+            try:
+                await place.refresh()
+            except ApiError:
+                continue
+
+
+async def _all_ready(run: Run) -> bool:
+    try:
+        await asyncio.gather(*(subject.until_ready(deadline_s=HEALS_S) for subject in run.subjects))
+    except AssertionError as error:
+        run.broken.append(str(error))
+        return False
+    return True
+
+
+async def _verdict(run: Run, *, all_ready: bool) -> dict[str, object]:
+    lost: dict[str, int] = {}
+    if all_ready:
+        for subject in run.subjects:
+            for way, fresh in (await ledgers_of(subject)).items():
+                name = f"{subject.kind.kind}/{way}"
+                lost[name] = len(await run.ledgers[name].missing(fresh.path))
+                fresh.path.close()
+    log = await asyncio.to_thread(run.operator.log.read_text)
+    if bugs := log.count('"pass failed"'):
+        run.broken.append(f"{bugs} passes of the operator failed with a bug")
+    faults: dict[str, object] = {}
+    for name in sorted({each.fault for each in run.seen}):
+        mine = [each for each in run.seen if each.fault == name]
+        gaps = [gap for each in mine for gap in each.gaps_s.values()]
+        heals = [each.heal_s for each in mine]
+        faults[name] = {
+            "times": len(mine),
+            "gap_p50_s": round(statistics.median(gaps), 2),
+            "gap_p99_s": round(_p99(gaps), 2),
+            "heal_p50_s": round(statistics.median(heals), 2),
+            "heal_p99_s": round(_p99(heals), 2),
+        }
+    return {
+        "invariants_broken": run.broken,
+        "all_ready": all_ready,
+        "written": {name: len(each.acknowledged) for name, each in run.ledgers.items()},
+        "lost": lost,
+        "faults": faults,
+    }
+
+
+def _p99(values: Sequence[float]) -> float:
+    return sorted(values)[math.ceil(0.99 * len(values)) - 1]
