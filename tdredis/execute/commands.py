@@ -16,7 +16,6 @@ from tdredis.planning.steps import (
     Process,
     Promote,
     Replicate,
-    ResetWatch,
     SetConfig,
     SetWatch,
     TakeOverShard,
@@ -49,7 +48,6 @@ RedisStep: TypeAlias = (
     | Watch
     | Unwatch
     | SetWatch
-    | ResetWatch
     | AnnounceSentinel
 )
 
@@ -86,8 +84,6 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
             commands = [("SENTINEL", "REMOVE", step.master_name)]
         case SetWatch():
             commands = [("SENTINEL", "SET", step.master_name, step.setting, step.value)]
-        case ResetWatch():
-            commands = [("SENTINEL", "RESET", step.master_name)]
         case AnnounceSentinel():
             commands = [
                 ("SENTINEL", "CONFIG", "SET", "announce-ip", step.host),

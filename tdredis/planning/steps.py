@@ -281,21 +281,6 @@ class SetWatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResetWatch:
-    """Have the Sentinel *process* forget all replicas and Sentinels it knows and find them anew; it cannot take part
-    in a failover until it has. Source: redis.io, "SENTINEL RESET".
-    """
-
-    barrier: ClassVar[bool] = True
-    process: Process
-    master_name: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"have {self.process} find replicas and Sentinels of {self.master_name} anew"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AnnounceSentinel:
     """Have the Sentinel *process* tell others this address. Source: redis.io, "SENTINEL CONFIG SET" (since 6.2)."""
 
@@ -345,7 +330,6 @@ Step: TypeAlias = (
     | Watch
     | Unwatch
     | SetWatch
-    | ResetWatch
     | AnnounceSentinel
     | ResizePod
 )

@@ -76,6 +76,7 @@ class Writer:
     name: str
     acknowledged: dict[int, float] = field(default_factory=dict)  # number -> monotonic seconds
     failures: int = 0
+    over: bool = False
 
     @property
     def longest_gap_s(self) -> float:
@@ -83,9 +84,9 @@ class Writer:
         return max((later - earlier for earlier, later in pairwise(times)), default=0.0)
 
     async def run(self, write: Write) -> None:
-        """Until cancelled."""
+        """Until *over*, or cancelled: a client library may take a cancellation for a lost connection of its own."""
         number = 0
-        while True:
+        while not self.over:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     await write(number)
@@ -105,6 +106,7 @@ async def writing(writer: Writer, write: Write) -> AsyncIterator[Writer]:
     try:
         yield writer
     finally:
+        writer.over = True
         task.cancel()
         await asyncio.wait({task})
 

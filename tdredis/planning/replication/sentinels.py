@@ -9,7 +9,7 @@ from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import SENTINEL_PORT, Member, Picture, Place, Watcher
 from tdredis.planning.replication.world import World
-from tdredis.planning.steps import ResetWatch, SetWatch, Step, Unwatch, Watch
+from tdredis.planning.steps import SetWatch, Step, Unwatch, Watch
 from tdredis.redis.facts import REDIS_PORT
 
 WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Sentinel looks for them
@@ -109,6 +109,9 @@ def _settings(watcher: Watcher, standby: RedisStandby) -> Iterator[SetWatch]:
 def reset_stale_watches(world: World) -> Ruling:
     """A Sentinel that knows replicas or Sentinels which are no more finds them all anew; one at a time, and only while
     all the others could carry out a failover without it.
+
+    It begins to watch anew: then it asks the primary for its replicas at once, where after SENTINEL RESET it would wait
+    for ten seconds; and it hears the configuration epoch from the others within two.
     """
     picture = world.picture
     if picture.standby is None or picture.primary is None or picture.in_failover:
@@ -120,9 +123,8 @@ def reset_stale_watches(world: World) -> Ruling:
         return Ruling(holds=(hold,))
     first = stale[0]
     gone = ", ".join(f"{host}:{port}" for host, port in _stale_places(first, picture))
-    assert first.watch is not None  # noqa: S101 who knows stale places watches
     why = f"it still knows {gone}, where nobody is any more"
-    return Ruling(steps=(ResetWatch(process=first.process, master_name=first.watch.name, why=why),))
+    return Ruling(steps=(_watch(first, picture.standby, picture.primary, replaces=True, why=why),))
 
 
 def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:

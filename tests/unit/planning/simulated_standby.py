@@ -25,7 +25,6 @@ from tdredis.planning.steps import (
     Promote,
     Remove,
     ReplacePod,
-    ResetWatch,
     ResizePod,
     SetConfig,
     SetWatch,
@@ -190,9 +189,6 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                     watch.quorum = step.value
                 else:
                     watch.settings[step.setting] = step.value
-            case ResetWatch():
-                watch = self._sentinel(step.process).watched[step.master_name]
-                watch.replicas, watch.others = set(), {}
             case SetConfig(parameter="replica-priority"):
                 self._redis(step.process).priority = int(step.value)
             case SetConfig(parameter="maxmemory"):

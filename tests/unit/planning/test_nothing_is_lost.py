@@ -7,7 +7,7 @@ import pytest
 from tdredis.planning.decide import plan
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref, Trouble
-from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, ResetWatch, SetConfig, Watch
+from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, SetConfig, Watch
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -225,7 +225,7 @@ def test_a_replica_that_somebody_else_attached_does_not_make_a_sentinel_forget_f
 
     plans = [world.run_pass()[0] for _ in range(5)]
 
-    assert not [step for each in plans for step in each.steps if isinstance(step, ResetWatch)]
+    assert not [step for each in plans for step in each.steps if isinstance(step, Watch)]
 
 
 # ---- clients

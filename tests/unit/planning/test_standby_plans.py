@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from tdredis.planning.decide import plan, report
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref, Trouble
-from tdredis.planning.steps import FailOver, Follow, Promote, ReplacePod, ResetWatch, SetConfig, Step, Unwatch, Watch
+from tdredis.planning.steps import FailOver, Follow, Promote, ReplacePod, SetConfig, Step, Unwatch, Watch
 from tests.unit.planning.simulated_standby import SimulatedStandby, Watched
 
 NAME = "redis-standby-tom"
 FIRST, SECOND, THIRD = (f"{NAME}-{number}" for number in range(3))
 SENTINELS = tuple(f"sentinel-standby-tom-{number}" for number in range(3))
-DISRUPTIVE = (FailOver, Follow, Promote, ReplacePod, ResetWatch, Watch)
+DISRUPTIVE = (FailOver, Follow, Promote, ReplacePod, Watch)
 
 
 def healthy(**spec: object) -> SimulatedStandby:
@@ -386,7 +386,7 @@ def test_stale_addresses_are_forgotten_by_one_sentinel_at_a_time() -> None:
     resets = []
     for _ in range(10):
         made, _ = world.run_pass()
-        resets.append(sum(isinstance(step, ResetWatch) for step in made.steps))
+        resets.append(sum(isinstance(step, Watch) for step in made.steps))
 
     assert (sum(resets), max(resets)) == (3, 1)
     world.converge()
