@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
 from redis.crc import key_slot
 
 from tdredis.redis.slots import parse_slots
 from tests.chaos.ledger import ByCluster, BySentinel, Door, Ledger
 from tests.e2e.reach import linked
-from tests.e2e.world import Kube, Obj, Subject
+from tests.e2e.world import BIN, Kube, Obj, Subject, eventually
+
+GOES_ON_S = 60.0
+SENT_S = 1.0  # what was acknowledged so long before a crash has reached the replicas
 
 
 def passwords(manifest: Obj) -> tuple[str, str]:
@@ -76,3 +86,68 @@ class Addresses:
     async def refresh(self) -> None:
         pods = (await self._subject.pods(self._component)).values()
         self._known = [f"{pod['status']['podIP']}:{self._port}" for pod in pods if pod["status"].get("podIP")]
+
+
+@asynccontextmanager
+async def under_load(subject: Subject) -> AsyncIterator[dict[str, Ledger]]:
+    """Clients write by every way, before, during and after what happens in the block."""
+    ledgers = await ledgers_of(subject)
+    async with AsyncExitStack() as stack:
+        for ledger in ledgers.values():
+            await stack.enter_async_context(ledger.writing())
+        await asyncio.gather(*(ledger.until_written(100, deadline_s=GOES_ON_S) for ledger in ledgers.values()))
+        yield ledgers
+        await asyncio.gather(*(ledger.until_written(100, deadline_s=GOES_ON_S) for ledger in ledgers.values()))
+
+
+async def lost(subject: Subject, ledgers: Mapping[str, Ledger], *, until: float = float("inf")) -> dict[str, list[int]]:
+    """Acknowledged before *until* (monotonic), and not there any more, by way."""
+    found = {}
+    ways = await ledgers_of(subject)
+    for name, written in ledgers.items():
+        ledger = ways[name]
+        missing = await written.missing(ledger.path)
+        ledger.path.close()
+        if early := [number for number in missing if written.acknowledged[number] < until]:
+            found[name] = early
+    return found
+
+
+async def kill_pods(kube: Kube, subject: Subject, pods: Iterable[str]) -> None:
+    """They go at once, with no time to hand over to anybody, and with what they had on an emptyDir."""
+    code, _, err = await kube.kubectl("delete", "pod", "-n", subject.namespace, "--grace-period=0", "--force", *pods)
+    assert code == 0, err
+
+
+async def another_primary(subject: Subject, before: str) -> None:
+    async def moved() -> bool:
+        return await subject.primary() not in ("", before)
+
+    await eventually(moved, f"another pod than {before} is the primary")
+
+
+@asynccontextmanager
+async def api_server_gone(kube: Kube) -> AsyncIterator[None]:
+    fault = await asyncio.create_subprocess_exec(
+        str(BIN / "localkube"),
+        *("fault", "--kubeconfig", str(kube.kubeconfig), "stop-api"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert fault.stdout is not None
+    async with asyncio.timeout(30):
+        assert await fault.stdout.readline()
+    try:
+        yield
+    finally:
+        fault.terminate()
+        await fault.wait()
+
+
+def record(row: int, kind: str, **measured: object) -> None:
+    """What a row of docs/reference/healing.md did this time, for whoever measures: a line of JSON in the file that
+    TDREDIS_HEALING names. *measured*: gap_s, the longest write gap; lost, acknowledged writes; heal_s, until Ready.
+    """
+    if named := os.environ.get("TDREDIS_HEALING"):
+        line = json.dumps({"row": row, "kind": kind, **measured})
+        with Path(named).open("a") as file:  # one write call a line: workers of a run may share the file
+            file.write(line + "\n")

@@ -8,61 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 
 import pytest
 
 from tdredis.kube.client import Client
 from tdredis.kube.resources import PODS
-from tests.chaos.ledger import Ledger, describe
-from tests.e2e.faults import crash, in_container, ledgers_of
+from tests.chaos.ledger import describe
+from tests.e2e.faults import (
+    GOES_ON_S,
+    SENT_S,
+    another_primary,
+    api_server_gone,
+    crash,
+    in_container,
+    kill_pods,
+    ledgers_of,
+    lost,
+    under_load,
+)
 from tests.e2e.needs import LOCALKUBE
 from tests.e2e.reach import linked
-from tests.e2e.world import BIN, Kube, Obj, Operator, Subject, condition, eventually, sample, standby
+from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standby
 
 Manifest = Callable[..., Obj]
 BOTH = pytest.mark.parametrize("manifest", [sample, standby], ids=["cluster", "standby"])
-SENT_S = 1.0  # what was acknowledged so long before a crash has reached the replicas
-GOES_ON_S = 60.0
-
-
-@asynccontextmanager
-async def under_load(subject: Subject) -> AsyncIterator[dict[str, Ledger]]:
-    """Clients write by every way, before, during and after what happens in the block."""
-    ledgers = await ledgers_of(subject)
-    async with AsyncExitStack() as stack:
-        for ledger in ledgers.values():
-            await stack.enter_async_context(ledger.writing())
-        await asyncio.gather(*(ledger.until_written(100, deadline_s=GOES_ON_S) for ledger in ledgers.values()))
-        yield ledgers
-        await asyncio.gather(*(ledger.until_written(100, deadline_s=GOES_ON_S) for ledger in ledgers.values()))
-
-
-async def lost(subject: Subject, ledgers: Mapping[str, Ledger], *, until: float = float("inf")) -> dict[str, list[int]]:
-    """Acknowledged before *until* (monotonic), and not there any more, by way."""
-    found = {}
-    ways = await ledgers_of(subject)
-    for name, written in ledgers.items():
-        ledger = ways[name]
-        missing = await written.missing(ledger.path)
-        ledger.path.close()
-        if early := [number for number in missing if written.acknowledged[number] < until]:
-            found[name] = early
-    return found
-
-
-async def kill_pods(kube: Kube, subject: Subject, pods: Iterable[str]) -> None:
-    """They go at once, with no time to hand over to anybody, and with what they had on an emptyDir."""
-    code, _, err = await kube.kubectl("delete", "pod", "-n", subject.namespace, "--grace-period=0", "--force", *pods)
-    assert code == 0, err
-
-
-async def another_primary(subject: Subject, before: str) -> None:
-    async def moved() -> bool:
-        return await subject.primary() not in ("", before)
-
-    await eventually(moved, f"another pod than {before} is the primary")
 
 
 @BOTH
@@ -263,20 +233,3 @@ async def test_a_primary_that_dies_while_the_api_server_is_gone_is_replaced_all_
         await subject.until_ready()
 
         assert await lost(subject, {ledger.name: ledger}, until=when - SENT_S) == {}, describe(ledgers)
-
-
-@asynccontextmanager
-async def api_server_gone(kube: Kube) -> AsyncIterator[None]:
-    fault = await asyncio.create_subprocess_exec(
-        str(BIN / "localkube"),
-        *("fault", "--kubeconfig", str(kube.kubeconfig), "stop-api"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert fault.stdout is not None
-    async with asyncio.timeout(30):
-        assert await fault.stdout.readline()
-    try:
-        yield
-    finally:
-        fault.terminate()
-        await fault.wait()
