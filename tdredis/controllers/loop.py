@@ -18,7 +18,7 @@ from tdredis.api.fields import API_VERSION
 from tdredis.api.instance import InstanceStatus
 from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import InvalidResourceError
-from tdredis.execute.run import Executor, Outcome
+from tdredis.execute.run import Executor, LeadLostError, Outcome
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, Conflict, NotFound
 from tdredis.kube.events import Reference
@@ -89,6 +89,9 @@ class Loop:
             outcome = "ok"
             try:
                 outcome = await self.reconcile(key)
+            except LeadLostError as error:
+                outcome = "lead lost"  # and with it this task, in a moment
+                log.warning("pass ended", resource=str(key), namespace=key.namespace, why=str(error))
             except Exception:
                 outcome = "bug"
                 log.exception("pass failed", resource=str(key), namespace=key.namespace)
@@ -113,6 +116,7 @@ class Loop:
         made = plan(snapshot)
         outcome = await self._executor.run(key, made, password=snapshot.passwords.redis)
         status = report(snapshot, made, redact(outcome.error))  # the server quotes what it refuses
+        self._executor.require_lead()
         written = await self._write_status(key, snapshot, status)
         self._tell(key, snapshot, status, outcome)
         return self._schedule(key, made, outcome, written=written)

@@ -93,7 +93,8 @@ class Manager:
         secrets = SecretReader(client, time.monotonic)
         site = build_site(served, settings.images)
         self.observer = Observer(client, self.caches, self.links, secrets, site=site, now=time.time)
-        self.executor = Executor(client, self.links, on_applied=self._learn)
+        self._elector: LeaderElector | None = None
+        self.executor = Executor(client, self.links, on_applied=self._learn, may_act=self._may_act)
         self.loop = Loop(
             self.queue,
             self.observer,
@@ -111,6 +112,9 @@ class Manager:
         """A process died, or its pod: nothing is more urgent."""
         log.info("connection lost", resource=str(key), namespace=key.namespace, address=str(address))
         self.queue.add(key, front=True)
+
+    def _may_act(self) -> bool:
+        return self._elector is None or self._elector.may_act()
 
     def _learn(self, answer: JSONObject) -> None:
         cache = self.caches.children.get(str(answer.get("kind")))
@@ -152,8 +156,8 @@ class Manager:
             self.recorder.start()
             stack.push_async_callback(self.recorder.stop)
             if settings.leader_election:
-                elector = LeaderElector(self._client, settings.lease_namespace, LEASE, settings.identity)
-                await _unless_ended(elector.run(self.lead), feeding)
+                self._elector = LeaderElector(self._client, settings.lease_namespace, LEASE, settings.identity)
+                await _unless_ended(self._elector.run(self.lead), feeding)
             else:
                 await _unless_ended(self.lead(), feeding)
 

@@ -52,7 +52,7 @@ class PodFacts:
 
     name: str
     uid: str
-    created: float  # epoch seconds
+    created: float  # epoch seconds by the clock of snapshot.now
     ip: str | None = None
     node: str | None = None  # None: not scheduled
     ready: bool = False
