@@ -59,9 +59,10 @@ class Loop:
         on_pass: Callable[[Key, float, str], None] = lambda _key, _seconds, _outcome: None,
         on_step: Callable[[str, str, str], None] = lambda _kind, _step, _outcome: None,
         on_status: Callable[[JSONObject], None] = lambda _answer: None,
+        on_seen: Callable[[Key, Snapshot | None], None] = lambda _key, _snapshot: None,
     ) -> None:
         """*workers* passes run at once. *on_pass* hears seconds and outcome of each, *on_step* that of every step,
-        *on_status* the object as the server has it after a write.
+        *on_status* the object as the server has it after a write, *on_seen* every snapshot, None of what is gone.
         """
         self._queue = queue
         self._observer = observer
@@ -72,6 +73,7 @@ class Loop:
         self._on_pass = on_pass
         self._on_status = on_status
         self._on_step = on_step
+        self._on_seen = on_seen
         self._unchanged: dict[Key, tuple[object, int]] = {}  # pacing only: what the last pass saw, and how often
         self._secrets: dict[Key, frozenset[str]] = {}
         self._said: dict[Key, frozenset[str]] = {}  # what the last pass announced: an unchanged pass is silent
@@ -109,6 +111,7 @@ class Loop:
             self._announce(self._observer.subject(key), warning=True, reason="Unreadable", message=str(error))
             self._queue.retry(key)
             return "unreadable"
+        self._on_seen(key, snapshot)
         if snapshot is None:
             self._forget(key)
             return "gone"

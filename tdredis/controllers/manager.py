@@ -30,7 +30,8 @@ from tdredis.manifests.site import Site
 from tdredis.observe.caches import Caches
 from tdredis.observe.gather import Observer
 from tdredis.observe.secrets import SecretReader
-from tdredis.planning.snapshot import Key
+from tdredis.planning.memory import memory_uses
+from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.redislink.pool import Address, LinkPool
 from tdredis.runtime.gc_tuning import freeze_after_sync
 from tdredis.runtime.http import StatusServer
@@ -105,6 +106,7 @@ class Manager:
             on_pass=self._count_pass,
             on_step=lambda kind, step, outcome: metrics.steps.labels(kind, step, outcome).inc(),
             on_status=self._learn_status,
+            on_seen=self._measure,
         )
         self._export()
 
@@ -124,6 +126,11 @@ class Manager:
     def _learn_status(self, answer: JSONObject) -> None:
         self.caches.custom[str(answer.get("kind"))].learn(answer)
 
+    def _measure(self, key: Key, snapshot: Snapshot | None) -> None:
+        fullest = next(iter(memory_uses(snapshot)), None) if snapshot else None
+        used, limit = (fullest.used_bytes, fullest.limit_bytes) if fullest else (None, 0)
+        self._metrics.set_memory((key.kind, key.namespace, key.name), used, limit)
+
     def _announce(self, subject: Reference, *, warning: bool, reason: str, message: str) -> None:
         self.recorder.record(subject, "Warning" if warning else "Normal", reason, message)
 
@@ -138,6 +145,8 @@ class Manager:
             await self.loop.run()
         finally:
             self._metrics.leads.set(0)
+            self._metrics.memory_used.clear()
+            self._metrics.memory_limit.clear()
             self.links.close()
 
     async def run(self) -> None:

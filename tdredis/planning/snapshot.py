@@ -66,6 +66,7 @@ class PodFacts:
     requests: Mapping[str, str] = field(default_factory=dict)  # of the main container, as its spec has them now
     limits: Mapping[str, str] = field(default_factory=dict)
     trouble: Trouble | None = None
+    oom_killed: float | None = None  # when the kernel last ended its main container for want of memory; epoch seconds
 
 
 @dataclass(frozen=True, kw_only=True)
