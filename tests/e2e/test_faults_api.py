@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tdredis.kube.client import Client
+from tdredis.redis.facts import parse_info
 from tests.e2e.faults import GOES_ON_S, another_primary, fault, proving, strike
 from tests.e2e.needs import LOCALKUBE
 from tests.e2e.reach import linked
 from tests.e2e.test_faults import BOTH, Manifest, gap_of_death_s
-from tests.e2e.world import Kube, Operator, Subject, sample
+from tests.e2e.world import Kube, Obj, Operator, Subject, sample
 
 FAULTS = pytest.mark.parametrize(
     "words",
@@ -25,22 +26,24 @@ FAULTS = pytest.mark.parametrize(
 
 
 async def elections(subject: Subject) -> int:
-    """How many there have been: the highest epoch of configuration that anybody knows."""
+    """How many there have been: the highest epoch that anybody knows."""
     resource = await subject.get()
-    found = [0]
     if resource["kind"] == "RedisCluster":
-        for pod in (await subject.pods()).values():
-            async with linked(f"{pod['status']['podIP']}:6379", resource["spec"]["secret"]) as link:
-                nodes = await link.call("CLUSTER", "NODES", timeout_s=5)
-            assert isinstance(nodes, bytes)
-            found += [int(line.split()[6]) for line in nodes.decode().splitlines()]
-        return max(found)
+        return max([await current_epoch(pod, resource) for pod in (await subject.pods()).values()])
+    found = []
     for pod in (await subject.pods("sentinel")).values():
         async with linked(f"{pod['status']['podIP']}:26379", "") as link:
             row = await link.call("SENTINEL", "MASTER", "mymaster", timeout_s=5)
         assert isinstance(row, list)
         found.append(int(row[row.index(b"config-epoch") + 1]))
     return max(found)
+
+
+async def current_epoch(pod: Obj, resource: Obj) -> int:
+    async with linked(f"{pod['status']['podIP']}:6379", resource["spec"]["secret"]) as link:
+        text = await link.call("CLUSTER", "INFO", timeout_s=5)
+    assert isinstance(text, bytes)
+    return int(parse_info(text.decode())["cluster_current_epoch"])
 
 
 @BOTH
