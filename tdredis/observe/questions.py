@@ -56,14 +56,16 @@ REPLICATION_NODE = Questions(
 
 
 def _parse_read(replies: Sequence[object]) -> ProxyFacts:
-    """Whatever is no error: the key need not exist."""
+    """Whatever is no error: the keys need not exist."""
     for reply in replies:
         if isinstance(reply, Refused):
             raise reply
     return ProxyFacts()
 
 
-PROXY = Questions(commands=(("GET", "td-redis-operator"),), parse=_parse_read)
+def proxy_questions(keys: Sequence[str]) -> Questions[ProxyFacts]:
+    """What a proxy is asked: to read *keys*, one of each shard. They need not exist."""
+    return Questions(commands=tuple(("GET", key) for key in keys), parse=_parse_read)
 
 
 def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
