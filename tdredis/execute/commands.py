@@ -12,6 +12,7 @@ from tdredis.planning.steps import (
     Follow,
     Forget,
     HandOver,
+    LetIn,
     Meet,
     Process,
     Promote,
@@ -48,6 +49,7 @@ RedisStep: TypeAlias = (
     | Watch
     | Unwatch
     | SetWatch
+    | LetIn
     | AnnounceSentinel
 )
 
@@ -84,6 +86,8 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
             commands = [("SENTINEL", "REMOVE", step.master_name)]
         case SetWatch():
             commands = [("SENTINEL", "SET", step.master_name, step.setting, step.value)]
+        case LetIn():
+            commands = [("SENTINEL", "SET", step.master_name, "auth-pass", password)]
         case AnnounceSentinel():
             commands = [
                 ("SENTINEL", "CONFIG", "SET", "announce-ip", step.host),

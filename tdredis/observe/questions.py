@@ -30,7 +30,12 @@ _CLUSTER_CONFIG = (
     "cluster-announce-port",
     "cluster-announce-bus-port",
 )
-_REPLICATION_CONFIG = ("replica-announce-ip", "replica-announce-port")
+_REPLICATION_CONFIG = (
+    "replica-announce-ip",
+    "replica-announce-port",
+    "min-replicas-to-write",
+    "min-replicas-max-lag",
+)
 
 
 def _config_questions(parameters: Sequence[str]) -> tuple[Command, ...]:

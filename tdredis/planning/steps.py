@@ -195,6 +195,7 @@ class Follow:
     port: int
     was_primary: bool
     why: str
+    given_up_bytes: int | None = None  # of a second primary's stream, that *primary* never had; None: it cannot be told
 
     def __str__(self) -> str:
         return f"attach {self.process} to {self.primary}"
@@ -266,6 +267,21 @@ class Unwatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LetIn:
+    """Tell the Sentinel *process* the password of the Redis processes. Source: redis.io, "SENTINEL SET" (auth-pass). It
+    is added when it is carried out.
+    """
+
+    barrier: ClassVar[bool] = False
+    process: Process
+    master_name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"tell {self.process} the password"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetWatch:
     """Change a setting of what the Sentinel *process* does. Source: redis.io, "SENTINEL SET"."""
 
@@ -330,6 +346,7 @@ Step: TypeAlias = (
     | Watch
     | Unwatch
     | SetWatch
+    | LetIn
     | AnnounceSentinel
     | ResizePod
 )

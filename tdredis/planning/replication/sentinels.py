@@ -9,7 +9,7 @@ from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import SENTINEL_PORT, Member, Picture, Place, Watcher
 from tdredis.planning.replication.world import World
-from tdredis.planning.steps import SetWatch, Step, Unwatch, Watch
+from tdredis.planning.steps import LetIn, SetWatch, Step, Unwatch, Watch
 from tdredis.redis.facts import REDIS_PORT
 
 WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Sentinel looks for them
@@ -32,6 +32,9 @@ def set_watches(world: World) -> Ruling:
                 steps.append(_watch(watcher, standby, picture.primary, replaces=True, why=why))
         else:
             steps += _settings(watcher, standby)
+            if watcher.watch.is_shut_out and picture.snapshot.passwords.redis:
+                why = "the primary refuses what it asks: it has no password, or a wrong one"
+                steps.append(LetIn(process=watcher.process, master_name=watcher.watch.name, why=why))
     return Ruling(steps=tuple(steps))
 
 

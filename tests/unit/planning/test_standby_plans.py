@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tdredis.planning.decide import plan, report
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref, Trouble
-from tdredis.planning.steps import FailOver, Follow, Promote, ReplacePod, SetConfig, Step, Unwatch, Watch
+from tdredis.planning.steps import FailOver, Follow, LetIn, Promote, ReplacePod, SetConfig, Step, Unwatch, Watch
 from tests.unit.planning.simulated_standby import SimulatedStandby, Watched
 
 NAME = "redis-standby-tom"
@@ -376,6 +376,16 @@ def test_a_sentinel_that_watches_a_foreign_primary_is_corrected() -> None:
     world.converge()
 
     assert world.watched_places() == {world.place(FIRST)}
+
+
+def test_a_sentinel_that_the_primary_refuses_is_told_the_password() -> None:
+    world = with_data()
+    world.sentinels()[SENTINELS[1]].watched["mymaster"].shut_out = True
+
+    made, _ = world.run_pass()
+
+    assert [(type(step), step.process.pod) for step in made.steps if isinstance(step, LetIn)] == [(LetIn, SENTINELS[1])]
+    assert planned(world).steps == ()
 
 
 def test_stale_addresses_are_forgotten_by_one_sentinel_at_a_time() -> None:
