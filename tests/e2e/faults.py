@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from redis.crc import key_slot
@@ -126,21 +126,28 @@ async def another_primary(subject: Subject, before: str) -> None:
     await eventually(moved, f"another pod than {before} is the primary")
 
 
+def api_server_gone(kube: Kube) -> AbstractAsyncContextManager[None]:
+    return fault(kube, "stop-api")
+
+
 @asynccontextmanager
-async def api_server_gone(kube: Kube) -> AsyncIterator[None]:
-    fault = await asyncio.create_subprocess_exec(
+async def fault(kube: Kube, *words: str) -> AsyncIterator[None]:
+    """One of localkube's own (`localkube fault --help`), in force for the block."""
+    process = await asyncio.create_subprocess_exec(
         str(BIN / "localkube"),
-        *("fault", "--kubeconfig", str(kube.kubeconfig), "stop-api"),
+        *("fault", "--kubeconfig", str(kube.kubeconfig), *words),
         stdout=asyncio.subprocess.PIPE,
     )
-    assert fault.stdout is not None
-    async with asyncio.timeout(30):
-        assert await fault.stdout.readline()
+    assert process.stdout is not None
     try:
+        async with asyncio.timeout(30):
+            assert await process.stdout.readline()
         yield
     finally:
-        fault.terminate()
-        await fault.wait()
+        if process.returncode is None:
+            process.terminate()
+        async with asyncio.timeout(30):
+            await process.wait()
 
 
 def record(row: int, kind: str, **measured: object) -> None:
