@@ -12,6 +12,7 @@ from tdredis.planning.conditions import Ailment
 from tdredis.planning.objects import list_names
 from tdredis.planning.replication.sentinels import lacks
 from tdredis.planning.replication.world import World
+from tdredis.planning.replication.write_policy import writes_are_taken
 
 Check = Callable[[World], Iterator[Ailment]]
 
@@ -74,6 +75,7 @@ CHECKS: tuple[Check, ...] = (
     pods_run,
     processes_answer,
     there_is_one_primary,
+    writes_are_taken,
     replicas_are_in_sync,
     sentinels_watch,
     pods_are_ready,
