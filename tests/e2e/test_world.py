@@ -41,7 +41,11 @@ async def test_an_operator_goes_with_a_test_run_that_is_killed(tmp_path: Path) -
     async def gone() -> bool:
         return not is_alive(pid)
 
-    await eventually(gone, "the operator is gone", deadline_s=10)
+    try:
+        await eventually(gone, "the operator is gone", deadline_s=10)
+    finally:
+        if is_alive(pid):
+            os.kill(pid, signal.SIGKILL)
 
 
 def is_alive(pid: int) -> bool:
