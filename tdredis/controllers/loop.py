@@ -92,7 +92,8 @@ class Loop:
             try:
                 outcome = await self.reconcile(key)
             except LeadLostError as error:
-                outcome = "lead lost"  # and with it this task, in a moment
+                outcome = "lead lost"  # and with it this task, in a moment; or a renewal was just late
+                self._queue.retry(key)
                 log.warning("pass ended", resource=str(key), namespace=key.namespace, why=str(error))
             except Exception:
                 outcome = "bug"

@@ -33,6 +33,7 @@ class Ages:
             self._born = {pod.metadata.uid: steady - _age_s(pod, now) for pod in pods}
         else:
             self._born = {pod.metadata.uid: self._born.get(pod.metadata.uid, steady) for pod in pods}
+        self._silent = {address: since for address, since in self._silent.items() if address.uid in self._born}
 
     def now(self) -> float:
         return self._epoch + self._steady()
