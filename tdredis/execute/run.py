@@ -172,7 +172,9 @@ class Executor:
         address = Address(process.uid, process.ip, process.port)
 
         async def ask(asked: Sequence[Command]) -> list[object]:
-            replies = await self._links.ask(key, address, asked, password=password, timeout_s=COMMAND_S)
+            replies = await self._links.ask(
+                key, address, asked, password=password, timeout_s=COMMAND_S, before_sending=self.require_lead
+            )
             for reply in replies:
                 if isinstance(reply, Refused):
                     raise reply
@@ -185,7 +187,6 @@ class Executor:
             found = parse_info(info.decode()).get("run_id", "").encode() if isinstance(info, bytes) else None
         if found != process.id.encode():
             raise PreconditionError(f"{process.pod} is another process by now")
-        self.require_lead()
         await ask(commands)
 
 

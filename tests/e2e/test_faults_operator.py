@@ -1,4 +1,4 @@
-"""What the operator itself may suffer: two that believe they lead, a clock that jumps, an API server that is slow.
+"""What the operator itself may suffer: it is killed in a failover, two believe that they lead, a clock jumps.
 
 The rows are those of docs/reference/healing.md.
 """
@@ -23,6 +23,51 @@ from tests.e2e.needs import LOCALKUBE
 from tests.e2e.test_faults import BOTH, Manifest
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, standby
 
+ENGINE_S = 7.0  # the engine's own timeout, and two seconds
+
+
+def program(number: signal.Signals, instant: str) -> tuple[str, ...]:
+    return sys.executable, str(Path(__file__).with_name("stopping_operator.py")), number.name, instant
+
+
+# ---- row 19: it is killed
+
+
+@BOTH
+@pytest.mark.parametrize("instant", ["planned", "asked", "done"])
+async def test_an_operator_killed_in_a_failover_is_succeeded_by_one_that_finishes(
+    kube: Kube, client: Client, namespace: str, manifest: Manifest, instant: str
+) -> None:
+    async with Operator(kube, namespace, program=program(signal.SIGKILL, instant)) as dying, AsyncExitStack() as stack:
+        subject = await Subject.create(client, manifest(namespace))
+        await subject.until_ready()
+        before = await subject.primary()
+        pod = (await subject.pods())[before]
+        async with proving(19, subject=subject, gap_s=ENGINE_S):
+            await crash(subject, before)
+            assert dying.process is not None
+            async with asyncio.timeout(30):
+                assert await dying.process.wait() == -signal.SIGKILL
+            await stack.enter_async_context(Operator(kube, namespace))  # the same pod: it need not wait for the lease
+            await until_restarted(subject, pod)
+            if manifest is standby:
+                await another_primary(subject, before)
+
+
+async def until_restarted(subject: Subject, before: Obj) -> None:
+    """The Redis container of that pod was started again: status that is older than its death says nothing."""
+
+    def starts(pod: Obj) -> int:
+        statuses = pod["status"].get("containerStatuses", [])
+        return next((int(each["restartCount"]) for each in statuses if each["name"] == "redis"), 0)
+
+    async def restarted() -> bool:
+        pod = (await subject.pods()).get(before["metadata"]["name"])
+        return pod is not None and starts(pod) > starts(before)
+
+    await eventually(restarted, "the container is started again")
+
+
 # ---- row 21: two operators believe they lead
 
 
@@ -46,8 +91,7 @@ async def test_an_operator_that_was_stopped_in_a_failover_and_goes_on_when_anoth
     kube: Kube, client: Client, namespace: str, manifest: Manifest, instant: str
 ) -> None:
     """The step that it would take up again is the worst there can be: a failover away from a primary that is well."""
-    program = (sys.executable, str(Path(__file__).with_name("stopping_operator.py")), instant)
-    async with Operator(kube, namespace, program=program) as stale:
+    async with Operator(kube, namespace, program=program(signal.SIGSTOP, instant)) as stale:
         subject = await Subject.create(client, manifest(namespace))
         await subject.until_ready()
         first = await subject.primary()

@@ -1,4 +1,4 @@
-"""What a person may do to an instance: a bad spec that is taken back (row 22), a deletion in a bad moment (row 23)."""
+"""What a person may do to an instance: drain a node (row 3), write a bad spec (22), delete in a bad moment (23)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,33 @@ import pytest
 
 from tdredis.kube.client import Client
 from tdredis.kube.resources import PODS
-from tests.e2e.faults import fault, proving, record
+from tests.e2e.faults import another_primary, fault, proving, record
 from tests.e2e.leftovers import nothing_left
 from tests.e2e.needs import LOCALKUBE
 from tests.e2e.test_faults import BOTH, Manifest, uids_of, until_made_anew
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually
 
 GONE_S = 60.0
+
+
+@BOTH
+async def test_a_primary_whose_node_is_drained_hands_over_and_nothing_is_lost(
+    kube: Kube, client: Client, namespace: str, manifest: Manifest
+) -> None:
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, manifest(namespace))
+        await subject.until_ready()
+        before = await subject.primary()
+        node = (await subject.pods())[before]["spec"]["nodeName"]
+        try:
+            async with proving(3, subject=subject, gap_s=1.0, planned=True):
+                code, _, err = await kube.kubectl(
+                    *("drain", node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=60s")
+                )
+                assert code == 0, err
+                await another_primary(subject, before)
+        finally:
+            assert (await kube.kubectl("uncordon", node))[0] == 0
 
 
 @BOTH

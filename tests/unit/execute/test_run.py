@@ -98,7 +98,7 @@ async def test_a_process_that_is_another_by_now_is_left_alone(tmp_path: Path) ->
         pool.close()
 
 
-@pytest.mark.parametrize("instants", [0, 1], ids=["before the step", "after the process was asked who it is"])
+@pytest.mark.parametrize("instants", [0, 1, 2], ids=["before the step", "before the question", "before the command"])
 async def test_who_may_not_act_any_more_does_nothing_at_any_instant_of_a_step(tmp_path: Path, instants: int) -> None:
     async with api_server({}) as (client, asked), redis_server(tmp_path, password=PASSWORD, cluster=True) as (port, _):
         pool = links()
