@@ -74,12 +74,12 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         seen=(Seen(reason="StepFailed", words="apply …: …"),),
         make=("kubectl delete pod -l app.kubernetes.io/name=td-redis-operator --grace-period=0 --force",),
         tests=(
+            "e2e/test_faults_operator.py::test_an_operator_killed_in_a_failover_is_succeeded_by_one_that_finishes",
             "e2e/test_cluster.py::test_an_operator_killed_after_any_step_of_creation_is_succeeded_by_one_that_finishes",
             f"{CLUSTER}::test_an_operator_that_dies_after_any_step_is_succeeded_by_one_that_finishes",
             f"{STANDBY}::test_an_operator_that_dies_after_any_step_is_succeeded_by_one_that_finishes",
             "unit/planning/test_cluster_day_two.py::test_an_operator_that_dies_while_addresses_change_is_succeeded_by_one_that_finishes",
         ),
-        missing="killed in a failover and a deletion, on real processes",
     ),
     Row(
         number=20,

@@ -76,9 +76,9 @@ REDIS_ROWS: tuple[Row, ...] = (
         make=("kubectl delete pod POD", "kubectl drain NODE --ignore-daemonsets --delete-emptydir-data"),
         tests=(
             f"{FAULTS}::test_a_primary_whose_pod_is_deleted_hands_over_and_nothing_is_lost",
+            "e2e/test_faults_spec.py::test_a_primary_whose_node_is_drained_hands_over_and_nothing_is_lost",
             f"{STANDBY}::test_a_running_primary_is_made_anew_after_it_has_handed_over",
         ),
-        missing="a whole node drained, as a test of its own",
     ),
     Row(
         number=4,
