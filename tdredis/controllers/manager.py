@@ -119,7 +119,8 @@ class Manager:
         return self._elector is None or self._elector.may_act()
 
     def _learn(self, answer: JSONObject) -> None:
-        cache = self.caches.children.get(str(answer.get("kind")))
+        kind = str(answer.get("kind"))
+        cache = self.caches.pods if kind == "Pod" else self.caches.children.get(kind)
         if cache is not None:
             cache.learn(answer)
 

@@ -162,7 +162,8 @@ class Executor:
             "resources": {"requests": dict(step.requests), "limits": dict(step.limits)},
         }
         patch: JSONObject = {"metadata": {"uid": step.uid}, "spec": {"containers": [container]}}
-        await self._client.patch(PODS, key.namespace, step.pod, patch, kind="strategic", subresource="resize")
+        answer = await self._client.patch(PODS, key.namespace, step.pod, patch, kind="strategic", subresource="resize")
+        self._on_applied(answer)
 
     async def _do(self, key: Key, process: Process, commands: Sequence[Command], password: str) -> None:
         """The commands, in one round trip, after the process has said that it is the one we mean.
