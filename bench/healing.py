@@ -72,11 +72,11 @@ def condense(lines: Iterable[Mapping[str, Any]], *, machine: str, when: str) -> 
     for (row, kind), runs in sorted(grouped.items()):
         numbers: dict[str, Any] = {"runs": len(runs), "machine": machine, "when": when}
         for name in ("gap_s", "heal_s"):
-            if values := [run[name] for run in runs if name in run]:
+            if values := [run[name] for run in runs if run.get(name) is not None]:
                 part = name.removesuffix("_s")
                 numbers[f"{part}_p50_s"] = round(statistics.median(values), 2)
                 numbers[f"{part}_p99_s"] = round(_p99(values), 2)
-        if losses := [run["lost"] for run in runs if "lost" in run]:
+        if losses := [run["lost"] for run in runs if run.get("lost") is not None]:
             numbers["lost_most"] = max(losses)
         found.setdefault(str(row), {})[kind] = numbers
     return found

@@ -119,7 +119,7 @@ def test_numbers_belong_to_rows() -> None:
 def test_lines_of_many_runs_become_numbers_of_a_row_and_way() -> None:
     lines = [{"row": 1, "kind": "a", "gap_s": gap, "lost": 0, "heal_s": 2.0} for gap in (0.1, 0.3, 0.2)]
 
-    found = condense([*lines, {"row": 9, "kind": "b", "lost": 4}], machine="m", when="w")
+    found = condense([*lines, {"row": 9, "kind": "b", "gap_s": None, "lost": 4}], machine="m", when="w")
 
     assert found == {
         "1": {
