@@ -38,6 +38,8 @@ def _next_look_s(picture: Picture, *, healthy: bool) -> float:
         return ALL_IS_WELL_S
     waits = picture.starting_pods or picture.starting_sentinels or picture.silent or picture.silent_sentinels
     refused = any(unknown.refused for unknown in picture.silent.values())
-    if (picture.members and not waits) or picture.in_failover or refused:
+    # While the primary is silent the Sentinels may choose another at any moment, and clients wait for the Service.
+    vote_is_near = picture.agreed_pod is not None and picture.agreed_pod.name in picture.silent
+    if (picture.members and not waits) or picture.in_failover or refused or vote_is_near:
         return ENGINE_WORKS_S
     return PODS_START_S
