@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from tdredis.api.fields import API_VERSION
@@ -38,10 +38,17 @@ from tdredis.manifests.names import (
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.caches import Caches
 from tdredis.observe.pods import read_pod
-from tdredis.observe.questions import CLUSTER_NODE, PROXY, REPLICATION_NODE, Questions, sentinel_questions
+from tdredis.observe.questions import (
+    CLUSTER_NODE,
+    REPLICATION_NODE,
+    Questions,
+    proxy_questions,
+    sentinel_questions,
+)
 from tdredis.observe.secrets import SecretReader, UnreadableSecretError
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
-from tdredis.redis.facts import ProxyFacts, Unknown
+from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
+from tdredis.redis.slots import NO_SLOTS, SlotSet, keys_into
 from tdredis.redislink.errors import LinkError, Unreachable
 from tdredis.redislink.pool import SENTINEL_PORT, Address, LinkPool
 
@@ -108,9 +115,9 @@ class Observer:
                 self._links.keep(key, (*addresses.values(), *doors.values()))
                 nodes = await self._ask_all(key, addresses, in_force.redis, CLUSTER_NODE)
                 reads: dict[str, ProxyFacts | Unknown] = {}
-                if not any(isinstance(node, Unknown) for node in nodes.values()):
-                    # A proxy waits for a dead Redis, and whoever asks it waits too: a failover must not.
-                    reads = await self._ask_all(key, doors, in_force.proxy, PROXY, timeout_s=ASK_PROXY_S)
+                if keys := _keys_of(nodes.values()):
+                    reading = proxy_questions(keys)
+                    reads = await self._ask_all(key, doors, in_force.proxy, reading, timeout_s=ASK_PROXY_S)
                 return ClusterSnapshot(
                     now=self._now(),
                     cluster=instance,
@@ -274,6 +281,25 @@ def _addresses(pods: Mapping[str, PodFacts], port: int | None = None) -> dict[st
         for name, pod in pods.items()
         if pod.running and pod.ip
     }
+
+
+def _keys_of(nodes: Iterable[NodeFacts | Unknown]) -> tuple[str, ...]:
+    """A key of each primary's slots; none while a node does not answer or two own the same slot.
+
+    A proxy waits for a dead Redis, and whoever asks it waits too: a failover must not.
+    """
+    parts: list[SlotSet] = []
+    owned = NO_SLOTS
+    for node in nodes:
+        if isinstance(node, Unknown):
+            return ()
+        mine = node.view.me.slots if node.view else NO_SLOTS
+        if owned & mine:
+            return ()
+        if mine:
+            parts.append(mine)
+        owned |= mine
+    return keys_into(tuple(parts))
 
 
 def _statefulsets(children: Mapping[Ref, JSONObject]) -> set[str]:

@@ -61,14 +61,16 @@ REPLICATION_NODE = Questions(
 
 
 def _parse_read(replies: Sequence[object]) -> ProxyFacts:
-    """Whatever is no error: the key need not exist."""
+    """Whatever is no error: the keys need not exist."""
     for reply in replies:
         if isinstance(reply, Refused):
             raise reply
     return ProxyFacts()
 
 
-PROXY = Questions(commands=(("GET", "td-redis-operator"),), parse=_parse_read)
+def proxy_questions(keys: Sequence[str]) -> Questions[ProxyFacts]:
+    """What a proxy is asked: to read *keys*, one of each shard. They need not exist."""
+    return Questions(commands=tuple(("GET", key) for key in keys), parse=_parse_read)
 
 
 def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
@@ -79,7 +81,8 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
         masters = _rows(replies[1])
         # A Sentinel that watches nothing of this name refuses these two; so it knows none.
         replicas, sentinels = ([] if isinstance(reply, Refused) else _rows(reply) for reply in replies[2:4])
-        announced = _optional_config(replies[4:])
+        my_id = "" if isinstance(replies[4], Refused) else _text(replies[4])
+        announced = _optional_config(replies[5:])
         return SentinelFacts(
             version=info["redis_version"],
             run_id=info["run_id"],
@@ -89,6 +92,7 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
             ),
             announced_host=announced.get("announce-ip", ""),
             announced_port=int(announced.get("announce-port") or 0),
+            id=my_id,
         )
 
     return Questions(
@@ -97,6 +101,7 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
             ("SENTINEL", "MASTERS"),
             ("SENTINEL", "REPLICAS", master_name),
             ("SENTINEL", "SENTINELS", master_name),
+            ("SENTINEL", "MYID"),
             ("SENTINEL", "CONFIG", "GET", "announce-ip"),
             ("SENTINEL", "CONFIG", "GET", "announce-port"),
         ),

@@ -71,6 +71,11 @@ def has_been_ready(former: InstanceStatus) -> bool:
     return any(each.type in ("Ready", "Degraded") and each.status == "True" for each in former.conditions)
 
 
+def is_ready(former: InstanceStatus) -> bool:
+    """It was Ready when it was last looked at."""
+    return any(each.type == "Ready" and each.status == "True" for each in former.conditions)
+
+
 def quota_is_in_force(snapshot: Snapshot, spec: InstanceSpec, pods: Iterable[str]) -> bool:
     """The process in each of *pods* answers that it has the maxmemory that *spec* gives it."""
     nodes = (snapshot.nodes.get(pod) for pod in pods)

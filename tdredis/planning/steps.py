@@ -254,6 +254,35 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What a Sentinel says of itself to the others: where it is, and whom it takes for the primary."""
+
+    name: str
+    host: str
+    port: int
+    id: str
+    primary_host: str
+    primary_port: int
+    config_epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellOfSentinels:
+    """Tell the Sentinel *process* what *others* say of themselves: by their own way, through Redis, it would hear of
+    them within two seconds. Source: sentinel.c, sentinelPublishCommand: a Sentinel takes PUBLISH of such messages.
+    """
+
+    barrier: ClassVar[bool] = False
+    process: Process
+    master_name: str
+    others: tuple[Hello, ...]
+    why: str
+
+    def __str__(self) -> str:
+        return f"tell {self.process} of {', '.join(other.name for other in self.others)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unwatch:
     """Have the Sentinel *process* forget *master_name*, which is not ours. Source: redis.io, "SENTINEL REMOVE"."""
 
@@ -347,6 +376,7 @@ Step: TypeAlias = (
     | Unwatch
     | SetWatch
     | LetIn
+    | TellOfSentinels
     | AnnounceSentinel
     | ResizePod
 )

@@ -73,6 +73,7 @@ class SentinelFacts:
     watches: tuple[Watch, ...] = ()  # by name
     announced_host: str = ""
     announced_port: int = 0
+    id: str = ""  # under which the others know it; "": it does not say (Redis before 6.2)
 
     def watch(self, name: str) -> Watch | None:
         return next((each for each in self.watches if each.name == name), None)

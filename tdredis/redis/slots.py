@@ -5,9 +5,11 @@ Source: Redis cluster specification, "Key distribution model" (16384 slots).
 
 from __future__ import annotations
 
+from binascii import crc_hqx
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import lru_cache
+from itertools import count, pairwise
 
 SLOT_COUNT = 16384
 
@@ -108,3 +110,21 @@ def even_split(shards: int) -> tuple[SlotSet, ...]:
     share = SLOT_COUNT / shards
     edges = [round(share * i) for i in range(shards + 1)]
     return tuple(SlotSet.of([SlotRange(a, b - 1)]) for a, b in pairwise(edges))
+
+
+@lru_cache(maxsize=256)
+def keys_into(parts: tuple[SlotSet, ...]) -> tuple[str, ...]:
+    """One key for each of *parts*, whose slot is in it. *parts* have no slot in common, and none is empty.
+
+    A key's slot is its CRC16 (XMODEM: polynomial 0x1021, start 0) modulo 16384.
+    """
+    found: dict[int, str] = {}
+    owners = {slot: number for number, part in enumerate(parts) for slot in part}
+    for number in count():
+        if len(found) == len(parts):
+            break
+        key = f"td-redis-operator:{number}"
+        owner = owners.get(crc_hqx(key.encode(), 0) % SLOT_COUNT)
+        if owner is not None:
+            found.setdefault(owner, key)
+    return tuple(found[number] for number in range(len(parts)))

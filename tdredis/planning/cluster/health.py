@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from tdredis.manifests.names import proxy_name
 from tdredis.planning.ailments import pods_that_fail, silent_processes, unready_pods
 from tdredis.planning.cluster.rules import World
-from tdredis.planning.conditions import Ailment
+from tdredis.planning.conditions import Ailment, is_ready
+from tdredis.planning.pods import silent
 from tdredis.planning.snapshot import Ref
 
 Check = Callable[[World], Iterator[Ailment]]
@@ -74,9 +75,15 @@ def proxy_serves(world: World) -> Iterator[Ailment]:
     if not available:
         yield Ailment(reason="ProxyNotReady", message=f"no pod of proxy {name} is ready", serious=True)
         return
+    reads = world.picture.snapshot.reads
+    if not is_ready(world.cluster.status):
+        for pod, unread in silent(reads).items():
+            message = f"proxy {pod} cannot read from every shard yet: {unread.error}"
+            yield Ailment(reason="ProxyNotReady", message=message, serious=True)
+        return
     stuck = world.picture.stuck_proxies
-    if stuck and len(stuck) == len(world.picture.snapshot.reads):
-        message = f"no pod of proxy {name} can read: {next(iter(stuck.values())).error}"
+    if stuck and len(stuck) == len(reads):
+        message = f"no pod of proxy {name} can read from every shard: {next(iter(stuck.values())).error}"
         yield Ailment(reason="ProxyNotReady", message=message, serious=True)
 
 

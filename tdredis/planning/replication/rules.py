@@ -42,7 +42,7 @@ from tdredis.planning.replication.primary import (
     have_a_primary,
     vouch_for_replicas,
 )
-from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches
+from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches, tell_of_sentinels
 from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.world import Rule, World
 from tdredis.planning.replication.write_policy import keep_write_policy
@@ -178,8 +178,9 @@ RULES: tuple[Rule, ...] = (
     follow_the_primary,
     vouch_for_replicas,
     set_watches,
-    reset_stale_watches,
+    tell_of_sentinels,
     replace_stuck_pods,
+    reset_stale_watches,  # after whoever asks a Sentinel for a failover
     label_roles,
     announce_addresses,
     follow_resources,
@@ -195,6 +196,7 @@ HEALING_RULES: tuple[Rule, ...] = (
     follow_the_primary,
     vouch_for_replicas,
     set_watches,
+    tell_of_sentinels,
     reset_stale_watches,
     label_roles,
     announce_addresses,

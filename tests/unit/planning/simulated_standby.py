@@ -30,6 +30,7 @@ from tdredis.planning.steps import (
     SetConfig,
     SetWatch,
     Step,
+    TellOfSentinels,
     Unwatch,
     Watch,
 )
@@ -205,6 +206,12 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                     watch.quorum = step.value
                 else:
                     watch.settings[step.setting] = step.value
+            case TellOfSentinels():
+                watch = self._sentinel(step.process).watched[step.master_name]
+                for hello in step.others:
+                    assert (hello.primary_host, hello.primary_port) == watch.place
+                    watch.others[hello.name] = (hello.host, hello.port)
+                    watch.epoch = max(watch.epoch, hello.config_epoch)
             case LetIn():
                 self._sentinel(step.process).watched[step.master_name].shut_out = False
             case SetConfig(parameter="min-replicas-to-write"):
@@ -354,6 +361,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         return SentinelFacts(
             version="7.0.15",
             run_id=one.run_id,
+            id=one.run_id,
             watches=tuple(self._watch_facts(one, name, watch) for name, watch in sorted(one.watched.items())),
         )
 

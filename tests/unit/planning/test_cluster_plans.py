@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tdredis.planning.cluster.planner import plan
 from tdredis.planning.cluster.report import report
 from tdredis.planning.plan import Plan, Verdict
-from tdredis.planning.snapshot import PodFacts, Ref, Trouble
+from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref, Trouble
 from tdredis.planning.steps import (
     Apply,
     AssignSlots,
@@ -25,7 +26,7 @@ from tdredis.planning.steps import (
     SetConfig,
     TakeOverShard,
 )
-from tdredis.redis.facts import NodeFacts, Unknown
+from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 
@@ -576,6 +577,22 @@ def test_a_proxy_that_cannot_read_from_a_cluster_that_works_is_made_anew() -> No
 
 def test_a_proxy_is_given_time_to_find_slots_that_moved() -> None:
     assert with_reads(healthy(), silent_s=1).steps == ()
+
+
+def test_a_cluster_is_not_ready_before_its_proxy_reads_from_every_shard() -> None:
+    world = healthy()
+    pod = PodFacts(name="predixy-1", uid="uid-predixy-1", created=0.0, ip="10.88.9.9", ready=True, running=True)
+    began = replace(world.snapshot(), proxies=(pod,))
+    status = structs.replace(began.cluster.status, conditions=())
+    new = replace(began, cluster=structs.replace(began.cluster, status=status))
+
+    def ready(snapshot: ClusterSnapshot, read: ProxyFacts | Unknown) -> str:
+        seen = replace(snapshot, reads={pod.name: read})
+        conditions = report(seen, plan(seen)).conditions
+        return next(each.status for each in conditions if each.type == "Ready")
+
+    late = Unknown(since=world.now, error="upstream failure")
+    assert [ready(new, late), ready(new, ProxyFacts()), ready(began, late)] == ["False", "True", "True"]
 
 
 def test_a_proxy_is_not_blamed_for_a_cluster_that_does_not_work() -> None:

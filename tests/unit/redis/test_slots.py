@@ -3,8 +3,18 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.crc import key_slot
 
-from tdredis.redis.slots import ALL_SLOTS, SLOT_COUNT, SlotRange, SlotSet, even_split, parse_slot_range, parse_slots
+from tdredis.redis.slots import (
+    ALL_SLOTS,
+    SLOT_COUNT,
+    SlotRange,
+    SlotSet,
+    even_split,
+    keys_into,
+    parse_slot_range,
+    parse_slots,
+)
 
 slot_sets = st.sets(st.integers(0, SLOT_COUNT - 1), max_size=60).map(
     lambda slots: SlotSet.of(SlotRange(slot, slot) for slot in slots)
@@ -41,3 +51,18 @@ def test_sets_behave_as_sets(a: SlotSet, b: SlotSet) -> None:
 def test_a_range_outside_the_slots_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         parse_slot_range(text)
+
+
+@pytest.mark.parametrize("shards", [1, 3, 100])
+def test_every_part_has_a_key_of_its_own(shards: int) -> None:
+    parts = even_split(shards)
+
+    keys = keys_into(parts)
+
+    assert [key_slot(key.encode()) in part for key, part in zip(keys, parts, strict=True)] == [True] * shards
+
+
+def test_a_part_of_one_slot_has_a_key_too() -> None:
+    (key,) = keys_into((SlotSet.of([SlotRange(7, 7)]),))
+
+    assert key_slot(key.encode()) == 7
