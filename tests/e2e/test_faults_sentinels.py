@@ -20,13 +20,20 @@ NOISE_S = 4.0
 async def at_peace(subject: Subject, primary: str) -> None:
     """Every Sentinel watches *primary*, is let in by it, finds it well, and knows two Sentinels and one replica."""
     expected = {"flags": "master", "num-slaves": "1", "num-other-sentinels": "2", "quorum": "2"}
+    wrong: dict[str, dict[str, str]] = {}
 
     async def all_agree() -> bool:
+        nonlocal wrong
         parts = await Parts.of(subject)
-        seen = [await parts.watched(sentinel) for sentinel in parts.sentinels]
-        return all({**row, **expected, "ip": parts.redis[primary]} == row for row in seen)
+        wanted = {**expected, "ip": parts.redis[primary]}
+        seen = {sentinel: await parts.watched(sentinel) for sentinel in parts.sentinels}
+        wrong = {sentinel: row for sentinel, row in seen.items() if {**row, **wanted} != row}
+        return not wrong
 
-    await eventually(all_agree, f"all Sentinels watch {primary} and know everybody who is there and nobody else")
+    try:
+        await eventually(all_agree, f"all Sentinels watch {primary} and know everybody who is there and nobody else")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {wrong}") from None
 
 
 @pytest.mark.parametrize("count", [1, 3])
