@@ -32,6 +32,7 @@ class Replication:
     replicas: frozenset[tuple[str, int]] = frozenset()  # host and port of everybody who replicates it, as they say
     priority: int | None = None  # 0: Sentinels never choose it. None: a primary
     was_linked: bool = False  # it has been in sync with the primary that it follows (whose data set may be empty)
+    link_down_s: int | None = None  # since when it is not in sync; None: it is, or it is a primary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -81,10 +82,12 @@ def parse_info(text: str) -> dict[str, str]:
 
 
 def parse_replication(info: dict[str, str]) -> Replication:
-    """Raises KeyError when *info* has no replication section."""
+    """Raises KeyError when *info* has no replication section, or a replica's no uptime."""
     is_replica = info["role"] == "slave"
     link_up = info.get("master_link_status") == "up"
     offset = info.get("slave_repl_offset") if is_replica else info.get("master_repl_offset")
+    # -1, or absent while the link is up: it was never down (replication.c, repl_down_since).
+    down_s = int(info.get("master_link_down_since_seconds") or -1)
     return Replication(
         role=info["role"],
         offset_bytes=int(offset or 0),
@@ -94,8 +97,8 @@ def parse_replication(info: dict[str, str]) -> Replication:
         priority=int(info.get("slave_priority") or 0) if is_replica else None,
         sync_in_progress=info.get("master_sync_in_progress") == "1",
         replicas=frozenset(_parse_replicas(info)),
-        # -1, or absent while the link is up: it was never down (replication.c, repl_down_since).
-        was_linked=is_replica and (link_up or int(info.get("master_link_down_since_seconds") or -1) >= 0),
+        was_linked=is_replica and (link_up or down_s >= 0),
+        link_down_s=None if not is_replica or link_up else down_s if down_s >= 0 else int(info["uptime_in_seconds"]),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tdredis.manifests.names import proxy_name
-from tdredis.planning.ailments import pods_that_fail, silent_processes, unready_pods
+from tdredis.planning.ailments import pods_that_fail, silent_processes, syncs_that_fail, unready_pods
 from tdredis.planning.cluster.rules import World
 from tdredis.planning.conditions import Ailment, is_ready
 from tdredis.planning.pods import silent
@@ -65,6 +65,14 @@ def replicas_are_in_sync(world: World) -> Iterator[Ailment]:
             yield Ailment(reason="ReplicasNotInSync", message=message, serious=False)
 
 
+def syncs_come_to_an_end(world: World) -> Iterator[Ailment]:
+    for shard in world.picture.shards:
+        if shard.owner is not None:
+            primary = shard.owner
+            followers = ((each.name, each.facts) for each in shard.members if each.view.me.primary_id == primary.id)
+            yield from syncs_that_fail(followers, primary.name, primary.facts)
+
+
 def proxy_serves(world: World) -> Iterator[Ailment]:
     if not world.cluster.spec.proxy.enabled:
         return
@@ -93,6 +101,7 @@ CHECKS: tuple[Check, ...] = (
     slots_are_owned,
     nodes_know_each_other,
     engine_agrees,
+    syncs_come_to_an_end,
     replicas_are_in_sync,
     pods_are_ready,
     proxy_serves,
