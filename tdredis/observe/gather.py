@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from tdredis.api.fields import API_VERSION
@@ -44,6 +45,7 @@ from tdredis.observe.questions import (
     Questions,
     proxy_questions,
     sentinel_questions,
+    slot_questions,
 )
 from tdredis.observe.secrets import SecretReader, UnreadableSecretError
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
@@ -54,6 +56,7 @@ from tdredis.redislink.pool import SENTINEL_PORT, Address, LinkPool
 
 ASK_PROXY_S = 0.25
 ASK_S = 1.0  # a healthy Redis answers INFO in a millisecond; one that needs a second is Unknown for this pass
+MOST_OPEN_SLOTS = 64  # looked at in one pass: when these are closed, the next are
 FactsT = TypeVar("FactsT")
 
 
@@ -112,6 +115,7 @@ class Observer:
                 doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
                 self._links.keep(key, (*addresses.values(), *doors.values()))
                 nodes = await self._ask_all(key, addresses, in_force.redis, CLUSTER_NODE)
+                nodes = await self._with_slot_keys(key, addresses, nodes, in_force.redis)
                 reads: dict[str, ProxyFacts | Unknown] = {}
                 if keys := _keys_of(nodes.values()):
                     reading = proxy_questions(keys)
@@ -236,6 +240,21 @@ class Observer:
     def _labelled(self, key: Key, component: str) -> Iterator[Pod]:
         pods = self._caches.pods.by_index(key)
         return (pod for pod in pods if pod.metadata.labels.get(COMPONENT_LABEL) == component)
+
+    async def _with_slot_keys(
+        self, key: Key, addresses: Mapping[str, Address], nodes: dict[str, NodeFacts | Unknown], password: str
+    ) -> dict[str, NodeFacts | Unknown]:
+        """While slots are open: *nodes* with their keys in them. One that does not answer that has not said it."""
+        views = (node.view for node in nodes.values() if isinstance(node, NodeFacts) and node.view is not None)
+        found = {slot for view in views for slot in (*view.me.migrating, *view.me.importing)}
+        if not found:
+            return nodes
+        asked = {pod: addresses[pod] for pod, node in nodes.items() if isinstance(node, NodeFacts)}
+        counts = await self._ask_all(key, asked, password, slot_questions(sorted(found)[:MOST_OPEN_SLOTS]))
+        return {
+            pod: replace(node, slot_keys=said) if isinstance(node, NodeFacts) and isinstance(said, dict) else node
+            for pod, node, said in ((pod, node, counts.get(pod)) for pod, node in nodes.items())
+        }
 
     async def _ask_all(
         self,

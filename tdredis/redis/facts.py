@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tdredis.redis.views import ClusterView
 
@@ -60,6 +60,7 @@ class NodeFacts:
     node_timeout_ms: int | None = None  # None: not in cluster mode
     run_id: str = ""  # another one after every start of the process
     announced: Announced | None = None  # None: it announces nothing, so what others see is its pod's address
+    slot_keys: Mapping[int, int] = field(default_factory=dict)  # keys in slots that some node left open; else not asked
 
     @property
     def id(self) -> str | None:

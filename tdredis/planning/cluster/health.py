@@ -11,6 +11,7 @@ from tdredis.manifests.names import proxy_name
 from tdredis.planning.ailments import pods_that_fail, silent_processes, syncs_that_fail, unready_pods
 from tdredis.planning.cluster.rules import World
 from tdredis.planning.conditions import Ailment, is_ready
+from tdredis.planning.objects import list_names
 from tdredis.planning.pods import silent
 from tdredis.planning.snapshot import Ref
 
@@ -37,6 +38,14 @@ def slots_are_owned(world: World) -> Iterator[Ailment]:
     lost = len(picture.unowned)
     if lost:
         yield Ailment(reason="SlotsNotOwned", message=f"{lost} of 16384 slots have no owner", serious=True)
+
+
+def slots_are_closed(world: World) -> Iterator[Ailment]:
+    for slot, members in world.picture.open_slots.items():
+        more = f" and {len(world.picture.open_slots) - 1} more" if len(world.picture.open_slots) > 1 else ""
+        message = f"the moving of slot {slot}{more} is not finished on {list_names([each.name for each in members])}"
+        yield Ailment(reason="SlotsOpen", message=message, serious=False)
+        return
 
 
 def nodes_know_each_other(world: World) -> Iterator[Ailment]:
@@ -99,6 +108,7 @@ CHECKS: tuple[Check, ...] = (
     pods_run,
     processes_answer,
     slots_are_owned,
+    slots_are_closed,
     nodes_know_each_other,
     engine_agrees,
     syncs_come_to_an_end,

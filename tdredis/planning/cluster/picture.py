@@ -16,7 +16,7 @@ from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref
 from tdredis.planning.steps import Process
 from tdredis.redis.facts import Announced, NodeFacts, Unknown
-from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet, even_split, parse_slots
+from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet, even_split, parse_slots
 from tdredis.redis.views import ClusterView, KnownNode
 
 PROXY_CATCHES_UP_S = 3.0  # a proxy looks for moved slots every second
@@ -163,10 +163,7 @@ class Picture:
 
     @cached_property
     def owned(self) -> SlotSet:
-        bits = 0
-        for member in self.members:
-            bits |= member.slots.bits
-        return SlotSet(bits)
+        return SlotSet.union(member.slots for member in self.members)
 
     @cached_property
     def unowned(self) -> SlotSet:
@@ -179,6 +176,25 @@ class Picture:
             twice |= seen & member.slots.bits
             seen |= member.slots.bits
         return SlotSet(twice)
+
+    @cached_property
+    def open_slots(self) -> Mapping[int, tuple[Member, ...]]:
+        """Slots whose moving somebody takes part in, ascending, and who."""
+        found: dict[int, list[Member]] = {}
+        for member in self.members:
+            for slot in {*member.view.me.migrating, *member.view.me.importing}:
+                found.setdefault(slot, []).append(member)
+        return {slot: tuple(found[slot]) for slot in sorted(found)}
+
+    @cached_property
+    def free(self) -> SlotSet:
+        """Slots that nobody owns and, as far as somebody was asked, nobody has keys of."""
+        held = [
+            slot
+            for slot in self.open_slots
+            if any(member.facts.slot_keys.get(slot) and not member.is_replica for member in self.members)
+        ]
+        return self.unowned - SlotSet.of(SlotRange(slot, slot) for slot in held)
 
     @cached_property
     def contested(self) -> SlotSet:

@@ -7,8 +7,9 @@
 4. ghosts are forgotten before slots are assigned: a ghost with a higher epoch would take the slots back
 5. slots before introductions: the first epoch can only be set on a node that has met nobody
 6. introductions before attaching: a replica must know its primary
-7. addresses for outside when the cluster works: nodes find each other by them
-8. memory limits, timeouts and labels last: they need no particular place
+7. open slots are closed when nodes know each other: what moves one names the other
+8. addresses for outside when the cluster works: nodes find each other by them
+9. memory limits, timeouts and labels last: they need no particular place
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce, remove_unannounced
 from tdredis.planning.cluster.failover import hand_over_leaving, replace_dead_primaries
 from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
+from tdredis.planning.cluster.slots_healing import close_open_slots as close_slots
+from tdredis.planning.cluster.waiting import everybody_has_answered, nobody_is_unknown
 from tdredis.planning.objects import (
     Ruling,
     annotations_of,
@@ -243,7 +246,7 @@ def forget_ghosts(world: World) -> Ruling:
     picture = world.picture
     if not picture.ghosts:
         return Ruling()
-    if hold := _everybody_has_answered(picture, "nodes that are gone are forgotten only when every process answers"):
+    if hold := everybody_has_answered(picture, "nodes that are gone are forgotten only when every process answers"):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
     holds = []
@@ -267,15 +270,15 @@ def assign_free_slots(world: World) -> Ruling:
     Order of the guards is meaning: the first that refuses is the reason in status.
     """
     picture = world.picture
-    if not picture.unowned:
+    if not picture.free:
         return Ruling()
     if _is_new(world):
         return _assign_first_slots(world)
-    if hold := _everybody_has_answered(picture, "slots are assigned only when every process answers"):
+    if hold := everybody_has_answered(picture, "slots are assigned only when every process answers"):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
     for shard, intended in zip(picture.shards, picture.intended, strict=True):
-        free = intended & picture.unowned
+        free = intended & picture.free
         if not free:
             continue
         if hold := _may_own_more(picture, shard):
@@ -299,10 +302,8 @@ def _assign_first_slots(world: World) -> Ruling:
     """
     picture = world.picture
     why = "slots are assigned only when every process answers"
-    if picture.silent:
-        return Ruling(holds=(_silence(picture, why),))
-    if picture.unheard:
-        return Ruling(holds=(_not_running(picture, why),))
+    if hold := nobody_is_unknown(picture, why):
+        return Ruling(holds=(hold,))
     steps: list[Step] = []
     holds: list[Hold] = []
     for shard, intended in zip(picture.shards, picture.intended, strict=True):
@@ -327,6 +328,7 @@ def _first_pod_is_awaited(picture: Picture, shard: Shard) -> Hold | None:
 
 
 def _assign(picture: Picture, shard: Shard, owner: Member, free: SlotSet) -> AssignSlots:
+    believed = SlotSet.union(known.slots for known in owner.view.others.values())
     return AssignSlots(
         process=owner.process,
         shard=shard.name,
@@ -334,26 +336,8 @@ def _assign(picture: Picture, shard: Shard, owner: Member, free: SlotSet) -> Ass
         config_epoch=shard.index + 1 if owner.met_nobody and owner.view.me.config_epoch == 0 else None,
         why=f"{len(free)} slots of shard {shard.name} belong to nobody"
         + (" and status.slots records them here" if picture.was_whole else ""),
+        taken=free & believed,
     )
-
-
-def _everybody_has_answered(picture: Picture, why: str) -> Hold | None:
-    if picture.silent:
-        return _silence(picture, why)
-    if picture.unheard:
-        return _not_running(picture, why)
-    if picture.starting_pods:
-        return Hold(guard="pods_have_started", why=f"waiting for {list_names(picture.starting_pods)} to start")
-    return None
-
-
-def _silence(picture: Picture, why: str) -> Hold:
-    pod, unknown = next(iter(picture.silent.items()))
-    return Hold(guard="every_process_answers", why=f"{why}; {pod} is silent: {unknown.error}")
-
-
-def _not_running(picture: Picture, why: str) -> Hold:
-    return Hold(guard="every_process_answers", why=f"{why}; no process runs in {list_names(picture.unheard)}")
 
 
 def _may_own_more(picture: Picture, shard: Shard) -> Hold | None:
@@ -437,6 +421,11 @@ def _why_attach(member: Member, shard: Shard) -> str:
     return f"it owns no slots and replicates nobody, and shard {shard.name} has its primary"
 
 
+def close_open_slots(world: World) -> Ruling:
+    """A slot that somebody left open while it was moved is closed where its keys are."""
+    return close_slots(world.picture)
+
+
 # ---- configuration
 
 
@@ -495,6 +484,7 @@ RULES: tuple[Rule, ...] = (
     assign_free_slots,
     introduce,
     attach_replicas,
+    close_open_slots,
     announce_addresses,
     resize_containers,
     limit_memory,
@@ -510,4 +500,5 @@ HEALING_RULES: tuple[Rule, ...] = (
     assign_free_slots,
     introduce,
     attach_replicas,
+    close_open_slots,
 )
