@@ -7,7 +7,9 @@ killed, the API server stopped, slow or refusing. The same seed draws the same f
 Afterwards every fault is undone, and within two minutes everything must be Ready without anybody's help. The last line
 is the verdict: invariants that were broken (a Service that led to two primaries, a pass that failed with a bug, a value
 that nobody wrote, a resource that did not become Ready), acknowledged writes that are missing, and for each fault how
-long writes stopped and how long it took until its resource was Ready again.
+long writes stopped, how long after its end status last said that its resource was not Ready (or nobody could tell),
+and how many of the missing writes were acknowledged while it lasted or in the second before it. Two faults may share
+all three.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from bench._localkube import localkube
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError
 from tdredis.kube.resources import ENDPOINTSLICES, PODS
-from tests.chaos.ledger import Ledger
+from tests.chaos.ledger import Ledger, describe
 from tests.e2e.faults import Addresses, ledgers_of
 from tests.e2e.world import (
     BIN,
@@ -45,6 +47,9 @@ from tests.e2e.world import (
 
 HEALS_S = 120.0
 AT_ONCE = 2
+LOOK_S = 0.1  # how often status is looked at
+SETTLED_S = 2.0  # Ready for so long: whatever the fault did has been noticed, and healed
+SENT_S = 1.0  # what was acknowledged so long before a crash has reached the replicas
 CAPACITY_MIB = 768  # nothing of what the ledgers write may be evicted
 RESTART_PACE = 0.05  # a kubelet's back-off is for programs that fail by themselves
 
@@ -65,8 +70,12 @@ class Seen:
     """What one fault did."""
 
     fault: str
+    kind: str
+    began: float  # monotonic
+    healed: float
     gaps_s: dict[str, float]
     heal_s: float
+    lost: int = 0
 
 
 @dataclass
@@ -80,6 +89,7 @@ class Run:
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    unready: dict[str, float] = field(default_factory=dict)  # resource -> when it was last seen not Ready (monotonic)
     operator_is_down: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -87,9 +97,10 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--logs", type=Path, help="an empty folder: what the operator and localkube said stays there")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="bench-chaos-") as folder:
-        verdict = asyncio.run(_run(Path(folder), chosen.seed, chosen.minutes * 60))
+        verdict = asyncio.run(_run(chosen.logs or Path(folder), chosen.seed, chosen.minutes * 60))
     print(json.dumps({"bench": "chaos", "seed": chosen.seed, "minutes": chosen.minutes, **verdict}))
     return 1 if verdict["invariants_broken"] or not verdict["all_ready"] else 0
 
@@ -128,7 +139,7 @@ async def _run(folder: Path, seed: int, seconds: float) -> dict[str, object]:
         async with AsyncExitStack() as writing:
             for ledger in run.ledgers.values():
                 await writing.enter_async_context(ledger.writing())
-            watching = [asyncio.create_task(_watch(run)), asyncio.create_task(_refresh(run))]
+            watching = [asyncio.create_task(each(run)) for each in (_watch, _refresh, _look)]
             end = time.monotonic() + seconds
             await asyncio.gather(*(_lane(run, seed, lane, end) for lane in range(AT_ONCE)))
             ready = await _all_ready(run)
@@ -151,7 +162,7 @@ async def _lane(run: Run, seed: int, lane: int, end: float) -> None:
         try:
             await MENU[draw.fault](run, subject, draw)
             ended = time.monotonic()
-            await subject.until_ready(deadline_s=HEALS_S)
+            await _settled(run, subject, ended)
         except AssertionError as error:
             run.broken.append(f"after {draw.fault}: {error}")
             return
@@ -161,11 +172,12 @@ async def _lane(run: Run, seed: int, lane: int, end: float) -> None:
         gaps = {
             name: each.longest_gap_s(began) for name, each in run.ledgers.items() if name.startswith(subject.kind.kind)
         }
-        run.seen.append(Seen(draw.fault, gaps, time.monotonic() - ended))
+        healed = max(ended, run.unready.get(subject.name, ended))
+        run.seen.append(Seen(draw.fault, subject.kind.kind, began, healed, gaps, healed - ended))
+        when = time.strftime("%H:%M:%S")
         said = ", ".join(f"{name} {gap:.2f}" for name, gap in gaps.items())
-        print(
-            f"lane {lane}: {draw.fault} of {subject.name}: gaps {said}; healed {run.seen[-1].heal_s:.1f} s", flush=True
-        )
+        print(f"{when} lane {lane}: {draw.fault} of {subject.name}: gaps {said}", end="; ")
+        print(f"healed {healed - ended:.1f} s", flush=True)
 
 
 # ---- the menu
@@ -176,6 +188,14 @@ async def _pod(subject: Subject, draw: Draw, *components: str) -> str | None:
     for component in components:
         pods += sorted(await subject.pods(component))
     return pods[int(draw.pod * len(pods))] if pods else None
+
+
+async def _node(subject: Subject, draw: Draw) -> str | None:
+    """The node of one of its Redis pods."""
+    pods = await subject.pods()
+    name = await _pod(subject, draw, "redis")
+    found = pods[name]["spec"].get("nodeName") if name in pods else None
+    return str(found) if found else None
 
 
 async def _fault(run: Run, *words: str) -> None:
@@ -221,6 +241,29 @@ async def cut_off_redis(run: Run, subject: Subject, draw: Draw) -> None:
         await _fault(run, "cut", "--for", f"{draw.lasts_s:.1f}s", f"{subject.namespace}/{pod}", others)
 
 
+async def drop_packets(run: Run, subject: Subject, draw: Draw) -> None:
+    if pod := await _pod(subject, draw, "redis", "sentinel", "proxy"):
+        side = f"{subject.namespace}/{pod}"
+        await _fault(run, "drop", "--percent", "30", "--for", f"{draw.lasts_s:.1f}s", side, "others")
+
+
+async def delay_packets(run: Run, subject: Subject, draw: Draw) -> None:
+    if pod := await _pod(subject, draw, "redis", "sentinel", "proxy"):
+        side = f"{subject.namespace}/{pod}"
+        await _fault(run, "delay", "--by", "100ms", "--jitter", "50ms", "--for", f"{draw.lasts_s:.1f}s", side, "others")
+
+
+async def fail_node(run: Run, subject: Subject, draw: Draw) -> None:
+    """Everything on a node ends at once, of all resources, and starts again when the node is back."""
+    if node := await _node(subject, draw):
+        await _fault(run, "fail-node", "--for", f"{draw.lasts_s:.1f}s", node)
+
+
+async def partition_node(run: Run, subject: Subject, draw: Draw) -> None:
+    if node := await _node(subject, draw):
+        await _fault(run, "partition-node", "--for", f"{draw.lasts_s:.1f}s", node)
+
+
 async def kill_operator(run: Run, subject: Subject, draw: Draw) -> None:  # noqa: ARG001 the signature of the menu
     async with run.operator_is_down:
         process = run.operator.process
@@ -255,6 +298,10 @@ MENU = {
         delete_pod,
         freeze_redis,
         cut_off_redis,
+        drop_packets,
+        delay_packets,
+        fail_node,
+        partition_node,
         kill_operator,
         stop_api,
         refuse_requests,
@@ -279,6 +326,35 @@ async def _watch(run: Run) -> None:
         ends = live.get("endpoints") if live else None
         if isinstance(ends, list) and len(ends) > 1:
             run.broken.append(f"the Service of {pair.name} leads to {len(ends)} pods")
+
+
+async def _look(run: Run) -> None:
+    """When each resource was last seen not Ready. While nobody can tell, it counts as not Ready."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        for subject in run.subjects:
+            try:
+                resource = await subject.get()
+                ready = resource["status"].get("phase") == "Ready" and not run.operator_is_down.locked()
+            except ApiError:
+                ready = False
+            if not ready:
+                run.unready[subject.name] = time.monotonic()
+
+
+async def _settled(run: Run, subject: Subject, ended: float) -> None:
+    """Waits until *subject* has been Ready for a while, and is written to. Raises AssertionError when time is up."""
+    ledgers = [each for name, each in run.ledgers.items() if name.startswith(subject.kind.kind)]
+
+    def settled() -> bool:
+        ready_s = time.monotonic() - max(ended, run.unready.get(subject.name, ended))
+        return ready_s > SETTLED_S and all(ledger.last_s > ended for ledger in ledgers)
+
+    while not settled():
+        if time.monotonic() > ended + HEALS_S:
+            await subject.until_ready(deadline_s=1.0)  # says what is wrong
+            raise AssertionError(f"{subject.name} does not stay Ready, or writes fail: {describe(run.ledgers)}")
+        await asyncio.sleep(LOOK_S)
 
 
 async def _refresh(run: Run) -> None:
@@ -308,8 +384,12 @@ async def _verdict(run: Run, *, all_ready: bool) -> dict[str, object]:
         for subject in run.subjects:
             for way, fresh in (await ledgers_of(subject)).items():
                 name = f"{subject.kind.kind}/{way}"
-                lost[name] = len(await run.ledgers[name].missing(fresh.path))
+                missing = await run.ledgers[name].missing(fresh.path)
+                lost[name] = len(missing)
                 fresh.path.close()
+                for each in (each for each in run.seen if each.kind == subject.kind.kind):
+                    times = (run.ledgers[name].acknowledged[number] for number in missing)
+                    each.lost += sum(each.began - SENT_S <= when <= each.healed for when in times)
     log = await asyncio.to_thread(run.operator.log.read_text)
     if bugs := log.count('"pass failed"'):
         run.broken.append(f"{bugs} passes of the operator failed with a bug")
@@ -324,6 +404,7 @@ async def _verdict(run: Run, *, all_ready: bool) -> dict[str, object]:
             "gap_p99_s": round(_p99(gaps), 2),
             "heal_p50_s": round(statistics.median(heals), 2),
             "heal_p99_s": round(_p99(heals), 2),
+            "lost": sum(each.lost for each in mine),
         }
     return {
         "invariants_broken": run.broken,

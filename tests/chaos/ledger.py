@@ -195,6 +195,11 @@ class Ledger:
             await asyncio.wait({task})
             self.path.close()
 
+    @property
+    def last_s(self) -> float:
+        """When the last write was acknowledged (monotonic); 0 before the first."""
+        return self.acknowledged[len(self.acknowledged) - 1] if self.acknowledged else 0.0
+
     def longest_gap_s(self, since: float = 0.0) -> float:
         """The longest time between two acknowledgements, of which the later came after *since* (monotonic)."""
         times = list(self.acknowledged.values())
