@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias, assert_never
 
-from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
+from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, ResetNode, TakeSlot
 from tdredis.planning.steps import (
     AnnounceSentinel,
     AssignSlots,
@@ -48,6 +48,7 @@ RedisStep: TypeAlias = (
     | CloseSlot
     | OpenSlot
     | TakeSlot
+    | ResetNode
     | SetConfig
     | Follow
     | Promote
@@ -83,6 +84,10 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
             commands = [("CLUSTER", "SETSLOT", step.slot, step.direction, step.other.id)]
         case TakeSlot():
             commands = [("CLUSTER", "SETSLOT", step.slot, "NODE", step.process.id), BUMP_EPOCH]
+        case ResetNode():
+            # In one go: a key written in between would forbid the reset. A replica takes no FLUSHALL and needs none.
+            empty: list[Command] = [] if step.is_replica else [("FLUSHALL", "ASYNC")]
+            commands = [*empty, ("CLUSTER", "RESET", "HARD"), *DISCONNECT]
         case SetConfig():
             commands = [("CONFIG", "SET", step.parameter, step.value)]
         case Follow():

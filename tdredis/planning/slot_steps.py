@@ -1,6 +1,6 @@
-"""Decides what can be done to a slot that was left open, while it was being moved from one node to another.
+"""Decides what can be done about slots that are not where they should be: left open, or owned twice.
 
-Source: redis.io, "CLUSTER SETSLOT"; cluster.c, clusterCommand.
+Source: redis.io, "CLUSTER SETSLOT", "CLUSTER RESET"; cluster.c, clusterCommand.
 """
 
 from __future__ import annotations
@@ -66,3 +66,19 @@ class TakeSlot:
 
     def __str__(self) -> str:
         return f"give slot {self.slot} to {self.process}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetNode:
+    """Make *process* a node that knows nobody, owns nothing, has another id (HARD) and *keys* keys less. Its clients
+    are disconnected, so that they look for the right one. A replica's copy goes with it and is not counted.
+    """
+
+    barrier: ClassVar[bool] = True
+    process: Process
+    keys: int
+    is_replica: bool
+    why: str
+
+    def __str__(self) -> str:
+        return f"reset {self.process}" + (f", dropping {self.keys} keys" if self.keys else "")

@@ -7,7 +7,7 @@ from typing import ClassVar, TypeAlias
 
 from tdredis.api.json_object import JSONObject
 from tdredis.planning.process import Process as Process  # noqa: PLC0414 said again: a step names it
-from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
+from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, ResetNode, TakeSlot
 from tdredis.planning.snapshot import Ref
 from tdredis.redis.slots import NO_SLOTS, SlotSet
 
@@ -315,6 +315,7 @@ Step: TypeAlias = (
     | OpenSlot
     | TakeSlot
     | MoveKeys
+    | ResetNode
     | SetConfig
     | Follow
     | Promote

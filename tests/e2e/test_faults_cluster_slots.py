@@ -1,6 +1,4 @@
-"""Slots of a RedisCluster that somebody left open, or that nobody owns: rows 13 of the healing table, on real processes,
-while clients write into that very slot.
-"""
+"""Slots that somebody left open, or that nobody owns (row 13 of the healing table), while clients write into them."""
 
 from __future__ import annotations
 

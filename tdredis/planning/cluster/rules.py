@@ -4,12 +4,13 @@
 1. objects: without its ConfigMap and Secret a pod does not start
 2. pods that can never run are replaced when the template has changed since: nothing is lost with them
 3. clients' endpoints, before anything disruptive: they follow who owns slots now
-4. ghosts are forgotten before slots are assigned: a ghost with a higher epoch would take the slots back
-5. slots before introductions: the first epoch can only be set on a node that has met nobody
-6. introductions before attaching: a replica must know its primary
-7. open slots are closed when nodes know each other: what moves one names the other
-8. addresses for outside when the cluster works: nodes find each other by them
-9. memory limits, timeouts and labels last: they need no particular place
+4. disputes about slots, before anybody is joined to anybody
+5. ghosts are forgotten before slots are assigned: a ghost with a higher epoch would take the slots back
+6. slots before introductions: the first epoch can only be set on a node that has met nobody
+7. introductions before attaching: a replica must know its primary
+8. open slots are closed when nodes know each other: what moves one names the other
+9. addresses for outside when the cluster works: nodes find each other by them
+10. memory limits, timeouts and labels last: they need no particular place
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce, remove_unannounced
 from tdredis.planning.cluster.failover import hand_over_leaving, replace_dead_primaries
-from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
+from tdredis.planning.cluster.members import Member, descending
+from tdredis.planning.cluster.picture import Picture, Shard
+from tdredis.planning.cluster.resetting import reset_losers
 from tdredis.planning.cluster.slots_healing import close_open_slots as close_slots
 from tdredis.planning.cluster.waiting import everybody_has_answered, nobody_is_unknown
 from tdredis.planning.objects import (
@@ -153,7 +156,8 @@ def publish_endpoints(world: World) -> Ruling:
     One that runs and does not answer keeps its place: silence is no proof that it lost its slots.
     """
     snapshot = world.picture.snapshot
-    owners = {member.name for member in world.picture.members if member.slots}
+    losers = world.picture.disputes.losers
+    owners = {member.name for member in world.picture.members if member.slots and member.name not in losers}
     placed = _published_pods(world)
     names = sorted(owners | (placed & set(world.picture.silent)))
     targets = [
@@ -239,6 +243,11 @@ def replace_stuck_proxies(world: World) -> Ruling:
 
 
 # ---- membership
+
+
+def settle_disputes(world: World) -> Ruling:
+    """Of two owners of the same slots one keeps them, by a rule; the other begins anew."""
+    return reset_losers(world.picture)
 
 
 def forget_ghosts(world: World) -> Ruling:
@@ -367,7 +376,10 @@ def introduce(world: World) -> Ruling:
         # A new cluster is put together in one go; who comes first would only be introduced to nobody.
         return Ruling()
     if picture.contested:
-        why = f"slots {picture.contested} have two owners: joining them would lose one side's keys"
+        why = (
+            f"slots {picture.contested} have two owners, and joining them would lose one side's keys: send FLUSHALL and"
+            " CLUSTER RESET HARD to the nodes that are to be given up"
+        )
         return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
     steps = []
     for place, member in enumerate(members):
@@ -451,7 +463,7 @@ def label_roles(world: World) -> Ruling:
     labels = (
         label_role(snapshot, member.pod, "replica" if member.is_replica else "primary")
         for member in world.picture.members
-        if member.is_replica or member.slots
+        if member.is_replica or (member.slots and member.name not in world.picture.disputes.losers)
     )
     return Ruling(steps=tuple(step for step in labels if step is not None))
 
@@ -480,6 +492,7 @@ RULES: tuple[Rule, ...] = (
     replace_stuck_pods,
     replace_stuck_proxies,
     publish_endpoints,
+    settle_disputes,
     forget_ghosts,
     assign_free_slots,
     introduce,
@@ -496,6 +509,7 @@ RULES: tuple[Rule, ...] = (
 HEALING_RULES: tuple[Rule, ...] = (
     fail_over,
     publish_endpoints,
+    settle_disputes,
     forget_ghosts,
     assign_free_slots,
     introduce,

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tdredis.planning.cluster.picture import Member, Picture, descending
+from tdredis.planning.cluster.members import Member, descending
+from tdredis.planning.cluster.picture import Picture
 from tdredis.planning.cluster.waiting import everybody_has_answered
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold

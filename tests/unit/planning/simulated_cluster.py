@@ -14,7 +14,7 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import parse
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.site import Passwords
-from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
+from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, ResetNode, TakeSlot
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
 from tdredis.planning.steps import (
     Apply,
@@ -74,6 +74,7 @@ class Node:
     used_mib: int = 1
     timeout_ms: int = 1000
     silent: bool = False
+    believes: dict[str, SlotSet] = field(default_factory=dict)  # id: what it has heard last, where that is not so
     migrating: dict[int, str] = field(default_factory=dict)
     importing: dict[int, str] = field(default_factory=dict)
     slot_keys: dict[int, dict[str, int]] = field(default_factory=dict)  # in slots that a test looks at: key -> version
@@ -90,6 +91,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
         super().__init__("redis-cluster-rat", "uid-rat", {**SPEC, **spec})  # type: ignore[dict-item]
         self.proxies: tuple[PodFacts, ...] = ()
         self.slots_of_dead: dict[str, SlotSet] = {}  # what the others would still vote for
+        self.dropped: list[tuple[str, int]] = []  # pods that were reset, and their keys
         self.gossips = True  # pings carry a changed address at once
         self.outside_is_reached = True  # pods reach each other under the addresses for outside
 
@@ -170,6 +172,14 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 )
                 node.slots, node.primary = self.slots_of_dead[dead], None
                 self._bump(node)
+            case ResetNode():
+                node = self._node(step.process.pod)
+                others = SlotSet.union(other.slots for other in self.nodes() if other is not node)
+                assert not node.slots - others, "a reset leaves slots without an owner"
+                self.dropped.append((step.process.pod, step.keys))
+                fresh = Node(id=f"{self.next_number():040x}", ip=node.ip, maxmemory=node.maxmemory)
+                pod = self.pods[step.process.pod]
+                pod.process = replace(fresh, timeout_ms=node.timeout_ms, announced=node.announced)
             case CloseSlot() | OpenSlot() | MoveKeys() | TakeSlot():
                 self._move_slot(step)
             case Forget():
@@ -291,7 +301,9 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             view=ClusterView(
                 me=self._line(node.id, node.address, by_id, myself=True),
                 others={
-                    each: self._line(each, address, by_id, linked=each not in node.unlinked)
+                    each: self._line(
+                        each, address, by_id, linked=each not in node.unlinked, believed=node.believes.get(each)
+                    )
                     for each, address in node.known.items()
                 },
             ),
@@ -309,7 +321,14 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
         return {slot for node in self.nodes() for slot in (*node.migrating, *node.importing)}
 
     def _line(
-        self, node_id: str, address: Address, by_id: dict[str, Node], *, myself: bool = False, linked: bool = True
+        self,
+        node_id: str,
+        address: Address,
+        by_id: dict[str, Node],
+        *,
+        myself: bool = False,
+        linked: bool = True,
+        believed: SlotSet | None = None,
     ) -> KnownNode:
         node = by_id.get(node_id)
         role = "slave" if node and node.primary else "master"
@@ -321,7 +340,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             primary_id=node.primary if node else None,
             config_epoch=node.epoch if node else 0,
             link_connected=node is not None and linked,
-            slots=node.slots if node else NO_SLOTS,
+            slots=believed if believed is not None else node.slots if node else NO_SLOTS,
             open_slots=tuple(_open_words(node)) if node and myself else (),
         )
 
