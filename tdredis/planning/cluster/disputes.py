@@ -1,8 +1,8 @@
 """Decides which of two nodes that own the same slots keeps them (docs/decisions/0010), and what becomes of the other.
 
 Nodes that have heard of each other are one side, and settle it by the higher config epoch as soon as they talk. It is
-for us to decide in two cases: two sides that have never heard of each other, and a node that made itself an owner while
-it was cut off, whose newer claim would win as soon as it is back.
+for us to decide in two cases: two sides that have never heard of each other, and a node that made itself an owner
+without a vote while it was cut off, whose newer claim would win as soon as it is back.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def find_disputes(members: Sequence[Member]) -> Disputes:
     sides = _sides(members)
     if any(sides[a.name] is not sides[b.name] for a, b in pairs):
         return _between_sides(members, pairs, sides)
-    return _within_a_side(owners, members, pairs)
+    return _within_a_side(owners, pairs)
 
 
 # ---- two sides that have never heard of each other
@@ -115,9 +115,7 @@ def _has_data(keys: int, against: int) -> bool:
 # ---- nodes that have heard of each other
 
 
-def _within_a_side(
-    owners: Sequence[Member], members: Sequence[Member], pairs: Sequence[tuple[Member, Member]]
-) -> Disputes:
+def _within_a_side(owners: Sequence[Member], pairs: Sequence[tuple[Member, Member]]) -> Disputes:
     losers: set[str] = set()
     to_reset: dict[str, Member] = {}
     undecided = NO_SLOTS
@@ -126,10 +124,10 @@ def _within_a_side(
         older, newer = sorted(pair, key=lambda member: (member.view.me.config_epoch, member.name))
         slots = newer.slots & older.slots
         voters = [member for member in owners if member not in pair]
-        if _made_itself_owner(newer, older, voters, members):
+        if _made_itself_owner(newer, older, voters):
             losers.add(newer.name)
             to_reset[newer.name] = newer
-            why = f"{newer.name} made itself an owner while it was cut off; the others know {older.name} as the owner"
+            why = f"{newer.name} made itself an owner without a vote; the others know {older.name} as the owner"
         elif _engine_is_right(newer, older):
             # Before one of those who vote has heard of the newer one, it may be cut off together with its claim.
             is_known = not voters or any(voter.believes(newer, slots) for voter in voters)
@@ -156,16 +154,14 @@ def _engine_is_right(newer: Member, older: Member) -> bool:
     )
 
 
-def _made_itself_owner(newer: Member, older: Member, voters: Sequence[Member], members: Sequence[Member]) -> bool:
-    """Nobody voted for it: all other owners know the older one as the owner, and most nodes have lost the newer one. A
-    winner of an election is not lost, though for a moment not all have heard of it.
+def _made_itself_owner(newer: Member, older: Member, voters: Sequence[Member]) -> bool:
+    """Nobody voted for it: whoever is asked for his vote has heard of the epoch, and most of the other owners have not.
+    For them the older one is the owner. Source: redis.io, cluster specification, "Replica election and promotion".
     """
-    slots = newer.slots & older.slots
-    others = [member for member in members if member is not newer]
-    lost = [other for other in others if newer.is_lost_to(other)]
+    epoch, slots = newer.view.me.config_epoch, newer.slots & older.slots
+    asked = [voter for voter in voters if voter.facts.current_epoch >= epoch]
     return (
-        bool(voters)
+        2 * len(asked) < len(voters)
         and all(voter.believes(older, slots) for voter in voters)
-        and 2 * len(lost) > len(others)
         and _has_data(older.facts.keys, newer.facts.keys)
     )

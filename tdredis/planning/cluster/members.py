@@ -76,11 +76,6 @@ class Member:
     def met_nobody(self) -> bool:
         return not self.view.others
 
-    def is_lost_to(self, other: Member) -> bool:
-        """*other* knows it, and does not reach it (any more)."""
-        known = other.view.others.get(self.id)
-        return known is not None and (not known.link_connected or bool(known.flags & {"fail", "fail?"}))
-
     def believes(self, owner: Member, slots: SlotSet) -> bool:
         """It has heard of nobody who owns *slots* with a newer claim than *owner*."""
         known = self.view.others.get(owner.id)

@@ -164,6 +164,7 @@ def made_itself_primary(world: SimulatedCluster, pod: str, *, keys: tuple[int, i
             other.unlinked.add(taker.id)
             taker.unlinked.add(other.id)
             other.believes[taker.id] = NO_SLOTS
+            other.heard_epoch = 3
 
 
 def test_a_replica_that_made_itself_primary_while_it_was_cut_off_is_reset_before_it_comes_back() -> None:
@@ -180,23 +181,26 @@ def test_a_replica_that_made_itself_primary_while_it_was_cut_off_is_reset_before
     assert world.dropped == [(SECOND, 100)]
 
 
-@pytest.mark.parametrize("heard", [ONE[1], ONE[2]])
-def test_a_winner_of_an_election_of_which_not_all_have_heard_is_never_reset(heard: str) -> None:
+@pytest.mark.parametrize("pod", [ONE[1], ONE[2]])
+def test_a_winner_of_an_election_of_which_not_all_have_heard_is_never_reset(pod: str) -> None:
     world = healthy()
     made_itself_primary(world, SECOND)
     taker = node(world, SECOND)
-    voter = node(world, heard)
+    voter = node(world, pod)
     voter.believes = {taker.id: taker.slots, node(world, FIRST).id: NO_SLOTS}
 
     assert reset(world) == []
 
+    voter.believes, voter.heard_epoch = {}, 9  # it voted
+    assert reset(world) == []
 
-def test_one_that_is_reached_is_left_to_the_engine() -> None:
-    """Its claim is on its way to the others: it may have been elected."""
+
+def test_one_that_may_have_been_elected_is_left_to_the_engine() -> None:
+    """The others have heard of its epoch, and not yet of its claim."""
     world = healthy()
     made_itself_primary(world, SECOND)
     for each in world.nodes():
-        each.unlinked = set()
+        each.unlinked, each.heard_epoch = set(), None
 
     assert reset(world) == []
 
