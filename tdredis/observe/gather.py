@@ -57,7 +57,8 @@ from tdredis.redislink.pool import SENTINEL_PORT, Address, LinkPool
 ASK_PROXY_S = 0.25
 ASK_S = 1.0  # a healthy Redis answers INFO in a millisecond; one that needs a second is Unknown for this pass
 MOST_OPEN_SLOTS = 64  # looked at in one pass: when these are closed, the next are
-ASK_AGAIN_S = 0.4  # who did not answer the last time: everybody else's answers wait with it, a failover among them
+# Who falls silent does not keep the others' news waiting so long again while a vote may be near; later it does.
+ASK_AGAIN_S, VOTE_IS_NEAR_S = 0.3, 15.0
 FactsT = TypeVar("FactsT")
 
 
@@ -279,7 +280,8 @@ class Observer:
     ) -> FactsT | Unknown:
         """The process's facts, or since when and why there are none."""
         silent = self._silent_since.setdefault(key, {})
-        timeout_s = min(timeout_s, ASK_AGAIN_S) if address in silent else timeout_s
+        if self._now() - silent.get(address, -VOTE_IS_NEAR_S) < VOTE_IS_NEAR_S:
+            timeout_s = min(timeout_s, ASK_AGAIN_S)
         try:
             replies = await self._links.ask(key, address, questions.commands, password=password, timeout_s=timeout_s)
             facts = questions.parse(replies)

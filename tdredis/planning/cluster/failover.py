@@ -190,8 +190,8 @@ def proof_of_death(orphaned: Orphaned) -> str:
     """Why the primary's process is certainly no more, or the engine has given it up; "": there is no proof. That we hear
     nothing is none.
 
-    The engine gives up whom most primaries have missed for the node timeout. They tell each other by and by, and a
-    replica waits for another second before it asks for votes; we have asked them all.
+    The engine gives up whom most primaries have missed for the node timeout. They tell each other, and a replica waits
+    another second before it asks for votes; we have asked them all.
 
     A refused connection alone is no proof either: a firewall can refuse too. So the others must have lost it as well.
     """
