@@ -15,6 +15,7 @@ from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES
 from tdredis.api.validation import (
     BOTH_PROXY_SECRETS_SENTENCE,
     BOTH_SECRETS_SENTENCE,
+    LEAST_DOWN_AFTER_MS,
     LEAST_MIB,
     LINE_BREAK_SENTENCE,
     LONGEST_NAME,
@@ -22,6 +23,7 @@ from tdredis.api.validation import (
     NAME_SENTENCE,
     NO_PROXY_SECRET_SENTENCE,
     PROXY_IMAGE_SENTENCE,
+    WRITE_POLICY_SENTENCE,
     schema_of,
 )
 
@@ -75,9 +77,17 @@ _PROXY_PASSWORDS: Final[tuple[JSONObject, ...]] = (
         "message": BOTH_PROXY_SECRETS_SENTENCE,
     },
 )
+_WRITE_POLICY: Final[JSONObject] = {
+    "rule": (
+        "!has(self.writePolicy) || self.writePolicy != 'consistency' || !has(self.sentinel)"
+        " || !has(self.sentinel.downAfterMilliseconds)"
+        f" || self.sentinel.downAfterMilliseconds >= {LEAST_DOWN_AFTER_MS}"
+    ),
+    "message": WRITE_POLICY_SENTENCE,
+}
 RULES: Final[dict[str, tuple[JSONObject, ...]]] = {
     "RedisCluster": (_CLUSTER_CAPACITY, _PROXY_IMAGE, *_PASSWORDS, *_PROXY_PASSWORDS),
-    "RedisStandby": (_CAPACITY, *_PASSWORDS),
+    "RedisStandby": (_CAPACITY, *_PASSWORDS, _WRITE_POLICY),
     "RedisStandalone": (_CAPACITY, *_PASSWORDS),
 }
 _PRIMARY: Final[JSONObject] = {"name": "Primary", "type": "string", "jsonPath": ".status.shards[0].primary"}

@@ -11,6 +11,8 @@ from tdredis.api.fields import IMAGE, NET_MODE, TEXT, wire_name
 from tdredis.api.instance import Instance, InstanceSpec, InstanceStatus
 from tdredis.api.pod_settings import PodSettings, ResourceSettings
 
+LEAST_LAG_S = 2  # replicas speak once a second: with less a healthy one would be missed now and then
+
 
 class SentinelSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     """spec.sentinel: the Sentinels that watch over the primary."""
@@ -109,7 +111,27 @@ class RedisStandbySpec(InstanceSpec, frozen=True, kw_only=True, rename=wire_name
             extra_json_schema={"minimum": 1, "maximum": 5},
         ),
     ] = 1
+    write_policy: Annotated[
+        str,
+        Meta(
+            description="What a primary does that is cut off from its standbys. availability: it goes on taking writes,"
+            " which are lost if another one is chosen meanwhile. consistency: it refuses writes soon, and so does one"
+            " whose last standby is out of reach without being proven dead. May be switched at any time.",
+            extra_json_schema={"enum": ["availability", "consistency"]},
+        ),
+    ] = "availability"
     sentinel: Annotated[SentinelSpec, Meta(description="The Sentinels.")] = SentinelSpec()
+
+    @property
+    def max_lag_s(self) -> int:
+        """min-replicas-max-lag: how long a replica may be silent before the primary does not count on it any more.
+
+        Redis rounds to whole seconds and looks once a second: it has stopped so many seconds and two more after the
+        last word of the last replica, which is before the first Sentinel holds it for down.
+        """
+        if self.write_policy != "consistency":
+            return 10
+        return max(LEAST_LAG_S, min(10, self.sentinel.down_after_milliseconds // 1000 - 2))
 
 
 class SentinelStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):

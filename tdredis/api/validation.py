@@ -15,6 +15,7 @@ import msgspec
 from tdredis.api.fields import wire_name
 from tdredis.api.instance import Instance
 from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
+from tdredis.api.redisstandby import LEAST_LAG_S, RedisStandby, RedisStandbySpec
 
 # A StatefulSet <name>-<i> carries the label controller-revision-hash: its name, a dash and 10 characters within 63;
 # with i of up to three digits that leaves the resource's name 63 - 11 - 4.
@@ -27,13 +28,20 @@ PROXY_IMAGE_SENTENCE: Final = "proxyimage is empty: write the image of the proxy
 LINE_BREAK_SENTENCE: Final = "a password has a line break in it: write it on one line"
 BOTH_SECRETS_SENTENCE: Final = "secret and secretRef are both given: write one of them"
 BOTH_PROXY_SECRETS_SENTENCE: Final = "proxysecret and proxySecretRef are both given: write one of them"
+LEAST_DOWN_AFTER_MS: Final = (LEAST_LAG_S + 2) * 1000
+WRITE_POLICY_SENTENCE: Final = (
+    f"writePolicy: consistency needs time for a primary to stop before another is chosen: write"
+    f" sentinel.downAfterMilliseconds: {LEAST_DOWN_AFTER_MS} or more, or writePolicy: availability"
+)
 NO_PROXY_SECRET_SENTENCE: Final = 'proxysecret is missing: write it ("" for no password), or proxySecretRef'  # noqa: S105
 
 
 def problems(instance: Instance) -> tuple[str, ...]:
     """What is wrong with *instance*, a sentence each; () if nothing is."""
     own = _of_cluster(instance.spec) if isinstance(instance, RedisCluster) else _capacity(instance)
-    return (*_name(instance), *_bounds(type(instance.spec), instance.spec, "spec"), *own, *_passwords(instance))
+    policy = _write_policy(instance.spec) if isinstance(instance, RedisStandby) else ()
+    bounds = _bounds(type(instance.spec), instance.spec, "spec")
+    return (*_name(instance), *bounds, *own, *policy, *_passwords(instance))
 
 
 def _name(instance: Instance) -> Iterator[str]:
@@ -69,6 +77,11 @@ def _capacity(instance: Instance) -> Iterator[str]:
             f"spec.capacity: {instance.spec.capacity} MiB is too small: write {LEAST_MIB} or more,"
             " or leave it out for no limit"
         )
+
+
+def _write_policy(spec: RedisStandbySpec) -> Iterator[str]:
+    if spec.write_policy == "consistency" and spec.sentinel.down_after_milliseconds < LEAST_DOWN_AFTER_MS:
+        yield WRITE_POLICY_SENTENCE
 
 
 def _passwords(instance: Instance) -> Iterator[str]:

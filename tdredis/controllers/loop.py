@@ -25,7 +25,7 @@ from tdredis.kube.events import Reference
 from tdredis.kube.resources import resource_of
 from tdredis.observe.gather import Observer
 from tdredis.planning.decide import plan, report
-from tdredis.planning.news import turns
+from tdredis.planning.news import losses, turns
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.planning.steps import Step
@@ -168,7 +168,8 @@ class Loop:
         news = [(False, reason, message) for reason, message in _told_together(outcome.done)]
         if outcome.failed is not None:
             news.append((True, f"{type(outcome.failed).__name__}Failed", outcome.error))
-        news += [(turn.warning, turn.reason, turn.message) for turn in turns(snapshot.resource.status, status)]
+        told = (*losses(outcome.done), *turns(snapshot.resource.status, status))
+        news += [(turn.warning, turn.reason, turn.message) for turn in told]
         said = self._said.get(key, frozenset())
         for warning, reason, message in news:
             if f"{reason} {message}" not in said:

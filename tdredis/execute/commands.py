@@ -14,6 +14,8 @@ from tdredis.planning.steps import (
     Follow,
     Forget,
     HandOver,
+    Hello,
+    LetIn,
     Meet,
     Process,
     Promote,
@@ -21,6 +23,7 @@ from tdredis.planning.steps import (
     SetConfig,
     SetWatch,
     TakeOverShard,
+    TellOfSentinels,
     Unwatch,
     Watch,
 )
@@ -56,6 +59,8 @@ RedisStep: TypeAlias = (
     | Watch
     | Unwatch
     | SetWatch
+    | LetIn
+    | TellOfSentinels
     | AnnounceSentinel
 )
 
@@ -102,6 +107,10 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
             commands = [("SENTINEL", "REMOVE", step.master_name)]
         case SetWatch():
             commands = [("SENTINEL", "SET", step.master_name, step.setting, step.value)]
+        case LetIn():
+            commands = [("SENTINEL", "SET", step.master_name, "auth-pass", password)]
+        case TellOfSentinels():
+            commands = [("PUBLISH", "__sentinel__:hello", _hello(step.master_name, other)) for other in step.others]
         case AnnounceSentinel():
             commands = [
                 ("SENTINEL", "CONFIG", "SET", "announce-ip", step.host),
@@ -138,3 +147,12 @@ def _watch(step: Watch, password: str) -> list[Command]:
     secret: list[Command] = [("SENTINEL", "SET", name, "auth-pass", password)] if password else []
     settings: list[Command] = [("SENTINEL", "SET", name, setting, value) for setting, value in step.settings]
     return [*replaced, ("SENTINEL", "MONITOR", name, step.host, step.port, step.quorum), *secret, *settings]
+
+
+def _hello(master_name: str, sentinel: Hello) -> str:
+    """Source: sentinel.c, sentinelSendHello. 0: an epoch that changes nobody's present one."""
+    fields = (
+        *(sentinel.host, sentinel.port, sentinel.id, 0),
+        *(master_name, sentinel.primary_host, sentinel.primary_port, sentinel.config_epoch),
+    )
+    return ",".join(map(str, fields))

@@ -57,9 +57,9 @@ def _of_kind(instance: Instance) -> tuple[str, ...]:
             return (
                 # While nobody is the primary, what there is can be read.
                 "replica-serve-stale-data yes",
-                # A primary whose standby is away goes on taking writes; how far one lags is told all the same.
+                # What writePolicy asks for is set while it runs: one that is started anew must not refuse for ever.
                 "min-replicas-to-write 0",
-                "min-replicas-max-lag 10",
+                f"min-replicas-max-lag {instance.spec.max_lag_s}",
             )
         case _:
             return ()

@@ -30,7 +30,12 @@ _CLUSTER_CONFIG = (
     "cluster-announce-port",
     "cluster-announce-bus-port",
 )
-_REPLICATION_CONFIG = ("replica-announce-ip", "replica-announce-port")
+_REPLICATION_CONFIG = (
+    "replica-announce-ip",
+    "replica-announce-port",
+    "min-replicas-to-write",
+    "min-replicas-max-lag",
+)
 
 
 def _config_questions(parameters: Sequence[str]) -> tuple[Command, ...]:
@@ -85,7 +90,8 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
         masters = _rows(replies[1])
         # A Sentinel that watches nothing of this name refuses these two; so it knows none.
         replicas, sentinels = ([] if isinstance(reply, Refused) else _rows(reply) for reply in replies[2:4])
-        announced = _optional_config(replies[4:])
+        my_id = "" if isinstance(replies[4], Refused) else _text(replies[4])
+        announced = _optional_config(replies[5:])
         return SentinelFacts(
             version=info["redis_version"],
             run_id=info["run_id"],
@@ -95,6 +101,7 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
             ),
             announced_host=announced.get("announce-ip", ""),
             announced_port=int(announced.get("announce-port") or 0),
+            id=my_id,
         )
 
     return Questions(
@@ -103,6 +110,7 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
             ("SENTINEL", "MASTERS"),
             ("SENTINEL", "REPLICAS", master_name),
             ("SENTINEL", "SENTINELS", master_name),
+            ("SENTINEL", "MYID"),
             ("SENTINEL", "CONFIG", "GET", "announce-ip"),
             ("SENTINEL", "CONFIG", "GET", "announce-port"),
         ),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tdredis.api.instance import InstanceStatus
 from tdredis.planning.conditions import PART_OF_EVERY_START
+from tdredis.planning.steps import Follow, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +35,19 @@ def turns(before: InstanceStatus, after: InstanceStatus) -> tuple[Turn, ...]:
         elif _is_alarm(now.type, now.status, now.reason, was_ready=former.get("Ready", ("", ""))[0] == "True"):
             found.setdefault(now.reason, Turn(warning=True, reason=now.reason, message=now.message))
     return tuple(found.values())
+
+
+def losses(done: Iterable[Step]) -> Iterator[Turn]:
+    """What was lost by *done*: the writes that a second primary took alone, in bytes of its replication stream."""
+    for step in done:
+        if not isinstance(step, Follow) or not step.was_primary or step.given_up_bytes == 0:
+            continue
+        if step.given_up_bytes is None:
+            taken = "writes alone for all that is known: it has no history in common with"
+        else:
+            taken = f"{step.given_up_bytes} bytes of writes (of its replication stream) that never reached"
+        message = f"{step.process} was a second primary and took {taken} {step.primary}, which stays; they are given up"
+        yield Turn(warning=True, reason="WritesGivenUp", message=message)
 
 
 def _is_alarm(kind: str, status: str, reason: str, *, was_ready: bool) -> bool:

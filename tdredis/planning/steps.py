@@ -183,6 +183,7 @@ class Follow:
     port: int
     was_primary: bool
     why: str
+    given_up_bytes: int | None = None  # of a second primary's stream, that *primary* never had; None: it cannot be told
 
     def __str__(self) -> str:
         return f"attach {self.process} to {self.primary}"
@@ -241,6 +242,35 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What a Sentinel says of itself to the others: where it is, and whom it takes for the primary."""
+
+    name: str
+    host: str
+    port: int
+    id: str
+    primary_host: str
+    primary_port: int
+    config_epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellOfSentinels:
+    """Tell the Sentinel *process* what *others* say of themselves: by their own way, through Redis, it would hear of
+    them within two seconds. Source: sentinel.c, sentinelPublishCommand: a Sentinel takes PUBLISH of such messages.
+    """
+
+    barrier: ClassVar[bool] = False
+    process: Process
+    master_name: str
+    others: tuple[Hello, ...]
+    why: str
+
+    def __str__(self) -> str:
+        return f"tell {self.process} of {', '.join(other.name for other in self.others)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unwatch:
     """Have the Sentinel *process* forget *master_name*, which is not ours. Source: redis.io, "SENTINEL REMOVE"."""
 
@@ -251,6 +281,21 @@ class Unwatch:
 
     def __str__(self) -> str:
         return f"have {self.process} watch {self.master_name} no more"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetIn:
+    """Tell the Sentinel *process* the password of the Redis processes. Source: redis.io, "SENTINEL SET" (auth-pass). It
+    is added when it is carried out.
+    """
+
+    barrier: ClassVar[bool] = False
+    process: Process
+    master_name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"tell {self.process} the password"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,6 +368,8 @@ Step: TypeAlias = (
     | Watch
     | Unwatch
     | SetWatch
+    | LetIn
+    | TellOfSentinels
     | AnnounceSentinel
     | ResizePod
 )

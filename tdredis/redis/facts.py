@@ -33,6 +33,11 @@ class Replication:
     priority: int | None = None  # 0: Sentinels never choose it. None: a primary
     was_linked: bool = False  # it has been in sync with the primary that it follows (whose data set may be empty)
     link_down_s: int | None = None  # since when it is not in sync; None: it is, or it is a primary
+    online: frozenset[tuple[str, int]] = frozenset()  # those of *replicas* that have everything but the last moment
+    in_reach: int | None = None  # how many of them min-replicas-max-lag lets count. None: it does not count
+    id: str = ""  # of the history that it writes or follows; another after every promotion
+    former_id: str = ""  # of the history that it took over at its promotion
+    former_end_bytes: int = -1  # the first offset that is not of *former_id* any more; -1: there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -62,6 +67,8 @@ class NodeFacts:
     run_id: str = ""  # another one after every start of the process
     announced: Announced | None = None  # None: it announces nothing, so what others see is its pod's address
     slot_keys: Mapping[int, int] = field(default_factory=dict)  # keys in slots that some node left open; else not asked
+    min_replicas_to_write: int | None = None  # so many must be in reach, or a primary refuses writes. None: not asked
+    min_replicas_max_lag_s: int | None = None  # seconds of silence after which one is not in reach. None: not asked
 
     @property
     def id(self) -> str | None:
@@ -98,18 +105,23 @@ def parse_replication(info: dict[str, str]) -> Replication:
         link_up=link_up if is_replica else None,
         priority=int(info.get("slave_priority") or 0) if is_replica else None,
         sync_in_progress=info.get("master_sync_in_progress") == "1",
-        replicas=frozenset(_parse_replicas(info)),
+        replicas=frozenset(place for place, _ in _parse_replicas(info)),
+        in_reach=None if (count := info.get("min_slaves_good_slaves")) is None else int(count),
+        online=frozenset(place for place, state in _parse_replicas(info) if state == "online"),
+        id=info.get("master_replid", ""),
+        former_id=info.get("master_replid2", ""),
+        former_end_bytes=int(info.get("second_repl_offset") or -1),
         was_linked=is_replica and (link_up or down_s >= 0),
         link_down_s=None if not is_replica or link_up else down_s if down_s >= 0 else int(info["uptime_in_seconds"]),
     )
 
 
-def _parse_replicas(info: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """The lines ``slave0:ip=10.0.0.1,port=6379,state=online,...``."""
+def _parse_replicas(info: Mapping[str, str]) -> Iterator[tuple[tuple[str, int], str]]:
+    """Place and state, of the lines ``slave0:ip=10.0.0.1,port=6379,state=online,...``."""
     for name, value in info.items():
         if name.startswith("slave") and name[5:].isdigit():
             fields = dict(word.split("=", 1) for word in value.split(",") if "=" in word)
-            yield fields.get("ip", ""), int(fields.get("port") or 0)
+            yield (fields.get("ip", ""), int(fields.get("port") or 0)), fields.get("state", "")
 
 
 def count_keys(info: dict[str, str]) -> int:
@@ -140,6 +152,7 @@ def parse_node_facts(
     info = parse_info(info_text)
     cluster = None if cluster_info_text is None else parse_info(cluster_info_text)
     timeout = config.get("cluster-node-timeout")
+    least, lag = config.get("min-replicas-to-write"), config.get("min-replicas-max-lag")
     return NodeFacts(
         version=info["redis_version"],
         uptime_s=int(info["uptime_in_seconds"]),
@@ -154,4 +167,6 @@ def parse_node_facts(
         node_timeout_ms=None if cluster is None or timeout is None else int(timeout),
         run_id=info.get("run_id", ""),
         announced=parse_announced(config),
+        min_replicas_to_write=None if least is None else int(least),
+        min_replicas_max_lag_s=None if lag is None else int(lag),
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+REFUSED_MS = 1000  # it is asked once a second
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Known:
@@ -37,6 +39,9 @@ class Watch:
     down_after_ms: int = 0
     failover_timeout_ms: int = 0
     parallel_syncs: int = 1
+    reply_age_ms: int = 0  # of the last answer to a PING, whatever it said
+    ok_age_ms: int = 0  # of the last one that was no refusal
+    info_age_ms: int = 0  # of the last INFO that it read; 0: none ever
     replicas: tuple[Known, ...] = ()
     sentinels: tuple[Known, ...] = ()  # the others
 
@@ -49,6 +54,15 @@ class Watch:
         """In the asked Sentinel's own eyes."""
         return bool(self.flags & {"s_down", "o_down"})
 
+    @property
+    def is_shut_out(self) -> bool:
+        """The primary answers the asked Sentinel, and refuses it: every PING gets an error, and so does INFO.
+
+        A dead or frozen primary gives no answer at all, one that loads or cannot write to its disk answers INFO.
+        """
+        no_info = not self.info_age_ms or self.info_age_ms >= self.ok_age_ms
+        return self.ok_age_ms - self.reply_age_ms >= REFUSED_MS and no_info
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentinelFacts:
@@ -59,6 +73,7 @@ class SentinelFacts:
     watches: tuple[Watch, ...] = ()  # by name
     announced_host: str = ""
     announced_port: int = 0
+    id: str = ""  # under which the others know it; "": it does not say (Redis before 6.2)
 
     def watch(self, name: str) -> Watch | None:
         return next((each for each in self.watches if each.name == name), None)
@@ -89,6 +104,9 @@ def parse_watch(
         down_after_ms=int(fields["down-after-milliseconds"]),
         failover_timeout_ms=int(fields["failover-timeout"]),
         parallel_syncs=int(fields["parallel-syncs"]),
+        reply_age_ms=int(fields.get("last-ping-reply", 0)),
+        ok_age_ms=int(fields.get("last-ok-ping-reply", 0)),
+        info_age_ms=int(fields.get("info-refresh", 0)),
         replicas=tuple(sorted((parse_known(row) for row in replicas), key=_place)),
         sentinels=tuple(sorted((parse_known(row) for row in sentinels), key=_place)),
     )

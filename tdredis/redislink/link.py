@@ -129,6 +129,9 @@ async def connect(
     if password:
         try:
             await link.call("AUTH", password, timeout_s=timeout_s)
+        except asyncio.CancelledError:
+            link.close()
+            raise
         except LinkError as error:
             link.close()
             # A server that has no password refuses AUTH; it takes commands, and its configuration is seen as drift.

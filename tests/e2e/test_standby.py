@@ -200,6 +200,7 @@ async def test_sentinels_survive_restarts_and_new_addresses(kube: Kube, client: 
                 others = await link.call("SENTINEL", "SENTINELS", "mymaster", timeout_s=5)
                 assert isinstance(others, list)
                 assert len(others) == 2
+        assert "StepFailed" not in {event["reason"] for event in await subject.events()}
 
 
 async def test_sentinels_that_ask_for_a_password_work_together(kube: Kube, client: Client, namespace: str) -> None:

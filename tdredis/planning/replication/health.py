@@ -12,6 +12,7 @@ from tdredis.planning.conditions import Ailment
 from tdredis.planning.objects import list_names
 from tdredis.planning.replication.sentinels import lacks
 from tdredis.planning.replication.world import World
+from tdredis.planning.replication.write_policy import writes_are_taken
 
 Check = Callable[[World], Iterator[Ailment]]
 
@@ -81,6 +82,7 @@ CHECKS: tuple[Check, ...] = (
     pods_run,
     processes_answer,
     there_is_one_primary,
+    writes_are_taken,
     syncs_come_to_an_end,
     replicas_are_in_sync,
     sentinels_watch,

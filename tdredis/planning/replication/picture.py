@@ -263,6 +263,12 @@ class Picture:
         target = external_target(self.snapshot, pod, service, ("redis",))
         return isinstance(target, Announced) and place == (target.host, target.port)
 
+    def finds(self, watcher: Watcher, pod: PodFacts) -> bool:
+        """*watcher* knows the replica in *pod*, and reaches it."""
+        if watcher.watch is None:
+            return False
+        return any(not known.is_down and self._is_of(pod, (known.host, known.port)) for known in watcher.watch.replicas)
+
     @property
     def recorded(self) -> str:
         """Pod that was the primary when status was last written; "" for an instance that never had one."""

@@ -10,6 +10,7 @@ from tdredis.planning.pods import silence_hold
 from tdredis.planning.replication.picture import Member, Picture, Place, Watcher
 from tdredis.planning.replication.world import World, held
 from tdredis.planning.steps import FailOver, Follow, Promote, SetConfig
+from tdredis.redis.histories import bytes_alone
 
 PRIORITY = "replica-priority"
 
@@ -241,8 +242,15 @@ def _is_settled(picture: Picture) -> bool:
 
 def _follow(member: Member, primary: Member, why: str) -> Follow:
     host, port = primary.place
+    given_up = bytes_alone(member.facts.replication, primary.facts.replication) if member.is_primary else None
     return Follow(
-        process=member.process, primary=primary.name, host=host, port=port, was_primary=member.is_primary, why=why
+        process=member.process,
+        primary=primary.name,
+        host=host,
+        port=port,
+        was_primary=member.is_primary,
+        given_up_bytes=given_up,
+        why=why,
     )
 
 

@@ -1,7 +1,7 @@
 """Decides what a RedisStandby or RedisStandalone needs next: the rules, in their order, and why they stand in it.
 
 1. a primary before everything: while there is none nobody can write, and what is below cannot be decided; it needs
-   nothing else, no API server either
+   nothing else, no API server either; and it takes writes, if the write policy lets it
 2. objects: without its ConfigMap and Secret a pod does not start
 3. clients' endpoints: they follow who is the primary now
 4. everybody else follows it, a second primary first: it takes writes that will be lost
@@ -42,9 +42,10 @@ from tdredis.planning.replication.primary import (
     have_a_primary,
     vouch_for_replicas,
 )
-from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches
+from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches, tell_of_sentinels
 from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.world import Rule, World
+from tdredis.planning.replication.write_policy import keep_write_policy
 from tdredis.planning.snapshot import PodFacts, Ref
 from tdredis.planning.steps import AnnounceSentinel, SetConfig, Step
 from tdredis.redis.facts import REDIS_PORT, Announced
@@ -170,14 +171,16 @@ def limit_memory(world: World) -> Ruling:
 
 RULES: tuple[Rule, ...] = (
     have_a_primary,
+    keep_write_policy,
     hand_over_leaving,
     keep_children,
     publish_endpoints,
     follow_the_primary,
     vouch_for_replicas,
     set_watches,
-    reset_stale_watches,
+    tell_of_sentinels,
     replace_stuck_pods,
+    reset_stale_watches,  # after whoever asks a Sentinel for a failover
     label_roles,
     announce_addresses,
     follow_resources,
@@ -187,11 +190,13 @@ RULES: tuple[Rule, ...] = (
 # What keeps an instance that exists together; none of these asks what spec wishes.
 HEALING_RULES: tuple[Rule, ...] = (
     have_a_primary,
+    keep_write_policy,
     hand_over_leaving,
     publish_endpoints,
     follow_the_primary,
     vouch_for_replicas,
     set_watches,
+    tell_of_sentinels,
     reset_stale_watches,
     label_roles,
     announce_addresses,

@@ -9,7 +9,7 @@ from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import SENTINEL_PORT, Member, Picture, Place, Watcher
 from tdredis.planning.replication.world import World
-from tdredis.planning.steps import SetWatch, Step, Unwatch, Watch
+from tdredis.planning.steps import Hello, LetIn, SetWatch, Step, TellOfSentinels, Unwatch, Watch
 from tdredis.redis.facts import REDIS_PORT
 
 WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Sentinel looks for them
@@ -32,6 +32,9 @@ def set_watches(world: World) -> Ruling:
                 steps.append(_watch(watcher, standby, picture.primary, replaces=True, why=why))
         else:
             steps += _settings(watcher, standby)
+            if watcher.watch.is_shut_out and picture.snapshot.passwords.redis:
+                why = "the primary refuses what it asks: it has no password, or a wrong one"
+                steps.append(LetIn(process=watcher.process, master_name=watcher.watch.name, why=why))
     return Ruling(steps=tuple(steps))
 
 
@@ -106,12 +109,48 @@ def _settings(watcher: Watcher, standby: RedisStandby) -> Iterator[SetWatch]:
             yield SetWatch(process=watcher.process, master_name=watch.name, setting=setting, value=value, why=why)
 
 
+def tell_of_sentinels(world: World) -> Ruling:
+    """Sentinels that watch the primary know each other, from the moment in which both watch it."""
+    picture = world.picture
+    if picture.standby is None or picture.primary is None:
+        return Ruling()
+    place = picture.primary.place
+    watching = [each for each in picture.watchers if each.watch and (each.watch.host, each.watch.port) == place]
+    steps: list[Step] = []
+    for watcher in watching:
+        assert watcher.watch is not None  # noqa: S101 those are left out
+        known = {(other.host, other.port) for other in watcher.watch.sentinels}
+        others = tuple(
+            _hello(other) for other in watching if other is not watcher and other.facts.id and other.place not in known
+        )
+        if others:
+            why = "they watch the same primary"
+            steps.append(
+                TellOfSentinels(process=watcher.process, master_name=watcher.watch.name, others=others, why=why)
+            )
+    return Ruling(steps=tuple(steps))
+
+
+def _hello(watcher: Watcher) -> Hello:
+    assert watcher.watch is not None  # noqa: S101 the caller has looked
+    host, port = watcher.place
+    return Hello(
+        name=watcher.name,
+        host=host,
+        port=port,
+        id=watcher.facts.id,
+        primary_host=watcher.watch.host,
+        primary_port=watcher.watch.port,
+        config_epoch=watcher.watch.config_epoch,
+    )
+
+
 def reset_stale_watches(world: World) -> Ruling:
     """A Sentinel that knows replicas or Sentinels which are no more finds them all anew; one at a time, and only while
-    all the others could carry out a failover without it.
+    the others could carry out a failover without it, or as well as with it.
 
-    It begins to watch anew: then it asks the primary for its replicas at once, where after SENTINEL RESET it would wait
-    for ten seconds; and it hears the configuration epoch from the others within two.
+    It begins to watch anew: then it asks the primary for its replicas at once, where otherwise, as after SENTINEL
+    RESET, it would wait for ten seconds; and it is told of the other Sentinels and of the configuration epoch.
     """
     picture = world.picture
     if picture.standby is None or picture.primary is None or picture.in_failover:
@@ -119,9 +158,10 @@ def reset_stale_watches(world: World) -> Ruling:
     stale = [watcher for watcher in picture.watchers if _stale_places(watcher, picture)]
     if not stale:
         return Ruling()
-    if hold := _others_are_informed(picture, stale):
+    # One that does not know the replicas could not carry out a failover: it has nothing to lose.
+    first = next((watcher for watcher in stale if lacks_replicas(watcher, picture)), stale[0])
+    if hold := _others_are_informed(picture, first):
         return Ruling(holds=(hold,))
-    first = stale[0]
     gone = ", ".join(f"{host}:{port}" for host, port in _stale_places(first, picture))
     why = f"it still knows {gone}, where nobody is any more"
     return Ruling(steps=(_watch(first, picture.standby, picture.primary, replaces=True, why=why),))
@@ -145,29 +185,34 @@ def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:
     return sorted(replicas | sentinels)
 
 
-def _others_are_informed(picture: Picture, stale: list[Watcher]) -> Hold | None:
-    """None: go on."""
+def _others_are_informed(picture: Picture, first: Watcher) -> Hold | None:
+    """None: *first* may begin anew."""
     guard = "other_sentinels_are_ready"
     if picture.silent or picture.unheard or picture.starting_pods or picture.silent_sentinels:
         return Hold(guard=guard, why="Sentinels forget nobody before every process has answered")
     missing = [name for name in picture.wanted_sentinels if name not in picture.snapshot.sentinels]
     if missing:
         return Hold(guard=guard, why=f"Sentinels forget nobody before all run: {list_names(missing)}")
-    blind = [watcher.name for watcher in picture.watchers if lacks(watcher, picture)]
-    # One that is both stale and lacking somebody is mended by the reset itself.
-    others = [name for name in blind if name != stale[0].name]
-    if others:
-        return Hold(guard=guard, why=f"{list_names(others)} must know replicas and Sentinels first")
+    needed = lacks_sentinels if lacks_replicas(first, picture) else lacks
+    # One that is both stale and lacking somebody is mended by beginning anew itself.
+    blind = [watcher.name for watcher in picture.watchers if watcher is not first and needed(watcher, picture)]
+    if blind:
+        return Hold(guard=guard, why=f"{list_names(blind)} must know replicas and Sentinels first")
     return None
 
 
 def lacks(watcher: Watcher, picture: Picture) -> tuple[str, ...]:
     """Pods that are there and that the Sentinel does not know, holds for down, or would not choose as yet."""
-    if watcher.watch is None:
-        return tuple(member.name for member in picture.members)
-    replicas = {(known.host, known.port) for known in watcher.watch.replicas if not known.is_down and known.priority}
-    sentinels = {(known.host, known.port) for known in watcher.watch.sentinels if not known.is_down}
-    return (
-        *(member.name for member in picture.replicas_in_sync() if member.place not in replicas),
-        *(other.name for other in picture.watchers if other is not watcher and other.place not in sentinels),
-    )
+    return (*lacks_replicas(watcher, picture), *lacks_sentinels(watcher, picture))
+
+
+def lacks_replicas(watcher: Watcher, picture: Picture) -> tuple[str, ...]:
+    known = watcher.watch.replicas if watcher.watch else ()
+    able = {(each.host, each.port) for each in known if not each.is_down and each.priority}
+    return tuple(member.name for member in picture.replicas_in_sync() if member.place not in able)
+
+
+def lacks_sentinels(watcher: Watcher, picture: Picture) -> tuple[str, ...]:
+    known = watcher.watch.sentinels if watcher.watch else ()
+    able = {(each.host, each.port) for each in known if not each.is_down}
+    return tuple(other.name for other in picture.watchers if other is not watcher and other.place not in able)

@@ -21,6 +21,7 @@ from tdredis.planning.steps import (
     Apply,
     FailOver,
     Follow,
+    LetIn,
     Process,
     Promote,
     Remove,
@@ -29,6 +30,7 @@ from tdredis.planning.steps import (
     SetConfig,
     SetWatch,
     Step,
+    TellOfSentinels,
     Unwatch,
     Watch,
 )
@@ -72,6 +74,11 @@ class Redis:
     link_up: bool = False
     priority: int = 0  # as the start script has it
     started: float = 0.0
+    least: int = 0  # min-replicas-to-write
+    lag: int = 10
+    cut_off: bool = False  # no packet passes between it and other Redis processes
+    history: str = ""
+    former: tuple[str, int] = ("", -1)  # the history that it took over, and where it left it
     loading: bool = False  # after its start; it does not say yet how many keys it has
 
 
@@ -85,6 +92,7 @@ class Watched:
     settings: dict[str, int] = field(default_factory=dict)
     replicas: set[Place] = field(default_factory=set)
     others: dict[str, Place] = field(default_factory=dict)  # by Sentinel pod
+    shut_out: bool = False  # it has no password
 
 
 @dataclass
@@ -104,6 +112,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         super().__init__("redis-standby-tom", "uid-tom", {**base, **spec})  # type: ignore[dict-item]
         self.kind = kind
         self.disconnected: list[str] = []
+        self.firewalled: set[str] = set()  # pods that Sentinels reach, whatever the operator sees
         self.strangers: set[Place] = set()  # replicas of the primary that are not ours
 
     # -- what a pass sees and does ------------------------------------------------------------------------------------
@@ -136,9 +145,14 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         if is_sentinel(pod.name):
             return Sentinel(run_id=run_id)
         follows = NOBODY if self.kind == "RedisStandby" else None
+        maxmemory = self.instance.spec.maxmemory_mib * 2**20
         return Redis(
-            run_id=run_id, follows=follows, maxmemory=self.instance.spec.maxmemory_mib * 2**20, started=self.now
+            run_id=run_id, follows=follows, maxmemory=maxmemory, started=self.now, history=run_id, lag=self._lag()
         )
+
+    def _lag(self) -> int:
+        """As redis.conf has it."""
+        return self.instance.spec.max_lag_s if isinstance(self.instance, RedisStandby) else 10
 
     def restart(self, pod: str) -> None:
         """The process is killed and comes back in place, with the data of its disk and the memory of a start script."""
@@ -150,6 +164,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             process.offset = 0
             process.priority = 0
             process.link_up = False
+            process.least, process.lag = 0, self._lag()
             process.started = self.now
 
     def lose(self, pod: str, *, keeps_data: bool = False) -> None:
@@ -172,7 +187,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                     self.disconnected.append(step.process.pod)
             case Promote():
                 assert not [name for name, other in self.redis().items() if other.follows is None], "a second primary"
-                self._redis(step.process).follows = None
+                self.promote(self._redis(step.process))
             case FailOver():
                 self._fail_over(self._sentinel(step.process), step.master_name)
             case Watch():
@@ -189,6 +204,18 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                     watch.quorum = step.value
                 else:
                     watch.settings[step.setting] = step.value
+            case TellOfSentinels():
+                watch = self._sentinel(step.process).watched[step.master_name]
+                for hello in step.others:
+                    assert (hello.primary_host, hello.primary_port) == watch.place
+                    watch.others[hello.name] = (hello.host, hello.port)
+                    watch.epoch = max(watch.epoch, hello.config_epoch)
+            case LetIn():
+                self._sentinel(step.process).watched[step.master_name].shut_out = False
+            case SetConfig(parameter="min-replicas-to-write"):
+                self._redis(step.process).least = int(step.value)
+            case SetConfig(parameter="min-replicas-max-lag"):
+                self._redis(step.process).lag = int(step.value)
             case SetConfig(parameter="replica-priority"):
                 self._redis(step.process).priority = int(step.value)
             case SetConfig(parameter="maxmemory"):
@@ -208,9 +235,13 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         ]
         assert able, "NOGOODSLAVE"
         place, heir = max(able, key=lambda found: found[1].offset)
-        heir.follows = None
+        self.promote(heir)
         watch.replicas = (watch.replicas | {watch.place}) - {place}
         watch.place, watch.epoch = place, watch.epoch + 1
+
+    def promote(self, redis: Redis) -> None:
+        redis.former, redis.history = (redis.history, redis.offset + 1), f"{self.next_number():040x}"
+        redis.follows = None
 
     def settle(self, seconds: float = 0.1) -> None:
         """Time passes: replicas catch up, Sentinels find replicas and each other, and follow the newest epoch."""
@@ -218,10 +249,13 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         places = {(pod.ip, 6379): redis for pod, redis in self._of(Redis) if not pod.stopped and not redis.silent}
         for redis in places.values():
             primary = places.get(redis.follows) if redis.follows else None
-            redis.link_up = primary is not None and primary.follows is None
+            redis.link_up = (
+                primary is not None and primary.follows is None and not redis.cut_off and not primary.cut_off
+            )
             if primary is not None and redis.link_up:
                 primary.offset = max(primary.offset, 2)
                 redis.offset, redis.keys, redis.used_mib = primary.offset, primary.keys, primary.used_mib
+                redis.history, redis.former = primary.history, primary.former
         alive = {pod.name: (pod, one) for pod, one in self._of(Sentinel) if not pod.stopped and not one.silent}
         for name, (_, sentinel) in alive.items():
             for master, watch in sentinel.watched.items():
@@ -280,6 +314,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         if node.silent:
             return Unknown(since=self.now, error="no answer within 1 s", refused=node.refused)
         host, port = node.follows or (None, None)
+        following = frozenset() if node.follows else self._online(node)
         return NodeFacts(
             version="7.0.15",
             uptime_s=int(self.now - node.started),
@@ -294,9 +329,28 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 primary_port=port,
                 link_up=node.link_up if node.follows else None,
                 priority=node.priority if node.follows else None,
-                replicas=frozenset() if node.follows else frozenset(self.strangers),
+                replicas=frozenset() if node.follows else following | self.strangers,
+                online=following,
+                in_reach=len(following) if node.least and not node.follows else None,
+                id=node.history,
+                former_id=node.former[0],
+                former_end_bytes=node.former[1],
             ),
+            min_replicas_to_write=node.least,
+            min_replicas_max_lag_s=node.lag,
             run_id=node.run_id,
+        )
+
+    def _online(self, primary: Redis) -> frozenset[Place]:
+        """Replicas in sync with *primary*."""
+        return frozenset(
+            (pod.ip, 6379)
+            for pod, redis in self._of(Redis)
+            if redis.follows
+            and redis.link_up
+            and not redis.silent
+            and not pod.stopped
+            and self._at(redis.follows) is primary
         )
 
     def _sentinel_facts(self, one: Sentinel) -> SentinelFacts | Unknown:
@@ -305,13 +359,15 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         return SentinelFacts(
             version="7.0.15",
             run_id=one.run_id,
+            id=one.run_id,
             watches=tuple(self._watch_facts(name, watch) for name, watch in sorted(one.watched.items())),
         )
 
     def _watch_facts(self, name: str, watch: Watched) -> WatchFacts:
         def known(place: Place) -> Known:
             redis = self._at(place)
-            up = redis is not None and not redis.silent
+            hidden = any(self.place(pod) == place for pod in self.firewalled)
+            up = redis is not None and (not redis.silent or hidden)
             flags = frozenset(("slave",) if up else ("slave", "s_down"))
             return Known(host=place[0], port=place[1], flags=flags, priority=redis.priority if redis else 100)
 
@@ -326,6 +382,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             flags=frozenset(("master",) if up else ("master", "disconnected")),
             down_after_ms=watch.settings.get("down-after-milliseconds", 30000),
             failover_timeout_ms=watch.settings.get("failover-timeout", 180000),
+            ok_age_ms=5000 if watch.shut_out else 0,
             parallel_syncs=watch.settings.get("parallel-syncs", 1),
             replicas=tuple(known(place) for place in sorted(watch.replicas)),
             sentinels=tuple(

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from tdredis.planning.decide import plan, report
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref, Trouble
-from tdredis.planning.steps import FailOver, Follow, Promote, ReplacePod, SetConfig, Step, Unwatch, Watch
+from tdredis.planning.steps import (
+    FailOver,
+    Follow,
+    LetIn,
+    Promote,
+    ReplacePod,
+    SetConfig,
+    Step,
+    TellOfSentinels,
+    Unwatch,
+    Watch,
+)
 from tests.unit.planning.simulated_standby import SimulatedStandby, Watched
 
 NAME = "redis-standby-tom"
@@ -376,6 +387,53 @@ def test_a_sentinel_that_watches_a_foreign_primary_is_corrected() -> None:
     world.converge()
 
     assert world.watched_places() == {world.place(FIRST)}
+
+
+def test_a_sentinel_that_the_primary_refuses_is_told_the_password() -> None:
+    world = with_data()
+    world.sentinels()[SENTINELS[1]].watched["mymaster"].shut_out = True
+
+    made, _ = world.run_pass()
+
+    assert [(type(step), step.process.pod) for step in made.steps if isinstance(step, LetIn)] == [(LetIn, SENTINELS[1])]
+    assert planned(world).steps == ()
+
+
+def test_sentinels_that_watch_the_primary_are_told_of_each_other() -> None:
+    world = with_data()
+    for sentinel in world.sentinels().values():
+        sentinel.watched["mymaster"].others.clear()
+    world.sentinels()[SENTINELS[2]].watched["mymaster"].place = ("10.1.2.3", 6379)
+
+    told = [step for step in plan(world.snapshot()).steps if isinstance(step, TellOfSentinels)]
+
+    assert [(step.process.pod, [other.name for other in step.others]) for step in told] == [
+        (SENTINELS[0], [SENTINELS[1]]),
+        (SENTINELS[1], [SENTINELS[0]]),
+    ]
+
+
+def test_a_sentinel_that_could_not_fail_over_anyway_begins_anew_at_once() -> None:
+    world = with_data()
+    for sentinel in world.sentinels().values():
+        sentinel.watched["mymaster"].replicas = {("10.9.9.9", 6379)}
+
+    resets = [step for step in plan(world.snapshot()).steps if isinstance(step, Watch)]
+
+    assert [step.process.pod for step in resets] == [SENTINELS[0]]
+
+
+def test_the_last_sentinel_that_could_fail_over_does_not_begin_anew_before_another_can() -> None:
+    world = with_data()
+    able, *others = SENTINELS
+    world.sentinels()[able].watched["mymaster"].replicas.add(("10.9.9.9", 6379))
+    for name in others:
+        world.sentinels()[name].watched["mymaster"].replicas.clear()
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, Watch)]
+    assert [hold.guard for hold in made.holds] == ["other_sentinels_are_ready"]
 
 
 def test_stale_addresses_are_forgotten_by_one_sentinel_at_a_time() -> None:

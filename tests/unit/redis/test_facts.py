@@ -28,3 +28,17 @@ def test_a_replica_says_for_how_long_it_is_not_in_sync(link: str, expected: int 
     text = f"uptime_in_seconds:300\r\nrole:slave\r\nmaster_host:10.0.0.7\r\nmaster_port:6379\r\n{link}\r\n"
 
     assert parse_replication(parse_info(text)).link_down_s == expected
+
+
+def test_a_replica_that_is_sent_its_first_copy_is_not_online_yet() -> None:
+    lines = (
+        "role:master",
+        "min_slaves_good_slaves:1",
+        "slave0:ip=10.0.0.7,port=6379,state=online,offset=14,lag=0",
+        "slave1:ip=10.0.0.8,port=6379,state=send_bulk,offset=0,lag=0",
+    )
+
+    found = parse_replication(parse_info("\n".join(lines)))
+
+    assert found.online == {("10.0.0.7", 6379)}
+    assert (found.in_reach, len(found.replicas)) == (1, 2)
