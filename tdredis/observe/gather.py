@@ -39,6 +39,7 @@ from tdredis.manifests.names import (
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.caches import Caches
 from tdredis.observe.pods import read_pod
+from tdredis.observe.pulse import Pulse
 from tdredis.observe.questions import (
     CLUSTER_NODE,
     REPLICATION_NODE,
@@ -74,14 +75,16 @@ class Observer:
         *,
         site: Site,
         now: Callable[[], float],
+        pulse: Pulse | None = None,
     ) -> None:
-        """*now*: epoch seconds."""
+        """*now*: epoch seconds. *pulse* is told which clusters to follow."""
         self._client = client
         self._caches = caches
         self._links = links
         self._secrets = secrets
         self._site = site
         self._now = now
+        self._pulse = pulse
         self._silent_since: dict[Key, dict[Address, float]] = {}
 
     async def gather(self, key: Key) -> Snapshot | None:
@@ -116,6 +119,8 @@ class Observer:
                 proxies = {pod.name: pod for pod in found}
                 doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
                 self._links.keep(key, (*addresses.values(), *doors.values()))
+                if self._pulse is not None:
+                    self._pulse.follow(key, addresses.values(), in_force.redis)
                 nodes = await self._ask_all(key, addresses, in_force.redis, CLUSTER_NODE)
                 nodes = await self._with_slot_keys(key, addresses, nodes, in_force.redis)
                 reads: dict[str, ProxyFacts | Unknown] = {}
@@ -163,6 +168,8 @@ class Observer:
     def drop(self, key: Key) -> None:
         """The resource is gone: so are its connections."""
         self._links.keep(key, ())
+        if self._pulse is not None:
+            self._pulse.drop(key)
         self._silent_since.pop(key, None)
 
     async def _wished(self, instance: Instance) -> tuple[Passwords | None, tuple[str, ...]]:

@@ -187,8 +187,8 @@ TAKEOVER_GUARDS: tuple[Guard, ...] = (nobody_is_silent, its_primary_does_not_com
 
 
 def proof_of_death(orphaned: Orphaned) -> str:
-    """Why the primary's process is certainly no more, or the engine has given it up; "": there is no proof. That we hear
-    nothing is none.
+    """Why the primary's process is certainly no more, or the engine has given it up; "": there is no proof. Silence is
+    none.
 
     The engine gives up whom most primaries have missed for the node timeout. They tell each other, and a replica waits
     another second before it asks for votes; we have asked them all.
