@@ -187,13 +187,9 @@ TAKEOVER_GUARDS: tuple[Guard, ...] = (nobody_is_silent, its_primary_does_not_com
 
 
 def proof_of_death(orphaned: Orphaned) -> str:
-    """Why the primary's process is certainly no more, or the engine has given it up; "": there is no proof. Silence is
-    none.
+    """Why the primary's process is certainly no more; "": there is no proof. A timeout is none.
 
-    The engine gives up whom most primaries have missed for the node timeout. They tell each other, and a replica waits
-    another second before it asks for votes; we have asked them all.
-
-    A refused connection alone is no proof either: a firewall can refuse too. So the others must have lost it as well.
+    A refused connection alone is none either: a firewall can refuse too. So the other nodes must have lost it as well.
     """
     pod = orphaned.pod
     if pod is None:
@@ -203,10 +199,6 @@ def proof_of_death(orphaned: Orphaned) -> str:
     unknown = orphaned.picture.silent.get(pod.name)
     if unknown is None:
         return f"the process in {pod.name} ended" if pod.ever_ran or pod.finished else ""
-    voters = [member for member in orphaned.picture.members if member.slots]
-    missing = [member.name for member in voters if _misses(member, orphaned.primary_id)]
-    if 2 * len(missing) > len(orphaned.picture.shards):
-        return f"{list_names(missing)} have missed {pod.name} for the node timeout, which is most primaries"
     lost = [
         member.name
         for member in orphaned.picture.members
@@ -215,8 +207,3 @@ def proof_of_death(orphaned: Orphaned) -> str:
     if unknown.refused and 2 * len(lost) > len(orphaned.picture.members):
         return f"{pod.name} refuses connections, and {list_names(lost)} have lost it too"
     return ""
-
-
-def _misses(member: Member, primary_id: str) -> bool:
-    known = member.view.others.get(primary_id)
-    return known is not None and bool(known.flags & {"fail", "fail?"})

@@ -315,23 +315,6 @@ def test_a_silent_primary_is_not_proven_dead_and_the_engine_decides() -> None:
     assert "primary_is_proven_dead" in {hold.guard for hold in made.holds}
 
 
-@pytest.mark.parametrize(("missed_by", "given_up"), [(0, False), (1, False), (2, True)])
-def test_a_silent_primary_is_given_up_when_most_primaries_have_missed_it(missed_by: int, *, given_up: bool) -> None:
-    world = healthy()
-    node = world.pods[FIRST].process
-    assert node is not None
-    node.silent = True
-    for pod in ("redis-cluster-rat-1-0", "redis-cluster-rat-2-0")[:missed_by]:
-        voter = world.pods[pod].process
-        assert voter is not None
-        voter.unlinked.add(node.id)
-
-    made = plan(world.snapshot())
-
-    assert any(isinstance(step, FailOverShard) for step in made.steps) is given_up
-    assert ("primary_is_proven_dead" in {hold.guard for hold in made.holds}) is not given_up
-
-
 def test_a_refused_connection_is_proof_when_the_other_nodes_have_lost_it_too() -> None:
     world = healthy()
     snapshot = world.snapshot()
