@@ -24,8 +24,8 @@ from tests.e2e.world import Kube, Operator, Subject, condition, eventually, samp
 
 FIRST, HEIR = "redis-cluster-rat-0-0", "redis-cluster-rat-0-1"
 TIMEOUT_S = NODE_TIMEOUT_MS / 1000
-# Nodes ping each other every half node timeout: an engine that nobody helps misses one after 1 to 1.5 of them, tells the
-# others, and has its election a second later. The row says one timeout and 2 s; `proving` adds NOISE_S.
+# Nodes ping each other every half node timeout: an engine that nobody helps misses one after 1 to 1.5 of them, tells
+# the others, and has its election a second later. The row says one timeout and 2 s; `proving` adds NOISE_S.
 GAP_S = 1.5 * TIMEOUT_S + 2.0
 
 

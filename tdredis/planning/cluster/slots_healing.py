@@ -58,18 +58,21 @@ def _close(
         return
     aim = owner.view.me.migrating.get(slot) if owner else None
     heir = max(others, key=lambda each: (each.id == aim, each.facts.slot_keys[slot], descending(each.name)))
-    if owner is None:
-        yield TakeSlot(process=heir.process, slot=slot, why=f"{heir.name} has its keys, and nobody owns it")
-        return
-    there = f"{heir.name} has {heir.facts.slot_keys[slot]} of its keys, and {owner.name}, which owns it"
-    left = owner.facts.slot_keys[slot]
-    why = f"{there}, {left}" if left else f"{there}, none"
-    if heir.view.me.importing.get(slot) != owner.id:
+    unmarked = [each for each in others if each is not heir and slot not in each.view.me.importing]
+    left = owner.facts.slot_keys[slot] if owner else 0
+    why = f"{heir.name} has {heir.facts.slot_keys[slot]} of its keys, {owner.name if owner else 'nobody'} owns it"
+    if left and owner:
+        why += f" and has {left}"
+    if owner and heir.view.me.importing.get(slot) != owner.id:
         yield OpenSlot(process=heir.process, slot=slot, direction="IMPORTING", other=owner.process, why=why)
-    elif aim != heir.id:
+    elif owner and aim != heir.id:
         yield OpenSlot(process=owner.process, slot=slot, direction="MIGRATING", other=heir.process, why=why)
-    elif left:
+    elif owner and left:
         yield MoveKeys(process=owner.process, target=heir.process, slot=slot, why=why)
+    elif unmarked:
+        # A slot that is open nowhere is not looked at any more, and a third one's keys would be forgotten.
+        for each in unmarked:
+            yield OpenSlot(process=each.process, slot=slot, direction="IMPORTING", other=heir.process, why=why)
     else:
         yield TakeSlot(process=heir.process, slot=slot, why=why)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tdredis.planning.decide import plan, report
@@ -130,6 +130,7 @@ KEYS = st.sampled_from(["a", "b", "c"])
 
 
 @settings(max_examples=100, deadline=None)
+@example(owner=None, gives=None, takes={0}, held=[{"a"}, set(), {"b"}], writes=[], dies_after=None)
 @given(
     owner=st.one_of(st.none(), st.integers(0, 2)),
     gives=st.one_of(st.none(), st.integers(0, 2)),
@@ -147,7 +148,7 @@ def test_whatever_was_left_open_no_write_is_lost(
     writes: list[list[str]],
     dies_after: int | None,
 ) -> None:
-    """Any owner, any flags, keys on any node; clients write between all passes, and the operator dies once."""
+    """Any owner, any flags, keys on any node; clients write while it is planned, and the operator dies once."""
     world = healthy()
     nodes = [primary(world, shard) for shard in range(3)]
     nodes[0].slots -= ONLY
@@ -167,11 +168,15 @@ def test_whatever_was_left_open_no_write_is_lost(
         client.acknowledged = dict(nodes[owner].slot_keys[SLOT])
     version = 10
     for keys in writes:
+        made = plan(world.snapshot())
         for key in keys:
+            # After it was looked, and before anything is done.
             version += 1
             client.write(key, version)
-        world.run_pass(interrupt_after=dies_after)
+        for step in made.steps[:dies_after]:
+            world.apply(step)
         dies_after = None
+        world.settle()
 
     world.converge()
 
@@ -179,6 +184,21 @@ def test_whatever_was_left_open_no_write_is_lost(
     assert {key: client.read(key) for key in client.acknowledged} == client.acknowledged
     if is_open:
         assert {key for keys in held for key in keys} <= set(owners(world)[0].slot_keys.get(SLOT, {}))
+
+
+def test_a_write_that_goes_to_the_other_side_while_it_is_planned_is_not_lost() -> None:
+    world = healthy()
+    client = Client(world)
+    primary(world, 0).migrating[SLOT], primary(world, 1).importing[SLOT] = primary(world, 1).id, primary(world, 0).id
+    made = plan(world.snapshot())
+
+    client.write("new", 1)
+    for step in made.steps:
+        world.apply(step)
+
+    world.converge()
+    assert client.acknowledged == {"new": 1}
+    assert client.read("new") == 1
 
 
 def test_nothing_is_closed_while_somebody_is_silent() -> None:
