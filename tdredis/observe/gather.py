@@ -121,7 +121,7 @@ class Observer:
                 self._links.keep(key, (*addresses.values(), *doors.values()))
                 nodes = await self._ask_all(key, addresses, in_force.redis, CLUSTER_NODE)
                 if self._pulse is not None:
-                    self._pulse.follow(key, _primaries(addresses, nodes), in_force.redis)
+                    self._pulse.follow(key, addresses.values(), in_force.redis)
                 nodes = await self._with_slot_keys(key, addresses, nodes, in_force.redis)
                 reads: dict[str, ProxyFacts | Unknown] = {}
                 if keys := _keys_of(nodes.values()):
@@ -326,13 +326,6 @@ def _keys_of(nodes: Iterable[NodeFacts | Unknown]) -> tuple[str, ...]:
             parts.append(mine)
         owned |= mine
     return keys_into(tuple(parts))
-
-
-def _primaries(addresses: Mapping[str, Address], nodes: Mapping[str, NodeFacts | Unknown]) -> Iterator[Address]:
-    """Who owns slots, or may: who is silent did."""
-    for pod, node in nodes.items():
-        if isinstance(node, Unknown) or (node.view is not None and node.view.me.slots):
-            yield addresses[pod]
 
 
 def _statefulsets(children: Mapping[Ref, JSONObject]) -> set[str]:

