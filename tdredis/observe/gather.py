@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from tdredis.api.fields import API_VERSION
@@ -38,12 +39,14 @@ from tdredis.manifests.names import (
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.caches import Caches
 from tdredis.observe.pods import read_pod
+from tdredis.observe.pulse import Pulse
 from tdredis.observe.questions import (
     CLUSTER_NODE,
     REPLICATION_NODE,
     Questions,
     proxy_questions,
     sentinel_questions,
+    slot_questions,
 )
 from tdredis.observe.secrets import SecretReader, UnreadableSecretError
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
@@ -54,6 +57,7 @@ from tdredis.redislink.pool import SENTINEL_PORT, Address, LinkPool
 
 ASK_PROXY_S = 0.25
 ASK_S = 1.0  # a healthy Redis answers INFO in a millisecond; one that needs a second is Unknown for this pass
+MOST_OPEN_SLOTS = 64  # looked at in one pass: when these are closed, the next are
 # Who falls silent does not keep the others' news waiting so long again while a vote may be near; later it does.
 ASK_AGAIN_S, VOTE_IS_NEAR_S = 0.3, 15.0
 FactsT = TypeVar("FactsT")
@@ -71,14 +75,16 @@ class Observer:
         *,
         site: Site,
         now: Callable[[], float],
+        pulse: Pulse | None = None,
     ) -> None:
-        """*now*: epoch seconds."""
+        """*now*: epoch seconds. *pulse* is told which clusters to follow."""
         self._client = client
         self._caches = caches
         self._links = links
         self._secrets = secrets
         self._site = site
         self._now = now
+        self._pulse = pulse
         self._silent_since: dict[Key, dict[Address, float]] = {}
 
     async def gather(self, key: Key) -> Snapshot | None:
@@ -114,6 +120,9 @@ class Observer:
                 doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
                 self._links.keep(key, (*addresses.values(), *doors.values()))
                 nodes = await self._ask_all(key, addresses, in_force.redis, CLUSTER_NODE)
+                if self._pulse is not None:
+                    self._pulse.follow(key, addresses.values(), in_force.redis)
+                nodes = await self._with_slot_keys(key, addresses, nodes, in_force.redis)
                 reads: dict[str, ProxyFacts | Unknown] = {}
                 if keys := _keys_of(nodes.values()):
                     reading = proxy_questions(keys)
@@ -159,6 +168,8 @@ class Observer:
     def drop(self, key: Key) -> None:
         """The resource is gone: so are its connections."""
         self._links.keep(key, ())
+        if self._pulse is not None:
+            self._pulse.drop(key)
         self._silent_since.pop(key, None)
 
     async def _wished(self, instance: Instance) -> tuple[Passwords | None, tuple[str, ...]]:
@@ -238,6 +249,21 @@ class Observer:
     def _labelled(self, key: Key, component: str) -> Iterator[Pod]:
         pods = self._caches.pods.by_index(key)
         return (pod for pod in pods if pod.metadata.labels.get(COMPONENT_LABEL) == component)
+
+    async def _with_slot_keys(
+        self, key: Key, addresses: Mapping[str, Address], nodes: dict[str, NodeFacts | Unknown], password: str
+    ) -> dict[str, NodeFacts | Unknown]:
+        """While slots are open: *nodes* with their keys in them. One that does not answer that has not said it."""
+        views = (node.view for node in nodes.values() if isinstance(node, NodeFacts) and node.view is not None)
+        found = {slot for view in views for slot in (*view.me.migrating, *view.me.importing)}
+        if not found:
+            return nodes
+        asked = {pod: addresses[pod] for pod, node in nodes.items() if isinstance(node, NodeFacts)}
+        counts = await self._ask_all(key, asked, password, slot_questions(sorted(found)[:MOST_OPEN_SLOTS]))
+        return {
+            pod: replace(node, slot_keys=said) if isinstance(node, NodeFacts) and isinstance(said, dict) else node
+            for pod, node, said in ((pod, node, counts.get(pod)) for pod, node in nodes.items())
+        }
 
     async def _ask_all(
         self,

@@ -1,23 +1,25 @@
-"""Faults that any Kubernetes can be made to have: what runs in a pod is ended, or its files are taken away."""
+"""Faults, and what is measured of them: the longest write gap, acknowledged writes that are missing, time to heal."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from redis.crc import key_slot
 
 from tdredis.redis.slots import parse_slots
-from tests.chaos.ledger import ByCluster, BySentinel, Door, Ledger
+from tests.chaos.ledger import ByCluster, BySentinel, Door, Ledger, describe
 from tests.e2e.reach import linked
 from tests.e2e.world import BIN, Kube, Obj, Subject, eventually
 
 GOES_ON_S = 60.0
 SENT_S = 1.0  # what was acknowledged so long before a crash has reached the replicas
+NOISE_S = 4.0  # what a busy machine may add to the bound of a row; an engine that nobody helps needs five seconds
 
 
 def passwords(manifest: Obj) -> tuple[str, str]:
@@ -89,9 +91,9 @@ class Addresses:
 
 
 @asynccontextmanager
-async def under_load(subject: Subject) -> AsyncIterator[dict[str, Ledger]]:
-    """Clients write by every way, before, during and after what happens in the block."""
-    ledgers = await ledgers_of(subject)
+async def under_load(subject: Subject, ways: Sequence[str] = ()) -> AsyncIterator[dict[str, Ledger]]:
+    """Clients write by every way, or by *ways* only, before, during and after what happens in the block."""
+    ledgers = {way: ledger for way, ledger in (await ledgers_of(subject)).items() if not ways or way in ways}
     async with AsyncExitStack() as stack:
         for ledger in ledgers.values():
             await stack.enter_async_context(ledger.writing())
@@ -148,6 +150,43 @@ async def fault(kube: Kube, *words: str) -> AsyncIterator[None]:
             process.terminate()
         async with asyncio.timeout(30):
             await process.wait()
+
+
+@asynccontextmanager
+async def proving(
+    *rows: int,
+    subject: Subject,
+    gap_s: float,
+    heal_s: float | None = None,
+    planned: bool = False,
+    ways: Sequence[str] = (),
+) -> AsyncIterator[dict[str, Ledger]]:
+    """The block makes the fault of *rows* and waits for what must come of it; clients write by every way, or by
+    *ways* only, meanwhile.
+
+    Afterwards the instance is Ready again, *heal_s* after the beginning if that is promised; no write waited longer
+    than *gap_s* (0: none failed); *planned*: no acknowledged write is missing, else none that is older than SENT_S.
+    All of it is recorded before it is judged.
+    """
+    async with under_load(subject, ways) as ledgers:
+        began = time.monotonic()
+        failures = {way: ledger.failures for way, ledger in ledgers.items()}
+        yield ledgers
+    await subject.until_ready()
+    healed_s = time.monotonic() - began
+    missing = await lost(subject, ledgers)
+    for row in rows:
+        for way, ledger in ledgers.items():
+            gone, longest_s = len(missing.get(way, ())), ledger.longest_gap_s(began)
+            kind = f"{subject.kind.kind} by {way}"
+            record(row, kind, gap_s=round(longest_s, 3), lost=gone, heal_s=round(healed_s, 2))
+    for way, ledger in ledgers.items():
+        if gap_s == 0:
+            assert ledger.failures == failures[way], describe(ledgers)
+        assert ledger.longest_gap_s(began) < gap_s + NOISE_S, describe(ledgers)
+        early = [each for each in missing.get(way, ()) if planned or ledger.acknowledged[each] < began - SENT_S]
+        assert not early, f"{way} lost {early}; {describe(ledgers)}"
+    assert heal_s is None or healed_s < heal_s + NOISE_S, f"Ready again after {healed_s:.1f} s"
 
 
 def record(row: int, kind: str, **measured: object) -> None:
