@@ -29,6 +29,7 @@ from tdredis.kube.resources import (
 from tdredis.manifests.site import Site
 from tdredis.observe.caches import Caches
 from tdredis.observe.gather import Observer
+from tdredis.observe.pulse import Pulse
 from tdredis.observe.secrets import SecretReader
 from tdredis.planning.memory import memory_uses
 from tdredis.planning.snapshot import Key, Snapshot
@@ -93,7 +94,8 @@ class Manager:
         self.recorder = EventRecorder(client, instance=settings.identity, redact=redact)
         secrets = SecretReader(client, time.monotonic)
         site = build_site(served, settings.images)
-        self.observer = Observer(client, self.caches, self.links, secrets, site=site, now=time.time)
+        self.pulse = Pulse(self.links, lambda key: self.queue.add(key, front=True))
+        self.observer = Observer(client, self.caches, self.links, secrets, site=site, now=time.time, pulse=self.pulse)
         self._elector: LeaderElector | None = None
         self.executor = Executor(client, self.links, on_applied=self._learn, may_act=self._may_act)
         self.loop = Loop(
@@ -142,9 +144,11 @@ class Manager:
             self.queue.add(key)
         log.info("leading", identity=self._settings.identity, resources=len(keys))
         self._metrics.leads.set(1)
+        pulse = asyncio.create_task(self.pulse.run(), name="pulse")
         try:
-            await self.loop.run()
+            await _unless_ended(self.loop.run(), pulse)
         finally:
+            await _end(pulse)
             self._metrics.leads.set(0)
             self._metrics.memory_used.clear()
             self._metrics.memory_limit.clear()
@@ -233,13 +237,15 @@ async def _discover(client: Client) -> Served:
 
 
 async def _unless_ended(work: Coroutine[object, object, None], other: asyncio.Task[None]) -> None:
-    """Awaits *work*; raises what *other* raises if it ends first: without caches the operator works blindly."""
+    """Awaits *work*; raises what *other* raises if it ends first: without caches the operator works blindly, without a
+    pulse it hears of frozen processes too late.
+    """
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             other.result()
-            raise RuntimeError("the caches ended")
+            raise RuntimeError(f"{other.get_name()} ended")
         task.result()
     finally:
         await _end(task)

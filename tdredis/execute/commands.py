@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TypeAlias, assert_never
 
+from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, ResetNode, TakeSlot
 from tdredis.planning.steps import (
     AnnounceSentinel,
     AssignSlots,
@@ -32,6 +34,8 @@ DISCONNECT: Final[tuple[Command, ...]] = (
     ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
     ("CLIENT", "KILL", "TYPE", "pubsub"),
 )
+BUMP_EPOCH: Final[Command] = ("CLUSTER", "BUMPEPOCH")
+MIGRATE_MS: Final = 1000  # without a byte of progress
 PAUSE_MS: Final = 2000  # longer than a handover takes; ends by itself if none comes
 PAUSE: Final[Command] = ("CLIENT", "PAUSE", PAUSE_MS)
 PAUSE_WRITES: Final[Command] = (*PAUSE, "WRITE")
@@ -44,6 +48,10 @@ RedisStep: TypeAlias = (
     | FailOverShard
     | TakeOverShard
     | Forget
+    | CloseSlot
+    | OpenSlot
+    | TakeSlot
+    | ResetNode
     | SetConfig
     | Follow
     | Promote
@@ -75,6 +83,16 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
             commands = [("CLUSTER", "FAILOVER", "TAKEOVER")]
         case Forget():
             commands = [("CLUSTER", "FORGET", step.ghost_id)]
+        case CloseSlot():
+            commands = [("CLUSTER", "SETSLOT", step.slot, "STABLE")]
+        case OpenSlot():
+            commands = [("CLUSTER", "SETSLOT", step.slot, step.direction, step.other.id)]
+        case TakeSlot():
+            commands = [("CLUSTER", "SETSLOT", step.slot, "NODE", step.process.id), BUMP_EPOCH]
+        case ResetNode():
+            # In one go: a key written in between would forbid the reset. A replica takes no FLUSHALL and needs none.
+            empty: list[Command] = [] if step.is_replica else [("FLUSHALL", "ASYNC")]
+            commands = [*empty, ("CLUSTER", "RESET", "HARD"), *DISCONNECT]
         case SetConfig():
             commands = [("CONFIG", "SET", step.parameter, step.value)]
         case Follow():
@@ -108,7 +126,18 @@ def _assign(step: AssignSlots) -> list[Command]:
     epoch: list[Command] = []
     if step.config_epoch is not None:
         epoch.append(("CLUSTER", "SET-CONFIG-EPOCH", step.config_epoch))
-    return [*epoch, ("CLUSTER", "ADDSLOTS", *step.slots)]
+    add: Command = ("CLUSTER", "ADDSLOTS", *step.slots)
+    if step.taken:
+        # The others believe it too, so the new claim must be newer than what they believe.
+        return [("CLUSTER", "DELSLOTS", *step.taken), add, BUMP_EPOCH]
+    return [*epoch, add]
+
+
+def migrate(step: MoveKeys, keys: Sequence[bytes], password: str) -> Command:
+    """One round of it: *keys* of its slot."""
+    secret: tuple[str, ...] = ("AUTH", password) if password else ()
+    target = step.target
+    return ("MIGRATE", target.ip, target.port, "", 0, MIGRATE_MS, "REPLACE", *secret, "KEYS", *keys)
 
 
 def _watch(step: Watch, password: str) -> list[Command]:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import structlog
 
 from tdredis.api.json_object import JSONObject
-from tdredis.execute.commands import PAUSE, PAUSE_WRITES, redis_commands
+from tdredis.execute.commands import PAUSE, PAUSE_WRITES, migrate, redis_commands
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable
 from tdredis.kube.resources import PODS, Resource, resource_of
 from tdredis.planning.plan import Plan
+from tdredis.planning.slot_steps import MoveKeys
 from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import Apply, FailOver, Process, Remove, ReplacePod, ResizePod, Step
 from tdredis.redis.facts import parse_info
@@ -26,6 +27,8 @@ from tdredis.redislink.pool import Address, Command, LinkPool
 log = structlog.get_logger(__name__)
 
 COMMAND_S = 2.0
+KEYS_A_ROUND = 20  # both nodes serve nobody else while they are moved
+ROUNDS = 50  # in one pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,8 @@ class Executor:
             case FailOver(primary=Process() as primary):
                 await self._pause(key, primary, password)
                 await self._do(key, *redis_commands(step, password), password)
+            case MoveKeys():
+                await self._move_keys(key, step, password)
             case _:
                 process, commands = redis_commands(step, password)
                 await self._do(key, process, commands, password)
@@ -155,6 +160,16 @@ class Executor:
         except Refused:
             await self._do(key, primary, [PAUSE], password)  # before 6.2 reads wait too
 
+    async def _move_keys(self, key: Key, step: MoveKeys, password: str) -> None:
+        """Raises Refused when the target does not take them."""
+        for _ in range(ROUNDS):
+            (keys,) = await self._do(
+                key, step.process, [("CLUSTER", "GETKEYSINSLOT", step.slot, KEYS_A_ROUND)], password
+            )
+            if not isinstance(keys, list) or not keys:
+                return
+            await self._do(key, step.process, [migrate(step, keys, password)], password)
+
     async def _resize(self, key: Key, step: ResizePod) -> None:
         """Raises ApiError, Conflict among them when the pod is another by now."""
         container: JSONObject = {
@@ -165,8 +180,8 @@ class Executor:
         answer = await self._client.patch(PODS, key.namespace, step.pod, patch, kind="strategic", subresource="resize")
         self._on_applied(answer)
 
-    async def _do(self, key: Key, process: Process, commands: Sequence[Command], password: str) -> None:
-        """The commands, in one round trip, after the process has said that it is the one we mean.
+    async def _do(self, key: Key, process: Process, commands: Sequence[Command], password: str) -> list[object]:
+        """The replies to the commands, in one round trip, after the process has said that it is the one we mean.
 
         Raises PreconditionError when it is another, Refused when it refuses one of them.
         """
@@ -188,7 +203,7 @@ class Executor:
             found = parse_info(info.decode()).get("run_id", "").encode() if isinstance(info, bytes) else None
         if found != process.id.encode():
             raise PreconditionError(f"{process.pod} is another process by now")
-        await ask(commands)
+        return await ask(commands)
 
 
 def _controller_uid(manifest: JSONObject) -> object:

@@ -22,6 +22,8 @@ from tdredis.runtime.queue import KeyedQueue
 
 KILL = "localkube fault kill -c redis NAMESPACE/POD"
 CLUSTER = "unit/planning/test_cluster_plans.py"
+SENTINELS = "e2e/test_faults_sentinels.py"
+DYING = "e2e/test_dying_standby.py"
 STANDBY = "unit/planning/test_standby_plans.py"
 FAULTS = "e2e/test_faults.py"
 
@@ -47,12 +49,15 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         ),
         make=("kubectl delete pod -l app.kubernetes.io/component=sentinel",),
         tests=(
+            f"{SENTINELS}::test_lost_sentinels_are_replaced_and_clients_notice_nothing",
+            f"{SENTINELS}::test_a_sentinel_that_never_was_is_forgotten",
+            f"{SENTINELS}::test_a_sentinel_that_watches_foreign_primaries_watches_ours_alone",
+            f"{SENTINELS}::test_a_primary_that_dies_with_most_sentinels_is_replaced_by_the_operator_s_word",
             "e2e/test_standby.py::test_sentinels_survive_restarts_and_new_addresses",
             f"{STANDBY}::test_all_sentinels_replaced_at_once_watch_again",
             f"{STANDBY}::test_a_sentinel_that_watches_a_foreign_primary_is_corrected",
             f"{STANDBY}::test_stale_addresses_are_forgotten_by_one_sentinel_at_a_time",
         ),
-        missing="under a ledger",
     ),
     Row(
         number=18,
@@ -60,9 +65,15 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         must="a condition says so; nothing else is disturbed",
         bound="gap 0",
         rules=(cluster.attach_replicas, primary.follow_the_primary),
-        seen=(Seen(reason="ReplicasNotInSync", words="… replicas in sync"),),
+        seen=(
+            Seen(reason="SyncFails", words="… cannot finish copying the data of …: not in sync for longer than that"),
+        ),
         make=("redis-cli -h POD_IP config set client-output-buffer-limit 'replica 1 1 1'",),
-        missing="a condition that names it, and its test",
+        tests=(
+            "e2e/test_faults_cluster.py::test_a_replica_whose_copy_never_ends_is_named_and_nothing_else_is_disturbed",
+            "e2e/test_faults_standby.py::test_a_replica_whose_copy_never_ends_is_named_and_nothing_else_is_disturbed",
+            "unit/planning/test_syncs_that_fail.py::test_a_copy_may_take_as_long_as_its_data_needs",
+        ),
     ),
     Row(
         number=19,
@@ -75,6 +86,8 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         make=("kubectl delete pod -l app.kubernetes.io/name=td-redis-operator --grace-period=0 --force",),
         tests=(
             "e2e/test_faults_operator.py::test_an_operator_killed_in_a_failover_is_succeeded_by_one_that_finishes",
+            f"{DYING}::test_an_operator_killed_after_any_step_of_a_standby_s_creation_is_succeeded_by_one_that_finishes",
+            f"{DYING}::test_an_operator_killed_after_any_step_of_a_failover_is_succeeded_by_one_that_finishes",
             "e2e/test_cluster.py::test_an_operator_killed_after_any_step_of_creation_is_succeeded_by_one_that_finishes",
             f"{CLUSTER}::test_an_operator_that_dies_after_any_step_is_succeeded_by_one_that_finishes",
             f"{STANDBY}::test_an_operator_that_dies_after_any_step_is_succeeded_by_one_that_finishes",

@@ -6,6 +6,7 @@ from tdredis.healing.catalogue import Guard, Row, Seen
 from tdredis.planning.cluster import failover
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import primary, rules, sentinels, write_policy
+from tdredis.planning.slot_steps import ResetNode
 from tdredis.planning.steps import (
     AssignSlots,
     FailOver,
@@ -24,6 +25,9 @@ CLUSTER = "unit/planning/test_cluster_plans.py"
 STANDBY = "unit/planning/test_standby_plans.py"
 NO_LOSS = "unit/planning/test_nothing_is_lost.py"
 FAULTS = "e2e/test_faults.py"
+IN_CLUSTER = "e2e/test_faults_cluster.py"
+IN_STANDBY = "e2e/test_faults_standby.py"
+SPLIT = "e2e/test_faults_cluster_split.py"
 POLICY = "e2e/test_write_policy.py"
 
 DIED = Seen(reason=FailOverShard, words="have … take over shard …: the process in … ended; … has the most of its data")
@@ -90,10 +94,11 @@ REDIS_ROWS: tuple[Row, ...] = (
         seen=(SILENT,),
         make=("localkube fault fail-node NODE",),
         tests=(
+            f"{IN_CLUSTER}::test_a_primary_whose_node_is_lost_is_replaced_within_the_node_timeout",
+            f"{IN_STANDBY}::test_a_primary_whose_node_is_lost_is_replaced_and_comes_back_as_a_replica",
             f"{CLUSTER}::test_a_silent_primary_is_not_proven_dead_and_the_engine_decides",
             f"{STANDBY}::test_a_primary_that_is_silent_is_not_proven_dead",
         ),
-        missing="on real processes",
     ),
     Row(
         number=5,
@@ -105,10 +110,11 @@ REDIS_ROWS: tuple[Row, ...] = (
         seen=(SILENT, Seen(reason="WritesGivenUp", words="… was a second primary and took … bytes of writes")),
         make=("localkube fault freeze -c redis --for 20s NAMESPACE/POD",),
         tests=(
+            f"{IN_CLUSTER}::test_a_frozen_primary_is_replaced_and_what_it_takes_when_it_thaws_does_not_count",
+            f"{IN_STANDBY}::test_a_primary_that_is_frozen_and_thawed_steps_down_and_its_clients_are_disconnected",
             f"{CLUSTER}::test_no_disruptive_step_rests_on_a_silent_process",
             f"{POLICY}::test_what_an_available_primary_took_alone_is_counted_when_it_returns",
         ),
-        missing="a cluster on real processes",
     ),
     Row(
         number=6,
@@ -125,9 +131,10 @@ REDIS_ROWS: tuple[Row, ...] = (
         tests=(
             f"{POLICY}::test_a_consistent_primary_that_is_cut_off_stops_by_itself_before_another_is_chosen",
             f"{POLICY}::test_what_an_available_primary_took_alone_is_counted_when_it_returns",
+            f"{IN_CLUSTER}::test_a_primary_that_is_cut_off_with_a_minority_is_replaced_and_steps_down_when_it_is_back",
+            f"{IN_STANDBY}::test_a_primary_that_is_cut_off_with_a_minority_is_replaced_and_the_service_leads_to_one",
             f"{CLUSTER}::test_nobody_takes_over_without_a_vote_while_somebody_may_only_not_be_heard",
         ),
-        missing="a cluster on real processes",
     ),
     Row(
         number=7,
@@ -229,29 +236,37 @@ REDIS_ROWS: tuple[Row, ...] = (
         fault="a cluster is split into two that each look whole",
         must="the larger epoch and the data win by a stated rule, the rest is reset and joined; never a silent merge",
         bound="bounded",
-        rules=(cluster.introduce,),
-        guards=("no_slot_has_two_owners",),
-        seen=(Seen(reason="SlotsOwnedTwice", words="slots … have two owners"),),
+        rules=(cluster.settle_disputes, cluster.introduce),
+        guards=("no_slot_has_two_owners", "every_process_answers"),
+        seen=(
+            Seen(reason="SlotsOwnedTwice", words="slots … have two owners"),
+            Seen(reason=ResetNode, words="… own the same slots, with … keys against …"),
+        ),
         make=("redis-cli -h POD_IP cluster reset hard; redis-cli -h POD_IP cluster addslotsrange 0 16383",),
         tests=(
-            f"{CLUSTER}::test_two_owners_of_a_slot_are_not_joined",
-            f"{CLUSTER}::test_a_former_primary_that_has_not_heard_of_its_failover_is_joined_where_the_engine_chooses_rightly",
+            f"{SPLIT}::test_of_two_whole_clusters_with_data_the_one_with_the_newer_claims_wins_and_the_loss_is_counted",
+            f"{SPLIT}::test_a_whole_cluster_without_data_never_wins_against_one_with_data",
+            "unit/planning/test_disputes.py::test_of_two_whole_clusters_one_wins_and_the_other_is_reset_and_joined",
+            "unit/planning/test_disputes.py::test_where_one_shard_s_data_is_here_and_another_s_there_nobody_decides",
         ),
-        missing="the rule; on real processes",
     ),
     Row(
         number=13,
         fault="slots are left open (migrating, importing), or owned by nobody",
         must="closed in the direction that keeps the keys; slots without owner go to the recorded one",
         bound="gap 0",
-        rules=(cluster.assign_free_slots,),
+        rules=(cluster.close_open_slots, cluster.assign_free_slots),
         guards=("every_process_answers", "no_replica_holds_the_data", "a_primary_is_there"),
         seen=(
+            Seen(reason="SlotsOpen", words="the moving of slot … is not finished on …"),
             Seen(reason=AssignSlots, words="… slots of shard … belong to nobody … and status.slots records them here"),
         ),
         make=("redis-cli -h POD_IP cluster setslot 1 migrating NODE_ID", "redis-cli -h POD_IP cluster delslots 1"),
-        tests=(f"{CLUSTER}::test_everything_lost_at_once_is_rebuilt_with_the_same_slot_map",),
-        missing="the rule for open slots; on real processes",
+        tests=(
+            "e2e/test_faults_cluster_slots.py::test_a_slot_that_is_left_open_is_closed_where_its_keys_are",
+            "e2e/test_faults_cluster_slots.py::test_slots_that_nobody_owns_go_to_the_recorded_owner_with_their_keys",
+            "unit/planning/test_open_slots.py::test_whatever_was_left_open_no_write_is_lost",
+        ),
     ),
     Row(
         number=14,
@@ -267,17 +282,17 @@ REDIS_ROWS: tuple[Row, ...] = (
         ),
         make=("redis-cli -h POD_IP cluster meet IP_OF_A_NODE_THAT_ENDS_THEN 6379",),
         tests=(
+            f"{IN_CLUSTER}::test_a_ghost_is_forgotten_by_every_node_and_a_living_node_never",
             f"{CLUSTER}::test_a_container_that_restarts_is_no_ghost",
             f"{CLUSTER}::test_one_that_was_forgotten_by_a_single_node_is_introduced_to_it_again",
         ),
-        missing="on real processes",
     ),
     Row(
         number=15,
         fault="there are two primaries in one shard or standby",
         must="the one with the data stays, by a stated rule; the other is demoted and its clients are disconnected",
         bound="bounded",
-        rules=(primary.have_a_primary, primary.follow_the_primary, cluster.introduce),
+        rules=(primary.have_a_primary, primary.follow_the_primary, cluster.settle_disputes),
         guards=("every_process_answers", "no_failover_is_under_way", "no_slot_has_two_owners"),
         seen=(
             Seen(reason="TwoPrimaries", words="… all take themselves for the primary"),
@@ -288,9 +303,11 @@ REDIS_ROWS: tuple[Row, ...] = (
         tests=(
             f"{STANDBY}::test_of_two_primaries_the_one_that_the_sentinels_chose_stays_and_the_others_clients_are_disconnected",
             f"{STANDBY}::test_of_two_primaries_that_nobody_watches_the_one_with_data_stays",
-            f"{POLICY}::test_what_an_available_primary_took_alone_is_counted_when_it_returns",
+            f"{IN_STANDBY}::test_of_two_primaries_the_one_that_the_sentinels_chose_stays",
+            f"{IN_STANDBY}::test_of_two_primaries_that_no_sentinel_watches_the_last_one_stays",
+            f"{SPLIT}::test_a_replica_that_was_made_primary_while_it_was_cut_off_does_not_win_when_it_is_back",
+            f"{SPLIT}::test_a_replica_that_is_made_primary_by_hand_is_the_primary_and_the_former_one_steps_down",
         ),
-        missing="a cluster on real processes",
     ),
     Row(
         number=16,

@@ -46,6 +46,11 @@ class Ages:
         """It did not answer: when that began."""
         return self._epoch + self._silent.setdefault(address, self._steady())
 
+    def silent_for_s(self, address: Address) -> float | None:
+        """None: it answered when it was last asked, or was never asked."""
+        since = self._silent.get(address)
+        return None if since is None else self._steady() - since
+
     def answered(self, address: Address) -> None:
         self._silent.pop(address, None)
 

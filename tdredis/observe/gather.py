@@ -41,12 +41,14 @@ from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.ages import Ages
 from tdredis.observe.caches import Caches
 from tdredis.observe.pods import read_pod
+from tdredis.observe.pulse import ROLE, Pulse
 from tdredis.observe.questions import (
     CLUSTER_NODE,
     REPLICATION_NODE,
     Questions,
     proxy_questions,
     sentinel_questions,
+    slot_questions,
 )
 from tdredis.observe.secrets import SecretReader, UnreadableSecretError
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
@@ -57,6 +59,9 @@ from tdredis.redislink.pool import SENTINEL_PORT, Address, LinkPool
 
 ASK_PROXY_S = 0.25
 ASK_S = 1.0  # a healthy Redis answers INFO in a millisecond; one that needs a second is Unknown for this pass
+MOST_OPEN_SLOTS = 64  # looked at in one pass: when these are closed, the next are
+# Who falls silent does not keep the others' news waiting so long again while a vote may be near; later it does.
+ASK_AGAIN_S, VOTE_IS_NEAR_S = 0.3, 15.0
 FactsT = TypeVar("FactsT")
 
 
@@ -73,8 +78,9 @@ class Observer:
         site: Site,
         now: Callable[[], float],
         steady: Callable[[], float] = time.monotonic,
+        pulse: Pulse | None = None,
     ) -> None:
-        """*now*: epoch seconds. *steady*: seconds of a clock that does not jump."""
+        """*now*: epoch seconds. *steady*: seconds of a clock that does not jump. *pulse*: is told what to follow."""
         self._client = client
         self._caches = caches
         self._links = links
@@ -82,6 +88,7 @@ class Observer:
         self._site = site
         self._now = now
         self._steady = steady
+        self._pulse = pulse
         self._ages: dict[Key, Ages] = {}
 
     async def gather(self, key: Key) -> Snapshot | None:
@@ -119,6 +126,9 @@ class Observer:
                 doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
                 self._links.keep(key, (*addresses.values(), *doors.values()))
                 nodes = await self._ask_all(key, addresses, in_force.redis, CLUSTER_NODE)
+                if self._pulse is not None:
+                    self._pulse.follow(key, addresses.values(), in_force.redis)
+                nodes = await self._with_slot_keys(key, addresses, nodes, in_force.redis)
                 reads: dict[str, ProxyFacts | Unknown] = {}
                 if keys := _keys_of(nodes.values()):
                     reading = proxy_questions(keys)
@@ -139,6 +149,8 @@ class Observer:
                 sentinel_pods = self._pods(key, children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
                 watching = _addresses(sentinel_pods, SENTINEL_PORT)
                 self._links.keep(key, (*addresses.values(), *watching.values()))
+                if self._pulse is not None:
+                    self._pulse.follow(key, addresses.values(), in_force.redis, ROLE)
                 questions = sentinel_questions(instance.spec.sentinel.master_name)
                 nodes, sentinels = await asyncio.gather(
                     self._ask_all(key, addresses, in_force.redis, REPLICATION_NODE),
@@ -164,6 +176,8 @@ class Observer:
     def drop(self, key: Key) -> None:
         """The resource is gone: so are its connections."""
         self._links.keep(key, ())
+        if self._pulse is not None:
+            self._pulse.drop(key)
         self._ages.pop(key, None)
 
     async def _wished(self, instance: Instance) -> tuple[Passwords | None, tuple[str, ...]]:
@@ -244,6 +258,21 @@ class Observer:
         pods = self._caches.pods.by_index(key)
         return (pod for pod in pods if pod.metadata.labels.get(COMPONENT_LABEL) == component)
 
+    async def _with_slot_keys(
+        self, key: Key, addresses: Mapping[str, Address], nodes: dict[str, NodeFacts | Unknown], password: str
+    ) -> dict[str, NodeFacts | Unknown]:
+        """While slots are open: *nodes* with their keys in them. One that does not answer that has not said it."""
+        views = (node.view for node in nodes.values() if isinstance(node, NodeFacts) and node.view is not None)
+        found = {slot for view in views for slot in (*view.me.migrating, *view.me.importing)}
+        if not found:
+            return nodes
+        asked = {pod: addresses[pod] for pod, node in nodes.items() if isinstance(node, NodeFacts)}
+        counts = await self._ask_all(key, asked, password, slot_questions(sorted(found)[:MOST_OPEN_SLOTS]))
+        return {
+            pod: replace(node, slot_keys=said) if isinstance(node, NodeFacts) and isinstance(said, dict) else node
+            for pod, node, said in ((pod, node, counts.get(pod)) for pod, node in nodes.items())
+        }
+
     async def _ask_all(
         self,
         key: Key,
@@ -266,6 +295,9 @@ class Observer:
     ) -> FactsT | Unknown:
         """The process's facts, or since when and why there are none."""
         ages = self._ages.setdefault(key, Ages(self._now, self._steady))
+        silent_s = ages.silent_for_s(address)
+        if silent_s is not None and silent_s < VOTE_IS_NEAR_S:
+            timeout_s = min(timeout_s, ASK_AGAIN_S)
         try:
             replies = await self._links.ask(key, address, questions.commands, password=password, timeout_s=timeout_s)
             facts = questions.parse(replies)

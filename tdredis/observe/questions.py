@@ -73,6 +73,15 @@ def proxy_questions(keys: Sequence[str]) -> Questions[ProxyFacts]:
     return Questions(commands=tuple(("GET", key) for key in keys), parse=_parse_read)
 
 
+def slot_questions(slots: Sequence[int]) -> Questions[dict[int, int]]:
+    """How many keys a node has in each of *slots*, whoever owns them. Source: redis.io, "CLUSTER COUNTKEYSINSLOT"."""
+
+    def parse(replies: Sequence[object]) -> dict[int, int]:
+        return dict(zip(slots, map(_number, replies), strict=True))
+
+    return Questions(commands=tuple(("CLUSTER", "COUNTKEYSINSLOT", slot) for slot in slots), parse=parse)
+
+
 def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
     """What a Sentinel is asked that is to watch *master_name*."""
 
@@ -136,6 +145,14 @@ def _pairs(reply: object) -> dict[str, str]:
         raise ValueError(f"expected names and values from Redis, got {_text(reply)[:80]!r}")
     texts = [_text(word) for word in reply]
     return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _number(reply: object) -> int:
+    if isinstance(reply, Refused):
+        raise reply
+    if not isinstance(reply, int):
+        raise ValueError(f"expected a number from Redis, got {type(reply).__name__}")  # noqa: TRY004 a border: data
+    return reply
 
 
 def _text(reply: object) -> str:

@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tdredis.planning.conditions import Ailment
 from tdredis.planning.objects import list_names
 from tdredis.planning.snapshot import PodFacts
-from tdredis.redis.facts import Unknown
+from tdredis.redis.facts import NodeFacts, Unknown
+
+SYNC_TAKES_S = 30  # connecting, forking, loading
+SYNC_BYTES_S = 10 * 2**20  # a copy that is slower than this does not come to an end
 
 
 def pods_that_fail(troubled: Iterable[PodFacts], missing: Sequence[str]) -> Iterator[Ailment]:
@@ -33,3 +36,19 @@ def unready_pods(wanted: Sequence[str], pods: Mapping[str, PodFacts]) -> Iterato
     if waiting:
         message = f"{len(waiting)} of {len(wanted)} pods are not ready: {list_names(waiting)}"
         yield Ailment(reason="PodsNotReady", message=message, serious=False)
+
+
+def syncs_that_fail(replicas: Iterable[tuple[str, NodeFacts]], primary: str, facts: NodeFacts) -> Iterator[Ailment]:
+    """*replicas* follow *primary*, which answers. One that is not in sync for longer than a copy of all data takes
+    does not wait for its copy: it begins one over and over.
+
+    It is told by time alone. Whether a copy is under way at the moment changes with every attempt, and so would status.
+    """
+    takes_s = SYNC_TAKES_S + facts.used_memory_bytes // SYNC_BYTES_S
+    failing = [name for name, replica in replicas if (replica.replication.link_down_s or 0) > takes_s]
+    if failing:
+        message = (
+            f"{list_names(failing)} cannot finish copying the data of {primary}: not in sync for longer than that"
+            " takes, though both answer; the log of either says why"
+        )
+        yield Ailment(reason="SyncFails", message=message, serious=False)

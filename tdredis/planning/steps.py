@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from tdredis.api.json_object import JSONObject
+from tdredis.planning.process import Process as Process  # noqa: PLC0414 said again: a step names it
+from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, ResetNode, TakeSlot
 from tdredis.planning.snapshot import Ref
-from tdredis.redis.slots import SlotSet
+from tdredis.redis.slots import NO_SLOTS, SlotSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +57,6 @@ class ReplacePod:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """The Redis process a step is meant for; *id* is checked again before anything is done to it."""
-
-    pod: str
-    uid: str
-    ip: str
-    id: str  # of the cluster node if *in_cluster*, else the run id, which changes with every start
-    port: int = 6379
-    in_cluster: bool = True
-
-    def __str__(self) -> str:
-        return self.pod
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AssignSlots:
     """Give *slots*, which nobody owns, to *process*. Source: redis.io, "CLUSTER ADDSLOTS"."""
 
@@ -79,6 +66,7 @@ class AssignSlots:
     slots: SlotSet
     config_epoch: int | None  # set first, on a node that has met nobody: spares the engine the resolving of collisions
     why: str
+    taken: SlotSet = NO_SLOTS  # those of *slots* that it believes to be another's, who does not say so himself
 
     def __str__(self) -> str:
         return f"assign slots {self.slots} to {self.process}"
@@ -368,6 +356,11 @@ Step: TypeAlias = (
     | FailOverShard
     | TakeOverShard
     | Forget
+    | CloseSlot
+    | OpenSlot
+    | TakeSlot
+    | MoveKeys
+    | ResetNode
     | SetConfig
     | Follow
     | Promote

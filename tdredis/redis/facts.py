@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tdredis.redis.views import ClusterView
 
@@ -32,6 +32,7 @@ class Replication:
     replicas: frozenset[tuple[str, int]] = frozenset()  # host and port of everybody who replicates it, as they say
     priority: int | None = None  # 0: Sentinels never choose it. None: a primary
     was_linked: bool = False  # it has been in sync with the primary that it follows (whose data set may be empty)
+    link_down_s: int | None = None  # since when it is not in sync; None: it is, or it is a primary
     online: frozenset[tuple[str, int]] = frozenset()  # those of *replicas* that have everything but the last moment
     in_reach: int | None = None  # how many of them min-replicas-max-lag lets count. None: it does not count
     id: str = ""  # of the history that it writes or follows; another after every promotion
@@ -61,9 +62,11 @@ class NodeFacts:
     replication: Replication
     view: ClusterView | None = None  # None: not in cluster mode
     cluster_ok: bool | None = None  # cluster_state:ok; None: not in cluster mode
+    current_epoch: int = 0  # the highest that it has heard of, a request for its vote included; 0: not in cluster mode
     node_timeout_ms: int | None = None  # None: not in cluster mode
     run_id: str = ""  # another one after every start of the process
     announced: Announced | None = None  # None: it announces nothing, so what others see is its pod's address
+    slot_keys: Mapping[int, int] = field(default_factory=dict)  # keys in slots that some node left open; else not asked
     min_replicas_to_write: int | None = None  # so many must be in reach, or a primary refuses writes. None: not asked
     min_replicas_max_lag_s: int | None = None  # seconds of silence after which one is not in reach. None: not asked
 
@@ -88,10 +91,12 @@ def parse_info(text: str) -> dict[str, str]:
 
 
 def parse_replication(info: dict[str, str]) -> Replication:
-    """Raises KeyError when *info* has no replication section."""
+    """Raises KeyError when *info* has no replication section, or a replica's no uptime."""
     is_replica = info["role"] == "slave"
     link_up = info.get("master_link_status") == "up"
     offset = info.get("slave_repl_offset") if is_replica else info.get("master_repl_offset")
+    # -1, or absent while the link is up: it was never down (replication.c, repl_down_since).
+    down_s = int(info.get("master_link_down_since_seconds") or -1)
     return Replication(
         role=info["role"],
         offset_bytes=int(offset or 0),
@@ -106,8 +111,8 @@ def parse_replication(info: dict[str, str]) -> Replication:
         id=info.get("master_replid", ""),
         former_id=info.get("master_replid2", ""),
         former_end_bytes=int(info.get("second_repl_offset") or -1),
-        # -1, or absent while the link is up: it was never down (replication.c, repl_down_since).
-        was_linked=is_replica and (link_up or int(info.get("master_link_down_since_seconds") or -1) >= 0),
+        was_linked=is_replica and (link_up or down_s >= 0),
+        link_down_s=None if not is_replica or link_up else down_s if down_s >= 0 else int(info["uptime_in_seconds"]),
     )
 
 
@@ -158,6 +163,7 @@ def parse_node_facts(
         replication=parse_replication(info),
         view=view,
         cluster_ok=None if cluster is None else cluster.get("cluster_state") == "ok",
+        current_epoch=0 if cluster is None else int(cluster.get("cluster_current_epoch") or 0),
         node_timeout_ms=None if cluster is None or timeout is None else int(timeout),
         run_id=info.get("run_id", ""),
         announced=parse_announced(config),

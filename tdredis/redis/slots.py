@@ -42,6 +42,13 @@ class SlotSet:
             bits |= ((1 << each.count) - 1) << each.first
         return cls(bits)
 
+    @classmethod
+    def union(cls, sets: Iterable[SlotSet]) -> SlotSet:
+        bits = 0
+        for each in sets:
+            bits |= each.bits
+        return cls(bits)
+
     def __bool__(self) -> bool:
         return self.bits != 0
 

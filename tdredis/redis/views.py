@@ -29,6 +29,16 @@ class KnownNode:
         return "myself" in self.flags
 
     @property
+    def migrating(self) -> dict[int, str]:
+        """Slots that it gives away: the id of the node that each goes to. A node says that of itself only."""
+        return _parse_open(self.open_slots, "->-")
+
+    @property
+    def importing(self) -> dict[int, str]:
+        """Slots that it takes over: the id of the node that each comes from. A node says that of itself only."""
+        return _parse_open(self.open_slots, "-<-")
+
+    @property
     def is_replica(self) -> bool:
         return "slave" in self.flags
 
@@ -90,6 +100,11 @@ def _parse_line(line: str) -> KnownNode:
         slots=parse_slots(word for word in rest if not word.startswith("[")),
         open_slots=tuple(word for word in rest if word.startswith("[")),
     )
+
+
+def _parse_open(words: tuple[str, ...], arrow: str) -> dict[int, str]:
+    found = (word.strip("[]").split(arrow) for word in words if arrow in word)
+    return {int(slot): node_id for slot, node_id in found}
 
 
 def _parse_address(text: str) -> tuple[str, int]:

@@ -51,10 +51,16 @@ class Door:
     def places(self) -> None:
         return None
 
-    async def call(self, key: str, *words: str | int) -> object:  # noqa: ARG002 there is one door for all keys
+    async def call(self, key: str, *words: str | int, asking: bool = False) -> object:  # noqa: ARG002 a door for all keys
+        """*asking*: a cluster's node sent us here for this key alone."""
         try:
             if self._link is None or not self._link.open:
                 self._link = await connect(self._host, self._port, password=self._password, timeout_s=PATIENCE_S)
+            if asking:
+                _, reply = await self._link.call_all([("ASKING",), words], timeout_s=PATIENCE_S)
+                if isinstance(reply, Refused):
+                    raise reply
+                return reply
             return await self._link.call(*words, timeout_s=PATIENCE_S)
         except LinkError:
             self.close()
@@ -124,19 +130,23 @@ class ByCluster:
         if not known:
             raise LinkError("there is no node")
         address = self._home.get(tag) or known[self._turn % len(known)]
-        for _ in range(3):
+        asking = False
+        for _ in range(5):
             try:
-                reply = await self._door(address).call(key, *words)
+                reply = await self._door(address).call(key, *words, asking=asking)
             except Refused as error:
-                if error.code != "MOVED":
+                if error.code not in ("MOVED", "ASK"):
                     self._forget(tag)
                     raise
-                address = self._home[tag] = str(error).rpartition(" ")[2]
+                address, asking = str(error).rpartition(" ")[2], error.code == "ASK"
+                if not asking:
+                    self._home[tag] = address
                 continue
             except LinkError:
                 self._forget(tag)
                 raise
-            self._home[tag] = address
+            if not asking:
+                self._home[tag] = address
             return reply
         self._forget(tag)
         raise LinkError(f"{key} is sent from node to node")

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from tdredis.manifests.services import build_external_services, has_external_pods, is_external_service
 from tdredis.planning.addresses import resting_place
-from tdredis.planning.cluster.picture import Member, Picture
+from tdredis.planning.cluster.members import Member
+from tdredis.planning.cluster.picture import Picture
 from tdredis.planning.conditions import endpoint
 from tdredis.planning.objects import Ruling, list_names, ref_of, remove_unwanted_external
 from tdredis.planning.plan import Hold

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
+from tdredis.planning.cluster.members import Member, descending
+from tdredis.planning.cluster.picture import Picture, Shard
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.pods import STARTING_S

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tdredis.manifests.names import proxy_name
-from tdredis.planning.ailments import pods_that_fail, silent_processes, unready_pods
+from tdredis.planning.ailments import pods_that_fail, silent_processes, syncs_that_fail, unready_pods
 from tdredis.planning.cluster.rules import World
 from tdredis.planning.conditions import Ailment, is_ready
+from tdredis.planning.objects import list_names
 from tdredis.planning.pods import silent
 from tdredis.planning.snapshot import Ref
 
@@ -39,6 +40,14 @@ def slots_are_owned(world: World) -> Iterator[Ailment]:
         yield Ailment(reason="SlotsNotOwned", message=f"{lost} of 16384 slots have no owner", serious=True)
 
 
+def slots_are_closed(world: World) -> Iterator[Ailment]:
+    for slot, members in world.picture.open_slots.items():
+        more = f" and {len(world.picture.open_slots) - 1} more" if len(world.picture.open_slots) > 1 else ""
+        message = f"the moving of slot {slot}{more} is not finished on {list_names([each.name for each in members])}"
+        yield Ailment(reason="SlotsOpen", message=message, serious=False)
+        return
+
+
 def nodes_know_each_other(world: World) -> Iterator[Ailment]:
     strange = [name for name, others in world.picture.strangers.items() if others]
     if strange:
@@ -63,6 +72,14 @@ def replicas_are_in_sync(world: World) -> Iterator[Ailment]:
         if synced < wanted:
             message = f"shard {shard.name}: {synced} of {wanted} replicas in sync"
             yield Ailment(reason="ReplicasNotInSync", message=message, serious=False)
+
+
+def syncs_come_to_an_end(world: World) -> Iterator[Ailment]:
+    for shard in world.picture.shards:
+        if shard.owner is not None:
+            primary = shard.owner
+            followers = ((each.name, each.facts) for each in shard.members if each.view.me.primary_id == primary.id)
+            yield from syncs_that_fail(followers, primary.name, primary.facts)
 
 
 def proxy_serves(world: World) -> Iterator[Ailment]:
@@ -91,8 +108,10 @@ CHECKS: tuple[Check, ...] = (
     pods_run,
     processes_answer,
     slots_are_owned,
+    slots_are_closed,
     nodes_know_each_other,
     engine_agrees,
+    syncs_come_to_an_end,
     replicas_are_in_sync,
     pods_are_ready,
     proxy_serves,

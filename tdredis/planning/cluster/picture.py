@@ -9,79 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from tdredis.manifests.services import CLUSTER_PORTS, has_external_pods
+from tdredis.manifests.services import CLUSTER_PORTS
 from tdredis.planning import pods as waiting
 from tdredis.planning.addresses import external_target, resting_place
-from tdredis.planning.plan import Hold
+from tdredis.planning.cluster.disputes import NO_DISPUTES, Disputes, find_disputes
+from tdredis.planning.cluster.members import Member, build_member, descending
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref
-from tdredis.planning.steps import Process
 from tdredis.redis.facts import Announced, NodeFacts, Unknown
-from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet, even_split, parse_slots
-from tdredis.redis.views import ClusterView, KnownNode
+from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet, even_split, parse_slots
+from tdredis.redis.views import KnownNode
 
 PROXY_CATCHES_UP_S = 3.0  # a proxy looks for moved slots every second
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A Redis process that answered."""
-
-    pod: PodFacts
-    facts: NodeFacts
-    view: ClusterView
-    target: Announced | Hold | None  # what it is to announce; None: not known yet
-    may_move: bool  # its pod has a Service of its own, whose address it announces, or will, or did a moment ago
-    hosts: frozenset[str]  # with *ports*: all at which it is reached, or is about to be
-    ports: frozenset[int]
-
-    @property
-    def name(self) -> str:
-        return self.pod.name
-
-    @property
-    def id(self) -> str:
-        return self.view.me.id
-
-    @property
-    def slots(self) -> SlotSet:
-        """What it says it owns itself."""
-        return self.view.me.slots
-
-    @property
-    def is_replica(self) -> bool:
-        return self.view.me.is_replica
-
-    @property
-    def process(self) -> Process:
-        return Process(pod=self.pod.name, uid=self.pod.uid, ip=self.pod.ip or "", id=self.id)
-
-    @property
-    def announces(self) -> Announced:
-        return self.facts.announced or resting_place(self.pod)
-
-    def knows(self, other: Member) -> bool:
-        """It has met *other*, and under an address it has now.
-
-        Gossip needs seconds to carry a change of what is announced. Meanwhile the pod's own address is as good, and one
-        under which they talk: an introduction would change nothing.
-        """
-        if other.id == self.id:
-            return True
-        known = self.view.others.get(other.id)
-        if known is None or known.in_handshake:
-            return False
-        return other.is_at(known) or (other.may_move and known.link_connected)
-
-    def greets(self, other: Member) -> bool:
-        """It was introduced to *other* and waits for the answer."""
-        return any(node.in_handshake and other.is_at(node) for node in self.view.others.values())
-
-    def is_at(self, known: KnownNode) -> bool:
-        return known.ip in self.hosts and known.port in self.ports
-
-    @property
-    def met_nobody(self) -> bool:
-        return not self.view.others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,11 +30,12 @@ class Shard:
     name: str
     wanted: tuple[str, ...]
     members: tuple[Member, ...]  # by pod name
+    losers: frozenset[str] = frozenset()  # pods that own slots which are another's
 
     @property
     def owner(self) -> Member | None:
-        """The member that owns slots: the most, then the lowest name. Two at once are a fault that a rule names."""
-        owners = [member for member in self.members if member.slots]
+        """The member that owns slots: the most, then the lowest name."""
+        owners = [member for member in self.members if member.slots and member.name not in self.losers]
         return max(owners, key=lambda member: (len(member.slots), descending(member.name)), default=None)
 
     @property
@@ -110,17 +49,13 @@ class Shard:
         return self.owner.slots if self.owner else NO_SLOTS
 
 
-def descending(name: str) -> tuple[int, ...]:
-    """A key under which the lowest name is the greatest: ties go to it."""
-    return tuple(-ord(letter) for letter in name)
-
-
 @dataclass(frozen=True)
 class Picture:
     """Everything the rules ask for, drawn from one snapshot."""
 
     snapshot: ClusterSnapshot
     shards: tuple[Shard, ...]
+    disputes: Disputes = NO_DISPUTES
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
@@ -163,10 +98,7 @@ class Picture:
 
     @cached_property
     def owned(self) -> SlotSet:
-        bits = 0
-        for member in self.members:
-            bits |= member.slots.bits
-        return SlotSet(bits)
+        return SlotSet.union(member.slots for member in self.members)
 
     @cached_property
     def unowned(self) -> SlotSet:
@@ -181,28 +113,31 @@ class Picture:
         return SlotSet(twice)
 
     @cached_property
-    def contested(self) -> SlotSet:
-        """Slots with two owners of whom the engine would not choose the right one when they meet.
+    def open_slots(self) -> Mapping[int, tuple[Member, ...]]:
+        """Slots whose moving somebody takes part in, ascending, and who."""
+        found: dict[int, list[Member]] = {}
+        for member in self.members:
+            for slot in {*member.view.me.migrating, *member.view.me.importing}:
+                found.setdefault(slot, []).append(member)
+        return {slot: tuple(found[slot]) for slot in sorted(found)}
 
-        It lets the higher config epoch win. That is right after a failover of which the former primary has not heard:
-        both are of one shard, and the winner was its replica, or has data. Source: redis.io, cluster specification,
-        "Hash slots configuration propagation".
-        """
-        if not self.twice_owned:
-            return NO_SLOTS
-        settled = 0
-        for shard in self.shards:
-            owners = sorted((member for member in shard.members if member.slots), key=_epoch, reverse=True)
-            if len(owners) < 2:
-                continue
-            winner, *losers = owners
-            wins = all(_epoch(winner) > _epoch(loser) for loser in losers)
-            if wins and (winner.facts.keys > 0 or not any(loser.facts.keys for loser in losers)):
-                seen = 0
-                for owner in owners:
-                    settled |= seen & owner.slots.bits
-                    seen |= owner.slots.bits
-        return SlotSet(self.twice_owned.bits & ~settled)
+    @cached_property
+    def free(self) -> SlotSet:
+        """Slots that nobody owns and, as far as somebody was asked, nobody has keys of."""
+        held = [
+            slot
+            for slot in self.open_slots
+            if any(member.facts.slot_keys.get(slot) and not member.is_replica for member in self.members)
+        ]
+        return self.unowned - SlotSet.of(SlotRange(slot, slot) for slot in held)
+
+    @cached_property
+    def contested(self) -> SlotSet:
+        """Slots with two owners of whom the engine would not choose the right one when they meet."""
+        reset = {member.name for member in self.disputes.to_reset}
+        others = [member for member in self.members if member.name not in reset]
+        ours = SlotSet.union(each.slots & other.slots for each in self.disputes.to_reset for other in others)
+        return self.disputes.open | ours
 
     @cached_property
     def recorded(self) -> tuple[SlotSet, ...] | None:
@@ -278,28 +213,6 @@ class Picture:
         )
 
 
-def _epoch(member: Member) -> int:
-    return member.view.me.config_epoch
-
-
-def _build_member(snapshot: ClusterSnapshot, pod: PodFacts, facts: NodeFacts, view: ClusterView) -> Member:
-    own = resting_place(pod)
-    target: Announced | Hold | None = own
-    service = snapshot.children.get(Ref("Service", pod.name))
-    if has_external_pods(snapshot.cluster):
-        target = external_target(snapshot, pod, service, tuple(CLUSTER_PORTS))
-    places = {own, facts.announced or own, target if isinstance(target, Announced) else own}
-    return Member(
-        pod=pod,
-        facts=facts,
-        view=view,
-        target=target,
-        may_move=service is not None,
-        hosts=frozenset(place.host for place in places),
-        ports=frozenset(place.port for place in places),
-    )
-
-
 def draw_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pods_per_shard: int) -> Picture:
     """The picture of *snapshot* with one shard for each StatefulSet name, in order."""
     answered: dict[str, list[Member]] = {name: [] for name in shard_names}
@@ -307,14 +220,16 @@ def draw_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pod
         statefulset = pod_name.rpartition("-")[0]
         pod = snapshot.pods.get(pod_name)
         if statefulset in answered and pod is not None and isinstance(node, NodeFacts) and node.view is not None:
-            answered[statefulset].append(_build_member(snapshot, pod, node, node.view))
+            answered[statefulset].append(build_member(snapshot, pod, node, node.view))
+    disputes = find_disputes([member for members in answered.values() for member in members])
     shards = (
         Shard(
             index=index,
             name=name,
             wanted=tuple(f"{name}-{ordinal}" for ordinal in range(pods_per_shard)),
             members=tuple(answered[name]),
+            losers=disputes.losers,
         )
         for index, name in enumerate(shard_names)
     )
-    return Picture(snapshot=snapshot, shards=tuple(shards))
+    return Picture(snapshot=snapshot, shards=tuple(shards), disputes=disputes)

@@ -44,6 +44,6 @@ def _next_look_s(picture: Picture, *, healthy: bool) -> float:
         return PROXY_READS_S
     if healthy:
         return ADDRESSES_SPREAD_S if is_moving(picture) else ALL_IS_WELL_S
-    if picture.members and not picture.starting_pods and not picture.silent:
+    if picture.members and not picture.starting_pods:
         return ENGINE_WORKS_S
     return PODS_START_S

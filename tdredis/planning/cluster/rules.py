@@ -4,11 +4,13 @@
 1. objects: without its ConfigMap and Secret a pod does not start
 2. pods that can never run are replaced when the template has changed since: nothing is lost with them
 3. clients' endpoints, before anything disruptive: they follow who owns slots now
-4. ghosts are forgotten before slots are assigned: a ghost with a higher epoch would take the slots back
-5. slots before introductions: the first epoch can only be set on a node that has met nobody
-6. introductions before attaching: a replica must know its primary
-7. addresses for outside when the cluster works: nodes find each other by them
-8. memory limits, timeouts and labels last: they need no particular place
+4. disputes about slots, before anybody is joined to anybody
+5. ghosts are forgotten before slots are assigned: a ghost with a higher epoch would take the slots back
+6. slots before introductions: the first epoch can only be set on a node that has met nobody
+7. introductions before attaching: a replica must know its primary
+8. open slots are closed when nodes know each other: what moves one names the other
+9. addresses for outside when the cluster works: nodes find each other by them
+10. memory limits, timeouts and labels last: they need no particular place
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce, remove_unannounced
 from tdredis.planning.cluster.failover import hand_over_leaving, replace_dead_primaries
-from tdredis.planning.cluster.picture import Member, Picture, Shard, descending
+from tdredis.planning.cluster.members import Member, descending
+from tdredis.planning.cluster.picture import Picture, Shard
+from tdredis.planning.cluster.resetting import reset_losers
+from tdredis.planning.cluster.slots_healing import close_open_slots as close_slots
+from tdredis.planning.cluster.waiting import everybody_has_answered, nobody_is_unknown
 from tdredis.planning.objects import (
     Ruling,
     annotations_of,
@@ -150,7 +156,8 @@ def publish_endpoints(world: World) -> Ruling:
     One that runs and does not answer keeps its place: silence is no proof that it lost its slots.
     """
     snapshot = world.picture.snapshot
-    owners = {member.name for member in world.picture.members if member.slots}
+    losers = world.picture.disputes.losers
+    owners = {member.name for member in world.picture.members if member.slots and member.name not in losers}
     placed = _published_pods(world)
     names = sorted(owners | (placed & set(world.picture.silent)))
     targets = [
@@ -238,12 +245,17 @@ def replace_stuck_proxies(world: World) -> Ruling:
 # ---- membership
 
 
+def settle_disputes(world: World) -> Ruling:
+    """Of two owners of the same slots one keeps them, by a rule; the other begins anew."""
+    return reset_losers(world.picture)
+
+
 def forget_ghosts(world: World) -> Ruling:
     """Ids that no process has any more are forgotten by all who know them, at once: gossip would bring them back."""
     picture = world.picture
     if not picture.ghosts:
         return Ruling()
-    if hold := _everybody_has_answered(picture, "nodes that are gone are forgotten only when every process answers"):
+    if hold := everybody_has_answered(picture, "nodes that are gone are forgotten only when every process answers"):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
     holds = []
@@ -267,15 +279,15 @@ def assign_free_slots(world: World) -> Ruling:
     Order of the guards is meaning: the first that refuses is the reason in status.
     """
     picture = world.picture
-    if not picture.unowned:
+    if not picture.free:
         return Ruling()
     if _is_new(world):
         return _assign_first_slots(world)
-    if hold := _everybody_has_answered(picture, "slots are assigned only when every process answers"):
+    if hold := everybody_has_answered(picture, "slots are assigned only when every process answers"):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
     for shard, intended in zip(picture.shards, picture.intended, strict=True):
-        free = intended & picture.unowned
+        free = intended & picture.free
         if not free:
             continue
         if hold := _may_own_more(picture, shard):
@@ -299,10 +311,8 @@ def _assign_first_slots(world: World) -> Ruling:
     """
     picture = world.picture
     why = "slots are assigned only when every process answers"
-    if picture.silent:
-        return Ruling(holds=(_silence(picture, why),))
-    if picture.unheard:
-        return Ruling(holds=(_not_running(picture, why),))
+    if hold := nobody_is_unknown(picture, why):
+        return Ruling(holds=(hold,))
     steps: list[Step] = []
     holds: list[Hold] = []
     for shard, intended in zip(picture.shards, picture.intended, strict=True):
@@ -327,6 +337,7 @@ def _first_pod_is_awaited(picture: Picture, shard: Shard) -> Hold | None:
 
 
 def _assign(picture: Picture, shard: Shard, owner: Member, free: SlotSet) -> AssignSlots:
+    believed = SlotSet.union(known.slots for known in owner.view.others.values())
     return AssignSlots(
         process=owner.process,
         shard=shard.name,
@@ -334,26 +345,8 @@ def _assign(picture: Picture, shard: Shard, owner: Member, free: SlotSet) -> Ass
         config_epoch=shard.index + 1 if owner.met_nobody and owner.view.me.config_epoch == 0 else None,
         why=f"{len(free)} slots of shard {shard.name} belong to nobody"
         + (" and status.slots records them here" if picture.was_whole else ""),
+        taken=free & believed,
     )
-
-
-def _everybody_has_answered(picture: Picture, why: str) -> Hold | None:
-    if picture.silent:
-        return _silence(picture, why)
-    if picture.unheard:
-        return _not_running(picture, why)
-    if picture.starting_pods:
-        return Hold(guard="pods_have_started", why=f"waiting for {list_names(picture.starting_pods)} to start")
-    return None
-
-
-def _silence(picture: Picture, why: str) -> Hold:
-    pod, unknown = next(iter(picture.silent.items()))
-    return Hold(guard="every_process_answers", why=f"{why}; {pod} is silent: {unknown.error}")
-
-
-def _not_running(picture: Picture, why: str) -> Hold:
-    return Hold(guard="every_process_answers", why=f"{why}; no process runs in {list_names(picture.unheard)}")
 
 
 def _may_own_more(picture: Picture, shard: Shard) -> Hold | None:
@@ -383,7 +376,10 @@ def introduce(world: World) -> Ruling:
         # A new cluster is put together in one go; who comes first would only be introduced to nobody.
         return Ruling()
     if picture.contested:
-        why = f"slots {picture.contested} have two owners: joining them would lose one side's keys"
+        why = (
+            f"slots {picture.contested} have two owners, and joining them would lose one side's keys: send FLUSHALL and"
+            " CLUSTER RESET HARD to the nodes that are to be given up"
+        )
         return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
     steps = []
     for place, member in enumerate(members):
@@ -437,6 +433,11 @@ def _why_attach(member: Member, shard: Shard) -> str:
     return f"it owns no slots and replicates nobody, and shard {shard.name} has its primary"
 
 
+def close_open_slots(world: World) -> Ruling:
+    """A slot that somebody left open while it was moved is closed where its keys are."""
+    return close_slots(world.picture)
+
+
 # ---- configuration
 
 
@@ -462,7 +463,7 @@ def label_roles(world: World) -> Ruling:
     labels = (
         label_role(snapshot, member.pod, "replica" if member.is_replica else "primary")
         for member in world.picture.members
-        if member.is_replica or member.slots
+        if member.is_replica or (member.slots and member.name not in world.picture.disputes.losers)
     )
     return Ruling(steps=tuple(step for step in labels if step is not None))
 
@@ -491,10 +492,12 @@ RULES: tuple[Rule, ...] = (
     replace_stuck_pods,
     replace_stuck_proxies,
     publish_endpoints,
+    settle_disputes,
     forget_ghosts,
     assign_free_slots,
     introduce,
     attach_replicas,
+    close_open_slots,
     announce_addresses,
     resize_containers,
     limit_memory,
@@ -506,8 +509,10 @@ RULES: tuple[Rule, ...] = (
 HEALING_RULES: tuple[Rule, ...] = (
     fail_over,
     publish_endpoints,
+    settle_disputes,
     forget_ghosts,
     assign_free_slots,
     introduce,
     attach_replicas,
+    close_open_slots,
 )

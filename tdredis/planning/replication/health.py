@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tdredis.planning.ailments import pods_that_fail, silent_processes, unready_pods
+from tdredis.planning.ailments import pods_that_fail, silent_processes, syncs_that_fail, unready_pods
 from tdredis.planning.conditions import Ailment
 from tdredis.planning.objects import list_names
 from tdredis.planning.replication.sentinels import lacks
@@ -38,6 +38,13 @@ def replicas_are_in_sync(world: World) -> Iterator[Ailment]:
     wanted, synced = len(world.picture.wanted_pods) - 1, len(world.picture.replicas_in_sync())
     if synced < wanted:
         yield Ailment(reason="ReplicasNotInSync", message=f"{synced} of {wanted} replicas in sync", serious=False)
+
+
+def syncs_come_to_an_end(world: World) -> Iterator[Ailment]:
+    primary = world.picture.primary
+    if primary is not None:
+        followers = (each for each in world.picture.members if each.follows and primary.is_at(each.follows))
+        yield from syncs_that_fail(((each.name, each.facts) for each in followers), primary.name, primary.facts)
 
 
 def sentinels_watch(world: World) -> Iterator[Ailment]:
@@ -76,6 +83,7 @@ CHECKS: tuple[Check, ...] = (
     processes_answer,
     there_is_one_primary,
     writes_are_taken,
+    syncs_come_to_an_end,
     replicas_are_in_sync,
     sentinels_watch,
     pods_are_ready,

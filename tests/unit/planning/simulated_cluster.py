@@ -7,12 +7,14 @@ worlds a second can be interrupted, broken and healed.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import parse
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.site import Passwords
+from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, ResetNode, TakeSlot
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
 from tdredis.planning.steps import (
     Apply,
@@ -30,7 +32,7 @@ from tdredis.planning.steps import (
     TakeOverShard,
 )
 from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
-from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet
+from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet
 from tdredis.redis.views import ClusterView, KnownNode
 from tests.unit.planning.simulated_kubernetes import SimulatedKubernetes, SimulatedPod
 
@@ -72,6 +74,11 @@ class Node:
     used_mib: int = 1
     timeout_ms: int = 1000
     silent: bool = False
+    believes: dict[str, SlotSet] = field(default_factory=dict)  # id: what it has heard last, where that is not so
+    heard_epoch: int | None = None  # the highest that it has heard of; None: of all
+    migrating: dict[int, str] = field(default_factory=dict)
+    importing: dict[int, str] = field(default_factory=dict)
+    slot_keys: dict[int, dict[str, int]] = field(default_factory=dict)  # in slots that a test looks at: key -> version
 
     @property
     def address(self) -> Address:
@@ -85,6 +92,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
         super().__init__("redis-cluster-rat", "uid-rat", {**SPEC, **spec})  # type: ignore[dict-item]
         self.proxies: tuple[PodFacts, ...] = ()
         self.slots_of_dead: dict[str, SlotSet] = {}  # what the others would still vote for
+        self.dropped: list[tuple[str, int]] = []  # pods that were reset, and their keys
         self.gossips = True  # pings carry a changed address at once
         self.outside_is_reached = True  # pods reach each other under the addresses for outside
 
@@ -127,7 +135,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             case _:
                 self._apply_to_redis(step)
 
-    def _apply_to_redis(self, step: Step) -> None:
+    def _apply_to_redis(self, step: Step) -> None:  # noqa: PLR0912 a branch a step
         match step:
             case AssignSlots():
                 node = self._node(step.process.pod)
@@ -135,6 +143,10 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 assert step.config_epoch is None or not node.known, "an epoch is set on blank nodes only"
                 node.slots |= step.slots
                 node.epoch = step.config_epoch or node.epoch
+                if step.taken:
+                    self._bump(node)
+                for slot in step.slots:
+                    node.importing.pop(slot, None)
             case Meet():
                 node = self._node(step.process.pod)
                 for peer in step.peers:
@@ -160,7 +172,17 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                     "a forced failover of a living primary"
                 )
                 node.slots, node.primary = self.slots_of_dead[dead], None
-                node.epoch = 1 + max(other.epoch for other in self.nodes())
+                self._bump(node)
+            case ResetNode():
+                node = self._node(step.process.pod)
+                others = SlotSet.union(other.slots for other in self.nodes() if other is not node)
+                assert not node.slots - others, "a reset leaves slots without an owner"
+                self.dropped.append((step.process.pod, step.keys))
+                fresh = Node(id=f"{self.next_number():040x}", ip=node.ip, maxmemory=node.maxmemory)
+                pod = self.pods[step.process.pod]
+                pod.process = replace(fresh, timeout_ms=node.timeout_ms, announced=node.announced)
+            case CloseSlot() | OpenSlot() | MoveKeys() | TakeSlot():
+                self._move_slot(step)
             case Forget():
                 self._node(step.process.pod).known.pop(step.ghost_id, None)
             case SetConfig(parameter="maxmemory"):
@@ -169,6 +191,38 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 self._node(step.process.pod).timeout_ms = int(step.value)
             case SetConfig():
                 self._node(step.process.pod).announced[step.parameter] = str(step.value)
+
+    def _move_slot(self, step: CloseSlot | OpenSlot | MoveKeys | TakeSlot) -> None:
+        node, slot = self._node(step.process.pod), step.slot
+        assert node.primary is None, "SETSLOT on a replica"
+        match step:
+            case CloseSlot():
+                node.migrating.pop(slot, None)
+                node.importing.pop(slot, None)
+            case OpenSlot(direction="IMPORTING"):
+                assert slot not in node.slots, "the owner imports its own slot"
+                assert step.other.id in node.known, "SETSLOT with an unknown node"
+                node.importing[slot] = step.other.id
+            case OpenSlot():
+                assert slot in node.slots, "a slot is given away by its owner"
+                node.migrating[slot] = step.other.id
+            case MoveKeys():
+                target = self._by_id(step.target.id)
+                assert node.migrating.get(slot) == target.id, "clients do not know where the keys go"
+                assert target.importing.get(slot) == node.id, "MIGRATE to a node that does not import"
+                target.slot_keys.setdefault(slot, {}).update(node.slot_keys.pop(slot, {}))
+            case TakeSlot():
+                for other in self.nodes():
+                    if other is not node and slot in other.slots:
+                        assert not other.slot_keys.get(slot), "the engine drops keys of a slot that it loses"
+                        assert other.migrating.get(slot) == node.id, "it may get a key in the same moment"
+                        other.slots -= SlotSet.of([SlotRange(slot, slot)])
+                node.slots |= SlotSet.of([SlotRange(slot, slot)])
+                node.importing.pop(slot, None)
+                self._bump(node)
+
+    def _bump(self, node: Node) -> None:
+        node.epoch = 1 + max(other.epoch for other in self.nodes())
 
     def settle(self, seconds: float = 0.1) -> None:
         """Time passes: gossip reaches everybody that is connected."""
@@ -248,12 +302,16 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             view=ClusterView(
                 me=self._line(node.id, node.address, by_id, myself=True),
                 others={
-                    each: self._line(each, address, by_id, linked=each not in node.unlinked)
+                    each: self._line(
+                        each, address, by_id, linked=each not in node.unlinked, believed=node.believes.get(each)
+                    )
                     for each, address in node.known.items()
                 },
             ),
             cluster_ok=covered,
+            current_epoch=max(each.epoch for each in by_id.values()) if node.heard_epoch is None else node.heard_epoch,
             node_timeout_ms=node.timeout_ms,
+            slot_keys={slot: len(node.slot_keys.get(slot, {})) for slot in self._open_slots()},
             announced=Announced(
                 host=node.address[0],
                 port=node.address[1],
@@ -261,8 +319,18 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             ),
         )
 
+    def _open_slots(self) -> set[int]:
+        return {slot for node in self.nodes() for slot in (*node.migrating, *node.importing)}
+
     def _line(
-        self, node_id: str, address: Address, by_id: dict[str, Node], *, myself: bool = False, linked: bool = True
+        self,
+        node_id: str,
+        address: Address,
+        by_id: dict[str, Node],
+        *,
+        myself: bool = False,
+        linked: bool = True,
+        believed: SlotSet | None = None,
     ) -> KnownNode:
         node = by_id.get(node_id)
         role = "slave" if node and node.primary else "master"
@@ -274,5 +342,14 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             primary_id=node.primary if node else None,
             config_epoch=node.epoch if node else 0,
             link_connected=node is not None and linked,
-            slots=node.slots if node else NO_SLOTS,
+            slots=believed if believed is not None else node.slots if node else NO_SLOTS,
+            open_slots=tuple(_open_words(node)) if node and myself else (),
         )
+
+
+def _open_words(node: Node) -> Iterator[str]:
+    for slot in sorted({*node.migrating, *node.importing}):
+        if slot in node.migrating:
+            yield f"[{slot}->-{node.migrating[slot]}]"
+        if slot in node.importing:
+            yield f"[{slot}-<-{node.importing[slot]}]"

@@ -15,6 +15,21 @@ def test_a_primary_names_its_replicas(host: str) -> None:
     assert parse_replication(parse_info(info)).replicas == {(host, 6379)}
 
 
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("master_link_status:up", None),
+        ("master_link_status:down\r\nmaster_link_down_since_seconds:7", 7),
+        ("master_link_status:down\r\nmaster_link_down_since_seconds:-1", 300),
+    ],
+    ids=["up", "down", "never up"],
+)
+def test_a_replica_says_for_how_long_it_is_not_in_sync(link: str, expected: int | None) -> None:
+    text = f"uptime_in_seconds:300\r\nrole:slave\r\nmaster_host:10.0.0.7\r\nmaster_port:6379\r\n{link}\r\n"
+
+    assert parse_replication(parse_info(text)).link_down_s == expected
+
+
 def test_a_replica_that_is_sent_its_first_copy_is_not_online_yet() -> None:
     lines = (
         "role:master",

@@ -1,0 +1,167 @@
+"""Decides which of two nodes that own the same slots keeps them (docs/decisions/0010), and what becomes of the other.
+
+Nodes that have heard of each other are one side, and settle it by the higher config epoch as soon as they talk. It is
+for us to decide in two cases: two sides that have never heard of each other, and a node that made itself an owner
+without a vote while it was cut off, whose newer claim would win as soon as it is back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tdredis.planning.cluster.members import Member, descending
+from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotSet
+
+LITTLE = 10  # who has less than a tenth of the other's keys has no data: a handful of test keys is none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disputes:
+    """*losers*: pods that clients are not led to, because the other owner is the one by right; *to_reset* of them are
+    no owners any more only when we make them so. *open*: slots of disputes that nobody decides.
+    """
+
+    losers: frozenset[str] = frozenset()
+    to_reset: tuple[Member, ...] = ()
+    open: SlotSet = NO_SLOTS
+    why: str = ""  # why those to be reset lose
+
+
+NO_DISPUTES = Disputes()
+
+
+def find_disputes(members: Sequence[Member]) -> Disputes:
+    """*members* are all that answered; each has `Member.shard`."""
+    owners = [member for member in members if member.slots]
+    pairs = [(a, b) for number, a in enumerate(owners) for b in owners[number + 1 :] if a.slots & b.slots]
+    if not pairs:
+        return NO_DISPUTES
+    sides = _sides(members)
+    if any(sides[a.name] is not sides[b.name] for a, b in pairs):
+        return _between_sides(members, pairs, sides)
+    return _within_a_side(owners, pairs)
+
+
+# ---- two sides that have never heard of each other
+
+
+def _sides(members: Sequence[Member]) -> dict[str, list[Member]]:
+    """For each member its side: all that it is connected with by who knows whom, in either direction."""
+    side_of: dict[str, list[Member]] = {}
+    for member in members:
+        if member.name in side_of:
+            continue
+        side: list[Member] = []
+        waiting = [member]
+        while waiting:
+            each = waiting.pop()
+            if each.name in side_of:
+                continue
+            side_of[each.name] = side
+            side.append(each)
+            waiting += [other for other in members if each.view.knows(other.id) or other.view.knows(each.id)]
+    return side_of
+
+
+def _between_sides(
+    members: Sequence[Member], pairs: Sequence[tuple[Member, Member]], side_of: dict[str, list[Member]]
+) -> Disputes:
+    """The best of the sides that claim something keeps it; all nodes of the others that dispute it begin anew."""
+    disputed = [side_of[member.name] for pair in pairs for member in pair]
+    most = max(map(_keys, disputed))
+    best = max(disputed, key=lambda side: _side_rank(side, most))
+    losing = [
+        member for member in members if any(side_of[member.name] is side for side in disputed if side is not best)
+    ]
+    open_slots = SlotSet.union(a.slots & b.slots for a, b in pairs)
+    kept = SlotSet.union(member.slots for member in best)
+    if SlotSet.union(member.slots for member in losing) - kept:
+        return Disputes(open=open_slots)  # a reset would take slots, and their keys, that the best has not
+    for loser in losing:
+        rivals = [member for member in best if member.slots & loser.slots]
+        if not _has_data(sum(rival.facts.keys for rival in rivals), loser.facts.keys):
+            return Disputes(open=open_slots)  # one shard's data is on the one side, another's on the other
+    names = sorted(member.name for member in best if member.slots)
+    why = f"{names[0]} and who knows it own the same slots, {_advantage(best, losing)}"
+    return Disputes(losers=frozenset(member.name for member in losing), to_reset=tuple(losing), why=why)
+
+
+def _side_rank(side: Sequence[Member], most_keys: int) -> tuple[bool, bool, int, int, tuple[int, ...]]:
+    """Data, then being whole, then the newest claim; what is equal so far is decided, the same way by everybody."""
+    whole = SlotSet.union(member.slots for member in side) == ALL_SLOTS
+    lowest = min(member.name for member in side)
+    return _has_data(_keys(side), most_keys), whole, _epoch(side), _keys(side), descending(lowest)
+
+
+def _advantage(best: Sequence[Member], losing: Sequence[Member]) -> str:
+    if not _has_data(_keys(losing), _keys(best)):
+        return f"with {_keys(best)} keys against {_keys(losing)}"
+    return f"by config epoch {_epoch(best)} against {_epoch(losing)}"
+
+
+def _keys(side: Iterable[Member]) -> int:
+    return sum(member.facts.keys for member in side if not member.is_replica)
+
+
+def _epoch(side: Iterable[Member]) -> int:
+    return max((member.view.me.config_epoch for member in side if member.slots), default=0)
+
+
+def _has_data(keys: int, against: int) -> bool:
+    return keys * LITTLE >= against
+
+
+# ---- nodes that have heard of each other
+
+
+def _within_a_side(owners: Sequence[Member], pairs: Sequence[tuple[Member, Member]]) -> Disputes:
+    losers: set[str] = set()
+    to_reset: dict[str, Member] = {}
+    undecided = NO_SLOTS
+    why = ""
+    for pair in pairs:
+        older, newer = sorted(pair, key=lambda member: (member.view.me.config_epoch, member.name))
+        slots = newer.slots & older.slots
+        voters = [member for member in owners if member not in pair]
+        if _made_itself_owner(newer, older, voters):
+            losers.add(newer.name)
+            to_reset[newer.name] = newer
+            why = f"{newer.name} made itself an owner without a vote; the others know {older.name} as the owner"
+        elif _engine_is_right(newer, older):
+            # Before one of those who vote has heard of the newer one, it may be cut off together with its claim.
+            is_known = not voters or any(voter.believes(newer, slots) for voter in voters)
+            losers.add(older.name if is_known else newer.name)
+        else:
+            undecided |= slots
+    lost = SlotSet.union(member.slots for member in to_reset.values())
+    kept = SlotSet.union(member.slots for member in owners if member.name not in to_reset)
+    if lost - kept:
+        return Disputes(losers=frozenset(losers), open=undecided | lost)
+    reset = tuple(to_reset[name] for name in sorted(to_reset))
+    return Disputes(losers=frozenset(losers), to_reset=reset, open=undecided, why=why)
+
+
+def _engine_is_right(newer: Member, older: Member) -> bool:
+    """The higher config epoch wins when they talk. That is right after a failover of which the former primary has not
+    heard: both are of one shard, and the winner was its replica, or has data. Source: redis.io, cluster specification,
+    "Hash slots configuration propagation".
+    """
+    return (
+        newer.shard == older.shard
+        and newer.view.me.config_epoch > older.view.me.config_epoch
+        and (newer.facts.keys > 0 or not older.facts.keys)
+    )
+
+
+def _made_itself_owner(newer: Member, older: Member, voters: Sequence[Member]) -> bool:
+    """Nobody voted for it: whoever is asked for his vote has heard of the epoch, and most of the other owners have not.
+    For them the older one is the owner. Source: redis.io, cluster specification, "Replica election and promotion".
+    """
+    epoch, slots = newer.view.me.config_epoch, newer.slots & older.slots
+    asked = [voter for voter in voters if voter.facts.current_epoch >= epoch]
+    return (
+        2 * len(asked) < len(voters)
+        and all(voter.believes(older, slots) for voter in voters)
+        and _has_data(older.facts.keys, newer.facts.keys)
+    )

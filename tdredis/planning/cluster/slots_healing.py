@@ -1,0 +1,85 @@
+"""Decides how a slot is closed that was left open while it was being moved: so that no key is lost, whoever has it.
+
+Clients ask the owner of a slot first, whatever is open. It serves the keys that it has; while it gives the slot away,
+it sends clients on for those that it has not, and the node that takes the slot over serves these alone. So the owner's
+copy of a key is the one that clients know, and keys go from the owner to the other, never back: there they could be
+written once more on their way. Source: redis.io, "CLUSTER SETSLOT"; cluster.c, getNodeByQuery.
+
+- The owner alone has keys, or nobody: it keeps the slot. It stops sending clients on first. Only then, in another pass,
+  is the other asked again and closed: meanwhile somebody may have written there.
+- Another has keys too: the move is opened on both sides, finished, and the slot is the other's.
+- Another alone has keys: the same, with nothing to move. The owner gives away first, so that it can get no new key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tdredis.planning.cluster.members import Member, descending
+from tdredis.planning.cluster.picture import Picture
+from tdredis.planning.cluster.waiting import everybody_has_answered
+from tdredis.planning.objects import Ruling, list_names
+from tdredis.planning.plan import Hold
+from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
+
+SlotStep = CloseSlot | OpenSlot | MoveKeys | TakeSlot
+
+
+def close_open_slots(picture: Picture) -> Ruling:
+    """Every slot has an owner who has all of its keys, and nobody takes part in its moving."""
+    if not picture.open_slots:
+        return Ruling()
+    if hold := everybody_has_answered(picture, "slots that are left open are closed only when every process answers"):
+        return Ruling(holds=(hold,))
+    steps: list[SlotStep] = []
+    for slot, involved in picture.open_slots.items():
+        primaries = [member for member in picture.members if not member.is_replica]
+        owners = [member for member in primaries if slot in member.slots]
+        uncounted = [member.name for member in primaries if slot not in member.facts.slot_keys]
+        if len(owners) > 1:
+            continue  # whose it is is decided first
+        if uncounted:
+            if steps:
+                break  # so many are looked at in one pass
+            why = f"{list_names(uncounted)} did not say how many keys are in slot {slot}"
+            return Ruling(holds=(Hold(guard="every_process_answers", why=why),))
+        owner = owners[0] if owners else None
+        steps += _close(slot, owner, primaries, involved)
+    return Ruling(steps=tuple(steps))
+
+
+def _close(
+    slot: int, owner: Member | None, primaries: list[Member], involved: tuple[Member, ...]
+) -> Iterator[SlotStep]:
+    """The next step for *slot*: what the one after it is to be is seen when it is done."""
+    others = [member for member in primaries if member is not owner and member.facts.slot_keys[slot]]
+    if not others:
+        yield from _keep(slot, owner, involved)
+        return
+    aim = owner.view.me.migrating.get(slot) if owner else None
+    heir = max(others, key=lambda each: (each.id == aim, each.facts.slot_keys[slot], descending(each.name)))
+    unmarked = [each for each in others if each is not heir and slot not in each.view.me.importing]
+    left = owner.facts.slot_keys[slot] if owner else 0
+    why = f"{heir.name} has {heir.facts.slot_keys[slot]} of its keys, {owner.name if owner else 'nobody'} owns it"
+    if left and owner:
+        why += f" and has {left}"
+    if owner and heir.view.me.importing.get(slot) != owner.id:
+        yield OpenSlot(process=heir.process, slot=slot, direction="IMPORTING", other=owner.process, why=why)
+    elif owner and aim != heir.id:
+        yield OpenSlot(process=owner.process, slot=slot, direction="MIGRATING", other=heir.process, why=why)
+    elif owner and left:
+        yield MoveKeys(process=owner.process, target=heir.process, slot=slot, why=why)
+    elif unmarked:
+        # A slot that is open nowhere is not looked at any more, and a third one's keys would be forgotten.
+        for each in unmarked:
+            yield OpenSlot(process=each.process, slot=slot, direction="IMPORTING", other=heir.process, why=why)
+    else:
+        yield TakeSlot(process=heir.process, slot=slot, why=why)
+
+
+def _keep(slot: int, owner: Member | None, involved: tuple[Member, ...]) -> Iterator[CloseSlot]:
+    if owner is None:
+        return  # it is given to the recorded owner
+    why = f"{owner.name} owns it, and nobody else has keys of it"
+    for member in [owner] if owner in involved else involved:
+        yield CloseSlot(process=member.process, slot=slot, why=why)

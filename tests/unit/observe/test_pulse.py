@@ -1,0 +1,145 @@
+"""A cluster's pulse: what changes is told once, and who is silent is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from tdredis.observe.pulse import ROLE, Pulse
+from tdredis.planning.snapshot import Key
+from tdredis.redislink.errors import LinkError, NoAnswer
+from tdredis.redislink.pool import Address, Command, LinkPool
+
+KEY = Key("RedisCluster", "redis", "rat")
+NODES = tuple(Address(f"uid-{number}", f"10.0.0.{number}") for number in range(3))
+
+
+class Nodes(LinkPool[Key]):
+    """Each answers what *says* has for it."""
+
+    def __init__(self, question: Command = ("CLUSTER", "INFO")) -> None:
+        super().__init__(lambda _key, _address: None)
+        self.question = question
+        self.says: dict[Address, bytes | list[object] | LinkError] = dict.fromkeys(NODES, info())
+        self.asked: list[Address] = []
+
+    async def ask(
+        self,
+        owner: Key,
+        address: Address,
+        commands: Sequence[Command],
+        *,
+        password: str,
+        timeout_s: float,
+        before_sending: Callable[[], None] = lambda: None,  # noqa: ARG002 the signature of a pool
+    ) -> list[object]:
+        assert (owner, list(commands), password, timeout_s) == (KEY, [self.question], "vault", 1.0)
+        self.asked.append(address)
+        said = self.says[address]
+        if isinstance(said, LinkError):
+            raise said
+        return [said]
+
+
+def info(*, pfail: int = 0, epoch: int = 3) -> bytes:
+    text = (
+        f"cluster_state:ok\r\ncluster_slots_pfail:{pfail}\r\ncluster_slots_fail:0\r\ncluster_current_epoch:{epoch}\r\n"
+    )
+    return text.encode() + b"cluster_stats_messages_sent:4711\r\n"
+
+
+def followed(nodes: Nodes) -> tuple[Pulse, list[Key]]:
+    told: list[Key] = []
+    pulse = Pulse(nodes, told.append)
+    pulse.follow(KEY, NODES, "vault")
+    return pulse, told
+
+
+async def beats(pulse: Pulse, count: int) -> None:
+    for _ in range(count):
+        for node in NODES:
+            await pulse.beat(KEY, node)
+
+
+async def test_nothing_new_is_no_news() -> None:
+    nodes = Nodes()
+    pulse, told = followed(nodes)
+
+    await beats(pulse, 2)
+
+    assert (told, nodes.asked) == ([], [*NODES, *NODES])
+
+
+async def test_a_node_that_is_missed_and_a_failover_are_told_once_by_each() -> None:
+    nodes = Nodes()
+    pulse, told = followed(nodes)
+    await beats(pulse, 1)
+
+    nodes.says = dict.fromkeys(NODES, info(pfail=5461))
+    await beats(pulse, 1)
+    nodes.says = dict.fromkeys(NODES, info(epoch=4))
+    await beats(pulse, 1)
+
+    assert told == [KEY] * 6
+
+
+async def test_a_silent_node_is_noticed_by_its_silence() -> None:
+    nodes = Nodes()
+    pulse, told = followed(nodes)
+    await beats(pulse, 1)
+
+    nodes.says[NODES[1]] = NoAnswer("no answer within 1 s")
+    await beats(pulse, 1)
+
+    assert told == [KEY]
+
+
+async def test_what_is_followed_still_is_no_news_when_it_is_said_again() -> None:
+    nodes = Nodes()
+    pulse, told = followed(nodes)
+    await beats(pulse, 1)
+    pulse.follow(KEY, NODES[:2], "vault")
+
+    nodes.says = dict.fromkeys(NODES, info(epoch=4))
+    await beats(pulse, 1)
+
+    assert told == [KEY, KEY]
+
+
+async def test_a_replica_that_was_made_a_second_primary_is_told_and_its_offset_is_no_news() -> None:
+    nodes, told = Nodes(question=("ROLE",)), list[Key]()
+    pulse = Pulse(nodes, told.append)
+    pulse.follow(KEY, NODES, "vault", ROLE)
+    for offset in (100, 200):
+        nodes.says = {node: [b"slave", b"10.0.0.9", 6379, b"connected", offset] for node in NODES}
+        nodes.says[NODES[0]] = [b"master", offset, []]
+        await beats(pulse, 1)
+    assert told == []
+
+    nodes.says[NODES[2]] = [b"master", 200, []]
+    await beats(pulse, 1)
+
+    assert told == [KEY]
+
+
+async def test_the_pulse_goes_on_until_it_is_cancelled() -> None:
+    nodes = Nodes()
+    pulse, _ = followed(nodes)
+    running = asyncio.create_task(pulse.run())
+    while len(nodes.asked) < 2:
+        await asyncio.sleep(0.01)  # the pace of looking; the test's own deadline ends it
+
+    running.cancel()
+
+    await asyncio.wait({running})
+    assert running.cancelled()
+
+
+async def test_what_is_gone_is_not_asked() -> None:
+    nodes = Nodes()
+    pulse, told = followed(nodes)
+    pulse.drop(KEY)
+
+    await beats(pulse, 1)
+
+    assert (nodes.asked, told) == ([], [])

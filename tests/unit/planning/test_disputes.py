@@ -1,0 +1,244 @@
+"""Two owners of the same slots: who keeps them, who is reset, and when nobody decides (docs/decisions/0010)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdredis.planning.decide import plan
+from tdredis.planning.slot_steps import ResetNode
+from tdredis.planning.steps import Forget, Meet
+from tdredis.redis.slots import NO_SLOTS, SlotSet, parse_slots
+from tests.unit.planning.simulated_cluster import Node, SimulatedCluster
+
+FIRST, SECOND = "redis-cluster-rat-0-0", "redis-cluster-rat-0-1"
+ONE = tuple(f"redis-cluster-rat-{shard}-0" for shard in range(3))
+OTHER = tuple(f"redis-cluster-rat-{shard}-1" for shard in range(3))
+
+
+def healthy(**spec: object) -> SimulatedCluster:
+    world = SimulatedCluster(**spec)
+    world.converge()
+    return world
+
+
+def node(world: SimulatedCluster, pod: str) -> Node:
+    process = world.pods[pod].process
+    assert process is not None
+    return process
+
+
+def split(world: SimulatedCluster, *, epochs: tuple[int, int], keys: tuple[int, int]) -> None:
+    """Primaries and former replicas each own everything, and have forgotten each other."""
+    for side, epoch, count in zip((ONE, OTHER), epochs, keys, strict=True):
+        ids = {node(world, pod).id for pod in side}
+        for number, pod in enumerate(side):
+            each = node(world, pod)
+            each.slots, each.primary = node(world, ONE[number]).slots, None
+            each.epoch, each.keys = epoch + number, count
+            each.known = {other: address for other, address in each.known.items() if other in ids}
+
+
+def reset(world: SimulatedCluster) -> list[str]:
+    return [step.process.pod for step in plan(world.snapshot()).steps if isinstance(step, ResetNode)]
+
+
+def guards(world: SimulatedCluster) -> set[str]:
+    return {hold.guard for hold in plan(world.snapshot()).holds}
+
+
+def endpoints(world: SimulatedCluster) -> list[str]:
+    (live,) = (live for ref, live in world.children.items() if ref.kind == "EndpointSlice")
+    return [each["targetRef"]["name"] for each in live["endpoints"]]  # type: ignore[index, call-overload, union-attr, misc]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "keys", "losers"),
+    [
+        pytest.param((1, 5), (100, 90), ONE, id="the newer claim, where both have data"),
+        pytest.param((5, 1), (100, 90), OTHER, id="the newer claim is the older side's"),
+        pytest.param((1, 5), (100, 0), OTHER, id="data against a newer claim"),
+        pytest.param((1, 5), (100, 9), OTHER, id="a handful of keys is no data"),
+        pytest.param((1, 5), (9, 100), ONE, id="both"),
+        pytest.param((1, 1), (0, 0), OTHER, id="nothing to tell them apart: the lowest name"),
+    ],
+)
+def test_of_two_whole_clusters_one_wins_and_the_other_is_reset_and_joined(
+    epochs: tuple[int, int], keys: tuple[int, int], losers: tuple[str, ...]
+) -> None:
+    world = healthy()
+    split(world, epochs=epochs, keys=keys)
+
+    assert reset(world) == list(losers)
+
+    lost = keys[losers is OTHER]
+    world.converge()
+    assert world.dropped == [(pod, lost) for pod in losers]
+    winners = ONE if losers is OTHER else OTHER
+    assert tuple(shard.primary for shard in world.cluster.status.shards) == winners
+
+
+def test_what_is_dropped_is_counted_in_the_words_of_the_step() -> None:
+    world = healthy()
+    split(world, epochs=(5, 1), keys=(100, 90))
+
+    step = next(step for step in plan(world.snapshot()).steps if isinstance(step, ResetNode))
+
+    assert str(step) == f"reset {OTHER[0]}, dropping 90 keys"
+    assert step.why.endswith("by config epoch 7 against 3; 270 keys of the other are dropped")
+
+
+def test_clients_are_led_to_the_winner_before_the_other_is_reset() -> None:
+    world = healthy()
+    split(world, epochs=(1, 5), keys=(100, 90))
+
+    made = plan(world.snapshot())
+    world.run_pass(interrupt_after=1)
+
+    assert not isinstance(made.steps[0], ResetNode)
+    assert endpoints(world) == list(OTHER)
+
+
+@pytest.mark.parametrize("after", range(1, 12))
+def test_an_operator_that_dies_while_it_joins_them_is_succeeded_by_one_that_finishes(after: int) -> None:
+    world = healthy()
+    split(world, epochs=(1, 5), keys=(100, 90))
+    left = after
+    while left:
+        _, done = world.run_pass(interrupt_after=left)
+        left -= done
+        if not done:
+            world.settle()
+
+    world.converge()
+
+    assert sorted(pod for pod, _ in world.dropped) == sorted(ONE)
+
+
+@pytest.mark.parametrize("fault", ["silent", "unheard", "starting"])
+def test_nobody_is_reset_or_met_while_somebody_could_contradict(fault: str) -> None:
+    world = healthy()
+    split(world, epochs=(1, 5), keys=(100, 90))
+    if fault == "silent":
+        node(world, OTHER[1]).silent = True
+    elif fault == "unheard":
+        world.pods[OTHER[1]].stopped = True
+    else:
+        world.pods[OTHER[1]].process = None
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, ResetNode | Meet)]
+    assert guards(world) & {"every_process_answers", "pods_have_started"}
+
+
+def test_a_side_that_alone_owns_some_slots_is_not_reset() -> None:
+    world = healthy()
+    split(world, epochs=(5, 1), keys=(100, 90))
+    node(world, ONE[2]).slots = NO_SLOTS
+
+    assert reset(world) == []
+
+    assert "no_slot_has_two_owners" in guards(world)
+
+
+def test_where_one_shard_s_data_is_here_and_another_s_there_nobody_decides() -> None:
+    world = healthy()
+    split(world, epochs=(5, 1), keys=(100, 90))
+    node(world, ONE[0]).keys = 0
+
+    assert reset(world) == []
+
+    assert "no_slot_has_two_owners" in guards(world)
+
+
+# ---- two primaries of one shard that know each other
+
+
+def made_itself_primary(world: SimulatedCluster, pod: str, *, keys: tuple[int, int] = (100, 100)) -> None:
+    """By hand (TAKEOVER), cut off from everybody."""
+    taker, owner = node(world, pod), node(world, FIRST)
+    taker.primary, taker.slots, taker.epoch = None, owner.slots, 9
+    owner.keys, taker.keys = keys
+    for other in world.nodes():
+        if other is not taker:
+            other.unlinked.add(taker.id)
+            taker.unlinked.add(other.id)
+            other.believes[taker.id] = NO_SLOTS
+            other.heard_epoch = 3
+
+
+def test_a_replica_that_made_itself_primary_while_it_was_cut_off_is_reset_before_it_comes_back() -> None:
+    world = healthy()
+    made_itself_primary(world, SECOND)
+
+    assert reset(world) == [SECOND]
+
+    world.run_pass()
+    world.run_pass()
+    assert SECOND not in endpoints(world)
+    world.converge()
+    assert world.cluster.status.shards[0].primary == FIRST
+    assert world.dropped == [(SECOND, 100)]
+
+
+@pytest.mark.parametrize("pod", [ONE[1], ONE[2]])
+def test_a_winner_of_an_election_of_which_not_all_have_heard_is_never_reset(pod: str) -> None:
+    world = healthy()
+    made_itself_primary(world, SECOND)
+    taker = node(world, SECOND)
+    voter = node(world, pod)
+    voter.believes = {taker.id: taker.slots, node(world, FIRST).id: NO_SLOTS}
+
+    assert reset(world) == []
+
+    voter.believes, voter.heard_epoch = {}, 9  # it voted
+    assert reset(world) == []
+
+
+def test_one_that_may_have_been_elected_is_left_to_the_engine() -> None:
+    """The others have heard of its epoch, and not yet of its claim."""
+    world = healthy()
+    made_itself_primary(world, SECOND)
+    for each in world.nodes():
+        each.unlinked, each.heard_epoch = set(), None
+
+    assert reset(world) == []
+
+    assert "no_slot_has_two_owners" not in guards(world)
+    assert SECOND not in published(world), "the others do not know of it"
+    node(world, ONE[1]).believes = {node(world, SECOND).id: node(world, SECOND).slots}
+    assert FIRST not in published(world), "it won an election"
+
+
+def published(world: SimulatedCluster) -> list[str]:
+    world.run_pass()
+    return endpoints(world)
+
+
+def test_one_that_alone_has_data_is_not_reset() -> None:
+    world = healthy()
+    made_itself_primary(world, SECOND, keys=(0, 100))
+
+    assert reset(world) == []
+
+
+def test_a_former_primary_that_was_cut_off_is_no_owner_any_more() -> None:
+    """The others elected its replica: it steps down when it hears of it, and clients are not led to it meanwhile."""
+    world = healthy()
+    old, heir = node(world, FIRST), node(world, SECOND)
+    heir.primary, heir.slots, heir.epoch, heir.keys, old.keys = None, old.slots, 9, 100, 110
+    for other in world.nodes():
+        if other is not old:
+            other.unlinked.add(old.id)
+            old.unlinked.add(other.id)
+            other.believes[old.id] = NO_SLOTS
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, ResetNode | Forget)]
+    assert FIRST not in published(world)
+    assert world.cluster.status.shards[0].primary == SECOND
+
+
+def test_slots_are_a_union() -> None:
+    assert SlotSet.union((parse_slots(["1-2"]), parse_slots(["2-3"]))) == parse_slots(["1-3"])

@@ -1,0 +1,253 @@
+"""Slots that were left open, that nobody owns, or whose keys lie about: closed without a lost key, whatever is written
+meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tdredis.planning.decide import plan, report
+from tdredis.planning.plan import Verdict
+from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
+from tdredis.planning.steps import AssignSlots
+from tdredis.redis.facts import NodeFacts
+from tdredis.redis.slots import SlotRange, SlotSet
+from tdredis.redis.views import parse_cluster_nodes
+from tests.unit.planning.simulated_cluster import Node, SimulatedCluster
+
+SLOT = 93  # of the first shard
+ONLY = SlotSet.of([SlotRange(SLOT, SLOT)])
+STEPS = (CloseSlot, OpenSlot, MoveKeys, TakeSlot)
+
+
+def healthy() -> SimulatedCluster:
+    world = SimulatedCluster()
+    world.converge()
+    return world
+
+
+def primary(world: SimulatedCluster, shard: int) -> Node:
+    node = world.pods[f"redis-cluster-rat-{shard}-0"].process
+    assert node is not None
+    return node
+
+
+def owners(world: SimulatedCluster) -> list[Node]:
+    return [node for node in world.nodes() if SLOT in node.slots]
+
+
+class Client:
+    """Follows the engine's redirections; remembers what was acknowledged."""
+
+    def __init__(self, world: SimulatedCluster) -> None:
+        self.world = world
+        self.acknowledged: dict[str, int] = {}
+
+    def served_by(self, key: str) -> Node | None:
+        """None: refused, or sent to and fro."""
+        if not owners(self.world):
+            return None
+        (owner,) = owners(self.world)
+        if key in owner.slot_keys.get(SLOT, {}) or SLOT not in owner.migrating:
+            return owner
+        other = next((node for node in self.world.nodes() if node.id == owner.migrating[SLOT]), None)
+        return other if other is not None and SLOT in other.importing else None
+
+    def write(self, key: str, version: int) -> None:
+        node = self.served_by(key)
+        if node is not None:
+            node.slot_keys.setdefault(SLOT, {})[key] = version
+            self.acknowledged[key] = version
+
+    def read(self, key: str) -> int | None:
+        node = self.served_by(key)
+        return node.slot_keys.get(SLOT, {}).get(key) if node is not None else None
+
+
+def test_what_a_node_says_of_its_open_slots_is_read() -> None:
+    line = f"{'a' * 40} 10.0.0.1:6379@16379 myself,master - 0 0 1 connected 0-5460 [93->-{'b' * 40}] [7-<-{'c' * 40}]"
+
+    me = parse_cluster_nodes(line).me
+
+    assert (me.migrating, me.importing) == ({93: "b" * 40}, {7: "c" * 40})
+
+
+def kinds_until_closed(world: SimulatedCluster) -> list[str]:
+    kinds = []
+    for _ in range(20):
+        made, _ = world.run_pass()
+        kinds += [type(step).__name__ for step in made.steps if isinstance(step, STEPS)]
+        if made.verdict is Verdict.HEALTHY and not made.steps:
+            return kinds
+    raise AssertionError(f"not closed: {kinds}")
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "gives", "takes", "expected", "owner"),
+    [
+        (0, 0, True, True, ["CloseSlot", "CloseSlot"], 0),
+        (3, 0, True, True, ["CloseSlot", "CloseSlot"], 0),
+        (3, 0, True, False, ["CloseSlot"], 0),
+        (3, 0, False, True, ["CloseSlot"], 0),
+        (0, 2, True, True, ["TakeSlot", "CloseSlot"], 1),
+        (0, 2, False, True, ["OpenSlot", "TakeSlot", "CloseSlot"], 1),
+        (0, 2, True, False, ["OpenSlot", "TakeSlot", "CloseSlot"], 1),
+        (3, 2, True, True, ["MoveKeys", "TakeSlot", "CloseSlot"], 1),
+        (3, 2, False, True, ["OpenSlot", "MoveKeys", "TakeSlot", "CloseSlot"], 1),
+        (3, 2, True, False, ["OpenSlot", "MoveKeys", "TakeSlot", "CloseSlot"], 1),
+    ],
+)
+def test_an_open_slot_is_closed_where_its_keys_are(
+    here: int, there: int, *, gives: bool, takes: bool, expected: list[str], owner: int
+) -> None:
+    world = healthy()
+    first, second = primary(world, 0), primary(world, 1)
+    first.slot_keys[SLOT] = {f"k{n}": 1 for n in range(here)}
+    second.slot_keys[SLOT] = {f"k{n}": 0 for n in range(here + there - 1, here - 1, -1)}
+    if gives:
+        first.migrating[SLOT] = second.id
+    if takes:
+        second.importing[SLOT] = first.id
+
+    assert kinds_until_closed(world) == expected
+
+    assert owners(world) == [primary(world, owner)]
+    assert len(owners(world)[0].slot_keys.get(SLOT, {})) == here + there
+    recorded = world.cluster.status.slots
+    assert f"redis-cluster-rat-{owner}" in {name for name, ranges in recorded.items() if any(_has(r) for r in ranges)}
+
+
+def _has(text: str) -> bool:
+    first, _, last = text.partition("-")
+    return int(first) <= SLOT <= int(last or first)
+
+
+KEYS = st.sampled_from(["a", "b", "c"])
+
+
+@settings(max_examples=100, deadline=None)
+@example(owner=None, gives=None, takes={0}, held=[{"a"}, set(), {"b"}], writes=[], dies_after=None)
+@given(
+    owner=st.one_of(st.none(), st.integers(0, 2)),
+    gives=st.one_of(st.none(), st.integers(0, 2)),
+    takes=st.sets(st.integers(0, 2)),
+    held=st.lists(st.sets(KEYS), min_size=3, max_size=3),
+    writes=st.lists(st.lists(KEYS, max_size=2), max_size=8),
+    dies_after=st.one_of(st.none(), st.integers(0, 3)),
+)
+def test_whatever_was_left_open_no_write_is_lost(
+    *,
+    owner: int | None,
+    gives: int | None,
+    takes: set[int],
+    held: list[set[str]],
+    writes: list[list[str]],
+    dies_after: int | None,
+) -> None:
+    """Any owner, any flags, keys on any node; clients write while it is planned, and the operator dies once."""
+    world = healthy()
+    nodes = [primary(world, shard) for shard in range(3)]
+    nodes[0].slots -= ONLY
+    client = Client(world)
+    for number, node in enumerate(nodes):
+        others = [each for each in nodes if each is not node]
+        if number == owner:
+            node.slots |= ONLY
+            if gives is not None and gives != number:
+                node.migrating[SLOT] = nodes[gives].id
+        elif number in takes:
+            node.importing[SLOT] = others[0].id
+        node.slot_keys[SLOT] = dict.fromkeys(held[number], number)
+    is_open = any(node.migrating or node.importing for node in nodes)
+    if is_open and owner is not None:
+        # Where several have a copy, the owner's is the one that clients knew; else either is better than none.
+        client.acknowledged = dict(nodes[owner].slot_keys[SLOT])
+    version = 10
+    for keys in writes:
+        made = plan(world.snapshot())
+        for key in keys:
+            # After it was looked, and before anything is done.
+            version += 1
+            client.write(key, version)
+        for step in made.steps[:dies_after]:
+            world.apply(step)
+        dies_after = None
+        world.settle()
+
+    world.converge()
+
+    assert not any(node.migrating or node.importing for node in world.nodes())
+    assert {key: client.read(key) for key in client.acknowledged} == client.acknowledged
+    if is_open:
+        assert {key for keys in held for key in keys} <= set(owners(world)[0].slot_keys.get(SLOT, {}))
+
+
+def test_a_write_that_goes_to_the_other_side_while_it_is_planned_is_not_lost() -> None:
+    world = healthy()
+    client = Client(world)
+    primary(world, 0).migrating[SLOT], primary(world, 1).importing[SLOT] = primary(world, 1).id, primary(world, 0).id
+    made = plan(world.snapshot())
+
+    client.write("new", 1)
+    for step in made.steps:
+        world.apply(step)
+
+    world.converge()
+    assert client.acknowledged == {"new": 1}
+    assert client.read("new") == 1
+
+
+def test_nothing_is_closed_while_somebody_is_silent() -> None:
+    world = healthy()
+    primary(world, 0).migrating[SLOT] = primary(world, 1).id
+    primary(world, 2).silent = True
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, STEPS)]
+    assert "every_process_answers" in {hold.guard for hold in made.holds}
+
+
+def test_a_node_that_did_not_count_its_keys_is_waited_for() -> None:
+    world = healthy()
+    primary(world, 0).migrating[SLOT] = primary(world, 1).id
+    snapshot = world.snapshot()
+    facts = snapshot.nodes["redis-cluster-rat-1-0"]
+    assert isinstance(facts, NodeFacts)
+
+    made = plan(replace(snapshot, nodes={**snapshot.nodes, "redis-cluster-rat-1-0": replace(facts, slot_keys={})}))
+
+    assert made.steps == ()
+    assert "did not say how many keys" in made.holds[0].why
+
+
+def test_an_open_slot_is_named() -> None:
+    world = healthy()
+    primary(world, 0).migrating[SLOT] = primary(world, 1).id
+    snapshot = world.snapshot()
+
+    ready = next(each for each in report(snapshot, plan(snapshot)).conditions if each.type == "Ready")
+
+    assert (ready.status, ready.reason) == ("False", "SlotsOpen")
+    assert "slot 93 is not finished on redis-cluster-rat-0-0" in ready.message
+
+
+@pytest.mark.parametrize("shard", [0, 1])
+def test_slots_that_nobody_owns_go_to_the_recorded_owner(shard: int) -> None:
+    """Where the record names another than its nodes believe, its claim is made newer than what they believe."""
+    world = healthy()
+    record = {"0": ["0-5460"], "1": ["5461-10922"], "2": ["10923-16383"]}
+    if shard == 1:
+        record["0"], record["1"] = ["0-92", "94-5460"], ["93", "5461-10922"]
+    slots = {f"redis-cluster-rat-{n}": ranges for n, ranges in record.items()}
+    world.resource["status"]["slots"] = slots  # type: ignore[index, call-overload, assignment]
+    primary(world, 0).slots -= ONLY
+
+    made, _ = world.run_pass()
+
+    assert [step.slots for step in made.steps if isinstance(step, AssignSlots)] == [ONLY]
+    assert owners(world) == [primary(world, shard)]
