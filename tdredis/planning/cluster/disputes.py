@@ -120,6 +120,8 @@ def _has_data(keys: int, against: int) -> bool:
 
 
 def _within_a_side(owners: Sequence[Member], pairs: Sequence[tuple[Member, Member]], *, all_answer: bool) -> Disputes:
+    disputing = {member.name for pair in pairs for member in pair}
+    voters = [member for member in owners if member.name not in disputing]
     losers: set[str] = set()
     to_reset: dict[str, Member] = {}
     undecided = NO_SLOTS
@@ -127,7 +129,6 @@ def _within_a_side(owners: Sequence[Member], pairs: Sequence[tuple[Member, Membe
     for pair in pairs:
         older, newer = sorted(pair, key=lambda member: (member.view.me.config_epoch, member.name))
         slots = newer.slots & older.slots
-        voters = [member for member in owners if member not in pair]
         if all_answer and _made_itself_owner(newer, older, voters):
             losers.add(newer.name)
             to_reset[newer.name] = newer
@@ -161,11 +162,15 @@ def _engine_is_right(newer: Member, older: Member) -> bool:
 def _made_itself_owner(newer: Member, older: Member, voters: Sequence[Member]) -> bool:
     """Nobody voted for it: whoever is asked for his vote has heard of the epoch, and most of the other owners have not.
     For them the older one is the owner. Source: redis.io, cluster specification, "Replica election and promotion".
+
+    And it does not reach them itself. One that was elected while all were being asked said so later than they, but has
+    just talked to most of them.
     """
     epoch, slots = newer.view.me.config_epoch, newer.slots & older.slots
     asked = [voter for voter in voters if voter.facts.current_epoch >= epoch]
+    missed = [voter for voter in voters if newer.misses(voter)]
     return (
-        2 * len(asked) < len(voters)
+        2 * len(asked) < len(voters) < 2 * len(missed)
         and all(voter.believes(older, slots) for voter in voters)
         and _has_data(older.facts.keys, newer.facts.keys)
     )
