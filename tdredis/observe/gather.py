@@ -41,7 +41,7 @@ from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.ages import Ages
 from tdredis.observe.caches import Caches
 from tdredis.observe.pods import read_pod
-from tdredis.observe.pulse import ROLE, Pulse
+from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.observe.questions import (
     CLUSTER_NODE,
     REPLICATION_NODE,
@@ -149,13 +149,15 @@ class Observer:
                 sentinel_pods = self._pods(key, children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
                 watching = _addresses(sentinel_pods, SENTINEL_PORT)
                 self._links.keep(key, (*addresses.values(), *watching.values()))
-                if self._pulse is not None:
-                    self._pulse.follow(key, addresses.values(), in_force.redis, ROLE)
                 questions = sentinel_questions(instance.spec.sentinel.master_name)
                 nodes, sentinels = await asyncio.gather(
                     self._ask_all(key, addresses, in_force.redis, REPLICATION_NODE),
                     self._ask_all(key, watching, in_force.redis, questions),
                 )
+                if self._pulse is not None:
+                    answers = ((addresses[pod], node) for pod, node in nodes.items() if isinstance(node, NodeFacts))
+                    roles = {address: role_signs(node.replication) for address, node in answers}
+                    self._pulse.follow(key, addresses.values(), in_force.redis, ROLE, roles)
                 return ReplicationSnapshot(
                     now=ages.now(),
                     instance=instance,

@@ -8,13 +8,14 @@ Those of a standby are asked for their role: somebody may make a replica a secon
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import structlog
 
 from tdredis.planning.snapshot import Key
-from tdredis.redis.facts import parse_info
+from tdredis.redis.facts import Replication, parse_info
 from tdredis.redislink.errors import LinkError
 from tdredis.redislink.pool import Address, Command, LinkPool
 
@@ -44,10 +45,19 @@ class Pulse:
         self._on_change = on_change
         self._followed: dict[Key, _Followed] = {}
 
-    def follow(self, key: Key, addresses: Iterable[Address], password: str, question: Command = CLUSTER_INFO) -> None:
-        """*addresses* are the Redis processes of *key*, as of its last pass; *question* is CLUSTER_INFO or ROLE."""
+    def follow(
+        self,
+        key: Key,
+        addresses: Iterable[Address],
+        password: str,
+        question: Command = CLUSTER_INFO,
+        seen: Mapping[Address, Signs] = MappingProxyType({}),
+    ) -> None:
+        """*addresses* are the Redis processes of *key*, as of its last pass, *seen* what that saw of them. *question*:
+        CLUSTER_INFO or ROLE.
+        """
         before = self._followed.get(key)
-        known = before.signs if before else {}
+        known = {**(before.signs if before else {}), **seen}
         self._followed[key] = _Followed(password, question, {address: known.get(address) for address in addresses})
 
     def drop(self, key: Key) -> None:
@@ -84,10 +94,17 @@ class Pulse:
         return _read(reply)
 
 
+def role_signs(found: Replication) -> Signs:
+    """What a process will say to ROLE that was found so."""
+    if found.role == "master":
+        return ("master",)
+    return ("slave", found.primary_host or "", str(found.primary_port), "connected" if found.link_up else "connect")
+
+
 def _read(reply: object) -> Signs:
     match reply:
-        case [b"slave", host, port, state, *_]:
-            return ("slave", str(host), str(port), str(state))
+        case [b"slave", bytes() as host, int() as port, bytes() as state, *_]:
+            return ("slave", host.decode(), str(port), state.decode())
         case [b"master", *_]:
             return ("master",)
         case bytes():

@@ -156,7 +156,7 @@ async def test_of_two_primaries_the_one_that_the_sentinels_chose_stays(
         async with (
             linked(f"{parts.redis[replica]}:6379", PASSWORD) as wrong,
             seen_behind_the_service(subject) as seen,
-            proving(15, subject=subject, gap_s=0, planned=True),
+            proving(15, subject=subject, gap_s=0, planned=True, heal_s=6.0),  # noticed within three seconds
         ):
             replies = await wrong.call_all([("REPLICAOF", "NO", "ONE"), ("SET", "wrong", "x" * 1000)], timeout_s=5)
             assert replies == [b"OK", b"OK"]

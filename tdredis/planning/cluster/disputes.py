@@ -31,16 +31,20 @@ class Disputes:
 NO_DISPUTES = Disputes()
 
 
-def find_disputes(members: Sequence[Member]) -> Disputes:
-    """*members* are all that answered; each has `Member.shard`."""
+def find_disputes(members: Sequence[Member], *, all_answer: bool) -> Disputes:
+    """*members* are those that answered. While that are not all, nothing is for us to decide: the silent ones may be
+    the better part of a side, or those who voted.
+    """
     owners = [member for member in members if member.slots]
     pairs = [(a, b) for number, a in enumerate(owners) for b in owners[number + 1 :] if a.slots & b.slots]
     if not pairs:
         return NO_DISPUTES
     sides = _sides(members)
     if any(sides[a.name] is not sides[b.name] for a, b in pairs):
+        if not all_answer:
+            return Disputes(open=SlotSet.union(a.slots & b.slots for a, b in pairs))
         return _between_sides(members, pairs, sides)
-    return _within_a_side(owners, pairs)
+    return _within_a_side(owners, pairs, all_answer=all_answer)
 
 
 # ---- two sides that have never heard of each other
@@ -115,7 +119,9 @@ def _has_data(keys: int, against: int) -> bool:
 # ---- nodes that have heard of each other
 
 
-def _within_a_side(owners: Sequence[Member], pairs: Sequence[tuple[Member, Member]]) -> Disputes:
+def _within_a_side(owners: Sequence[Member], pairs: Sequence[tuple[Member, Member]], *, all_answer: bool) -> Disputes:
+    disputing = {member.name for pair in pairs for member in pair}
+    voters = [member for member in owners if member.name not in disputing]
     losers: set[str] = set()
     to_reset: dict[str, Member] = {}
     undecided = NO_SLOTS
@@ -123,8 +129,7 @@ def _within_a_side(owners: Sequence[Member], pairs: Sequence[tuple[Member, Membe
     for pair in pairs:
         older, newer = sorted(pair, key=lambda member: (member.view.me.config_epoch, member.name))
         slots = newer.slots & older.slots
-        voters = [member for member in owners if member not in pair]
-        if _made_itself_owner(newer, older, voters):
+        if all_answer and _made_itself_owner(newer, older, voters):
             losers.add(newer.name)
             to_reset[newer.name] = newer
             why = f"{newer.name} made itself an owner without a vote; the others know {older.name} as the owner"
@@ -157,11 +162,15 @@ def _engine_is_right(newer: Member, older: Member) -> bool:
 def _made_itself_owner(newer: Member, older: Member, voters: Sequence[Member]) -> bool:
     """Nobody voted for it: whoever is asked for his vote has heard of the epoch, and most of the other owners have not.
     For them the older one is the owner. Source: redis.io, cluster specification, "Replica election and promotion".
+
+    And it does not reach them itself. One that was elected while all were being asked said so later than they, but has
+    just talked to most of them.
     """
     epoch, slots = newer.view.me.config_epoch, newer.slots & older.slots
     asked = [voter for voter in voters if voter.facts.current_epoch >= epoch]
+    missed = [voter for voter in voters if newer.misses(voter)]
     return (
-        2 * len(asked) < len(voters)
+        2 * len(asked) < len(voters) < 2 * len(missed)
         and all(voter.believes(older, slots) for voter in voters)
         and _has_data(older.facts.keys, newer.facts.keys)
     )

@@ -76,6 +76,11 @@ class Member:
     def met_nobody(self) -> bool:
         return not self.view.others
 
+    def misses(self, other: Member) -> bool:
+        """It knows *other*, and does not reach it (any more)."""
+        known = self.view.others.get(other.id)
+        return known is not None and (not known.link_connected or bool(known.flags & {"fail", "fail?"}))
+
     def believes(self, owner: Member, slots: SlotSet) -> bool:
         """It has heard of nobody who owns *slots* with a newer claim than *owner*."""
         known = self.view.others.get(owner.id)

@@ -221,7 +221,10 @@ def draw_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pod
         pod = snapshot.pods.get(pod_name)
         if statefulset in answered and pod is not None and isinstance(node, NodeFacts) and node.view is not None:
             answered[statefulset].append(build_member(snapshot, pod, node, node.view))
-    disputes = find_disputes([member for members in answered.values() for member in members])
+    disputes = find_disputes(
+        [member for members in answered.values() for member in members],
+        all_answer=not waiting.silent(snapshot.nodes),
+    )
     shards = (
         Shard(
             index=index,

@@ -22,7 +22,9 @@ from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
 
-SlotStep = CloseSlot | OpenSlot | MoveKeys | TakeSlot
+SlotStep = CloseSlot | OpenSlot | TakeSlot | MoveKeys
+# Steps of one kind are done in a pass. The one that can be refused for ever, for a key too large, keeps none waiting.
+ORDER = (CloseSlot, OpenSlot, TakeSlot, MoveKeys)
 
 
 def close_open_slots(picture: Picture) -> Ruling:
@@ -45,7 +47,7 @@ def close_open_slots(picture: Picture) -> Ruling:
             return Ruling(holds=(Hold(guard="every_process_answers", why=why),))
         owner = owners[0] if owners else None
         steps += _close(slot, owner, primaries, involved)
-    return Ruling(steps=tuple(steps))
+    return Ruling(steps=tuple(sorted(steps, key=lambda step: ORDER.index(type(step)))))
 
 
 def _close(

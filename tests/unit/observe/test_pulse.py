@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from tdredis.observe.pulse import ROLE, Pulse
+from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.planning.snapshot import Key
+from tdredis.redis.facts import Replication
 from tdredis.redislink.errors import LinkError, NoAnswer
 from tdredis.redislink.pool import Address, Command, LinkPool
 
@@ -117,6 +118,19 @@ async def test_a_replica_that_was_made_a_second_primary_is_told_and_its_offset_i
     assert told == []
 
     nodes.says[NODES[2]] = [b"master", 200, []]
+    await beats(pulse, 1)
+
+    assert told == [KEY]
+
+
+async def test_what_a_pass_saw_is_what_news_are_measured_by() -> None:
+    nodes, told = Nodes(question=("ROLE",)), list[Key]()
+    nodes.says = {node: [b"master", 7, []] for node in NODES}
+    pulse = Pulse(nodes, told.append)
+    replica = Replication(role="slave", offset_bytes=7, primary_host="10.0.0.9", primary_port=6379, link_up=True)
+    seen = (Replication(role="master", offset_bytes=7), replica)
+    pulse.follow(KEY, NODES[:2], "vault", ROLE, dict(zip(NODES, map(role_signs, seen), strict=False)))
+
     await beats(pulse, 1)
 
     assert told == [KEY]

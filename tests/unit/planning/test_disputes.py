@@ -128,7 +128,9 @@ def test_nobody_is_reset_or_met_while_somebody_could_contradict(fault: str) -> N
     made = plan(world.snapshot())
 
     assert not [step for step in made.steps if isinstance(step, ResetNode | Meet)]
-    assert guards(world) & {"every_process_answers", "pods_have_started"}
+    assert guards(world) & {"every_process_answers", "pods_have_started", "no_slot_has_two_owners"}
+    if fault == "silent":
+        assert set(ONE) <= set(published(world)), "who loses is not known yet"
 
 
 def test_a_side_that_alone_owns_some_slots_is_not_reset() -> None:
@@ -193,6 +195,29 @@ def test_a_winner_of_an_election_of_which_not_all_have_heard_is_never_reset(pod:
 
     voter.believes, voter.heard_epoch = {}, 9  # it voted
     assert reset(world) == []
+
+
+def test_a_winner_of_an_election_that_answered_later_than_its_voters_is_never_reset() -> None:
+    """They had not been asked yet; it has just heard from them."""
+    world = healthy()
+    made_itself_primary(world, SECOND)
+    node(world, SECOND).unlinked = set()
+
+    assert reset(world) == []
+
+
+def test_of_two_that_made_themselves_primaries_neither_speaks_for_the_other() -> None:
+    world = healthy(size=5)
+    made_itself_primary(world, SECOND)
+    other = node(world, OTHER[1])
+    other.primary, other.slots, other.epoch = None, node(world, ONE[1]).slots, 9
+    for each in world.nodes():
+        if each is not other:
+            each.unlinked.add(other.id)
+            other.unlinked.add(each.id)
+            each.believes[other.id] = NO_SLOTS
+
+    assert reset(world) == [SECOND, OTHER[1]]
 
 
 def test_one_that_may_have_been_elected_is_left_to_the_engine() -> None:
