@@ -82,8 +82,11 @@ def _between_sides(
     kept = SlotSet.union(member.slots for member in best)
     if SlotSet.union(member.slots for member in losing) - kept:
         return Disputes(open=open_slots)  # a reset would take slots, and their keys, that the best has not
+    slots = {member.id: member.slots for member in losing}
     for loser in losing:
-        rivals = [member for member in best if member.slots & loser.slots]
+        # What a replica has is its primary's; of one whose primary is not among them nobody knows what it has.
+        claimed = slots.get(loser.view.me.primary_id or "", NO_SLOTS) if loser.is_replica else loser.slots
+        rivals = [member for member in best if member.slots & claimed]
         if not _has_data(sum(rival.facts.keys for rival in rivals), loser.facts.keys):
             return Disputes(open=open_slots)  # one shard's data is on the one side, another's on the other
     names = sorted(member.name for member in best if member.slots)

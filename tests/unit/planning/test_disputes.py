@@ -153,6 +153,38 @@ def test_where_one_shard_s_data_is_here_and_another_s_there_nobody_decides() -> 
     assert "no_slot_has_two_owners" in guards(world)
 
 
+def give_replicas(world: SimulatedCluster, side: tuple[str, ...], *, keys: int) -> tuple[str, ...]:
+    """The third pod of each shard follows its primary in *side*, and is of that side."""
+    third = tuple(f"redis-cluster-rat-{shard}-2" for shard in range(3))
+    for pod, primary in zip(third, side, strict=True):
+        replica, leader = node(world, pod), node(world, primary)
+        replica.primary, replica.keys, replica.known = leader.id, keys, {leader.id: leader.address}
+        leader.known[replica.id] = replica.address
+    return third
+
+
+def test_replicas_of_the_side_that_loses_are_reset_with_it() -> None:
+    world = healthy(replicas=2)
+    split(world, epochs=(1, 5), keys=(100, 90))
+    replicas = give_replicas(world, ONE, keys=100)
+
+    assert reset(world) == sorted((*ONE, *replicas))
+
+    world.converge()
+    assert sorted(world.dropped) == sorted([*((pod, 100) for pod in ONE), *((pod, 0) for pod in replicas)])
+
+
+def test_a_replica_of_nobody_who_is_there_may_have_what_nobody_else_has() -> None:
+    world = healthy(replicas=2)
+    split(world, epochs=(1, 5), keys=(100, 90))
+    (orphan, *_) = give_replicas(world, ONE, keys=100)
+    node(world, orphan).primary = "f" * 40
+
+    assert reset(world) == []
+
+    assert "no_slot_has_two_owners" in guards(world)
+
+
 # ---- two primaries of one shard that know each other
 
 
