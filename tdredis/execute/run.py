@@ -17,10 +17,11 @@ from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable
 from tdredis.kube.resources import PODS, Resource, resource_of
 from tdredis.planning.plan import Plan
-from tdredis.planning.slot_steps import MoveKeys
+from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import Apply, FailOver, Process, Remove, ReplacePod, ResizePod, Step
 from tdredis.redis.facts import parse_info
+from tdredis.redis.views import parse_cluster_nodes
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.redislink.pool import Address, Command, LinkPool
 
@@ -117,6 +118,8 @@ class Executor:
             case FailOver(primary=Process() as primary):
                 await self._pause(key, primary, password)
                 await self._do(key, *redis_commands(step, password), password)
+            case ResetNode():
+                await self._reset(key, step, password)
             case MoveKeys():
                 await self._move_keys(key, step, password)
             case _:
@@ -160,6 +163,17 @@ class Executor:
         except Refused:
             await self._do(key, primary, [PAUSE], password)  # before 6.2 reads wait too
 
+    async def _reset(self, key: Key, step: ResetNode, password: str) -> None:
+        """Steps before it may have waited for the API server. Raises PreconditionError when *step* is no more right."""
+        process, commands = redis_commands(step, password)
+        (nodes,) = await self._ask(key, process, [("CLUSTER", "NODES")], password)
+        view = parse_cluster_nodes(nodes.decode("utf-8", "replace") if isinstance(nodes, bytes) else "")
+        if view.me.id != process.id:
+            raise PreconditionError(f"{process.pod} is another process by now")
+        if reached := [node_id for node_id in step.apart if view.reaches(node_id)]:
+            raise PreconditionError(f"{process.pod} reaches {len(reached)} nodes by now that it did not: looking again")
+        await self._ask(key, process, commands, password)
+
     async def _move_keys(self, key: Key, step: MoveKeys, password: str) -> None:
         """Raises Refused when the target does not take them."""
         for _ in range(ROUNDS):
@@ -185,25 +199,25 @@ class Executor:
 
         Raises PreconditionError when it is another, Refused when it refuses one of them.
         """
-        address = Address(process.uid, process.ip, process.port)
-
-        async def ask(asked: Sequence[Command]) -> list[object]:
-            replies = await self._links.ask(
-                key, address, asked, password=password, timeout_s=COMMAND_S, before_sending=self.require_lead
-            )
-            for reply in replies:
-                if isinstance(reply, Refused):
-                    raise reply
-            return replies
-
         if process.in_cluster:
-            (found,) = await ask([("CLUSTER", "MYID")])
+            (found,) = await self._ask(key, process, [("CLUSTER", "MYID")], password)
         else:
-            (info,) = await ask([("INFO", "server")])
+            (info,) = await self._ask(key, process, [("INFO", "server")], password)
             found = parse_info(info.decode()).get("run_id", "").encode() if isinstance(info, bytes) else None
         if found != process.id.encode():
             raise PreconditionError(f"{process.pod} is another process by now")
-        return await ask(commands)
+        return await self._ask(key, process, commands, password)
+
+    async def _ask(self, key: Key, process: Process, commands: Sequence[Command], password: str) -> list[object]:
+        """Whoever is at the address of *process*. Raises Refused when it refuses one of *commands*."""
+        address = Address(process.uid, process.ip, process.port)
+        replies = await self._links.ask(
+            key, address, commands, password=password, timeout_s=COMMAND_S, before_sending=self.require_lead
+        )
+        for reply in replies:
+            if isinstance(reply, Refused):
+                raise reply
+        return replies
 
 
 def _controller_uid(manifest: JSONObject) -> object:

@@ -72,12 +72,16 @@ class TakeSlot:
 class ResetNode:
     """Make *process* a node that knows nobody, owns nothing, has another id (HARD) and *keys* keys less. Its clients
     are disconnected, so that they look for the right one. A replica's copy goes with it and is not counted.
+
+    *apart*: ids of nodes that it does not reach. Once it reaches one of them its claim may have won, and who was to
+    keep the data copies it.
     """
 
     barrier: ClassVar[bool] = True
     process: Process
     keys: int
     is_replica: bool
+    apart: frozenset[str]
     why: str
 
     def __str__(self) -> str:

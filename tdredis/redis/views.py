@@ -64,6 +64,13 @@ class ClusterView:
         known = self.others.get(node_id)
         return node_id == self.me.id or (known is not None and not known.in_handshake)
 
+    def reaches(self, node_id: str) -> bool:
+        """It is itself, or knows it, is connected, and does not miss it."""
+        known = self.others.get(node_id)
+        if known is None or not self.knows(node_id):
+            return node_id == self.me.id
+        return known.link_connected and not known.flags & {"fail", "fail?"}
+
 
 def parse_cluster_nodes(text: str) -> ClusterView:
     """CLUSTER NODES to a view. Raises ValueError when a line has another shape, or none is the node's own."""

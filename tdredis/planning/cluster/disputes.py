@@ -167,13 +167,16 @@ def _made_itself_owner(newer: Member, older: Member, voters: Sequence[Member]) -
     For them the older one is the owner. Source: redis.io, cluster specification, "Replica election and promotion".
 
     And it does not reach them itself. One that was elected while all were being asked said so later than they, but has
-    just talked to most of them.
+    just talked to most of them. Nor do it and the older one reach each other: that one would be about to step down and
+    copy it, and be emptied with it.
     """
     epoch, slots = newer.view.me.config_epoch, newer.slots & older.slots
     asked = [voter for voter in voters if voter.facts.current_epoch >= epoch]
     missed = [voter for voter in voters if newer.misses(voter)]
     return (
         2 * len(asked) < len(voters) < 2 * len(missed)
+        and not newer.view.reaches(older.id)
+        and not older.view.reaches(newer.id)
         and all(voter.believes(older, slots) for voter in voters)
         and _has_data(older.facts.keys, newer.facts.keys)
     )

@@ -78,8 +78,7 @@ class Member:
 
     def misses(self, other: Member) -> bool:
         """It knows *other*, and does not reach it (any more)."""
-        known = self.view.others.get(other.id)
-        return known is not None and (not known.link_connected or bool(known.flags & {"fail", "fail?"}))
+        return other.id in self.view.others and not self.view.reaches(other.id)
 
     def believes(self, owner: Member, slots: SlotSet) -> bool:
         """It has heard of nobody who owns *slots* with a newer claim than *owner*."""

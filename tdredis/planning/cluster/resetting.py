@@ -26,7 +26,13 @@ def reset_losers(picture: Picture) -> Ruling:
     why = f"{disputes.why}; {sum(keys for _, keys in losers)} keys of the other are dropped"
     return Ruling(
         steps=tuple(
-            ResetNode(process=member.process, keys=keys, is_replica=member.is_replica, why=why)
+            ResetNode(
+                process=member.process,
+                keys=keys,
+                is_replica=member.is_replica,
+                apart=frozenset(each.id for each in picture.members if not member.view.reaches(each.id)),
+                why=why,
+            )
             for member, keys in losers
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from tdredis.execute.run import Executor, LeadLostError
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.planning.plan import Plan, Verdict
+from tdredis.planning.slot_steps import ResetNode
 from tdredis.planning.snapshot import Key, Ref
 from tdredis.planning.steps import Apply, Process, SetConfig, Step
 from tdredis.redislink.pool import Address, LinkPool
@@ -110,6 +112,42 @@ async def test_who_may_not_act_any_more_does_nothing_at_any_instant_of_a_step(tm
             await executor.run(KEY, plan_of(step, apply("a")), password=PASSWORD)
 
         assert (asked, await _config(pool, port)) == ([], b"0")
+        pool.close()
+
+
+@pytest.mark.parametrize("met", [False, True], ids=["apart still", "met meanwhile"])
+async def test_a_node_is_not_emptied_once_it_reaches_those_from_whom_it_was_apart(tmp_path: Path, met: bool) -> None:
+    """Its claim may have won by now, and who was to keep the data copies it."""
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+    async with (
+        api_server({}) as (client, _),
+        redis_server(folders[0], cluster=True) as (port, _),
+        redis_server(folders[1], cluster=True) as (other_port, _),
+    ):
+        pool = links()
+
+        async def ask(*words: str | int, at: int = port) -> object:
+            (reply,) = await pool.ask(KEY, Address("u", HOST, at), [words], password="", timeout_s=5)
+            return reply
+
+        ids = [str(await ask("CLUSTER", "MYID", at=at), "ascii") for at in (port, other_port)]  # type: ignore[call-overload]
+        await ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        while await ask("SET", "key", "value") != b"OK":
+            await asyncio.sleep(0.05)  # it takes writes when it has seen that it owns all slots
+        if met:
+            bus = int((folders[1] / "redis.conf").read_text().rpartition("cluster-port ")[2])
+            await ask("CLUSTER", "MEET", HOST, other_port, bus)
+            while f"{ids[1]} ".encode() not in await ask("CLUSTER", "NODES"):  # type: ignore[operator]
+                await asyncio.sleep(0.05)  # it answers in a moment
+        process = Process(pod="p", uid="u", ip=HOST, port=port, id=ids[0])
+        step = ResetNode(process=process, keys=1, is_replica=False, apart=frozenset(ids[1:]), why="the test says so")
+
+        outcome = await Executor(client, pool).run(KEY, plan_of(step), password="")
+
+        assert (outcome.failed, await ask("DBSIZE")) == ((step, 1) if met else (None, 0))
+        assert (await ask("CLUSTER", "MYID") == ids[0].encode()) is met
         pool.close()
 
 

@@ -238,6 +238,26 @@ def test_a_winner_of_an_election_that_answered_later_than_its_voters_is_never_re
     assert reset(world) == []
 
 
+@pytest.mark.parametrize("pods", [(FIRST, SECOND), (SECOND, FIRST)], ids=["the owner", "the taker"])
+def test_one_to_which_the_owner_is_about_to_step_down_is_never_reset(pods: tuple[str, str]) -> None:
+    """Both are cut off together. The owner would copy it, and then be emptied with it."""
+    world = healthy()
+    made_itself_primary(world, SECOND)
+    one, other = (node(world, pod) for pod in pods)
+    one.unlinked.discard(other.id)
+
+    assert reset(world) == []
+
+
+def test_who_is_to_be_reset_is_known_by_whom_it_does_not_reach() -> None:
+    world = healthy()
+    made_itself_primary(world, SECOND)
+
+    (step,) = (step for step in plan(world.snapshot()).steps if isinstance(step, ResetNode))
+
+    assert step.apart == {other.id for other in world.nodes()} - {step.process.id}
+
+
 def test_of_two_that_made_themselves_primaries_neither_speaks_for_the_other() -> None:
     world = healthy(size=5)
     made_itself_primary(world, SECOND)
