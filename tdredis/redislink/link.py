@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -10,6 +12,9 @@ from typing import cast
 import hiredis
 
 from tdredis.redislink.errors import LinkError, NoAnswer, Refused, Unreachable
+
+# SO_LINGER: what becomes of bytes that are still to be sent when the connection is closed.
+DROPPED, DELIVERED = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 
 
 class Link(asyncio.Protocol):
@@ -29,6 +34,9 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without being an instance
+        # Whoever closes it, we or the kernel because we ended: what is still to be sent is dropped. Else the kernel
+        # would go on trying for minutes, and a FLUSHALL arrive in another world than that for which it was decided.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, DROPPED)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -101,6 +109,7 @@ class Link(asyncio.Protocol):
         """One command whose reply nobody waits for, such as SHUTDOWN, which has none. Raises Unreachable."""
         if self._transport is None or self._lost:
             raise Unreachable(str(self._lost or "not connected"))
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, DELIVERED)
         reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         reply.add_done_callback(lambda done: None if done.cancelled() else done.exception())  # seen, and not missed
         self._waiting.append(reply)

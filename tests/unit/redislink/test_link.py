@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import signal
 import socket
+import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -119,6 +123,30 @@ async def test_a_frozen_process_gives_no_answer_and_the_link_is_not_used_again(t
             await link.call("PING", timeout_s=0.05)
 
         assert not link.open
+
+
+async def test_what_was_not_delivered_when_we_gave_up_is_never_delivered() -> None:
+    """A network that is mended a minute later must not carry out what was decided before."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind((HOST, 0))
+        listener.listen()
+        listener.setblocking(False)
+        link = await connect(HOST, listener.getsockname()[1], password="", timeout_s=5)
+        peer, _ = await loop.sock_accept(listener)
+        with pytest.raises(NoAnswer):
+            await link.call("SET", "key", "x" * 1_000_000, timeout_s=0.1)
+        await asyncio.sleep(0)  # an aborted transport closes its socket in the next turn
+
+        with peer:
+            arrived = int.from_bytes(fcntl.ioctl(peer, termios.FIONREAD, bytes(4)), sys.byteorder)
+            found = 0
+            with contextlib.suppress(ConnectionResetError):
+                while data := await asyncio.wait_for(loop.sock_recv(peer, 65536), 5):
+                    found += len(data)
+
+    assert found == arrived
 
 
 async def test_what_is_no_redis_is_unreachable() -> None:
