@@ -104,7 +104,8 @@ def role_signs(found: Replication) -> Signs:
 def _read(reply: object) -> Signs:
     match reply:
         case [b"slave", bytes() as host, int() as port, bytes() as state, *_]:
-            return ("slave", host.decode(), str(port), state.decode())
+            # Of no coding that is sure: who may send commands to a Redis can tell it any bytes.
+            return ("slave", host.decode("utf-8", "replace"), str(port), state.decode("utf-8", "replace"))
         case [b"master", *_]:
             return ("master",)
         case bytes():

@@ -136,6 +136,19 @@ async def test_what_a_pass_saw_is_what_news_are_measured_by() -> None:
     assert told == [KEY]
 
 
+async def test_a_host_that_is_no_text_ends_nothing() -> None:
+    """Whoever may send commands to one Redis can make it follow any bytes; the operator of all others lives on."""
+    nodes, told = Nodes(question=("ROLE",)), list[Key]()
+    nodes.says = {node: [b"slave", b"\xff", 6379, b"\xfe", -1] for node in NODES}
+    pulse = Pulse(nodes, told.append)
+    seen = Replication(role="slave", offset_bytes=7, primary_host="10.0.0.9", primary_port=6379, link_up=True)
+    pulse.follow(KEY, NODES, "vault", ROLE, dict.fromkeys(NODES, role_signs(seen)))
+
+    await beats(pulse, 1)
+
+    assert told == [KEY] * 3
+
+
 async def test_the_pulse_goes_on_until_it_is_cancelled() -> None:
     nodes = Nodes()
     pulse, _ = followed(nodes)
