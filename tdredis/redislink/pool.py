@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from tdredis.redislink.errors import NoAnswer
 from tdredis.redislink.link import Link, connect
 
 REDIS_PORT = 6379
@@ -57,9 +58,14 @@ class LinkPool(Generic[Owner]):
         """Every command's reply in one round trip; a refused one is a Refused in the list. *before_sending* is called
         in the same instant in which they are sent, and may raise.
 
-        Raises Unreachable, NoAnswer, or Refused (the password). *timeout_s* bounds connecting and asking each.
+        Raises Unreachable, NoAnswer, or Refused (the password). *timeout_s* bounds connecting and asking each; waiting
+        for others who are connecting is a part of connecting.
         """
-        link = await self._open(owner, address, password=password, timeout_s=timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                link = await self._open(owner, address, password=password, timeout_s=timeout_s)
+        except TimeoutError as error:
+            raise NoAnswer(f"no connection to {address} within {timeout_s:g} s") from error
         before_sending()
         return await link.call_all(commands, timeout_s=timeout_s)
 

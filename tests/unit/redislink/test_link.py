@@ -180,3 +180,23 @@ async def test_the_pool_opens_once_reopens_and_closes_what_is_gone(tmp_path: Pat
 
         assert len(pool) == 0
         assert lost == []
+
+
+async def test_who_waits_little_is_not_kept_by_others_who_try_the_same(tmp_path: Path) -> None:
+    """A pulse that waits a second for a frozen process must not keep a pass in a failover."""
+    pool: LinkPool[str] = LinkPool(lambda _owner, _address: None)
+    async with redis_server(tmp_path, password=PASSWORD) as (port, process), asyncio.TaskGroup() as group:
+        process.send_signal(signal.SIGSTOP)
+        address = Address("uid-1", HOST, port)
+
+        async def ask(timeout_s: float) -> None:
+            with pytest.raises(NoAnswer):
+                await pool.ask("rat", address, [["PING"]], password=PASSWORD, timeout_s=timeout_s)
+
+        patient = [group.create_task(ask(1)), group.create_task(ask(1))]
+        await asyncio.sleep(0)  # they are first
+
+        await ask(0.1)
+
+        assert not any(task.done() for task in patient)
+    pool.close()
