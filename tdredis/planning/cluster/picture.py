@@ -123,12 +123,9 @@ class Picture:
 
     @cached_property
     def free(self) -> SlotSet:
-        """Slots that nobody owns and, as far as somebody was asked, nobody has keys of."""
-        held = [
-            slot
-            for slot in self.open_slots
-            if any(member.facts.slot_keys.get(slot) and not member.is_replica for member in self.members)
-        ]
+        """Slots that nobody owns and nobody has keys of; what is open, and not counted by everybody, may have some."""
+        primaries = [member for member in self.members if not member.is_replica]
+        held = [slot for slot in self.open_slots if any(each.facts.slot_keys.get(slot, 1) for each in primaries)]
         return self.unowned - SlotSet.of(SlotRange(slot, slot) for slot in held)
 
     @cached_property

@@ -225,6 +225,21 @@ def test_a_node_that_did_not_count_its_keys_is_waited_for() -> None:
     assert "did not say how many keys" in made.holds[0].why
 
 
+def test_a_slot_that_nobody_owns_and_somebody_did_not_count_is_not_given_away() -> None:
+    """So many are counted in a pass. Clients would write there what is somewhere else, and lose that or this."""
+    world = healthy()
+    primary(world, 0).slots -= ONLY
+    primary(world, 1).importing[SLOT] = primary(world, 0).id
+    snapshot = world.snapshot()
+    found = {name: node for name, node in snapshot.nodes.items() if isinstance(node, NodeFacts)}
+    uncounted = {name: replace(node, slot_keys={}) for name, node in found.items()}
+
+    made = plan(replace(snapshot, nodes=uncounted))
+
+    assert made.steps == ()
+    assert "did not say how many keys" in made.holds[0].why
+
+
 def test_an_open_slot_is_named() -> None:
     world = healthy()
     primary(world, 0).migrating[SLOT] = primary(world, 1).id
