@@ -114,9 +114,9 @@ class Picture:
 
     @cached_property
     def open_slots(self) -> Mapping[int, tuple[Member, ...]]:
-        """Slots whose moving somebody takes part in, ascending, and who."""
+        """Slots whose moving somebody takes part in, ascending, and who. A replica only repeats its primary."""
         found: dict[int, list[Member]] = {}
-        for member in self.members:
+        for member in (each for each in self.members if not each.is_replica):
             for slot in {*member.view.me.migrating, *member.view.me.importing}:
                 found.setdefault(slot, []).append(member)
         return {slot: tuple(found[slot]) for slot in sorted(found)}

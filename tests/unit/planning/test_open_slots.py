@@ -240,6 +240,19 @@ def test_a_slot_that_nobody_owns_and_somebody_did_not_count_is_not_given_away() 
     assert "did not say how many keys" in made.holds[0].why
 
 
+def test_what_a_replica_repeats_of_its_primary_s_open_slots_is_its_primary_s() -> None:
+    """Valkey 8 tells replicas of a moving, so that who is promoted goes on with it; SETSLOT they refuse."""
+    world = healthy()
+    first, second = primary(world, 0), primary(world, 1)
+    first.migrating[SLOT], second.importing[SLOT] = second.id, first.id
+    replicas = [node for node in world.nodes() if node.primary in (first.id, second.id)]
+    for replica in replicas:
+        leader = first if replica.primary == first.id else second
+        replica.migrating, replica.importing = leader.migrating, leader.importing
+
+    assert kinds_until_closed(world) == ["CloseSlot", "CloseSlot"]
+
+
 def test_an_open_slot_is_named() -> None:
     world = healthy()
     primary(world, 0).migrating[SLOT] = primary(world, 1).id
