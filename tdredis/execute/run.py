@@ -6,6 +6,8 @@ refused does not keep the others from being done: a quota that forbids a Service
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +31,8 @@ log = structlog.get_logger(__name__)
 
 COMMAND_S = 2.0
 KEYS_A_ROUND = 20  # both nodes serve nobody else while they are moved
-ROUNDS = 50  # in one pass
+# A pass that moves keys sees nothing else meanwhile: not that a primary died. What is left is for the next.
+MOVING_A_SLOT_S, MOVING_S = 1.0, 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,13 @@ class Executor:
         failures: list[tuple[Step, str]] = []
         server_is_there = True
         server_refused = False
+        moving_until = math.inf
         for step in plan.steps:
+            if isinstance(step, MoveKeys):
+                now = time.monotonic()
+                moving_until = min(moving_until, now + MOVING_S)
+                if now > moving_until:
+                    continue
             if not server_is_there and isinstance(step, Apply | Remove | ReplacePod | ResizePod):
                 continue
             try:
@@ -176,13 +185,16 @@ class Executor:
 
     async def _move_keys(self, key: Key, step: MoveKeys, password: str) -> None:
         """Raises Refused when the target does not take them."""
-        for _ in range(ROUNDS):
+        until = time.monotonic() + MOVING_A_SLOT_S
+        while True:
             (keys,) = await self._do(
                 key, step.process, [("CLUSTER", "GETKEYSINSLOT", step.slot, KEYS_A_ROUND)], password
             )
             if not isinstance(keys, list) or not keys:
                 return
             await self._do(key, step.process, [migrate(step, keys, password)], password)
+            if time.monotonic() > until:
+                return
 
     async def _resize(self, key: Key, step: ResizePod) -> None:
         """Raises ApiError, Conflict among them when the pod is another by now."""

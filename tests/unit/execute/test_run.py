@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,14 +11,15 @@ import pytest
 from aiohttp import web
 
 from tdredis.api.json_object import JSONObject
+from tdredis.execute import run
 from tdredis.execute.run import Executor, LeadLostError
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.planning.plan import Plan, Verdict
-from tdredis.planning.slot_steps import ResetNode
+from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key, Ref
 from tdredis.planning.steps import Apply, Process, SetConfig, Step
-from tdredis.redislink.pool import Address, LinkPool
+from tdredis.redislink.pool import Address, Command, LinkPool
 from tests.unit.redislink.test_link import HOST, PASSWORD, redis_server
 
 KEY = Key("RedisCluster", "redis", "rat")
@@ -149,6 +150,52 @@ async def test_a_node_is_not_emptied_once_it_reaches_those_from_whom_it_was_apar
         assert (outcome.failed, await ask("DBSIZE")) == ((step, 1) if met else (None, 0))
         assert (await ask("CLUSTER", "MYID") == ids[0].encode()) is met
         pool.close()
+
+
+class FullSlots(LinkPool[Key]):
+    """Every slot has more keys than are ever moved."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _key, _address: None)
+        self.moved: list[object] = []
+
+    async def ask(
+        self,
+        owner: Key,  # noqa: ARG002 the signature of a pool
+        address: Address,  # noqa: ARG002
+        commands: Sequence[Command],
+        *,
+        password: str,  # noqa: ARG002
+        timeout_s: float,  # noqa: ARG002
+        before_sending: Callable[[], None] = lambda: None,  # noqa: ARG002
+    ) -> list[object]:
+        match list(commands[0]):
+            case ["CLUSTER", "MYID"]:
+                return [b"a"]
+            case ["CLUSTER", "GETKEYSINSLOT", slot, _]:
+                return [[str(slot).encode()]]
+            case ["MIGRATE", *words]:
+                self.moved.append(words[-1])
+                if len(self.moved) > 100:
+                    raise AssertionError("it goes on and on")
+        return [b"OK"]
+
+
+@pytest.mark.parametrize(("a_slot_s", "all_s", "slots"), [(0, 60, [b"1", b"2"]), (0, 0, [b"1"])])
+async def test_a_pass_that_moves_keys_comes_to_an_end(
+    monkeypatch: pytest.MonkeyPatch, a_slot_s: float, all_s: float, slots: list[bytes]
+) -> None:
+    """Nobody looks for a dead primary meanwhile."""
+    monkeypatch.setattr(run, "MOVING_A_SLOT_S", a_slot_s)
+    monkeypatch.setattr(run, "MOVING_S", all_s)
+    process = Process(pod="p", uid="u", ip=HOST, id="a")
+    steps = [MoveKeys(process=process, target=process, slot=slot, why="the test says so") for slot in (1, 2)]
+    async with api_server({}) as (client, _):
+        pool = FullSlots()
+
+        outcome = await Executor(client, pool).run(KEY, plan_of(*steps), password="")
+
+    assert (pool.moved, outcome.failed) == (slots, None)
 
 
 async def _set_config(pool: LinkPool[Key], port: int, node_id: str = "") -> SetConfig:
