@@ -7,13 +7,18 @@ distance to the `now` of the same look.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TypeAlias
 
 from tdredis.kube.objects import Pod, parse_time
+from tdredis.redis.facts import Replication
 from tdredis.redislink.pool import Address
+
+Followed: TypeAlias = tuple[str | None, int | None]  # host and port
 
 
 class Ages:
-    """Of one resource: since when its pods are there, and since when a process of it is silent."""
+    """Of one resource: since when its pods are there, and since when a process of it is silent, or not in sync."""
 
     def __init__(self, now: Callable[[], float], steady: Callable[[], float]) -> None:
         """*now*: epoch seconds. *steady*: seconds of a clock that does not jump."""
@@ -21,6 +26,8 @@ class Ages:
         self._steady = steady
         self._born: dict[str, float] | None = None  # steady seconds by uid; None: never looked
         self._silent: dict[Address, float] = {}  # steady seconds
+        self._unsynced: dict[Address, tuple[Followed, float]] = {}  # whom it follows, and steady seconds
+        self._looks = 0
         self._epoch = 0.0  # when the steady clock began, as of the last look
 
     def look(self, pods: Iterable[Pod]) -> None:
@@ -28,12 +35,14 @@ class Ages:
         age of one that we find is the server's word against our clock.
         """
         steady, now = self._steady(), self._now()
+        self._looks += 1
         self._epoch = now - steady
         if self._born is None:
             self._born = {pod.metadata.uid: steady - _age_s(pod, now) for pod in pods}
         else:
             self._born = {pod.metadata.uid: self._born.get(pod.metadata.uid, steady) for pod in pods}
         self._silent = {address: since for address, since in self._silent.items() if address.uid in self._born}
+        self._unsynced = {address: found for address, found in self._unsynced.items() if address.uid in self._born}
 
     def now(self) -> float:
         return self._epoch + self._steady()
@@ -53,6 +62,22 @@ class Ages:
 
     def answered(self, address: Address) -> None:
         self._silent.pop(address, None)
+
+    def not_in_sync(self, address: Address, link: Replication) -> Replication:
+        """*link* of the process there, out of sync for no longer than we have seen it follow its present primary. Redis
+        goes on counting from the former one, and of a former primary it says nothing but its uptime.
+
+        What we find when we look for the first time is taken as it says.
+        """
+        if link.link_down_s is None:
+            self._unsynced.pop(address, None)
+            return link
+        followed, steady = (link.primary_host, link.primary_port), self._steady()
+        former = self._unsynced.get(address)
+        if former is None or former[0] != followed:
+            former = followed, steady - (link.link_down_s if self._looks == 1 else 0)
+            self._unsynced[address] = former
+        return replace(link, link_down_s=min(link.link_down_s, int(steady - former[1])))
 
 
 def _age_s(pod: Pod, now: float) -> float:

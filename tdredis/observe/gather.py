@@ -66,7 +66,7 @@ FactsT = TypeVar("FactsT")
 
 
 class Observer:
-    """Makes snapshots. Remembers only since when a process is silent and a pod is there."""
+    """Makes snapshots. Remembers only since when a process is silent or not in sync, and a pod is there."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Observer:
                 proxies = {pod.name: pod for pod in found}
                 doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
                 self._links.keep(key, (*addresses.values(), *doors.values()))
-                nodes = await self._ask_all(key, addresses, in_force.redis, CLUSTER_NODE)
+                nodes = await self._ask_nodes(key, addresses, in_force.redis, CLUSTER_NODE)
                 if self._pulse is not None:
                     self._pulse.follow(key, addresses.values(), in_force.redis)
                 nodes = await self._with_slot_keys(key, addresses, nodes, in_force.redis)
@@ -143,7 +143,7 @@ class Observer:
                 )
             case RedisStandalone():
                 self._links.keep(key, addresses.values())
-                nodes = await self._ask_all(key, addresses, in_force.redis, REPLICATION_NODE)
+                nodes = await self._ask_nodes(key, addresses, in_force.redis, REPLICATION_NODE)
                 return ReplicationSnapshot(now=ages.now(), instance=instance, nodes=nodes, **seen)
             case RedisStandby():
                 sentinel_pods = self._pods(key, children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
@@ -151,7 +151,7 @@ class Observer:
                 self._links.keep(key, (*addresses.values(), *watching.values()))
                 questions = sentinel_questions(instance.spec.sentinel.master_name)
                 nodes, sentinels = await asyncio.gather(
-                    self._ask_all(key, addresses, in_force.redis, REPLICATION_NODE),
+                    self._ask_nodes(key, addresses, in_force.redis, REPLICATION_NODE),
                     self._ask_all(key, watching, in_force.redis, questions),
                 )
                 if self._pulse is not None:
@@ -274,6 +274,17 @@ class Observer:
             pod: replace(node, slot_keys=said) if isinstance(node, NodeFacts) and isinstance(said, dict) else node
             for pod, node, said in ((pod, node, counts.get(pod)) for pod, node in nodes.items())
         }
+
+    async def _ask_nodes(
+        self, key: Key, addresses: Mapping[str, Address], password: str, questions: Questions[NodeFacts]
+    ) -> dict[str, NodeFacts | Unknown]:
+        """As `_ask_all`, of Redis processes."""
+        nodes = await self._ask_all(key, addresses, password, questions)
+        ages = self._ages.setdefault(key, Ages(self._now, self._steady))
+        for pod, node in nodes.items():
+            if isinstance(node, NodeFacts):
+                nodes[pod] = replace(node, replication=ages.not_in_sync(addresses[pod], node.replication))
+        return nodes
 
     async def _ask_all(
         self,

@@ -9,6 +9,7 @@ import pytest
 
 from tdredis.kube.objects import Pod, parse_pod
 from tdredis.observe.ages import Ages
+from tdredis.redis.facts import Replication
 from tdredis.redislink.pool import Address
 
 MADE = 1_767_323_045.0  # 2026-01-02T03:04:05Z
@@ -83,3 +84,37 @@ def test_silence_ends_with_an_answer_and_begins_anew() -> None:
     ages.answered(ADDRESS)
 
     assert ages.silent_since(ADDRESS) == ages.now()
+
+
+def unsynced(link_down_s: int | None, primary: str = "10.0.0.2") -> Replication:
+    return Replication(
+        role="slave", offset_bytes=7, primary_host=primary, primary_port=6379, link_down_s=link_down_s, link_up=False
+    )
+
+
+def test_a_former_primary_is_out_of_sync_since_it_follows_not_since_it_began() -> None:
+    """Redis says -1 of it, and all that is known is its uptime."""
+    clocks = Clocks()
+    ages = ages_of(clocks)
+    ages.look([pod()])
+    assert ages.not_in_sync(ADDRESS, unsynced(None)).link_down_s is None
+    ages.look([pod()])
+
+    assert ages.not_in_sync(ADDRESS, unsynced(86400)).link_down_s == 0
+    clocks.pass_s(40)
+    assert ages.not_in_sync(ADDRESS, unsynced(86440)).link_down_s == 40
+    assert ages.not_in_sync(ADDRESS, unsynced(86440, primary="10.0.0.3")).link_down_s == 0, "its primary is another"
+    assert ages.not_in_sync(ADDRESS, unsynced(None)).link_down_s is None
+    clocks.pass_s(40)
+    assert ages.not_in_sync(ADDRESS, unsynced(2)).link_down_s == 0
+
+
+def test_who_was_out_of_sync_before_us_has_been_so_for_as_long_as_it_says() -> None:
+    clocks = Clocks()
+    ages = ages_of(clocks)
+    ages.look([pod()])
+
+    assert ages.not_in_sync(ADDRESS, unsynced(300)).link_down_s == 300
+    clocks.pass_s(10)
+    ages.look([pod()])
+    assert ages.not_in_sync(ADDRESS, unsynced(310)).link_down_s == 310
