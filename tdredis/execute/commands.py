@@ -150,9 +150,11 @@ def _watch(step: Watch, password: str) -> list[Command]:
 
 
 def _hello(master_name: str, sentinel: Hello) -> str:
-    """Source: sentinel.c, sentinelSendHello. 0: an epoch that changes nobody's present one."""
+    """Source: sentinel.c, sentinelSendHello. Its present epoch is not to be had: it is that of its configuration at the
+    least. With less, a failover by who is told would be older than what the others believe, and be undone by them.
+    """
     fields = (
-        *(sentinel.host, sentinel.port, sentinel.id, 0),
+        *(sentinel.host, sentinel.port, sentinel.id, sentinel.config_epoch),
         *(master_name, sentinel.primary_host, sentinel.primary_port, sentinel.config_epoch),
     )
     return ",".join(map(str, fields))

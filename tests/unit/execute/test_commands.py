@@ -66,9 +66,11 @@ async def test_a_sentinel_believes_what_it_is_told_of_another(tmp_path: Path) ->
         assert await link.call_all(commands, timeout_s=5) == [1]
         link.close()
         after = await asked()
+        written = await asyncio.to_thread((tmp_path / "sentinel.conf").read_text)
 
     assert after is not None
     watch = after.watch("mymaster")
     assert watch is not None
     assert [(one.host, one.port, one.run_id) for one in watch.sentinels] == [("127.64.1.2", 26379, "b" * 40)]
     assert watch.config_epoch == 7
+    assert "sentinel current-epoch 7" in written, "a failover of its own would be older than what the others believe"
