@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from tdredis.manifests.drift import parse_quantity
 from tdredis.planning.objects import MIB, list_names
 from tdredis.planning.snapshot import PodFacts, Snapshot
-from tdredis.redis.facts import NodeFacts
+from tdredis.redis.facts import NodeFacts, Unknown
 
+NEARLY_FULL = "MemoryNearlyFull"
 FULL_PERCENT = 90
 EASED_PERCENT = 85  # what was full is so until it is clearly not: a condition must not change with every key
 KILL_IS_NEWS_S = 600.0  # a process that the kernel ended and that runs again is told of for so long
@@ -51,7 +52,7 @@ def _limit(node: NodeFacts, pod: PodFacts | None) -> int:
 
 
 def memory_pressure(snapshot: Snapshot) -> Pressure | None:
-    """None: there is none. Without any answer it is as it was."""
+    """None: there is none. While nobody answers, or one that was full does not, it is as it was."""
     if killed := _killed_of_late(snapshot):
         what = "was ended by the kernel, which found it over its memory limit (OOMKilled)"
         message = f"{list_names(killed)} {what}: raise resources.limits or memoryOverheadPercent, or lower capacity"
@@ -63,6 +64,10 @@ def memory_pressure(snapshot: Snapshot) -> Pressure | None:
         return Pressure(reason=before.reason, message=before.message) if before and was_full else None
     full = [use for use in uses if use.percent >= (EASED_PERCENT if was_full else FULL_PERCENT)]
     if not full:
+        silent = [name for name, node in snapshot.nodes.items() if isinstance(node, Unknown)]
+        was_near = before if was_full and before and before.reason == NEARLY_FULL else None
+        if was_near and any(name in was_near.message for name in silent):
+            return Pressure(reason=was_near.reason, message=was_near.message)
         return None
     full.sort(key=lambda use: use.pod)  # a sentence in status must not change with who is a byte fuller
     names = list_names([use.pod for use in full])
@@ -70,7 +75,7 @@ def memory_pressure(snapshot: Snapshot) -> Pressure | None:
         f"{names}: {FULL_PERCENT} % of {full[0].limit_bytes // MIB} MiB are used; at the limit Redis evicts the keys"
         f" that were used least. Raise capacity, or delete keys; this ends under {EASED_PERCENT} %"
     )
-    return Pressure(reason="MemoryNearlyFull", message=message)
+    return Pressure(reason=NEARLY_FULL, message=message)
 
 
 def _killed_of_late(snapshot: Snapshot) -> list[str]:

@@ -24,7 +24,7 @@ def condition(*, full: bool) -> Condition:
         type="MemoryPressure",
         status="True" if full else "False",
         reason="MemoryNearlyFull" if full else "AsSpecified",
-        message="as before",
+        message=f"{FIRST}: as before",
         last_transition_time="2026-01-02T03:04:05Z",
     )
 
@@ -60,7 +60,17 @@ def test_its_sentence_does_not_change_with_every_key() -> None:
 def test_while_nobody_answers_it_stays_as_it_was(was_full: bool) -> None:
     said = memory_pressure(seen({FIRST: SILENT}, was_full=was_full))
 
-    assert (said.message if said else None) == ("as before" if was_full else None)
+    assert (said.message if said else None) == (f"{FIRST}: as before" if was_full else None)
+
+
+@pytest.mark.parametrize("silent", [FIRST, SECOND])
+def test_while_one_that_was_full_is_silent_nobody_says_that_there_is_room(silent: str) -> None:
+    """A process that is killed for want of memory, or swaps, is silent first."""
+    (other,) = {FIRST, SECOND} - {silent}
+
+    said = memory_pressure(seen({silent: SILENT, other: node(maxmemory_mib=100, used_mib=1)}, was_full=True))
+
+    assert (said.message if said else None) == (f"{FIRST}: as before" if silent == FIRST else None)
 
 
 def test_without_a_limit_nothing_is_full_and_a_container_s_limit_counts_when_it_is_lower() -> None:
