@@ -218,9 +218,11 @@ def draw_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pod
         pod = snapshot.pods.get(pod_name)
         if statefulset in answered and pod is not None and isinstance(node, NodeFacts) and node.view is not None:
             answered[statefulset].append(build_member(snapshot, pod, node, node.view))
+    on_volumes = bool(snapshot.cluster.spec.storage_class)
+    unheard = waiting.unheard(snapshot.pods, snapshot.nodes, volumes_may_hold_data=on_volumes)
     disputes = find_disputes(
         [member for members in answered.values() for member in members],
-        all_answer=not waiting.silent(snapshot.nodes),
+        all_answer=not waiting.silent(snapshot.nodes) and not unheard,
     )
     shards = (
         Shard(
