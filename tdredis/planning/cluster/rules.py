@@ -54,6 +54,7 @@ from tdredis.planning.objects import (
     target_pods,
 )
 from tdredis.planning.plan import Hold
+from tdredis.planning.pods import STARTING_S
 from tdredis.planning.snapshot import PodFacts, Ref
 from tdredis.planning.steps import (
     AssignSlots,
@@ -230,16 +231,17 @@ def replace_stuck_proxies(world: World) -> Ruling:
     """A proxy that cannot read though the cluster works is made anew.
 
     Envoy looks for the cluster at the addresses that it knew last, and at no other: when all of them changed at once it
-    looks for ever (redis_cluster.cc, startResolveRedis).
+    looks for ever (redis_cluster.cc, startResolveRedis). One at a time: where Redis is only slow, all proxies are.
     """
-    snapshot = world.picture.snapshot
-    by_name = {pod.name: pod for pod in snapshot.proxies}
-    steps = [
-        ReplacePod(pod=name, uid=by_name[name].uid, why=f"the cluster works, and it cannot read: {read.error}")
-        for name, read in world.picture.stuck_proxies.items()
-        if not by_name[name].deleting
-    ]
-    return Ruling(steps=tuple(steps))
+    picture, snapshot = world.picture, world.picture.snapshot
+    pods = [pod for pod in snapshot.proxies if not pod.deleting and not pod.finished]
+    coming = [pod for pod in pods if not pod.ready and pod.trouble is None and snapshot.now - pod.created < STARTING_S]
+    stuck = [pod for pod in pods if pod.name in picture.stuck_proxies]
+    if not stuck or coming or len(pods) < world.cluster.spec.proxy.replicas:
+        return Ruling()
+    pod = min(stuck, key=lambda pod: pod.name)
+    why = f"the cluster works, and it cannot read: {picture.stuck_proxies[pod.name].error}"
+    return Ruling(steps=(ReplacePod(pod=pod.name, uid=pod.uid, why=why),))
 
 
 # ---- membership

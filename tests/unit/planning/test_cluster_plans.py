@@ -563,10 +563,16 @@ def test_the_proxy_rolls_for_a_new_password_and_not_for_somebody_s_annotation() 
 # ---- proxies
 
 
-def with_reads(world: SimulatedCluster, *, silent_s: float) -> Plan:
-    pod = PodFacts(name="predixy-1", uid="uid-predixy-1", created=0.0, ip="10.88.9.9", ready=True, running=True)
+def proxy_pod(number: int, **facts: object) -> PodFacts:
+    pod = PodFacts(name=f"predixy-{number}", uid=f"uid-predixy-{number}", created=0.0, ready=True, running=True)
+    return replace(pod, **facts)  # type: ignore[arg-type]
+
+
+def with_reads(world: SimulatedCluster, *pods: PodFacts, silent_s: float) -> Plan:
+    """The ready ones of *pods*, two if there are none, cannot read."""
+    pods = pods or (proxy_pod(1), proxy_pod(2))
     read = Unknown(since=world.now - silent_s, error="upstream failure")
-    return plan(replace(world.snapshot(), proxies=(pod,), reads={pod.name: read}))
+    return plan(replace(world.snapshot(), proxies=pods, reads={pod.name: read for pod in pods if pod.ready}))
 
 
 def test_a_proxy_that_cannot_read_from_a_cluster_that_works_is_made_anew() -> None:
@@ -575,6 +581,20 @@ def test_a_proxy_that_cannot_read_from_a_cluster_that_works_is_made_anew() -> No
     (step,) = made.steps
     assert isinstance(step, ReplacePod)
     assert step.pod == "predixy-1"
+
+
+def test_one_proxy_at_a_time_is_made_anew() -> None:
+    """Where a Redis is slow, and answers us in time, no proxy can read in time: clients would have none at all."""
+    world = healthy()
+    replaced = [step.pod for step in with_reads(world, silent_s=10).steps if isinstance(step, ReplacePod)]
+    assert replaced == ["predixy-1"]
+
+    leaving = proxy_pod(1, ready=False, deleting=True)
+    assert with_reads(world, leaving, proxy_pod(2), silent_s=10).steps == (), "the other is not made yet"
+    coming = proxy_pod(3, ready=False, created=world.now - 1)
+    assert with_reads(world, leaving, proxy_pod(2), coming, silent_s=10).steps == (), "it is not ready yet"
+    broken = replace(coming, trouble=Trouble(reason="ImagePullBackOff", message=""))
+    assert with_reads(world, leaving, proxy_pod(2), broken, silent_s=10).steps != (), "it will not be ready"
 
 
 def test_a_proxy_is_given_time_to_find_slots_that_moved() -> None:
