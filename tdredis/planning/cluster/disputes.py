@@ -87,8 +87,13 @@ def _between_sides(
         # What a replica has is its primary's; of one whose primary is not among them nobody knows what it has.
         claimed = slots.get(loser.view.me.primary_id or "", NO_SLOTS) if loser.is_replica else loser.slots
         rivals = [member for member in best if member.slots & claimed]
-        if not _has_data(sum(rival.facts.keys for rival in rivals), loser.facts.keys):
-            return Disputes(open=open_slots)  # one shard's data is on the one side, another's on the other
+        if loser.facts.keys and not rivals:
+            return Disputes(open=open_slots)
+        for rival in rivals:
+            # Each by itself: what one has of another shard is no reason to drop what the loser has of this.
+            share = loser.facts.keys * len(rival.slots & claimed) // len(claimed)
+            if not _has_data(rival.facts.keys, share):
+                return Disputes(open=open_slots)  # one shard's data is on the one side, another's on the other
     names = sorted(member.name for member in best if member.slots)
     why = f"{names[0]} and who knows it own the same slots, {_advantage(best, losing)}"
     return Disputes(losers=frozenset(member.name for member in losing), to_reset=tuple(losing), why=why)

@@ -154,6 +154,20 @@ def test_where_one_shard_s_data_is_here_and_another_s_there_nobody_decides() -> 
     assert "no_slot_has_two_owners" in guards(world)
 
 
+def test_of_a_node_that_owns_two_shards_slots_each_shard_is_looked_at() -> None:
+    world = healthy()
+    split(world, epochs=(5, 1), keys=(100, 90))
+    loser, idle = node(world, OTHER[0]), node(world, OTHER[1])
+    loser.slots |= idle.slots
+    idle.slots = NO_SLOTS
+    idle.keys = 0
+    node(world, ONE[1]).keys = 0
+
+    assert reset(world) == []
+
+    assert "no_slot_has_two_owners" in guards(world)
+
+
 def give_replicas(world: SimulatedCluster, side: tuple[str, ...], *, keys: int) -> tuple[str, ...]:
     """The third pod of each shard follows its primary in *side*, and is of that side."""
     third = tuple(f"redis-cluster-rat-{shard}-2" for shard in range(3))
