@@ -21,7 +21,7 @@ from tdredis.kube.resources import PODS, Resource, resource_of
 from tdredis.planning.plan import Plan
 from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import Apply, FailOver, Process, Remove, ReplacePod, ResizePod, Step
+from tdredis.planning.steps import Apply, FailOver, Follow, Process, Remove, ReplacePod, ResizePod, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redis.views import parse_cluster_nodes
 from tdredis.redislink.errors import LinkError, Refused
@@ -127,6 +127,8 @@ class Executor:
             case FailOver(primary=Process() as primary):
                 await self._pause(key, primary, password)
                 await self._do(key, *redis_commands(step, password), password)
+            case Follow():
+                await self._follow(key, step, password)
             case ResetNode():
                 await self._reset(key, step, password)
             case MoveKeys():
@@ -171,6 +173,17 @@ class Executor:
             await self._do(key, primary, [PAUSE_WRITES], password)
         except Refused:
             await self._do(key, primary, [PAUSE], password)  # before 6.2 reads wait too
+
+    async def _follow(self, key: Key, step: Follow, password: str) -> None:
+        """Raises PreconditionError when it was made a primary meanwhile, by a vote that we have not seen."""
+        process, commands = redis_commands(step, password)
+        (info,) = await self._ask(key, process, [("INFO",)], password)
+        found = parse_info(info.decode("utf-8", "replace") if isinstance(info, bytes) else "")
+        if found.get("run_id") != process.id:
+            raise PreconditionError(f"{process.pod} is another process by now")
+        if found.get("role") == "master" and not step.was_primary:
+            raise PreconditionError(f"{process.pod} is a primary by now: looking again")
+        await self._ask(key, process, commands, password)
 
     async def _reset(self, key: Key, step: ResetNode, password: str) -> None:
         """Steps before it may have waited for the API server. Raises PreconditionError when *step* is no more right."""

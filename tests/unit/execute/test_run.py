@@ -18,7 +18,8 @@ from tdredis.kube.config import ClusterConfig
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key, Ref
-from tdredis.planning.steps import Apply, Process, SetConfig, Step
+from tdredis.planning.steps import Apply, Follow, Process, SetConfig, Step
+from tdredis.redis.facts import parse_info
 from tdredis.redislink.pool import Address, Command, LinkPool
 from tests.unit.redislink.test_link import HOST, PASSWORD, redis_server
 
@@ -149,6 +150,25 @@ async def test_a_node_is_not_emptied_once_it_reaches_those_from_whom_it_was_apar
 
         assert (outcome.failed, await ask("DBSIZE")) == ((step, 1) if met else (None, 0))
         assert (await ask("CLUSTER", "MYID") == ids[0].encode()) is met
+        pool.close()
+
+
+@pytest.mark.parametrize("was_primary", [False, True])
+async def test_one_that_was_promoted_meanwhile_is_not_demoted(tmp_path: Path, was_primary: bool) -> None:
+    async with api_server({}) as (client, _), redis_server(tmp_path) as (port, _):
+        pool = links()
+        address = Address("u", HOST, port)
+        (info,) = await pool.ask(KEY, address, [["INFO", "server"]], password="", timeout_s=5)
+        assert isinstance(info, bytes)
+        run_id = parse_info(info.decode())["run_id"]
+        process = Process(pod="p", uid="u", ip=HOST, port=port, id=run_id, in_cluster=False)
+        step = Follow(process=process, primary="q", host=HOST, port=1, was_primary=was_primary, why="the test says so")
+
+        outcome = await Executor(client, pool).run(KEY, plan_of(step), password="")
+
+        (role,) = await pool.ask(KEY, address, [["ROLE"]], password="", timeout_s=5)
+        assert isinstance(role, list)
+        assert (outcome.failed, role[0]) == ((None, b"slave") if was_primary else (step, b"master"))
         pool.close()
 
 
