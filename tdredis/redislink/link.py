@@ -84,20 +84,22 @@ class Link(asyncio.Protocol):
     async def call_all(self, commands: Sequence[Sequence[str | bytes | int]], *, timeout_s: float) -> list[object]:
         """Every command's reply, in order, in one round trip; a refused one is a Refused *in* the list.
 
-        Raises Unreachable or NoAnswer. After NoAnswer the connection is dropped: a late reply must not be taken for
-        the answer to a later question.
+        Raises Unreachable or NoAnswer. After NoAnswer the connection is dropped, unless somebody still waits for an
+        answer that comes before ours.
         """
         if self._transport is None or self._lost:
             raise Unreachable(str(self._lost or "not connected"))
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[object]] = [loop.create_future() for _ in commands]
+        before = [future for future in self._waiting if not future.done()]
         self._waiting.extend(futures)
         self._transport.write(b"".join(hiredis.pack_command(tuple(command)) for command in commands))  # type: ignore[arg-type] # the stub means any tuple
         try:
             async with asyncio.timeout(timeout_s):
                 return [await future for future in futures]
         except TimeoutError as error:
-            self.close()
+            if all(future.done() for future in before):
+                self.close()
             raise NoAnswer(f"no answer within {timeout_s:g} s") from error
         finally:
             for future in futures:

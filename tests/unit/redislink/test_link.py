@@ -149,6 +149,21 @@ async def test_what_was_not_delivered_when_we_gave_up_is_never_delivered() -> No
     assert found == arrived
 
 
+async def test_who_waits_little_takes_the_answer_from_nobody_who_asked_before(tmp_path: Path) -> None:
+    """A pulse of a second must not end a MIGRATE that may take two."""
+    async with redis_server(tmp_path) as (port, _):
+        link = await connect(HOST, port, password="", timeout_s=5)
+        patient = asyncio.create_task(link.call("BLPOP", "nothing", 1, timeout_s=5))
+        await asyncio.sleep(0)  # it asks first
+
+        with pytest.raises(NoAnswer):
+            await link.call("ECHO", "late", timeout_s=0.1)
+
+        assert await patient is None
+        assert await link.call("ECHO", "later", timeout_s=5) == b"later", "not the answer to the former question"
+        link.close()
+
+
 async def test_what_is_no_redis_is_unreachable() -> None:
     async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
