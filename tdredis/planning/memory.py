@@ -9,7 +9,6 @@ from tdredis.planning.objects import MIB, list_names
 from tdredis.planning.snapshot import PodFacts, Snapshot
 from tdredis.redis.facts import NodeFacts, Unknown
 
-NEARLY_FULL = "MemoryNearlyFull"
 FULL_PERCENT = 90
 EASED_PERCENT = 85  # what was full is so until it is clearly not: a condition must not change with every key
 KILL_IS_NEWS_S = 600.0  # a process that the kernel ended and that runs again is told of for so long
@@ -65,7 +64,7 @@ def memory_pressure(snapshot: Snapshot) -> Pressure | None:
     full = [use for use in uses if use.percent >= (EASED_PERCENT if was_full else FULL_PERCENT)]
     if not full:
         silent = [name for name, node in snapshot.nodes.items() if isinstance(node, Unknown)]
-        was_near = before if was_full and before and before.reason == NEARLY_FULL else None
+        was_near = before if was_full and before and before.reason == "MemoryNearlyFull" else None
         if was_near and any(name in was_near.message for name in silent):
             return Pressure(reason=was_near.reason, message=was_near.message)
         return None
@@ -75,7 +74,7 @@ def memory_pressure(snapshot: Snapshot) -> Pressure | None:
         f"{names}: {FULL_PERCENT} % of {full[0].limit_bytes // MIB} MiB are used; at the limit Redis evicts the keys"
         f" that were used least. Raise capacity, or delete keys; this ends under {EASED_PERCENT} %"
     )
-    return Pressure(reason=NEARLY_FULL, message=message)
+    return Pressure(reason="MemoryNearlyFull", message=message)
 
 
 def _killed_of_late(snapshot: Snapshot) -> list[str]:
