@@ -89,9 +89,13 @@ class Pulse:
         question = [followed.question]
         try:
             (reply,) = await self._links.ask(key, address, question, password=followed.password, timeout_s=ANSWER_S)
+            return _read(reply)
         except LinkError as error:
             return (SILENT, type(error).__name__)
-        return _read(reply)
+        except Exception:
+            # The pulse of all others goes on: without it the operator would end.
+            log.exception("pulse not read", resource=str(key), namespace=key.namespace, address=str(address))
+            return ("unread",)
 
 
 def role_signs(found: Replication) -> Signs:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.planning.snapshot import Key
 from tdredis.redis.facts import Replication
-from tdredis.redislink.errors import LinkError, NoAnswer
+from tdredis.redislink.errors import NoAnswer
 from tdredis.redislink.pool import Address, Command, LinkPool
 
 KEY = Key("RedisCluster", "redis", "rat")
@@ -21,7 +21,7 @@ class Nodes(LinkPool[Key]):
     def __init__(self, question: Command = ("CLUSTER", "INFO")) -> None:
         super().__init__(lambda _key, _address: None)
         self.question = question
-        self.says: dict[Address, bytes | list[object] | LinkError] = dict.fromkeys(NODES, info())
+        self.says: dict[Address, bytes | list[object] | Exception] = dict.fromkeys(NODES, info())
         self.asked: list[Address] = []
 
     async def ask(
@@ -37,7 +37,7 @@ class Nodes(LinkPool[Key]):
         assert (owner, list(commands), password, timeout_s) == (KEY, [self.question], "vault", 1.0)
         self.asked.append(address)
         said = self.says[address]
-        if isinstance(said, LinkError):
+        if isinstance(said, Exception):
             raise said
         return [said]
 
@@ -147,6 +147,18 @@ async def test_a_host_that_is_no_text_ends_nothing() -> None:
     await beats(pulse, 1)
 
     assert told == [KEY] * 3
+
+
+async def test_a_bug_in_one_beat_is_none_of_the_others() -> None:
+    nodes = Nodes()
+    pulse, told = followed(nodes)
+    await beats(pulse, 1)
+
+    nodes.says[NODES[1]] = ValueError("a bug")
+    nodes.says[NODES[2]] = info(epoch=4)
+    await beats(pulse, 2)
+
+    assert told == [KEY, KEY]
 
 
 async def test_the_pulse_goes_on_until_it_is_cancelled() -> None:
