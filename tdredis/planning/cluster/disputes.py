@@ -160,7 +160,7 @@ def _engine_is_right(newer: Member, older: Member) -> bool:
 
 
 def _made_itself_owner(newer: Member, older: Member, voters: Sequence[Member]) -> bool:
-    """It and most of the other owners have missed each other for a while, and for all of them the older is the owner: so
+    """It and most of the other owners have missed each other for a while, and all of them know the older as the owner:
     none of them voted for it. A winner of an election has just talked to most of them, and told them all.
     """
     slots = newer.slots & older.slots
