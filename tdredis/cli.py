@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -17,6 +18,8 @@ from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES, InvalidResourceError
 from tdredis.api.reference import render_references
 from tdredis.controllers.explain import explain
 from tdredis.controllers.manager import Settings, operate
+from tdredis.healing.page import render_page
+from tdredis.healing.rows import ROWS
 from tdredis.kube.config import ConfigError, load_config
 from tdredis.kube.errors import ApiError
 from tdredis.planning.snapshot import Key
@@ -69,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
     crds = commands.add_parser("crds", help="print the custom resource definitions")
     crds.add_argument(
-        "--reference", type=Path, metavar="DIRECTORY", help="write the pages about their fields there instead"
+        "--reference", type=Path, metavar="DIRECTORY", help="write the pages about fields and faults there instead"
     )
     crds.set_defaults(command=_crds)
 
@@ -127,6 +130,9 @@ def _crds(chosen: argparse.Namespace) -> int:
         return 0
     for name, text in render_references().items():
         (chosen.reference / name).write_text(text)
+    numbers = chosen.reference / "healing.json"
+    measured = json.loads(numbers.read_text()) if numbers.exists() else {}
+    (chosen.reference / "healing.md").write_text(render_page(ROWS, measured))
     return 0
 
 

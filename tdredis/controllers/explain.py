@@ -48,7 +48,7 @@ def render(key: Key, snapshot: Snapshot, made: Plan) -> str:
     """The verdict, what is wrong, the plan and the holds, a line each."""
     status = report(snapshot, made)
     lines = [f"{key} in namespace {key.namespace}: {made.verdict} (phase {status.phase})"]
-    lines += [f"  {each.type:<12} {each.status:<6} {each.reason}: {each.message}" for each in status.conditions]
+    lines += [f"  {each.type:<14} {each.status:<6} {each.reason}: {each.message}" for each in status.conditions]
     lines.append("plan:" if made.steps else "plan: nothing to do")
     lines += [f"  {number}. {step} - {step.why}" for number, step in enumerate(made.steps, 1)]
     if made.holds:

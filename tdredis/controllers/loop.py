@@ -18,7 +18,7 @@ from tdredis.api.fields import API_VERSION
 from tdredis.api.instance import InstanceStatus
 from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import InvalidResourceError
-from tdredis.execute.run import Executor, Outcome
+from tdredis.execute.run import Executor, LeadLostError, Outcome
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, Conflict, NotFound
 from tdredis.kube.events import Reference
@@ -59,9 +59,10 @@ class Loop:
         on_pass: Callable[[Key, float, str], None] = lambda _key, _seconds, _outcome: None,
         on_step: Callable[[str, str, str], None] = lambda _kind, _step, _outcome: None,
         on_status: Callable[[JSONObject], None] = lambda _answer: None,
+        on_seen: Callable[[Key, Snapshot | None], None] = lambda _key, _snapshot: None,
     ) -> None:
         """*workers* passes run at once. *on_pass* hears seconds and outcome of each, *on_step* that of every step,
-        *on_status* the object as the server has it after a write.
+        *on_status* the object as the server has it after a write, *on_seen* every snapshot, None of what is gone.
         """
         self._queue = queue
         self._observer = observer
@@ -72,6 +73,7 @@ class Loop:
         self._on_pass = on_pass
         self._on_status = on_status
         self._on_step = on_step
+        self._on_seen = on_seen
         self._unchanged: dict[Key, tuple[object, int]] = {}  # pacing only: what the last pass saw, and how often
         self._secrets: dict[Key, frozenset[str]] = {}
         self._said: dict[Key, frozenset[str]] = {}  # what the last pass announced: an unchanged pass is silent
@@ -89,6 +91,10 @@ class Loop:
             outcome = "ok"
             try:
                 outcome = await self.reconcile(key)
+            except LeadLostError as error:
+                outcome = "lead lost"  # and with it this task, in a moment; or a renewal was just late
+                self._queue.retry(key)
+                log.warning("pass ended", resource=str(key), namespace=key.namespace, why=str(error))
             except Exception:
                 outcome = "bug"
                 log.exception("pass failed", resource=str(key), namespace=key.namespace)
@@ -106,6 +112,7 @@ class Loop:
             self._announce(self._observer.subject(key), warning=True, reason="Unreadable", message=str(error))
             self._queue.retry(key)
             return "unreadable"
+        self._on_seen(key, snapshot)
         if snapshot is None:
             self._forget(key)
             return "gone"
@@ -113,6 +120,7 @@ class Loop:
         made = plan(snapshot)
         outcome = await self._executor.run(key, made, password=snapshot.passwords.redis)
         status = report(snapshot, made, redact(outcome.error))  # the server quotes what it refuses
+        self._executor.require_lead()
         written = await self._write_status(key, snapshot, status)
         self._tell(key, snapshot, status, outcome)
         return self._schedule(key, made, outcome, written=written)

@@ -31,7 +31,8 @@ from tdredis.observe.caches import Caches
 from tdredis.observe.gather import Observer
 from tdredis.observe.pulse import Pulse
 from tdredis.observe.secrets import SecretReader
-from tdredis.planning.snapshot import Key
+from tdredis.planning.memory import memory_uses
+from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.redislink.pool import Address, LinkPool
 from tdredis.runtime.gc_tuning import freeze_after_sync
 from tdredis.runtime.http import StatusServer
@@ -95,7 +96,8 @@ class Manager:
         site = build_site(served, settings.images)
         self.pulse = Pulse(self.links, lambda key: self.queue.add(key, front=True))
         self.observer = Observer(client, self.caches, self.links, secrets, site=site, now=time.time, pulse=self.pulse)
-        self.executor = Executor(client, self.links, on_applied=self._learn)
+        self._elector: LeaderElector | None = None
+        self.executor = Executor(client, self.links, on_applied=self._learn, may_act=self._may_act)
         self.loop = Loop(
             self.queue,
             self.observer,
@@ -106,6 +108,7 @@ class Manager:
             on_pass=self._count_pass,
             on_step=lambda kind, step, outcome: metrics.steps.labels(kind, step, outcome).inc(),
             on_status=self._learn_status,
+            on_seen=self._measure,
         )
         self._export()
 
@@ -114,13 +117,22 @@ class Manager:
         log.info("connection lost", resource=str(key), namespace=key.namespace, address=str(address))
         self.queue.add(key, front=True)
 
+    def _may_act(self) -> bool:
+        return self._elector is None or self._elector.may_act()
+
     def _learn(self, answer: JSONObject) -> None:
-        cache = self.caches.children.get(str(answer.get("kind")))
+        kind = str(answer.get("kind"))
+        cache = self.caches.pods if kind == "Pod" else self.caches.children.get(kind)
         if cache is not None:
             cache.learn(answer)
 
     def _learn_status(self, answer: JSONObject) -> None:
         self.caches.custom[str(answer.get("kind"))].learn(answer)
+
+    def _measure(self, key: Key, snapshot: Snapshot | None) -> None:
+        fullest = next(iter(memory_uses(snapshot)), None) if snapshot else None
+        used, limit = (fullest.used_bytes, fullest.limit_bytes) if fullest else (None, 0)
+        self._metrics.set_memory((key.kind, key.namespace, key.name), used, limit)
 
     def _announce(self, subject: Reference, *, warning: bool, reason: str, message: str) -> None:
         self.recorder.record(subject, "Warning" if warning else "Normal", reason, message)
@@ -138,6 +150,8 @@ class Manager:
         finally:
             await _end(pulse)
             self._metrics.leads.set(0)
+            self._metrics.memory_used.clear()
+            self._metrics.memory_limit.clear()
             self.links.close()
 
     async def run(self) -> None:
@@ -156,8 +170,8 @@ class Manager:
             self.recorder.start()
             stack.push_async_callback(self.recorder.stop)
             if settings.leader_election:
-                elector = LeaderElector(self._client, settings.lease_namespace, LEASE, settings.identity)
-                await _unless_ended(elector.run(self.lead), feeding)
+                self._elector = LeaderElector(self._client, settings.lease_namespace, LEASE, settings.identity)
+                await _unless_ended(self._elector.run(self.lead), feeding)
             else:
                 await _unless_ended(self.lead(), feeding)
 

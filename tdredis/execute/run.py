@@ -47,8 +47,14 @@ class PreconditionError(Exception):
     """The world is not any more what the step was planned for: nothing was done, look again."""
 
 
+class LeadLostError(Exception):
+    """Somebody else may be working by now: nothing may be done any more."""
+
+
 class Executor:
-    """Carries out plans. *on_applied* is given what the API server answered to an apply: the caches are to know it."""
+    """Carries out plans. *on_applied* is given what the API server answered to an apply: the caches are to know it.
+    *may_act* is asked directly before every effect: False, and nothing is done any more.
+    """
 
     def __init__(
         self,
@@ -56,13 +62,23 @@ class Executor:
         links: LinkPool[Key],
         *,
         on_applied: Callable[[JSONObject], None] = lambda _answer: None,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
         self._client = client
         self._links = links
         self._on_applied = on_applied
+        self._may_act = may_act
+
+    def require_lead(self) -> None:
+        """Raises LeadLostError. Between this and the effect nothing may be awaited: a process can be stopped there, and
+        go on when another one leads.
+        """
+        if not self._may_act():
+            raise LeadLostError("the lease has run out: another operator may be working")
 
     async def run(self, key: Key, plan: Plan, *, password: str) -> Outcome:
-        """Carries out *plan* step by step. Never raises for what the world may answer: that is in the outcome.
+        """Carries out *plan* step by step. Never raises for what the world may answer: that is in the outcome. Raises
+        LeadLostError.
 
         When the API server cannot be reached, the remaining steps that need it are left for another pass.
         """
@@ -87,7 +103,8 @@ class Executor:
         return Outcome(done=tuple(done), failed=failed, error=error_text, server_refused=server_refused)
 
     async def run_step(self, key: Key, step: Step, *, password: str) -> None:
-        """One effect. Raises ApiError, LinkError or PreconditionError."""
+        """One effect. Raises ApiError, LinkError, PreconditionError or LeadLostError."""
+        self.require_lead()
         match step:
             case Apply():
                 await self._apply(key, step)
@@ -113,6 +130,7 @@ class Executor:
             found = await self._client.find(resource, key.namespace, step.ref.name)
             if found is not None and _controller_uid(found) != _controller_uid(step.manifest):
                 raise PreconditionError("there is one that is not ours: rename or delete it")
+            self.require_lead()
         try:
             self._on_applied(await self._client.apply(resource, step.manifest))
         except ServerUnavailable:
@@ -159,7 +177,8 @@ class Executor:
             "resources": {"requests": dict(step.requests), "limits": dict(step.limits)},
         }
         patch: JSONObject = {"metadata": {"uid": step.uid}, "spec": {"containers": [container]}}
-        await self._client.patch(PODS, key.namespace, step.pod, patch, kind="strategic", subresource="resize")
+        answer = await self._client.patch(PODS, key.namespace, step.pod, patch, kind="strategic", subresource="resize")
+        self._on_applied(answer)
 
     async def _do(self, key: Key, process: Process, commands: Sequence[Command], password: str) -> list[object]:
         """The replies to the commands, in one round trip, after the process has said that it is the one we mean.
@@ -169,7 +188,9 @@ class Executor:
         address = Address(process.uid, process.ip, process.port)
 
         async def ask(asked: Sequence[Command]) -> list[object]:
-            replies = await self._links.ask(key, address, asked, password=password, timeout_s=COMMAND_S)
+            replies = await self._links.ask(
+                key, address, asked, password=password, timeout_s=COMMAND_S, before_sending=self.require_lead
+            )
             for reply in replies:
                 if isinstance(reply, Refused):
                     raise reply

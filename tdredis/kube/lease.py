@@ -34,6 +34,15 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 _LEASE = msgspec.json.Decoder(Lease)
 
 
+def seconds_since_boot() -> float:
+    """A clock that nobody sets, and that goes on while the machine is suspended, where the system has such a one: a
+    laptop or a virtual machine that slept has not held its lease meanwhile.
+    """
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
 def parse_lease(text: Bytes) -> Lease:
     """Raises msgspec.DecodeError."""
     return _LEASE.decode(text)
@@ -66,7 +75,7 @@ class LeaderElector:
         retry_s: float = 2.0,
         on_lost: Callable[[str], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = seconds_since_boot,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`identity` is the pod's name: the same pod, restarted, retakes its own lease at once.
@@ -91,6 +100,7 @@ class LeaderElector:
         self._lease: Lease | None = None  # as the server last showed it
         self._seen: _Seen | None = None
         self._leads = False
+        self._good_until = 0.0
 
     @property
     def leads(self) -> bool:
@@ -101,6 +111,13 @@ class LeaderElector:
         """Who held the lease when we last looked; None: nobody, or we never saw it."""
         return (self._lease.spec.holder_identity or None) if self._lease is not None else None
 
+    def may_act(self) -> bool:
+        """Now, and without waiting for anybody: the lease holds. To be asked directly before every effect.
+
+        A process that was stopped and goes on later runs what was ready first, and hears of the lost lease after that.
+        """
+        return self._leads and self._monotonic() < self._good_until
+
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Campaigns, then runs `lead()` for as long as the lease holds; when it is lost, campaigns again.
 
@@ -109,6 +126,7 @@ class LeaderElector:
         """
         while True:
             renewed_at = await self._acquire()
+            self._good_until = renewed_at + self._renew_s
             log.info("leads", lease=self._name, identity=self._identity)
             self._leads = True
             lost: str | None = None
@@ -185,6 +203,7 @@ class LeaderElector:
                 log.warning("lease not renewed", lease=self._name, error=str(error), left_s=round(left_s, 1))
             else:
                 renewed_at, pause_s = asked_at, self._retry_s
+                self._good_until = renewed_at + self._renew_s
 
     def _lose(self, why: str) -> str:
         log.error("lost the lead", lease=self._name, identity=self._identity, why=why)

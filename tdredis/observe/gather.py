@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -37,9 +38,10 @@ from tdredis.manifests.names import (
     statefulset_names,
 )
 from tdredis.manifests.site import Passwords, Site
+from tdredis.observe.ages import Ages
 from tdredis.observe.caches import Caches
 from tdredis.observe.pods import read_pod
-from tdredis.observe.pulse import Pulse
+from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.observe.questions import (
     CLUSTER_NODE,
     REPLICATION_NODE,
@@ -64,7 +66,7 @@ FactsT = TypeVar("FactsT")
 
 
 class Observer:
-    """Makes snapshots. Remembers only since when a process is silent."""
+    """Makes snapshots. Remembers only since when a process is silent and a pod is there."""
 
     def __init__(
         self,
@@ -75,17 +77,19 @@ class Observer:
         *,
         site: Site,
         now: Callable[[], float],
+        steady: Callable[[], float] = time.monotonic,
         pulse: Pulse | None = None,
     ) -> None:
-        """*now*: epoch seconds. *pulse* is told which clusters to follow."""
+        """*now*: epoch seconds. *steady*: seconds of a clock that does not jump. *pulse*: is told what to follow."""
         self._client = client
         self._caches = caches
         self._links = links
         self._secrets = secrets
         self._site = site
         self._now = now
+        self._steady = steady
         self._pulse = pulse
-        self._silent_since: dict[Key, dict[Address, float]] = {}
+        self._ages: dict[Key, Ages] = {}
 
     async def gather(self, key: Key) -> Snapshot | None:
         """The snapshot of *key*; None: there is no such resource (any more), and nothing is held of it.
@@ -97,6 +101,8 @@ class Observer:
             self.drop(key)
             return None
         instance = parse(KINDS[key.kind], stored.to_bytes())
+        ages = self._ages.setdefault(key, Ages(self._now, self._steady))
+        ages.look(self._caches.pods.by_index(key))
         children = self._children(key, stored.metadata.uid)
         pods = self._pods(key, children, REDIS_COMPONENT, REDIS_CONTAINER)
         wished, problems = await self._wished(instance)
@@ -128,7 +134,7 @@ class Observer:
                     reading = proxy_questions(keys)
                     reads = await self._ask_all(key, doors, in_force.proxy, reading, timeout_s=ASK_PROXY_S)
                 return ClusterSnapshot(
-                    now=self._now(),
+                    now=ages.now(),
                     cluster=instance,
                     nodes=nodes,
                     proxies=tuple(proxies.values()),
@@ -138,7 +144,7 @@ class Observer:
             case RedisStandalone():
                 self._links.keep(key, addresses.values())
                 nodes = await self._ask_all(key, addresses, in_force.redis, REPLICATION_NODE)
-                return ReplicationSnapshot(now=self._now(), instance=instance, nodes=nodes, **seen)
+                return ReplicationSnapshot(now=ages.now(), instance=instance, nodes=nodes, **seen)
             case RedisStandby():
                 sentinel_pods = self._pods(key, children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
                 watching = _addresses(sentinel_pods, SENTINEL_PORT)
@@ -148,8 +154,12 @@ class Observer:
                     self._ask_all(key, addresses, in_force.redis, REPLICATION_NODE),
                     self._ask_all(key, watching, in_force.redis, questions),
                 )
+                if self._pulse is not None:
+                    answers = ((addresses[pod], node) for pod, node in nodes.items() if isinstance(node, NodeFacts))
+                    roles = {address: role_signs(node.replication) for address, node in answers}
+                    self._pulse.follow(key, addresses.values(), in_force.redis, ROLE, roles)
                 return ReplicationSnapshot(
-                    now=self._now(),
+                    now=ages.now(),
                     instance=instance,
                     nodes=nodes,
                     sentinel_pods=sentinel_pods,
@@ -170,7 +180,7 @@ class Observer:
         self._links.keep(key, ())
         if self._pulse is not None:
             self._pulse.drop(key)
-        self._silent_since.pop(key, None)
+        self._ages.pop(key, None)
 
     async def _wished(self, instance: Instance) -> tuple[Passwords | None, tuple[str, ...]]:
         """The passwords that spec asks for, or None and why a Secret that it names cannot be read."""
@@ -230,9 +240,9 @@ class Observer:
         self, key: Key, children: Mapping[Ref, JSONObject], component: str, container: str
     ) -> dict[str, PodFacts]:
         """Pods of our own StatefulSets; those of a former resource of the same name are still on their way out."""
-        ours = _statefulsets(children)
+        ours, ages = _statefulsets(children), self._ages[key]
         return {
-            pod.metadata.name: read_pod(pod, container=container)
+            pod.metadata.name: replace(read_pod(pod, container=container), created=ages.created(pod.metadata.uid))
             for pod in self._labelled(key, component)
             if pod.metadata.controller is not None and pod.metadata.controller.uid in ours
         }
@@ -286,17 +296,18 @@ class Observer:
         self, key: Key, address: Address, password: str, questions: Questions[FactsT], timeout_s: float
     ) -> FactsT | Unknown:
         """The process's facts, or since when and why there are none."""
-        silent = self._silent_since.setdefault(key, {})
-        if self._now() - silent.get(address, -VOTE_IS_NEAR_S) < VOTE_IS_NEAR_S:
+        ages = self._ages.setdefault(key, Ages(self._now, self._steady))
+        silent_s = ages.silent_for_s(address)
+        if silent_s is not None and silent_s < VOTE_IS_NEAR_S:
             timeout_s = min(timeout_s, ASK_AGAIN_S)
         try:
             replies = await self._links.ask(key, address, questions.commands, password=password, timeout_s=timeout_s)
             facts = questions.parse(replies)
         except (LinkError, ValueError, KeyError) as error:
-            since = silent.setdefault(address, self._now())
+            since = ages.silent_since(address)
             refused = isinstance(error, Unreachable) and error.refused
             return Unknown(since=since, error=str(error) or type(error).__name__, refused=refused)
-        silent.pop(address, None)
+        ages.answered(address)
         return facts
 
 

@@ -8,6 +8,7 @@ from tdredis.planning.snapshot import PodFacts, Trouble
 
 # Reasons of a waiting container that are part of every start.
 USUAL = frozenset(("", "ContainerCreating", "PodInitializing"))
+OOM_KILLED = "OOMKilled"
 
 
 def read_pod(pod: Pod, *, container: str) -> PodFacts:
@@ -32,7 +33,16 @@ def read_pod(pod: Pod, *, container: str) -> PodFacts:
         requests={name: str(value) for name, value in spec.resources.requests.items()},
         limits={name: str(value) for name, value in spec.resources.limits.items()},
         trouble=_find_trouble(pod),
+        oom_killed=_oom_killed(main) if main else None,
     )
+
+
+def _oom_killed(status: ContainerStatus) -> float | None:
+    """When the kernel last ended it for want of memory, if that is how it last ended."""
+    ended = status.state.terminated or status.last_state.terminated
+    if ended is None or ended.reason != OOM_KILLED:
+        return None
+    return parse_time(ended.finished_at) if ended.finished_at else 0.0
 
 
 def _ever_ran(status: ContainerStatus) -> bool:
@@ -58,5 +68,8 @@ def _find_trouble(pod: Pod) -> Trouble | None:
             ended = status.last_state.terminated
             if ended is not None:
                 message += f" (last ended with exit code {ended.exit_code}, {ended.reason or 'no reason given'})"
+            if ended is not None and ended.reason == OOM_KILLED:
+                message += ": the kernel ended it, it needs more memory than its limit"
+                return Trouble(reason=OOM_KILLED, message=message)
             return Trouble(reason=waiting.reason, message=message)
     return None

@@ -2,25 +2,30 @@
 
 Every node of a cluster is asked every three seconds, so that who is silent is known before the engine calls it failed,
 for a few numbers that change when somebody is missed or took over: 28 microseconds of a core each, and not a pass.
+Those of a standby are asked for their role: somebody may make a replica a second primary by hand.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import structlog
 
 from tdredis.planning.snapshot import Key
-from tdredis.redis.facts import parse_info
+from tdredis.redis.facts import Replication, parse_info
 from tdredis.redislink.errors import LinkError
-from tdredis.redislink.pool import Address, LinkPool
+from tdredis.redislink.pool import Address, Command, LinkPool
 
 log = structlog.get_logger(__name__)
 
 PULSE_S = 3.0
 ANSWER_S = 1.0
+CLUSTER_INFO: Command = ("CLUSTER", "INFO")
+ROLE: Command = ("ROLE",)
+SILENT = "silent"
 SIGNS = ("cluster_state", "cluster_slots_pfail", "cluster_slots_fail", "cluster_current_epoch")
 Signs = tuple[str, ...]
 
@@ -28,6 +33,7 @@ Signs = tuple[str, ...]
 @dataclass(slots=True)
 class _Followed:
     password: str = field(repr=False)
+    question: Command
     signs: dict[Address, Signs | None]  # what each said last; None: nothing yet
 
 
@@ -39,11 +45,20 @@ class Pulse:
         self._on_change = on_change
         self._followed: dict[Key, _Followed] = {}
 
-    def follow(self, key: Key, addresses: Iterable[Address], password: str) -> None:
-        """*addresses* are the Redis processes of the cluster *key*, as of its last pass."""
+    def follow(
+        self,
+        key: Key,
+        addresses: Iterable[Address],
+        password: str,
+        question: Command = CLUSTER_INFO,
+        seen: Mapping[Address, Signs] = MappingProxyType({}),
+    ) -> None:
+        """*addresses* are the Redis processes of *key*, as of its last pass, *seen* what that saw of them. *question*:
+        CLUSTER_INFO or ROLE.
+        """
         before = self._followed.get(key)
-        known = before.signs if before else {}
-        self._followed[key] = _Followed(password, {address: known.get(address) for address in addresses})
+        known = {**(before.signs if before else {}), **seen}
+        self._followed[key] = _Followed(password, question, {address: known.get(address) for address in addresses})
 
     def drop(self, key: Key) -> None:
         self._followed.pop(key, None)
@@ -64,17 +79,36 @@ class Pulse:
         followed = self._followed.get(key)
         if followed is None or address not in followed.signs:
             return
-        signs = await self._ask(key, address, followed.password)
+        signs = await self._ask(key, address, followed)
         before, followed.signs[address] = followed.signs[address], signs
-        if signs != before and (before is not None or len(signs) < len(SIGNS)):
+        if signs != before and (before is not None or signs[0] == SILENT):
             log.info("pulse changed", resource=str(key), namespace=key.namespace, address=str(address), signs=signs)
             self._on_change(key)
 
-    async def _ask(self, key: Key, address: Address, password: str) -> Signs:
-        question = [("CLUSTER", "INFO")]
+    async def _ask(self, key: Key, address: Address, followed: _Followed) -> Signs:
+        question = [followed.question]
         try:
-            (reply,) = await self._links.ask(key, address, question, password=password, timeout_s=ANSWER_S)
+            (reply,) = await self._links.ask(key, address, question, password=followed.password, timeout_s=ANSWER_S)
         except LinkError as error:
-            return (type(error).__name__,)
-        said = parse_info(reply.decode("utf-8", "replace")) if isinstance(reply, bytes) else {}
-        return tuple(said.get(sign, "") for sign in SIGNS)
+            return (SILENT, type(error).__name__)
+        return _read(reply)
+
+
+def role_signs(found: Replication) -> Signs:
+    """What a process will say to ROLE that was found so."""
+    if found.role == "master":
+        return ("master",)
+    return ("slave", found.primary_host or "", str(found.primary_port), "connected" if found.link_up else "connect")
+
+
+def _read(reply: object) -> Signs:
+    match reply:
+        case [b"slave", bytes() as host, int() as port, bytes() as state, *_]:
+            return ("slave", host.decode(), str(port), state.decode())
+        case [b"master", *_]:
+            return ("master",)
+        case bytes():
+            said = parse_info(reply.decode("utf-8", "replace"))
+            return tuple(said.get(sign, "") for sign in SIGNS)
+        case _:
+            return (str(reply),)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from tdredis.api.instance import Condition, Instance, InstanceSpec, InstanceStatus
 from tdredis.api.json_object import JSONObject
+from tdredis.planning.memory import memory_pressure
 from tdredis.planning.objects import MIB, service_ip
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref, Snapshot
@@ -116,6 +117,7 @@ def build_conditions(
             observed_generation=generation,
         )
 
+    pressure = memory_pressure(snapshot)  # a warning: it keeps nothing from being Ready
     refused = [hold for hold in plan.holds if hold.guard in WISH_GUARDS]
     first = wrong[0].reason if wrong else "AsSpecified"
     sentence = "; ".join(ailment.message for ailment in wrong[:4])
@@ -138,6 +140,12 @@ def build_conditions(
             holds=not refused,
             reason=refused[0].guard if refused else "AsSpecified",
             message="; ".join(hold.why for hold in refused) or "spec is carried out as it is written",
+        ),
+        condition(
+            "MemoryPressure",
+            holds=pressure is not None,
+            reason=pressure.reason if pressure else "AsSpecified",
+            message=pressure.message if pressure else "there is room",
         ),
     )
     if not paused:

@@ -54,7 +54,7 @@ def _is_alarm(kind: str, status: str, reason: str, *, was_ready: bool) -> bool:
     match kind, status:
         case ("Ready", "False"):
             return was_ready or reason not in PART_OF_EVERY_START
-        case ("Accepted", "False"):
+        case ("Accepted", "False") | ("MemoryPressure", "True"):
             return True
         case _:
             return False

@@ -52,7 +52,7 @@ class PodFacts:
 
     name: str
     uid: str
-    created: float  # epoch seconds
+    created: float  # epoch seconds by the clock of snapshot.now
     ip: str | None = None
     node: str | None = None  # None: not scheduled
     ready: bool = False
@@ -66,6 +66,7 @@ class PodFacts:
     requests: Mapping[str, str] = field(default_factory=dict)  # of the main container, as its spec has them now
     limits: Mapping[str, str] = field(default_factory=dict)
     trouble: Trouble | None = None
+    oom_killed: float | None = None  # when the kernel last ended its main container for want of memory; epoch seconds
 
 
 @dataclass(frozen=True, kw_only=True)

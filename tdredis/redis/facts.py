@@ -14,7 +14,7 @@ REDIS_PORT = 6379
 class Unknown:
     """The process was asked and did not answer: neither dead nor alive, neither empty nor full."""
 
-    since: float  # epoch seconds of the first question in a row that got no answer
+    since: float  # of the first question in a row that got no answer; epoch seconds by the clock of snapshot.now
     error: str  # the asker's words; holds no secret
     refused: bool = False  # the pod's own kernel said that nobody listens there: the process that did is dead
 

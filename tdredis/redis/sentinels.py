@@ -60,7 +60,7 @@ class Watch:
 
         A dead or frozen primary gives no answer at all, one that loads or cannot write to its disk answers INFO.
         """
-        no_info = not self.info_age_ms or self.info_age_ms >= self.ok_age_ms
+        no_info = not self.info_age_ms or self.info_age_ms + REFUSED_MS > self.ok_age_ms
         return self.ok_age_ms - self.reply_age_ms >= REFUSED_MS and no_info
 
 

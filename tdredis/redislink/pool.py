@@ -45,13 +45,22 @@ class LinkPool(Generic[Owner]):
         return sum(held.link is not None and held.link.open for mine in self._held.values() for held in mine.values())
 
     async def ask(
-        self, owner: Owner, address: Address, commands: Sequence[Command], *, password: str, timeout_s: float
+        self,
+        owner: Owner,
+        address: Address,
+        commands: Sequence[Command],
+        *,
+        password: str,
+        timeout_s: float,
+        before_sending: Callable[[], None] = lambda: None,
     ) -> list[object]:
-        """Every command's reply in one round trip; a refused one is a Refused in the list.
+        """Every command's reply in one round trip; a refused one is a Refused in the list. *before_sending* is called
+        in the same instant in which they are sent, and may raise.
 
         Raises Unreachable, NoAnswer, or Refused (the password). *timeout_s* bounds connecting and asking each.
         """
         link = await self._open(owner, address, password=password, timeout_s=timeout_s)
+        before_sending()
         return await link.call_all(commands, timeout_s=timeout_s)
 
     async def _open(self, owner: Owner, address: Address, *, password: str, timeout_s: float) -> Link:

@@ -53,6 +53,19 @@ class Metrics:
         self.redis_links = Gauge(
             "tdredis_redis_links", "Connections to Redis by state.", ("state",), registry=self.registry
         )
+        of_resource = ("kind", "namespace", "name")
+        self.memory_used = Gauge(
+            "tdredis_redis_memory_used_bytes",
+            "Of the resource's Redis process that is nearest to its limit.",
+            of_resource,
+            registry=self.registry,
+        )
+        self.memory_limit = Gauge(
+            "tdredis_redis_memory_limit_bytes",
+            "Of the same process: maxmemory or the container's limit, the lower one; absent: none.",
+            of_resource,
+            registry=self.registry,
+        )
         self.leads = Gauge("tdredis_leads", "1: this process holds the lease.", registry=self.registry)
         # Freezing hides a leak from the collector's own numbers: this shows it, beside the RSS.
         Gauge(
@@ -75,6 +88,14 @@ class Metrics:
             return float("nan") if seconds is None else seconds
 
         self._cache_silent_seconds.labels(resource).set_function(silence)
+
+    def set_memory(self, resource: tuple[str, str, str], used_bytes: int | None, limit_bytes: int) -> None:
+        """Kind, namespace and name of *resource*; used_bytes None: nobody says, limit_bytes 0: there is none."""
+        for gauge, value in ((self.memory_used, used_bytes), (self.memory_limit, limit_bytes or None)):
+            if value is not None:
+                gauge.labels(*resource).set(value)
+            else:
+                gauge.remove(*resource)
 
     def render(self) -> bytes:
         """The page, in the text format of Prometheus."""

@@ -152,6 +152,17 @@ async def fault(kube: Kube, *words: str) -> AsyncIterator[None]:
             await process.wait()
 
 
+async def strike(kube: Kube, *words: str) -> None:
+    """One of localkube's own that is over at once."""
+    process = await asyncio.create_subprocess_exec(
+        str(BIN / "localkube"),
+        *("fault", "--kubeconfig", str(kube.kubeconfig), *words),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    async with asyncio.timeout(30):
+        assert await process.wait() == 0
+
+
 @asynccontextmanager
 async def proving(
     *rows: int,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tdredis.redis.facts import parse_info
 from tdredis.redislink.errors import LinkError
 from tests.chaos.ledger import Door, Ledger
+from tests.e2e.reach import linked
 from tests.e2e.world import Obj, Subject, condition, eventually
 
 PASSWORD = "123"
@@ -60,6 +61,12 @@ class Parts:
             return {}
         assert isinstance(reply, bytes)
         return parse_info(reply.decode())
+
+    async def shut_down(self, pod: str) -> None:
+        """Its process ends, and says nothing to anybody before."""
+        address = f"{self.redis[pod]}:6379" if pod in self.redis else f"{self.sentinels[pod]}:26379"
+        async with linked(address, PASSWORD if pod in self.redis else "") as link:
+            link.send("SHUTDOWN", *(("NOSAVE", "NOW", "FORCE") if pod in self.redis else ()))
 
     async def role(self, pod: str) -> str:
         return (await self.replication(pod)).get("role", "")

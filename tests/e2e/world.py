@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import aiohttp
 import yaml
 
+from localkube.kubelet.lifeline import tied_to
 from tdredis.kube.client import Client
 from tdredis.kube.config import load_config
 from tdredis.kube.errors import ApiError, NotFound
@@ -76,13 +77,20 @@ class Operator:
     """One operator process, for one namespace, with a log to read."""
 
     def __init__(
-        self, kube: Kube, namespace: str, *, program: tuple[str, ...] = (), identity: str = "operator-0"
+        self,
+        kube: Kube,
+        namespace: str,
+        *,
+        program: tuple[str, ...] = (),
+        identity: str = "operator-0",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._kube = kube
         self._namespace = namespace
         self._program = program or (str(BIN / "tdredis"),)
         self._identity = identity
-        self.log = kube.folder / f"operator-{namespace}.log"
+        self._environment = environment or {}
+        self.log = kube.folder / f"{identity}-{namespace}.log"
         self.port = free_port()
         self.process: asyncio.subprocess.Process | None = None
 
@@ -94,18 +102,25 @@ class Operator:
                 *("--log-format", "json", "run", "--kubeconfig", str(self._kube.kubeconfig)),
                 *("--listen", f"127.0.0.1:{self.port}"),
                 *("--namespace", self._namespace, "--lease-namespace", self._namespace, *images),
-                env={**os.environ, "POD_NAME": self._identity},
+                env={**os.environ, "POD_NAME": self._identity, **self._environment},
+                # A worker of the test run that crashes takes it along.
+                preexec_fn=tied_to(os.getpid()),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
 
-    async def writes(self) -> dict[str, float]:
-        """How often it has written to the API since it started, by verb and resource; its own lease left out."""
+    async def metrics(self, name: str) -> dict[str, float]:
+        """The series of its metrics page whose names begin with *name*."""
         async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}/metrics") as answer:
             text = await answer.text()
-        lines = [line for line in text.splitlines() if line.startswith("tdredis_api_writes_total")]
-        return {line.split()[0]: float(line.split()[1]) for line in lines if '"leases' not in line}
+        lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith(name)]
+        return {series: float(value) for series, _, value in lines}
+
+    async def writes(self) -> dict[str, float]:
+        """How often it has written to the API since it started, by verb and resource; its own lease left out."""
+        found = await self.metrics("tdredis_api_writes_total")
+        return {series: number for series, number in found.items() if '"leases' not in series}
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Sends the signal, waits, returns the exit code."""

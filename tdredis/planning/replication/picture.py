@@ -236,9 +236,18 @@ class Picture:
         """
         if self.chosen is not None and self.chosen.is_primary:
             return self.chosen
-        if len(self.primaries) == 1 and not self._chosen_one_may_live:
+        if len(self.primaries) == 1 and (not self._chosen_one_may_live or self._is_promoted(self.primaries[0])):
             return self.primaries[0]
         return None
+
+    def _is_promoted(self, member: Member) -> bool:
+        """A Sentinel that won the vote has chosen it: the others will hear of it in a second or two."""
+        return any(
+            "promoted" in known.flags and member.is_at((known.host, known.port))
+            for watcher in self.watchers
+            if watcher.watch is not None and watcher.watch.in_failover
+            for known in watcher.watch.replicas
+        )
 
     @property
     def _chosen_one_may_live(self) -> bool:

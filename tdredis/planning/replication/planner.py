@@ -11,6 +11,7 @@ from tdredis.planning.replication.rules import HEALING_RULES, RULES
 from tdredis.planning.replication.world import World
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S, ask, build_plan, refusals, refuse
 from tdredis.planning.snapshot import ReplicationSnapshot
+from tdredis.planning.steps import Watch
 
 
 def draw(snapshot: ReplicationSnapshot) -> tuple[World, tuple[Hold, ...]]:
@@ -30,6 +31,8 @@ def plan(snapshot: ReplicationSnapshot) -> Plan:
     found = ask(HEALING_RULES if refused else RULES, world)
     healthy = not ailments(world)
     look_s = _next_look_s(world.picture, healthy=healthy)
+    if any(isinstance(step, Watch) for step in found.steps):
+        look_s = min(look_s, ENGINE_WORKS_S)  # the next Sentinel waits until this one knows everybody again
     return build_plan(snapshot, found, refused=refused, wishes=wishes, healthy=healthy, look_s=look_s)
 
 
@@ -38,6 +41,8 @@ def _next_look_s(picture: Picture, *, healthy: bool) -> float:
         return ALL_IS_WELL_S
     waits = picture.starting_pods or picture.starting_sentinels or picture.silent or picture.silent_sentinels
     refused = any(unknown.refused for unknown in picture.silent.values())
-    if (picture.members and not waits) or picture.in_failover or refused:
+    # While the primary is silent the Sentinels may choose another at any moment, and clients wait for the Service.
+    vote_is_near = picture.agreed_pod is not None and picture.agreed_pod.name in picture.silent
+    if (picture.members and not waits) or picture.in_failover or refused or vote_is_near:
         return ENGINE_WORKS_S
     return PODS_START_S

@@ -220,7 +220,12 @@ def follow_the_primary(world: World) -> Ruling:
     primary = picture.primary
     if primary is None:
         return Ruling()
-    others = [member for member in picture.members if member is not primary and not picture.is_attached(member)]
+    others = [
+        member
+        for member in picture.members
+        # One that still loads its data refuses to follow anybody.
+        if member is not primary and not picture.is_attached(member) and not member.facts.loading
+    ]
     wrong = [member for member in others if member.is_primary]
     if wrong and not _is_settled(picture):
         return held("no_failover_is_under_way", "the Sentinels may be about to replace the primary")

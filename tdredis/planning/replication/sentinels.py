@@ -50,12 +50,16 @@ def _replicas_are_awaited(picture: Picture) -> bool:
 
 
 def _hears_of_it(watcher: Watcher, picture: Picture) -> bool:
-    """Sentinels tell each other of a new primary, through the Redis processes that they know, within two seconds."""
+    """Sentinels tell each other of a new primary, through the Redis processes that they know, within two seconds. One
+    that is cut off from the others hears nothing, and goes on sending clients to the old one.
+    """
     watch = watcher.watch
     assert watch is not None and picture.primary is not None  # noqa: S101 the caller has looked
     knows_primary = any((replica.host, replica.port) == picture.primary.place for replica in watch.replicas)
+    reached = {(known.host, known.port) for known in watch.sentinels if not known.is_down}
     tells = any(
         other.watch is not None
+        and other.place in reached
         and (other.watch.host, other.watch.port) == picture.primary.place
         and other.watch.config_epoch > watch.config_epoch
         for other in picture.watchers

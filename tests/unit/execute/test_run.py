@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from tdredis.api.json_object import JSONObject
-from tdredis.execute.run import Executor
+from tdredis.execute.run import Executor, LeadLostError
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.planning.plan import Plan, Verdict
@@ -94,6 +95,21 @@ async def test_a_process_that_is_another_by_now_is_left_alone(tmp_path: Path) ->
         assert (outcome.done, outcome.failed) == ((), step)
         assert "another process by now" in outcome.error
         assert await _config(pool, port) == b"0"
+        pool.close()
+
+
+@pytest.mark.parametrize("instants", [0, 1, 2], ids=["before the step", "before the question", "before the command"])
+async def test_who_may_not_act_any_more_does_nothing_at_any_instant_of_a_step(tmp_path: Path, instants: int) -> None:
+    async with api_server({}) as (client, asked), redis_server(tmp_path, password=PASSWORD, cluster=True) as (port, _):
+        pool = links()
+        step = await _set_config(pool, port)
+        left = iter([True] * instants)
+
+        with pytest.raises(LeadLostError):
+            executor = Executor(client, pool, may_act=lambda: next(left, False))
+            await executor.run(KEY, plan_of(step, apply("a")), password=PASSWORD)
+
+        assert (asked, await _config(pool, port)) == ([], b"0")
         pool.close()
 
 

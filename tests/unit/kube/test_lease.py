@@ -193,3 +193,21 @@ def test_durations_that_could_let_two_work_are_refused(durations: tuple[float, f
     client = Client(ClusterConfig("http://127.0.0.1:1"))
     with pytest.raises(ValueError, match="retry < renew < duration"):
         LeaderElector(client, "n", "l", "one", duration_s=duration_s, renew_s=renew_s, retry_s=retry_s)
+
+
+async def test_who_was_stopped_past_its_lease_may_not_act_from_its_first_instruction_on(
+    store: LeaseStore, client: Client
+) -> None:
+    clock = [100.0]
+    elector = LeaderElector(client, "n", "l", "one", monotonic=lambda: clock[0])
+    may: list[bool] = []
+
+    async def lead() -> None:
+        may.append(elector.may_act())
+        clock[0] += 10.0  # SIGSTOP, or a machine that was suspended: nothing has run meanwhile
+        may.append(elector.may_act())
+
+    await elector.run(lead)
+
+    assert may == [True, False]
+    assert not elector.may_act()

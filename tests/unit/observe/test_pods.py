@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tdredis.kube.objects import parse_pod
+from tdredis.kube.objects import parse_pod, parse_time
 from tdredis.observe.pods import read_pod
 from tdredis.planning.snapshot import PodFacts, Trouble
 
+WHEN = "2026-01-02T03:04:05Z"
 NOT_SCHEDULED = {"type": "PodScheduled", "status": "False"}
 UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules."
 
@@ -64,6 +65,19 @@ def test_a_container_that_was_never_started_never_ran() -> None:
             ),
         ),
         (
+            {
+                "containerStatuses": container(
+                    state={"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+                    lastState={"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+                )
+            },
+            Trouble(
+                reason="OOMKilled",
+                message="container redis: back-off 10s (last ended with exit code 137, OOMKilled): the kernel ended it,"
+                " it needs more memory than its limit",
+            ),
+        ),
+        (
             {"phase": "Failed", "reason": "Evicted", "message": "low on memory"},
             Trouble(reason="Evicted", message="low on memory"),
         ),
@@ -71,6 +85,23 @@ def test_a_container_that_was_never_started_never_ran() -> None:
 )
 def test_trouble_has_the_reason_and_the_words_of_whoever_saw_it(status: dict[str, Any], trouble: Trouble) -> None:
     assert pod(**status).trouble == trouble
+
+
+@pytest.mark.parametrize(
+    ("states", "killed"),
+    [
+        ({"state": {"running": {}}, "lastState": {"terminated": {"reason": "OOMKilled", "finishedAt": WHEN}}}, True),
+        ({"state": {"terminated": {"reason": "OOMKilled", "finishedAt": WHEN}}}, True),
+        ({"state": {"running": {}}, "lastState": {"terminated": {"reason": "Error", "finishedAt": WHEN}}}, False),
+        ({"state": {"running": {}}}, False),
+    ],
+)
+def test_a_process_that_the_kernel_ended_for_want_of_memory_is_no_trouble_when_it_runs_again_and_still_seen(
+    states: dict[str, Any], killed: bool
+) -> None:
+    facts = pod(containerStatuses=container(**states))
+
+    assert (facts.trouble, facts.oom_killed) == (None, parse_time(WHEN) if killed else None)
 
 
 def test_a_pod_that_is_going_is_not_ready() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from tdredis.observe.pulse import Pulse
+from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.planning.snapshot import Key
+from tdredis.redis.facts import Replication
 from tdredis.redislink.errors import LinkError, NoAnswer
 from tdredis.redislink.pool import Address, Command, LinkPool
 
@@ -17,15 +18,23 @@ NODES = tuple(Address(f"uid-{number}", f"10.0.0.{number}") for number in range(3
 class Nodes(LinkPool[Key]):
     """Each answers what *says* has for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, question: Command = ("CLUSTER", "INFO")) -> None:
         super().__init__(lambda _key, _address: None)
-        self.says: dict[Address, bytes | LinkError] = dict.fromkeys(NODES, info())
+        self.question = question
+        self.says: dict[Address, bytes | list[object] | LinkError] = dict.fromkeys(NODES, info())
         self.asked: list[Address] = []
 
     async def ask(
-        self, owner: Key, address: Address, commands: Sequence[Command], *, password: str, timeout_s: float
+        self,
+        owner: Key,
+        address: Address,
+        commands: Sequence[Command],
+        *,
+        password: str,
+        timeout_s: float,
+        before_sending: Callable[[], None] = lambda: None,  # noqa: ARG002 the signature of a pool
     ) -> list[object]:
-        assert (owner, list(commands), password, timeout_s) == (KEY, [("CLUSTER", "INFO")], "vault", 1.0)
+        assert (owner, list(commands), password, timeout_s) == (KEY, [self.question], "vault", 1.0)
         self.asked.append(address)
         said = self.says[address]
         if isinstance(said, LinkError):
@@ -96,6 +105,35 @@ async def test_what_is_followed_still_is_no_news_when_it_is_said_again() -> None
     await beats(pulse, 1)
 
     assert told == [KEY, KEY]
+
+
+async def test_a_replica_that_was_made_a_second_primary_is_told_and_its_offset_is_no_news() -> None:
+    nodes, told = Nodes(question=("ROLE",)), list[Key]()
+    pulse = Pulse(nodes, told.append)
+    pulse.follow(KEY, NODES, "vault", ROLE)
+    for offset in (100, 200):
+        nodes.says = {node: [b"slave", b"10.0.0.9", 6379, b"connected", offset] for node in NODES}
+        nodes.says[NODES[0]] = [b"master", offset, []]
+        await beats(pulse, 1)
+    assert told == []
+
+    nodes.says[NODES[2]] = [b"master", 200, []]
+    await beats(pulse, 1)
+
+    assert told == [KEY]
+
+
+async def test_what_a_pass_saw_is_what_news_are_measured_by() -> None:
+    nodes, told = Nodes(question=("ROLE",)), list[Key]()
+    nodes.says = {node: [b"master", 7, []] for node in NODES}
+    pulse = Pulse(nodes, told.append)
+    replica = Replication(role="slave", offset_bytes=7, primary_host="10.0.0.9", primary_port=6379, link_up=True)
+    seen = (Replication(role="master", offset_bytes=7), replica)
+    pulse.follow(KEY, NODES[:2], "vault", ROLE, dict(zip(NODES, map(role_signs, seen), strict=False)))
+
+    await beats(pulse, 1)
+
+    assert told == [KEY]
 
 
 async def test_the_pulse_goes_on_until_it_is_cancelled() -> None:

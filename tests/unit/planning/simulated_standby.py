@@ -100,6 +100,8 @@ class Sentinel:
     run_id: str
     watched: dict[str, Watched] = field(default_factory=dict)
     silent: bool = False
+    cut_off: bool = False  # from the other Sentinels
+    failing_over: bool = False
 
 
 def is_sentinel(pod: str) -> bool:
@@ -264,7 +266,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                     watch.replicas |= self.strangers
                 for other, (pod, peer) in alive.items():
                     theirs = peer.watched.get(master)
-                    if other == name or theirs is None or not self._hear(watch, theirs, places):
+                    if other == name or theirs is None or sentinel.cut_off or not self._hear(watch, theirs, places):
                         continue
                     watch.others[other] = (pod.ip, 26379)
                     if theirs.epoch > watch.epoch:
@@ -360,15 +362,17 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             version="7.0.15",
             run_id=one.run_id,
             id=one.run_id,
-            watches=tuple(self._watch_facts(name, watch) for name, watch in sorted(one.watched.items())),
+            watches=tuple(self._watch_facts(one, name, watch) for name, watch in sorted(one.watched.items())),
         )
 
-    def _watch_facts(self, name: str, watch: Watched) -> WatchFacts:
+    def _watch_facts(self, one: Sentinel, name: str, watch: Watched) -> WatchFacts:
         def known(place: Place) -> Known:
             redis = self._at(place)
             hidden = any(self.place(pod) == place for pod in self.firewalled)
             up = redis is not None and (not redis.silent or hidden)
             flags = frozenset(("slave",) if up else ("slave", "s_down"))
+            if one.failing_over and redis is not None and redis.follows is None:
+                flags |= {"promoted"}
             return Known(host=place[0], port=place[1], flags=flags, priority=redis.priority if redis else 100)
 
         primary = self._at(watch.place)
@@ -379,14 +383,15 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             port=watch.place[1],
             quorum=watch.quorum,
             config_epoch=watch.epoch,
-            flags=frozenset(("master",) if up else ("master", "disconnected")),
+            flags=frozenset(("master",) if up else ("master", "disconnected"))
+            | (frozenset(("failover_in_progress",)) if one.failing_over else frozenset()),
             down_after_ms=watch.settings.get("down-after-milliseconds", 30000),
             failover_timeout_ms=watch.settings.get("failover-timeout", 180000),
             ok_age_ms=5000 if watch.shut_out else 0,
             parallel_syncs=watch.settings.get("parallel-syncs", 1),
             replicas=tuple(known(place) for place in sorted(watch.replicas)),
             sentinels=tuple(
-                Known(host=host, port=port, flags=frozenset(("sentinel",)))
+                Known(host=host, port=port, flags=frozenset(("sentinel", *(("s_down",) if one.cut_off else ()))))
                 for host, port in sorted(watch.others.values())
             ),
         )

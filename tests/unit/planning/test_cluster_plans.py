@@ -449,6 +449,8 @@ def test_memory_is_not_taken_away_while_somebody_is_silent() -> None:
 
 def test_a_full_cluster_whose_spec_wishes_nothing_new_is_at_peace() -> None:
     world = healthy()
+    world.nodes()[0].used_mib = 125
+    world.run_pass()  # which says that memory is short
     for used in (126, 127, 128):
         world.nodes()[0].used_mib = used
         writes = world.status_writes

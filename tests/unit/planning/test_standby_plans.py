@@ -348,6 +348,16 @@ def test_of_two_primaries_that_nobody_watches_the_one_with_data_stays() -> None:
     assert world.primaries() == [SECOND]
 
 
+def test_a_process_that_still_loads_its_data_is_told_whom_to_follow_when_it_has() -> None:
+    world = with_data()
+    world.restart(SECOND)
+    world.redis()[SECOND].loading = True
+    assert not [step for step in planned(world).steps if isinstance(step, Follow)]
+
+    world.redis()[SECOND].loading = False
+    assert [step.process.pod for step in planned(world).steps if isinstance(step, Follow)] == [SECOND]
+
+
 # ---- Sentinels
 
 
@@ -387,6 +397,46 @@ def test_a_sentinel_that_watches_a_foreign_primary_is_corrected() -> None:
     world.converge()
 
     assert world.watched_places() == {world.place(FIRST)}
+
+
+def test_a_sentinel_that_is_cut_off_from_the_others_is_told_of_a_new_primary() -> None:
+    """It would go on sending clients to the old one; those who hear of it by themselves are not disturbed."""
+    world = with_data()
+    cut_off = world.sentinels()[SENTINELS[2]]
+    cut_off.cut_off = True
+    world.restart(FIRST)
+    world.settle()
+    world.run_pass()
+    assert world.primaries() == [SECOND]
+
+    plans = [world.run_pass()[0] for _ in range(3)]
+
+    assert cut_off.watched["mymaster"].place == world.place(SECOND)
+    told = [step.process.pod for each in plans for step in each.steps if isinstance(step, Watch)]
+    assert told == [SENTINELS[2]]
+
+
+def test_a_replica_that_a_sentinel_is_promoting_is_the_primary_before_the_others_have_heard_of_it() -> None:
+    world = with_data()
+    world.redis()[FIRST].silent = True
+    world.settle()
+    world.promote(world.redis()[SECOND])
+    assert endpoints(world, NAME) == [FIRST]
+    assert planned(world).steps == ()
+
+    world.sentinels()[SENTINELS[2]].failing_over = True
+    world.run_pass()
+
+    assert endpoints(world, NAME) == [SECOND]
+
+
+def test_a_silent_primary_is_looked_at_often_because_sentinels_may_choose_another() -> None:
+    world = with_data()
+    world.redis()[FIRST].silent = True
+    assert planned(world).next_look_s < 1
+
+    world.redis()[FIRST].silent, world.redis()[SECOND].silent = False, True
+    assert planned(world).next_look_s > 1
 
 
 def test_a_sentinel_that_the_primary_refuses_is_told_the_password() -> None:
@@ -445,6 +495,7 @@ def test_stale_addresses_are_forgotten_by_one_sentinel_at_a_time() -> None:
     for _ in range(10):
         made, _ = world.run_pass()
         resets.append(sum(isinstance(step, Watch) for step in made.steps))
+        assert not resets[-1] or made.next_look_s < 1, "the next one waits for nobody's news"
 
     assert (sum(resets), max(resets)) == (3, 1)
     world.converge()

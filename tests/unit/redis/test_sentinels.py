@@ -24,6 +24,7 @@ ROW = {
     [
         pytest.param(2139, 49, 0, True, id="it never had the password"),
         pytest.param(3108, 936, 5158, True, id="the password is another since"),
+        pytest.param(135138, 593, 135136, True, id="it is another since a moment after it last read INFO"),
         pytest.param(1038, 962, 3088, False, id="too early to say"),
         pytest.param(1030, 1030, 2049, False, id="all is well"),
         pytest.param(9000, 9000, 9500, False, id="the primary is dead or frozen"),

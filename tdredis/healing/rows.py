@@ -1,0 +1,23 @@
+"""Decides which faults are promised to heal: the 25 rows, and what of the planner is not about faults."""
+
+from __future__ import annotations
+
+from tdredis.healing.catalogue import Code, Guard, Row
+from tdredis.healing.operator_rows import OPERATOR_ROWS
+from tdredis.healing.redis_rows import REDIS_ROWS
+from tdredis.planning.cluster import rules as cluster
+from tdredis.planning.replication import rules
+
+ROWS: tuple[Row, ...] = (*REDIS_ROWS, *OPERATOR_ROWS)
+
+# Rules that keep what spec wishes, in a world in which nothing broke.
+RULES_NOT_ABOUT_FAULTS: tuple[Code, ...] = (
+    cluster.keep_proxy,
+    cluster.remove_unwanted,
+    cluster.announce_addresses,
+    cluster.set_node_timeout,
+    cluster.label_roles,
+    rules.keep_children,
+    rules.label_roles,
+)
+GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = ("announced_addresses_are_known", "cluster_works")

@@ -1,0 +1,81 @@
+"""Decides when an instance is short of memory: before Redis has to evict keys, and after the kernel had to end one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tdredis.manifests.drift import parse_quantity
+from tdredis.planning.objects import MIB, list_names
+from tdredis.planning.snapshot import PodFacts, Snapshot
+from tdredis.redis.facts import NodeFacts
+
+FULL_PERCENT = 90
+EASED_PERCENT = 85  # what was full is so until it is clearly not: a condition must not change with every key
+KILL_IS_NEWS_S = 600.0  # a process that the kernel ended and that runs again is told of for so long
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryUse:
+    """Of one Redis process. *limit_bytes*: maxmemory or the container's limit, the lower one; 0: there is none."""
+
+    pod: str
+    used_bytes: int
+    limit_bytes: int
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.used_bytes / self.limit_bytes if self.limit_bytes else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressure:
+    """Why memory is short, for people."""
+
+    reason: str
+    message: str
+
+
+def memory_uses(snapshot: Snapshot) -> tuple[MemoryUse, ...]:
+    """Of all processes that answered, the fullest first, then by name."""
+    found = (
+        MemoryUse(pod=name, used_bytes=node.used_memory_bytes, limit_bytes=_limit(node, snapshot.pods.get(name)))
+        for name, node in snapshot.nodes.items()
+        if isinstance(node, NodeFacts)
+    )
+    return tuple(sorted(found, key=lambda use: (-use.percent, -use.used_bytes, use.pod)))
+
+
+def _limit(node: NodeFacts, pod: PodFacts | None) -> int:
+    container = parse_quantity(pod.limits.get("memory")) if pod else None
+    return min((limit for limit in (node.maxmemory_bytes, int(container or 0)) if limit), default=0)
+
+
+def memory_pressure(snapshot: Snapshot) -> Pressure | None:
+    """None: there is none. Without any answer it is as it was."""
+    if killed := _killed_of_late(snapshot):
+        what = "was ended by the kernel, which found it over its memory limit (OOMKilled)"
+        message = f"{list_names(killed)} {what}: raise resources.limits or memoryOverheadPercent, or lower capacity"
+        return Pressure(reason="OOMKilled", message=message)
+    before = next((each for each in snapshot.resource.status.conditions if each.type == "MemoryPressure"), None)
+    was_full = before is not None and before.status == "True"
+    uses = memory_uses(snapshot)
+    if not uses:
+        return Pressure(reason=before.reason, message=before.message) if before and was_full else None
+    full = [use for use in uses if use.percent >= (EASED_PERCENT if was_full else FULL_PERCENT)]
+    if not full:
+        return None
+    full.sort(key=lambda use: use.pod)  # a sentence in status must not change with who is a byte fuller
+    names = list_names([use.pod for use in full])
+    message = (
+        f"{names}: {FULL_PERCENT} % of {full[0].limit_bytes // MIB} MiB are used; at the limit Redis evicts the keys"
+        f" that were used least. Raise capacity, or delete keys; this ends under {EASED_PERCENT} %"
+    )
+    return Pressure(reason="MemoryNearlyFull", message=message)
+
+
+def _killed_of_late(snapshot: Snapshot) -> list[str]:
+    return [
+        name
+        for name, pod in sorted(snapshot.pods.items())
+        if pod.oom_killed is not None and snapshot.now - pod.oom_killed < KILL_IS_NEWS_S
+    ]

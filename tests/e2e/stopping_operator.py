@@ -1,0 +1,54 @@
+"""The operator as it is, except for one signal to itself in a failover: `stopping_operator.py SIGNAL INSTANT ...`.
+
+SIGNAL: SIGSTOP, SIGKILL. INSTANT: "planned", before the step is begun; "asked", when the process has said that it is
+the one that is meant; "done", when it has been told.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tdredis.cli import main
+from tdredis.execute.run import Executor
+from tdredis.planning.snapshot import Key
+from tdredis.planning.steps import FailOver, FailOverShard, Step
+from tdredis.redislink.pool import Address, Command, LinkPool
+
+number, instant = signal.Signals[sys.argv[1]], sys.argv[2]
+run_step, ask = Executor.run_step, LinkPool.ask
+stops_at = ""
+
+
+def stop(now: str) -> None:
+    global stops_at  # noqa: PLW0603 it happens once
+    if stops_at == now:
+        stops_at = "never again"
+        os.kill(os.getpid(), number)
+
+
+async def run_step_and_stop(self: Executor, key: Key, step: Step, *, password: str) -> None:
+    global stops_at  # noqa: PLW0603
+    if isinstance(step, FailOver | FailOverShard) and not stops_at:
+        stops_at = instant
+    stop("planned")
+    await run_step(self, key, step, password=password)
+    if isinstance(step, FailOver | FailOverShard):
+        stop("done")
+
+
+async def ask_and_stop(
+    self: LinkPool[Key], owner: Key, address: Address, commands: Sequence[Command], **how: Any
+) -> list[object]:
+    replies = await ask(self, owner, address, commands, **how)
+    stop("asked")
+    return replies
+
+
+Executor.run_step = run_step_and_stop  # type: ignore[method-assign] # that is what this file is for
+LinkPool.ask = ask_and_stop  # type: ignore[method-assign, assignment]
+
+sys.exit(main(sys.argv[3:]))

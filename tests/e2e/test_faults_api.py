@@ -1,0 +1,81 @@
+"""An API server that is slow, refuses or says nothing while a primary dies, row 20: as quick as ever, nothing twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdredis.kube.client import Client
+from tdredis.redis.facts import parse_info
+from tests.e2e.faults import GOES_ON_S, another_primary, fault, proving, strike
+from tests.e2e.needs import LOCALKUBE
+from tests.e2e.reach import linked
+from tests.e2e.test_faults import BOTH, Manifest, gap_of_death_s
+from tests.e2e.world import Kube, Obj, Operator, Subject, sample
+
+FAULTS = pytest.mark.parametrize(
+    "words",
+    [
+        ("refuse", "--percent", "50"),
+        ("refuse", "--percent", "50", "--after"),
+        ("refuse", "--percent", "100", "--delay", "2s"),
+        ("delay-watch", "--by", "3s"),
+        ("drop-watch", "--percent", "100"),
+    ],
+    ids=["refuses half", "does it and says no", "refuses all late", "tells late", "tells nothing"],
+)
+
+
+LABELS = 4.0  # two pods changed their roles; one that is made anew or answers late may be labelled again
+
+
+async def pods_written(operator: Operator) -> float:
+    written = await operator.writes()
+    return sum(number for series, number in written.items() if '"pods"' in series and 'outcome="ok"' in series)
+
+
+async def elections(subject: Subject) -> int:
+    """How many there have been: the highest epoch that anybody knows."""
+    resource = await subject.get()
+    if resource["kind"] == "RedisCluster":
+        return max([await current_epoch(pod, resource) for pod in (await subject.pods()).values()])
+    found = []
+    for pod in (await subject.pods("sentinel")).values():
+        async with linked(f"{pod['status']['podIP']}:26379", "") as link:
+            row = await link.call("SENTINEL", "MASTER", "mymaster", timeout_s=5)
+        assert isinstance(row, list)
+        found.append(int(row[row.index(b"config-epoch") + 1]))
+    return max(found)
+
+
+async def current_epoch(pod: Obj, resource: Obj) -> int:
+    async with linked(f"{pod['status']['podIP']}:6379", resource["spec"]["secret"]) as link:
+        text = await link.call("CLUSTER", "INFO", timeout_s=5)
+    assert isinstance(text, bytes)
+    return int(parse_info(text.decode())["cluster_current_epoch"])
+
+
+@BOTH
+@FAULTS
+@pytest.mark.needs(LOCALKUBE)
+async def test_a_primary_that_dies_while_the_api_server_is_no_help_is_replaced_once_and_as_quickly(
+    kube: Kube, client: Client, namespace: str, manifest: Manifest, words: tuple[str, ...]
+) -> None:
+    """Measured where no Service and no proxy stands between: a Service cannot be moved without an API server."""
+    async with Operator(kube, namespace) as operator:
+        subject = await Subject.create(client, manifest(namespace))
+        resource = await subject.until_ready()
+        before = await elections(subject)
+        dies = await subject.primary()
+        primary = (await subject.pods())[dies]["status"]["podIP"]
+        way = "cluster" if manifest is sample else "sentinel"
+        labelled = await pods_written(operator)
+        async with proving(20, subject=subject, gap_s=gap_of_death_s(subject), ways=(way,)) as ledgers:
+            async with fault(kube, *words), linked(f"{primary}:6379", resource["spec"]["secret"]) as link:
+                link.send("SHUTDOWN", "NOSAVE", "NOW", "FORCE")
+                await ledgers[way].until_written(100, deadline_s=GOES_ON_S)
+            # The server has the end of it, and what watchers were never told of they see in a new list.
+            await strike(kube, "forget-history")
+            await another_primary(subject, dies)
+
+        assert await elections(subject) - before == 1
+        assert await pods_written(operator) - labelled <= LABELS

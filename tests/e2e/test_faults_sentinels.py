@@ -1,0 +1,164 @@
+"""Row 17 of what may break: Sentinels are lost, know what is no more, watch what is not ours, or cannot vote."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tdredis.kube.client import Client
+from tests.chaos.ledger import describe
+from tests.e2e.faults import SENT_S, Addresses, kill_pods, lost, record, under_load
+from tests.e2e.parts import PASSWORD, Parts, until_told
+from tests.e2e.world import Kube, Operator, Subject, eventually, standby
+
+GHOST_ID = "9" * 40
+NOISE_S = 4.0
+
+
+async def at_peace(subject: Subject, primary: str) -> None:
+    """Every Sentinel watches *primary*, is let in by it, finds it well, and knows two Sentinels and one replica."""
+    expected = {"flags": "master", "num-slaves": "1", "num-other-sentinels": "2", "quorum": "2"}
+    wrong: dict[str, dict[str, str]] = {}
+
+    async def all_agree() -> bool:
+        nonlocal wrong
+        parts = await Parts.of(subject)
+        wanted = {**expected, "ip": parts.redis[primary]}
+        seen = {sentinel: await parts.watched(sentinel) for sentinel in parts.sentinels}
+        wrong = {sentinel: row for sentinel, row in seen.items() if {**row, **wanted} != row}
+        return not wrong
+
+    try:
+        await eventually(all_agree, f"all Sentinels watch {primary} and know everybody who is there and nobody else")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {wrong}") from None
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_lost_sentinels_are_replaced_and_clients_notice_nothing(
+    kube: Kube, client: Client, namespace: str, count: int
+) -> None:
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standby(namespace))
+        await subject.until_ready()
+        primary = await subject.primary()
+        before = {name: pod["metadata"]["uid"] for name, pod in (await subject.pods("sentinel")).items()}
+        gone = sorted(before)[:count]
+        async with under_load(subject) as ledgers:
+            when = time.monotonic()
+            await kill_pods(kube, subject, gone)
+
+            async def made_anew() -> bool:
+                pods = await subject.pods("sentinel")
+                return all(name in pods and pods[name]["metadata"]["uid"] != before[name] for name in gone)
+
+            await eventually(made_anew, "they are made anew")
+            await subject.until_ready()
+            await at_peace(subject, primary)
+        gap_s = max(ledger.longest_gap_s(when) for ledger in ledgers.values())
+        record(17, f"standby, {count} Sentinels lost", gap_s=gap_s, heal_s=time.monotonic() - when)
+
+        assert {name: ledger.failures for name, ledger in ledgers.items()} == dict.fromkeys(ledgers, 0)
+        assert (await lost(subject, ledgers), await subject.primary()) == ({}, primary)
+
+
+async def test_a_sentinel_that_never_was_is_forgotten(kube: Kube, client: Client, namespace: str) -> None:
+    """A ghost counts for the majority: three of them, and no failover could be voted for any more."""
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standby(namespace))
+        await subject.until_ready()
+        parts, primary = await Parts.of(subject), await subject.primary()
+        ip = parts.redis[primary]
+        hello = f"127.255.255.9,26379,{GHOST_ID},0,mymaster,{ip},6379,0"
+        assert await parts.ask(primary, "PUBLISH", "__sentinel__:hello", hello) == 3
+
+        async def known() -> bool:
+            return all([(await parts.watched(name))["num-other-sentinels"] == "3" for name in parts.sentinels])
+
+        await eventually(known, "all Sentinels know the ghost", pause_s=0.01)
+        when = time.monotonic()
+        await at_peace(subject, primary)
+        record(17, "standby, a ghost among the Sentinels", gap_s=0, heal_s=time.monotonic() - when)
+        await subject.until_ready()
+
+
+async def test_a_sentinel_that_watches_foreign_primaries_watches_ours_alone(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standby(namespace))
+        await subject.until_ready()
+        parts, primary = await Parts.of(subject), await subject.primary()
+        first, second, _ = parts.sentinels
+        assert await parts.ask(first, "SENTINEL", "MONITOR", "theirs", "127.255.255.8", 6379, 1) == b"OK"
+        assert await parts.ask(second, "SENTINEL", "REMOVE", "mymaster") == b"OK"
+        assert await parts.ask(second, "SENTINEL", "MONITOR", "mymaster", "127.255.255.8", 6379, 1) == b"OK"
+
+        when = time.monotonic()
+        await at_peace(subject, primary)
+
+        async def ours_alone() -> bool:
+            return [len(await parts.ask(name, "SENTINEL", "MASTERS")) for name in parts.sentinels] == [1, 1, 1]  # type: ignore[arg-type] # a list of rows
+
+        await eventually(ours_alone, "no Sentinel watches anything else")
+        record(17, "standby, foreign primaries", gap_s=0, heal_s=time.monotonic() - when)
+        await subject.until_ready()
+        assert await subject.primary() == primary
+
+
+async def test_a_sentinel_that_was_not_told_the_password_is_told_it(kube: Kube, client: Client, namespace: str) -> None:
+    """As an operator leaves it that dies between two words; or somebody who types SENTINEL MONITOR at night."""
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standby(namespace))
+        await subject.until_ready()
+        parts, primary = await Parts.of(subject), await subject.primary()
+        first, second, _ = parts.sentinels
+        assert await parts.ask(first, "SENTINEL", "REMOVE", "mymaster") == b"OK"
+        ip = parts.redis[primary]
+        assert await parts.ask(first, "SENTINEL", "MONITOR", "mymaster", ip, 6379, 2) == b"OK"
+        assert await parts.ask(second, "SENTINEL", "SET", "mymaster", "auth-pass", "wrong") == b"OK"
+
+        message = await until_told(subject, "LetIn")
+        await at_peace(subject, primary)
+        await subject.until_ready()
+        assert "the password" in message
+        assert PASSWORD not in message
+
+
+@pytest.mark.parametrize("sentinels", [2, 3])
+@pytest.mark.parametrize("how", ["processes", "pods"])
+async def test_a_primary_that_dies_with_most_sentinels_is_replaced_by_the_operator_s_word(
+    kube: Kube, client: Client, namespace: str, sentinels: int, how: str
+) -> None:
+    """Nobody can vote. A Sentinel that is left carries out what the operator asks for; with none it says REPLICAOF."""
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standby(namespace))
+        await subject.until_ready()
+        parts, primary = await Parts.of(subject), await subject.primary()
+        dead = list(parts.sentinels)[:sentinels]
+        async with under_load(subject) as ledgers:
+            when = time.monotonic()
+            if how == "pods":
+                await kill_pods(kube, subject, [primary, *dead])
+            else:
+                await asyncio.gather(*(parts.shut_down(each) for each in (primary, *dead)))
+            await ledgers["service"].until_written(100, deadline_s=60)
+            await subject.until_ready()
+            places = ledgers["sentinel"].path.places
+            assert isinstance(places, Addresses)
+            await places.refresh()  # as a client does that knows them by name
+        await subject.until_ready()
+        heal_s = time.monotonic() - when
+        gap_s = ledgers["service"].longest_gap_s(when)
+        missing = await lost(subject, ledgers)
+        record(
+            17,
+            f"standby, the primary and {sentinels} Sentinels killed, {how}",
+            gap_s=gap_s,
+            lost=sum(map(len, missing.values())),
+            heal_s=heal_s,
+        )
+        assert await lost(subject, ledgers, until=when - SENT_S) == {}, describe(ledgers)
+        await at_peace(subject, await subject.primary())

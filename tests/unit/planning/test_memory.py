@@ -1,0 +1,94 @@
+"""When memory is short, by rows: what processes use, what was said before, and what is said now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from tdredis.api.instance import Condition, InstanceStatus
+from tdredis.planning.memory import KILL_IS_NEWS_S, memory_pressure, memory_uses
+from tdredis.planning.news import turns
+from tdredis.planning.snapshot import ReplicationSnapshot
+from tdredis.redis.facts import NodeFacts, Unknown
+from tests.unit.planning.test_objects import MIB, node, pod, snapshot
+
+FIRST, SECOND = "redis-standby-tom-0", "redis-standby-tom-1"
+SILENT = Unknown(since=0.0, error="silent")
+
+
+def condition(*, full: bool) -> Condition:
+    return Condition(
+        type="MemoryPressure",
+        status="True" if full else "False",
+        reason="MemoryNearlyFull" if full else "AsSpecified",
+        message="as before",
+        last_transition_time="2026-01-02T03:04:05Z",
+    )
+
+
+def seen(nodes: Mapping[str, NodeFacts | Unknown], *, was_full: bool = False) -> ReplicationSnapshot:
+    found = snapshot(pod(FIRST), pod(SECOND), nodes=nodes)
+    status = msgspec.structs.replace(found.instance.status, conditions=(condition(full=was_full),))
+    return replace(found, instance=msgspec.structs.replace(found.instance, status=status))
+
+
+@pytest.mark.parametrize(
+    ("used_mib", "was_full", "is_full"),
+    [(89, False, False), (90, False, True), (89, True, True), (85, True, True), (84, True, False), (120, False, True)],
+)
+def test_it_begins_at_90_percent_and_ends_under_85(used_mib: int, was_full: bool, is_full: bool) -> None:
+    world = seen({FIRST: node(maxmemory_mib=100, used_mib=used_mib)}, was_full=was_full)
+
+    assert (memory_pressure(world) is not None) is is_full
+
+
+def test_its_sentence_does_not_change_with_every_key() -> None:
+    one = seen({FIRST: node(maxmemory_mib=100, used_mib=95), SECOND: node(maxmemory_mib=100, used_mib=94)})
+    two = seen({FIRST: node(maxmemory_mib=100, used_mib=93), SECOND: node(maxmemory_mib=100, used_mib=97)})
+
+    said = memory_pressure(one)
+
+    assert said == memory_pressure(two)
+    assert said is not None
+    assert f"{FIRST}, {SECOND}: 90 % of 100 MiB are used" in said.message
+
+
+@pytest.mark.parametrize("was_full", [True, False])
+def test_while_nobody_answers_it_stays_as_it_was(was_full: bool) -> None:
+    said = memory_pressure(seen({FIRST: SILENT}, was_full=was_full))
+
+    assert (said.message if said else None) == ("as before" if was_full else None)
+
+
+def test_without_a_limit_nothing_is_full_and_a_container_s_limit_counts_when_it_is_lower() -> None:
+    unlimited = snapshot(pod(FIRST), nodes={FIRST: node(used_mib=5000)})
+    small = snapshot(pod(FIRST, limits={"memory": "100Mi"}), nodes={FIRST: node(maxmemory_mib=200, used_mib=95)})
+
+    assert memory_pressure(unlimited) is None
+    assert memory_pressure(small) is not None
+    assert [use.limit_bytes for use in (*memory_uses(unlimited), *memory_uses(small))] == [0, 100 * MIB]
+
+
+def test_the_fullest_process_is_first() -> None:
+    world = seen({FIRST: node(maxmemory_mib=100, used_mib=50), SECOND: node(maxmemory_mib=60, used_mib=40)})
+
+    assert [use.pod for use in memory_uses(world)] == [SECOND, FIRST]
+
+
+@pytest.mark.parametrize(("ago_s", "is_news"), [(0.0, True), (KILL_IS_NEWS_S - 1, True), (KILL_IS_NEWS_S, False)])
+def test_a_process_that_the_kernel_ended_is_told_of_for_ten_minutes(ago_s: float, is_news: bool) -> None:
+    world = snapshot(pod(FIRST, oom_killed=-ago_s), nodes={FIRST: node(maxmemory_mib=100)})
+
+    said = memory_pressure(world)
+
+    assert (said.reason if said else None) == ("OOMKilled" if is_news else None)
+
+
+def test_it_is_told_when_it_begins_and_not_again() -> None:
+    before, after = (InstanceStatus(conditions=(condition(full=full),)) for full in (False, True))
+
+    assert [(turn.warning, turn.reason) for turn in turns(before, after)] == [(True, "MemoryNearlyFull")]
+    assert turns(after, after) == turns(after, before) == ()
