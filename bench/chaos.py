@@ -31,8 +31,11 @@ from bench._localkube import localkube
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError
 from tdredis.kube.resources import ENDPOINTSLICES, PODS
+from tdredis.redis.slots import parse_slots
+from tdredis.redislink.errors import LinkError
 from tests.chaos.ledger import Ledger, describe
 from tests.e2e.faults import Addresses, ledgers_of
+from tests.e2e.nodes import tell, view
 from tests.e2e.world import (
     BIN,
     Kube,
@@ -166,6 +169,8 @@ async def _lane(run: Run, seed: int, lane: int, end: float) -> None:
         except AssertionError as error:
             run.broken.append(f"after {draw.fault}: {error}")
             return
+        except InapplicableError:
+            continue
         except ApiError as error:
             print(f"lane {lane}: {draw.fault}: {error}", flush=True)  # the other lane stopped the API server
             continue
@@ -183,19 +188,41 @@ async def _lane(run: Run, seed: int, lane: int, end: float) -> None:
 # ---- the menu
 
 
-async def _pod(subject: Subject, draw: Draw, *components: str) -> str | None:
+class InapplicableError(Exception):
+    """The fault is nothing for that resource, or there is no such pod at the moment: the next one is drawn."""
+
+
+async def _pod(subject: Subject, draw: Draw, *components: str) -> str:
+    """Raises InapplicableError."""
     pods: list[str] = []
     for component in components:
         pods += sorted(await subject.pods(component))
-    return pods[int(draw.pod * len(pods))] if pods else None
+    return _choose(draw, pods)
 
 
-async def _node(subject: Subject, draw: Draw) -> str | None:
-    """The node of one of its Redis pods."""
-    pods = await subject.pods()
-    name = await _pod(subject, draw, "redis")
-    found = pods[name]["spec"].get("nodeName") if name in pods else None
-    return str(found) if found else None
+def _choose(draw: Draw, pods: Sequence[str]) -> str:
+    if not pods:
+        raise InapplicableError
+    return pods[int(draw.pod * len(pods))]
+
+
+def _only(subject: Subject, kind: str) -> None:
+    if subject.kind.kind != kind:
+        raise InapplicableError
+
+
+async def _tell(subject: Subject, pod: str, *command: str | int) -> None:
+    """To Redis, behind the operator's back. Raises InapplicableError where nobody listens, or it is refused."""
+    try:
+        await tell(subject, pod, command)
+    except (LinkError, KeyError) as error:
+        raise InapplicableError from error
+
+
+async def _node(subject: Subject, draw: Draw) -> str:
+    """The node of one of its Redis pods. Raises InapplicableError."""
+    nodes = [pod["spec"].get("nodeName", "") for _, pod in sorted((await subject.pods()).items())]
+    return _choose(draw, [node for node in nodes if node])
 
 
 async def _fault(run: Run, *words: str) -> None:
@@ -211,57 +238,90 @@ async def _fault(run: Run, *words: str) -> None:
 
 
 async def kill_redis(run: Run, subject: Subject, draw: Draw) -> None:
-    if pod := await _pod(subject, draw, "redis"):
-        await _fault(run, "kill", "-c", "redis", f"{subject.namespace}/{pod}")
+    pod = await _pod(subject, draw, "redis")
+    await _fault(run, "kill", "-c", "redis", f"{subject.namespace}/{pod}")
 
 
 async def kill_sentinel_or_proxy(run: Run, subject: Subject, draw: Draw) -> None:
-    if pod := await _pod(subject, draw, "sentinel", "proxy"):
-        await _fault(run, "kill", f"{subject.namespace}/{pod}")
+    pod = await _pod(subject, draw, "sentinel", "proxy")
+    await _fault(run, "kill", f"{subject.namespace}/{pod}")
 
 
 async def delete_pod(run: Run, subject: Subject, draw: Draw) -> None:
     # On an emptyDir the pod of a standalone is its only copy.
     components = ("redis", "sentinel", "proxy") if subject.kind.kind != "RedisStandalone" else ()
-    if pod := await _pod(subject, draw, *components):
-        await run.client.delete(PODS, subject.namespace, pod)
+    pod = await _pod(subject, draw, *components)
+    await run.client.delete(PODS, subject.namespace, pod)
 
 
 async def freeze_redis(run: Run, subject: Subject, draw: Draw) -> None:
-    if pod := await _pod(subject, draw, "redis"):
-        await _fault(run, "freeze", "--for", f"{draw.lasts_s:.1f}s", f"{subject.namespace}/{pod}")
+    pod = await _pod(subject, draw, "redis")
+    await _fault(run, "freeze", "--for", f"{draw.lasts_s:.1f}s", f"{subject.namespace}/{pod}")
 
 
 async def cut_off_redis(run: Run, subject: Subject, draw: Draw) -> None:
     """From its peers, not from its clients."""
     pods = [name for component in ("redis", "sentinel") for name in sorted(await subject.pods(component))]
-    pod = pods[int(draw.pod * len(pods))]
+    pod = _choose(draw, pods)
     others = ",".join(f"{subject.namespace}/{name}" for name in pods if name != pod)
     if others:
         await _fault(run, "cut", "--for", f"{draw.lasts_s:.1f}s", f"{subject.namespace}/{pod}", others)
 
 
 async def drop_packets(run: Run, subject: Subject, draw: Draw) -> None:
-    if pod := await _pod(subject, draw, "redis", "sentinel", "proxy"):
-        side = f"{subject.namespace}/{pod}"
-        await _fault(run, "drop", "--percent", "30", "--for", f"{draw.lasts_s:.1f}s", side, "others")
+    pod = await _pod(subject, draw, "redis", "sentinel", "proxy")
+    side = f"{subject.namespace}/{pod}"
+    await _fault(run, "drop", "--percent", "30", "--for", f"{draw.lasts_s:.1f}s", side, "others")
 
 
 async def delay_packets(run: Run, subject: Subject, draw: Draw) -> None:
-    if pod := await _pod(subject, draw, "redis", "sentinel", "proxy"):
-        side = f"{subject.namespace}/{pod}"
-        await _fault(run, "delay", "--by", "100ms", "--jitter", "50ms", "--for", f"{draw.lasts_s:.1f}s", side, "others")
+    pod = await _pod(subject, draw, "redis", "sentinel", "proxy")
+    side = f"{subject.namespace}/{pod}"
+    await _fault(run, "delay", "--by", "100ms", "--jitter", "50ms", "--for", f"{draw.lasts_s:.1f}s", side, "others")
 
 
 async def fail_node(run: Run, subject: Subject, draw: Draw) -> None:
     """Everything on a node ends at once, of all resources, and starts again when the node is back."""
-    if node := await _node(subject, draw):
-        await _fault(run, "fail-node", "--for", f"{draw.lasts_s:.1f}s", node)
+    node = await _node(subject, draw)
+    await _fault(run, "fail-node", "--for", f"{draw.lasts_s:.1f}s", node)
 
 
 async def partition_node(run: Run, subject: Subject, draw: Draw) -> None:
-    if node := await _node(subject, draw):
-        await _fault(run, "partition-node", "--for", f"{draw.lasts_s:.1f}s", node)
+    node = await _node(subject, draw)
+    await _fault(run, "partition-node", "--for", f"{draw.lasts_s:.1f}s", node)
+
+
+async def lose_memory(run: Run, subject: Subject, draw: Draw) -> None:
+    """A node of the cluster dies, and does not know any more who it is."""
+    _only(subject, "RedisCluster")
+    pod = await _pod(subject, draw, "redis")
+    await run.kube.kubectl(
+        *("exec", "-n", subject.namespace, pod, "-c", "redis", "--", "sh", "-c", "echo nonsense > /data/nodes.conf")
+    )
+    await _fault(run, "kill", "-c", "redis", f"{subject.namespace}/{pod}")
+
+
+async def open_slot(run: Run, subject: Subject, draw: Draw) -> None:  # noqa: ARG001 the signature of the menu
+    """Somebody began to move a slot by hand, and went home."""
+    _only(subject, "RedisCluster")
+    status = (await subject.get())["status"]
+    pods = [shard.get("primary", "") for shard in status["shards"]]
+    owner = _choose(draw, [pod for pod in pods if pod])
+    slots = parse_slots(status["slots"][owner.rpartition("-")[0]])
+    other = _choose(draw, [pod for pod in pods if pod not in ("", owner)])
+    try:
+        other_id = (await view(subject, other)).me.id
+    except (LinkError, KeyError) as error:
+        raise InapplicableError from error
+    slot = list(slots)[int(draw.pod * len(slots))]
+    await _tell(subject, owner, "CLUSTER", "SETSLOT", slot, "MIGRATING", other_id)
+
+
+async def make_second_primary(run: Run, subject: Subject, draw: Draw) -> None:  # noqa: ARG001
+    _only(subject, "RedisStandby")
+    primary = await subject.primary()
+    replica = _choose(draw, [pod for pod in sorted(await subject.pods()) if pod != primary])
+    await _tell(subject, replica, "REPLICAOF", "NO", "ONE")
 
 
 async def kill_operator(run: Run, subject: Subject, draw: Draw) -> None:  # noqa: ARG001 the signature of the menu
@@ -302,6 +362,9 @@ MENU = {
         delay_packets,
         fail_node,
         partition_node,
+        lose_memory,
+        open_slot,
+        make_second_primary,
         kill_operator,
         stop_api,
         refuse_requests,

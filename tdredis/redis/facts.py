@@ -62,7 +62,6 @@ class NodeFacts:
     replication: Replication
     view: ClusterView | None = None  # None: not in cluster mode
     cluster_ok: bool | None = None  # cluster_state:ok; None: not in cluster mode
-    current_epoch: int = 0  # the highest that it has heard of, a request for its vote included; 0: not in cluster mode
     node_timeout_ms: int | None = None  # None: not in cluster mode
     run_id: str = ""  # another one after every start of the process
     announced: Announced | None = None  # None: it announces nothing, so what others see is its pod's address
@@ -163,7 +162,6 @@ def parse_node_facts(
         replication=parse_replication(info),
         view=view,
         cluster_ok=None if cluster is None else cluster.get("cluster_state") == "ok",
-        current_epoch=0 if cluster is None else int(cluster.get("cluster_current_epoch") or 0),
         node_timeout_ms=None if cluster is None or timeout is None else int(timeout),
         run_id=info.get("run_id", ""),
         announced=parse_announced(config),

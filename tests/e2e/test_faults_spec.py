@@ -10,7 +10,7 @@ from tdredis.kube.client import Client
 from tdredis.kube.resources import PODS
 from tests.e2e.faults import another_primary, fault, proving, record
 from tests.e2e.leftovers import nothing_left
-from tests.e2e.needs import LOCALKUBE
+from tests.e2e.needs import LOCALKUBE, SIX_NODES
 from tests.e2e.test_faults import BOTH, Manifest, uids_of, until_made_anew
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually
 
@@ -18,6 +18,7 @@ GONE_S = 60.0
 
 
 @BOTH
+@pytest.mark.needs(SIX_NODES)
 async def test_a_primary_whose_node_is_drained_hands_over_and_nothing_is_lost(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:

@@ -168,18 +168,15 @@ def _engine_is_right(newer: Member, older: Member) -> bool:
 
 
 def _made_itself_owner(newer: Member, older: Member, voters: Sequence[Member]) -> bool:
-    """Nobody voted for it: whoever is asked for his vote has heard of the epoch, and most of the other owners have not.
-    For them the older one is the owner. Source: redis.io, cluster specification, "Replica election and promotion".
+    """It and most of the other owners have missed each other for a while, and all of them know the older as the owner:
+    none of them voted for it. A winner of an election has just talked to most of them, and told them all.
 
-    And it does not reach them itself. One that was elected while all were being asked said so later than they, but has
-    just talked to most of them. Nor do it and the older one reach each other: that one would be about to step down and
-    copy it, and be emptied with it.
+    Nor do it and the older one reach each other: that one would be about to step down, copy it, and be emptied with it.
     """
-    epoch, slots = newer.view.me.config_epoch, newer.slots & older.slots
-    asked = [voter for voter in voters if voter.facts.current_epoch >= epoch]
-    missed = [voter for voter in voters if newer.misses(voter)]
+    slots = newer.slots & older.slots
+    apart = [voter for voter in voters if newer.misses(voter) and voter.misses(newer)]
     return (
-        2 * len(asked) < len(voters) < 2 * len(missed)
+        2 * len(apart) > len(voters)
         and not newer.view.reaches(older.id)
         and not older.view.reaches(newer.id)
         and all(voter.believes(older, slots) for voter in voters)

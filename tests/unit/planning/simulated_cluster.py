@@ -75,7 +75,6 @@ class Node:
     timeout_ms: int = 1000
     silent: bool = False
     believes: dict[str, SlotSet] = field(default_factory=dict)  # id: what it has heard last, where that is not so
-    heard_epoch: int | None = None  # the highest that it has heard of; None: of all
     migrating: dict[int, str] = field(default_factory=dict)
     importing: dict[int, str] = field(default_factory=dict)
     slot_keys: dict[int, dict[str, int]] = field(default_factory=dict)  # in slots that a test looks at: key -> version
@@ -309,7 +308,6 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 },
             ),
             cluster_ok=covered,
-            current_epoch=max(each.epoch for each in by_id.values()) if node.heard_epoch is None else node.heard_epoch,
             node_timeout_ms=node.timeout_ms,
             slot_keys={slot: len(node.slot_keys.get(slot, {})) for slot in self._open_slots()},
             announced=Announced(

@@ -213,7 +213,6 @@ def made_itself_primary(world: SimulatedCluster, pod: str, *, keys: tuple[int, i
             other.unlinked.add(taker.id)
             taker.unlinked.add(other.id)
             other.believes[taker.id] = NO_SLOTS
-            other.heard_epoch = 3
 
 
 def test_a_replica_that_made_itself_primary_while_it_was_cut_off_is_reset_before_it_comes_back() -> None:
@@ -238,9 +237,6 @@ def test_a_winner_of_an_election_of_which_not_all_have_heard_is_never_reset(pod:
     voter = node(world, pod)
     voter.believes = {taker.id: taker.slots, node(world, FIRST).id: NO_SLOTS}
 
-    assert reset(world) == []
-
-    voter.believes, voter.heard_epoch = {}, 9  # it voted
     assert reset(world) == []
 
 
@@ -288,11 +284,11 @@ def test_of_two_that_made_themselves_primaries_neither_speaks_for_the_other() ->
 
 
 def test_one_that_may_have_been_elected_is_left_to_the_engine() -> None:
-    """The others have heard of its epoch, and not yet of its claim."""
+    """They talk to each other, and its claim is on its way."""
     world = healthy()
     made_itself_primary(world, SECOND)
     for each in world.nodes():
-        each.unlinked, each.heard_epoch = set(), None
+        each.unlinked = set()
 
     assert reset(world) == []
 
