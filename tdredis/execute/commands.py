@@ -150,9 +150,11 @@ def _watch(step: Watch, password: str) -> list[Command]:
 
 
 def _hello(master_name: str, sentinel: Hello) -> str:
-    """Source: sentinel.c, sentinelSendHello. 0: an epoch that changes nobody's present one."""
+    """Source: sentinel.c, sentinelSendHello. The present epoch is not less than that of the configuration: somebody who
+    is new must not begin a failover with an older one, to which nobody would listen.
+    """
     fields = (
-        *(sentinel.host, sentinel.port, sentinel.id, 0),
+        *(sentinel.host, sentinel.port, sentinel.id, sentinel.config_epoch),
         *(master_name, sentinel.primary_host, sentinel.primary_port, sentinel.config_epoch),
     )
     return ",".join(map(str, fields))
