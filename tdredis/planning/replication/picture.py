@@ -242,11 +242,16 @@ class Picture:
 
     def _is_promoted(self, member: Member) -> bool:
         """A Sentinel that won the vote has chosen it: the others will hear of it in a second or two."""
-        return any(
-            "promoted" in known.flags and member.is_at((known.host, known.port))
-            for watcher in self.watchers
-            if watcher.watch is not None and watcher.watch.in_failover
-            for known in watcher.watch.replicas
+        return any(self.is_chosen_by(watcher, member) for watcher in self.watchers)
+
+    def is_chosen_by(self, watcher: Watcher, member: Member) -> bool:
+        """*watcher* carries out a failover that makes *member* the primary."""
+        return (
+            watcher.watch is not None
+            and watcher.watch.in_failover
+            and any(
+                "promoted" in known.flags and member.is_at((known.host, known.port)) for known in watcher.watch.replicas
+            )
         )
 
     @property

@@ -74,7 +74,9 @@ def _has_lost(watcher: Watcher) -> bool:
 
 
 def _failover_leader(picture: Picture) -> Watcher | None:
-    """The Sentinel to ask: one that knows a replica that could take over, the most of them, then the lowest name.
+    """The Sentinel to ask: one that knows a replica that could take over, the most of them, then one that reaches the
+    most others, then the last by name: clients ask the first before the others, and who carries out a failover is the
+    last to tell of the new primary.
 
     Beside a primary whose data is there, or comes back, what a replica has from its own disk is no heritage: it may
     have been away for a day. Only who has been in sync since its start has it all.
@@ -90,7 +92,12 @@ def _failover_leader(picture: Picture) -> Watcher | None:
         return sum(member.place in places and not member.is_at(picture.agreed) for member in heirs)
 
     able = [watcher for watcher in picture.watchers if known(watcher)]
-    return min(able, key=lambda watcher: (-known(watcher), watcher.name), default=None)
+    return max(able, key=lambda watcher: (known(watcher), _peers(watcher), watcher.name), default=None)
+
+
+def _peers(watcher: Watcher) -> int:
+    """Other Sentinels that it reaches."""
+    return sum(not known.is_down for known in watcher.watch.sentinels) if watcher.watch else 0
 
 
 def _its_data_is_left(picture: Picture) -> bool:
@@ -174,7 +181,7 @@ def hand_over_leaving(world: World) -> Ruling:
 def hand_over(picture: Picture, primary: Member, heirs: Sequence[Member], why: str) -> Iterator[FailOver]:
     """The Sentinels' failover while the primary's writes are stopped, so that its heir has them all."""
     places = {heir.place for heir in heirs}
-    for watcher in picture.watchers:
+    for watcher in reversed(picture.watchers):  # the last: see _failover_leader
         watch = watcher.watch
         if watch is None or watch.is_down or (watch.host, watch.port) != primary.place:
             continue

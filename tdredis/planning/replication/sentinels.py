@@ -27,7 +27,7 @@ def set_watches(world: World) -> Ruling:
             if not _replicas_are_awaited(picture):
                 steps.append(_watch(watcher, standby, picture.primary, replaces=False, why="it watches nobody yet"))
         elif picture.primary.place != (watcher.watch.host, watcher.watch.port):
-            if not _hears_of_it(watcher, picture):
+            if not _hears_of_it(watcher, picture) and not _ahead(watcher, picture, picture.primary):
                 why = f"it watches {watcher.watch.host}:{watcher.watch.port}, and {picture.primary.name} is the primary"
                 steps.append(_watch(watcher, standby, picture.primary, replaces=True, why=why))
         else:
@@ -114,28 +114,62 @@ def _settings(watcher: Watcher, standby: RedisStandby) -> Iterator[SetWatch]:
 
 
 def tell_of_sentinels(world: World) -> Ruling:
-    """Sentinels that watch the primary know each other, from the moment in which both watch it."""
+    """Sentinels hear of each other, and of a new primary, at once, not when they come to tell each other."""
     picture = world.picture
     if picture.standby is None or picture.primary is None:
         return Ruling()
-    place = picture.primary.place
-    watching = [each for each in picture.watchers if each.watch and (each.watch.host, each.watch.port) == place]
     steps: list[Step] = []
-    for watcher in watching:
-        assert watcher.watch is not None  # noqa: S101 those are left out
-        known = {(other.host, other.port) for other in watcher.watch.sentinels}
-        others = tuple(
-            _hello(other) for other in watching if other is not watcher and other.facts.id and other.place not in known
-        )
+    for watcher in picture.watchers:
+        if watcher.watch is None:
+            continue
+        if _is_at(watcher, picture.primary):
+            others, why = _unknown_peers(watcher, picture, picture.primary), "they watch the same primary"
+        else:
+            others, why = _ahead(watcher, picture, picture.primary), f"{picture.primary.name} is the primary"
         if others:
-            why = "they watch the same primary"
-            steps.append(
-                TellOfSentinels(process=watcher.process, master_name=watcher.watch.name, others=others, why=why)
-            )
+            name = watcher.watch.name
+            steps.append(TellOfSentinels(process=watcher.process, master_name=name, others=others, why=why))
     return Ruling(steps=tuple(steps))
 
 
-def _hello(watcher: Watcher) -> Hello:
+def _is_at(watcher: Watcher, primary: Member) -> bool:
+    return watcher.watch is not None and primary.place == (watcher.watch.host, watcher.watch.port)
+
+
+def _unknown_peers(watcher: Watcher, picture: Picture, primary: Member) -> tuple[Hello, ...]:
+    """Those who watch *primary* too, and of whom the Sentinel has not heard."""
+    assert watcher.watch is not None  # noqa: S101 the caller has looked
+    known = {(other.host, other.port) for other in watcher.watch.sentinels}
+    return tuple(
+        _hello(other, primary)
+        for other in picture.watchers
+        if other is not watcher and other.facts.id and other.place not in known and _is_at(other, primary)
+    )
+
+
+def _ahead(watcher: Watcher, picture: Picture, primary: Member) -> tuple[Hello, ...]:
+    """One who has a newer configuration, in which *primary* is the primary.
+
+    That is also the one who carries out the failover: he has chosen the replica, and it says that it is a primary, but
+    he asks it only once a second. What he will say then is known: his configuration epoch is a newer one, at least the
+    next (sentinel.c, sentinelStartFailover).
+    """
+    watch = watcher.watch
+    assert watch is not None  # noqa: S101 the caller has looked
+    if not any(primary.is_at((replica.host, replica.port)) for replica in watch.replicas):
+        return ()  # it watches something else
+    for other in picture.watchers:
+        theirs = other.watch
+        if other is watcher or theirs is None or not other.facts.id:
+            continue
+        if _is_at(other, primary) and theirs.config_epoch > watch.config_epoch:
+            return (_hello(other, primary),)
+        if picture.is_chosen_by(other, primary) and theirs.config_epoch >= watch.config_epoch:
+            return (_hello(other, primary, config_epoch=theirs.config_epoch + 1),)
+    return ()
+
+
+def _hello(watcher: Watcher, primary: Member, *, config_epoch: int | None = None) -> Hello:
     assert watcher.watch is not None  # noqa: S101 the caller has looked
     host, port = watcher.place
     return Hello(
@@ -143,9 +177,9 @@ def _hello(watcher: Watcher) -> Hello:
         host=host,
         port=port,
         id=watcher.facts.id,
-        primary_host=watcher.watch.host,
-        primary_port=watcher.watch.port,
-        config_epoch=watcher.watch.config_epoch,
+        primary_host=primary.place[0],
+        primary_port=primary.place[1],
+        config_epoch=watcher.watch.config_epoch if config_epoch is None else config_epoch,
     )
 
 

@@ -207,10 +207,14 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 else:
                     watch.settings[step.setting] = step.value
             case TellOfSentinels():
-                watch = self._sentinel(step.process).watched[step.master_name]
+                sentinel = self._sentinel(step.process)
+                watch = sentinel.watched[step.master_name]
                 for hello in step.others:
-                    assert (hello.primary_host, hello.primary_port) == watch.place
+                    place = (hello.primary_host, hello.primary_port)
                     watch.others[hello.name] = (hello.host, hello.port)
+                    if hello.config_epoch > watch.epoch and place != watch.place:
+                        watch.replicas = (watch.replicas | {watch.place}) - {place}
+                        watch.place, sentinel.failing_over = place, False
                     watch.epoch = max(watch.epoch, hello.config_epoch)
             case LetIn():
                 self._sentinel(step.process).watched[step.master_name].shut_out = False

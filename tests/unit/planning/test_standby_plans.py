@@ -412,7 +412,7 @@ def test_a_sentinel_that_is_cut_off_from_the_others_is_told_of_a_new_primary() -
     plans = [world.run_pass()[0] for _ in range(3)]
 
     assert cut_off.watched["mymaster"].place == world.place(SECOND)
-    told = [step.process.pod for each in plans for step in each.steps if isinstance(step, Watch)]
+    told = [step.process.pod for each in plans for step in each.steps if isinstance(step, TellOfSentinels)]
     assert told == [SENTINELS[2]]
 
 
@@ -461,6 +461,32 @@ def test_sentinels_that_watch_the_primary_are_told_of_each_other() -> None:
         (SENTINELS[0], [SENTINELS[1]]),
         (SENTINELS[1], [SENTINELS[0]]),
     ]
+
+
+def test_all_sentinels_know_the_new_primary_before_the_one_that_carries_out_the_failover_says_so() -> None:
+    world = with_data()
+    world.pods[FIRST].stopped = True
+    *others, leader = SENTINELS
+    world.sentinels()[leader].failing_over = True
+    world.promote(world.redis()[SECOND])
+
+    told = []
+    for _ in range(2):
+        steps = [step for step in plan(world.snapshot()).steps if isinstance(step, TellOfSentinels)]
+        told.append([(step.process.pod, step.others[0].name, step.others[0].config_epoch) for step in steps])
+        for step in steps:
+            world.apply(step)
+
+    assert told == [[(name, leader, 1) for name in others], [(leader, others[0], 1)]]
+    assert world.watched_places() == {world.place(SECOND)}
+
+
+def test_nobody_is_told_of_a_primary_before_it_is_one() -> None:
+    world = with_data()
+    world.pods[FIRST].stopped = True
+    world.sentinels()[SENTINELS[2]].failing_over = True
+
+    assert not [step for step in plan(world.snapshot()).steps if isinstance(step, TellOfSentinels)]
 
 
 def test_a_sentinel_that_could_not_fail_over_anyway_begins_anew_at_once() -> None:
