@@ -140,6 +140,7 @@ class Manager:
     async def lead(self) -> None:
         """Works until cancelled: every resource once, and from then on what the news ask for."""
         keys = self.caches.keys()
+        self.observer.forget()
         for key in keys:
             self.queue.add(key)
         log.info("leading", identity=self._settings.identity, resources=len(keys))

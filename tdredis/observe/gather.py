@@ -57,7 +57,9 @@ from tdredis.redis.slots import NO_SLOTS, SlotSet, keys_into
 from tdredis.redislink.errors import LinkError, Unreachable
 from tdredis.redislink.pool import SENTINEL_PORT, Address, LinkPool
 
-ASK_PROXY_S = 0.25
+# Proxies are asked last, and a pass waits for them: not for long, unless one has been silent for so long that it is
+# about to be condemned. Where Redis is slow every proxy is, and none of them is to blame.
+ASK_PROXY_S, PROXY_IS_LATE_S, ASK_LATE_PROXY_S = 0.25, 2.0, 1.5
 ASK_S = 1.0  # a healthy Redis answers INFO in a millisecond; one that needs a second is Unknown for this pass
 MOST_OPEN_SLOTS = 64  # looked at in one pass: when these are closed, the next are
 # Who falls silent does not keep the others' news waiting so long again while a vote may be near; later it does.
@@ -132,7 +134,7 @@ class Observer:
                 reads: dict[str, ProxyFacts | Unknown] = {}
                 if keys := _keys_of(nodes.values()):
                     reading = proxy_questions(keys)
-                    reads = await self._ask_all(key, doors, in_force.proxy, reading, timeout_s=ASK_PROXY_S)
+                    reads = await self.ask_proxies(key, doors, in_force.proxy, reading)
                 return ClusterSnapshot(
                     now=ages.now(),
                     cluster=instance,
@@ -181,6 +183,12 @@ class Observer:
         if self._pulse is not None:
             self._pulse.drop(key)
         self._ages.pop(key, None)
+
+    def forget(self) -> None:
+        """Another has led meanwhile: what was seen before is of no use, and nobody was silent all the time."""
+        self._ages.clear()
+        if self._pulse is not None:
+            self._pulse.forget()
 
     async def _wished(self, instance: Instance) -> tuple[Passwords | None, tuple[str, ...]]:
         """The passwords that spec asks for, or None and why a Secret that it names cannot be read."""
@@ -286,31 +294,50 @@ class Observer:
                 nodes[pod] = replace(node, replication=ages.not_in_sync(addresses[pod], node.replication))
         return nodes
 
+    async def ask_proxies(
+        self, key: Key, doors: Mapping[str, Address], password: str, reading: Questions[ProxyFacts]
+    ) -> dict[str, ProxyFacts | Unknown]:
+        """As `_ask_all`, of proxies."""
+        ages = self._ages.setdefault(key, Ages(self._now, self._steady))
+        late = {pod for pod, door in doors.items() if (ages.silent_for_s(door) or 0.0) >= PROXY_IS_LATE_S}
+
+        async def ask(pod: str, door: Address) -> ProxyFacts | Unknown:
+            timeout_s = ASK_LATE_PROXY_S if pod in late else ASK_PROXY_S
+            return await self._ask(key, door, password, reading, timeout_s, again_s=timeout_s)
+
+        answers = await asyncio.gather(*(ask(pod, door) for pod, door in doors.items()))
+        return dict(zip(doors, answers, strict=True))
+
     async def _ask_all(
         self,
         key: Key,
         addresses: Mapping[str, Address],
         password: str,
         questions: Questions[FactsT],
-        *,
-        timeout_s: float = ASK_S,
     ) -> dict[str, FactsT | Unknown]:
         """One answer or Unknown for every pod whose process runs."""
 
         async def ask(address: Address) -> FactsT | Unknown:
-            return await self._ask(key, address, password, questions, timeout_s)
+            return await self._ask(key, address, password, questions, ASK_S, again_s=ASK_AGAIN_S)
 
         answers = await asyncio.gather(*map(ask, addresses.values()))
         return dict(zip(addresses, answers, strict=True))
 
     async def _ask(
-        self, key: Key, address: Address, password: str, questions: Questions[FactsT], timeout_s: float
+        self,
+        key: Key,
+        address: Address,
+        password: str,
+        questions: Questions[FactsT],
+        timeout_s: float,
+        *,
+        again_s: float,
     ) -> FactsT | Unknown:
-        """The process's facts, or since when and why there are none."""
+        """The process's facts, or since when and why there are none. *again_s*: as long for who fell silent lately."""
         ages = self._ages.setdefault(key, Ages(self._now, self._steady))
         silent_s = ages.silent_for_s(address)
         if silent_s is not None and silent_s < VOTE_IS_NEAR_S:
-            timeout_s = min(timeout_s, ASK_AGAIN_S)
+            timeout_s = min(timeout_s, again_s)
         try:
             replies = await self._links.ask(key, address, questions.commands, password=password, timeout_s=timeout_s)
             facts = questions.parse(replies)

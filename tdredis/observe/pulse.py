@@ -63,6 +63,9 @@ class Pulse:
     def drop(self, key: Key) -> None:
         self._followed.pop(key, None)
 
+    def forget(self) -> None:
+        self._followed.clear()
+
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
