@@ -73,7 +73,6 @@ class Seen:
     """What one fault did."""
 
     fault: str
-    kind: str
     began: float  # monotonic
     healed: float
     gaps_s: dict[str, float]
@@ -178,7 +177,7 @@ async def _lane(run: Run, seed: int, lane: int, end: float) -> None:
             name: each.longest_gap_s(began) for name, each in run.ledgers.items() if name.startswith(subject.kind.kind)
         }
         healed = max(ended, run.unready.get(subject.name, ended))
-        run.seen.append(Seen(draw.fault, subject.kind.kind, began, healed, gaps, healed - ended))
+        run.seen.append(Seen(draw.fault, began, healed, gaps, healed - ended))
         when = time.strftime("%H:%M:%S")
         said = ", ".join(f"{name} {gap:.2f}" for name, gap in gaps.items())
         print(f"{when} lane {lane}: {draw.fault} of {subject.name}: gaps {said}", end="; ")
@@ -450,7 +449,7 @@ async def _verdict(run: Run, *, all_ready: bool) -> dict[str, object]:
                 missing = await run.ledgers[name].missing(fresh.path)
                 lost[name] = len(missing)
                 fresh.path.close()
-                for each in (each for each in run.seen if each.kind == subject.kind.kind):
+                for each in run.seen:  # of whatever resource: a node's fault is everybody's
                     times = (run.ledgers[name].acknowledged[number] for number in missing)
                     each.lost += sum(each.began - SENT_S <= when <= each.healed for when in times)
     log = await asyncio.to_thread(run.operator.log.read_text)
