@@ -14,7 +14,6 @@ from tests.e2e.parts import PASSWORD, Parts, until_told
 from tests.e2e.world import Kube, Operator, Subject, eventually, standby
 
 GHOST_ID = "9" * 40
-NOISE_S = 4.0
 
 
 async def at_peace(subject: Subject, primary: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from tdredis.planning.snapshot import Key, Ref
 from tdredis.planning.steps import Apply, Follow, Process, SetConfig, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redislink.pool import Address, Command, LinkPool
+from tests.e2e.world import eventually
 from tests.unit.redislink.test_link import HOST, PASSWORD, redis_server
 
 KEY = Key("RedisCluster", "redis", "rat")
@@ -136,13 +136,20 @@ async def test_a_node_is_not_emptied_once_it_reaches_those_from_whom_it_was_apar
 
         ids = [str(await ask("CLUSTER", "MYID", at=at), "ascii") for at in (port, other_port)]  # type: ignore[call-overload]
         await ask("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        while await ask("SET", "key", "value") != b"OK":
-            await asyncio.sleep(0.05)  # it takes writes when it has seen that it owns all slots
+
+        async def takes_writes() -> bool:
+            return await ask("SET", "key", "value") == b"OK"
+
+        async def knows_the_other() -> bool:
+            known = await ask("CLUSTER", "NODES")
+            assert isinstance(known, bytes)
+            return f"{ids[1]} ".encode() in known
+
+        await eventually(takes_writes, "it has seen that it owns all slots")
         if met:
             bus = int((folders[1] / "redis.conf").read_text().rpartition("cluster-port ")[2])
             await ask("CLUSTER", "MEET", HOST, other_port, bus)
-            while f"{ids[1]} ".encode() not in await ask("CLUSTER", "NODES"):  # type: ignore[operator]
-                await asyncio.sleep(0.05)  # it answers in a moment
+            await eventually(knows_the_other, "the other has answered")
         process = Process(pod="p", uid="u", ip=HOST, port=port, id=ids[0])
         step = ResetNode(process=process, keys=1, is_replica=False, apart=frozenset(ids[1:]), why="the test says so")
 
