@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -25,12 +26,44 @@ from tests.localkube.api.test_up import POD, kubectl
 Obj = dict[str, Any]
 DEADLINE_S = 60
 NOBODY = 65534
+PLACES: list[Path] = []  # where the packages are, as `packages` finds or puts them
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 
 
 def as_ordinary_user() -> tuple[str, ...]:
     """What goes before a command to run it as an ordinary user; nothing if we are one."""
     return AS_NOBODY if os.geteuid() == 0 else ()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def packages() -> Iterator[None]:
+    """An ordinary user can read localkube and what it imports: where they are, or, where a directory above them is
+    closed to others (root's home, or one by `mktemp -d`), as links in one that is open.
+    """
+    [site] = [Path(path) for path in sys.path if path.endswith("site-packages")][:1]
+    root = Path(localkube.__file__).parents[1]
+    if all(is_open(place) for place in (root, site)):
+        PLACES[:] = [root, site]
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="localkube-packages-") as name:
+        PLACES[:] = [Path(name), Path(name, "site")]
+        Path(name).chmod(0o755)
+        shutil.copytree(root / "localkube", Path(name, "localkube"), copy_function=link)
+        shutil.copytree(site, Path(name, "site"), copy_function=link)
+        yield
+
+
+def is_open(place: Path) -> bool:
+    return all(each.stat().st_mode & stat.S_IXOTH for each in (place, *place.parents))
+
+
+def link(source: str, target: str) -> None:
+    """A copy where it is on another disk."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 @pytest.fixture
@@ -56,11 +89,9 @@ def command(*before: str) -> list[str]:
 
 def environment(folder: Path | None = None) -> dict[str, str]:
     """No HOME, as in a container: localkube must not need one."""
-    [site] = [path for path in sys.path if path.endswith("site-packages")][:1]
-    root = str(Path(localkube.__file__).parents[1])
     return {
         "PATH": "/usr/bin:/bin",
-        "PYTHONPATH": f"{root}:{site}",
+        "PYTHONPATH": ":".join(map(str, PLACES)),
         "PYTHONDONTWRITEBYTECODE": "1",
         **({"TMPDIR": str(folder)} if folder else {}),
     }
