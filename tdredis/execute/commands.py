@@ -19,6 +19,7 @@ from tdredis.planning.steps import (
     Meet,
     Process,
     Promote,
+    Reconnect,
     Replicate,
     SetConfig,
     SetWatch,
@@ -54,6 +55,7 @@ RedisStep: TypeAlias = (
     | ResetNode
     | SetConfig
     | Follow
+    | Reconnect
     | Promote
     | FailOver
     | Watch
@@ -97,6 +99,8 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
             commands = [("CONFIG", "SET", step.parameter, step.value)]
         case Follow():
             commands = [("REPLICAOF", step.host, step.port), *(DISCONNECT if step.was_primary else ())]
+        case Reconnect():
+            commands = [("CLIENT", "KILL", "TYPE", "master")]
         case Promote():
             commands = [("REPLICAOF", "NO", "ONE")]
         case FailOver():

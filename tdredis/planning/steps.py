@@ -190,6 +190,20 @@ class Follow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnect:
+    """Have the replica *process* connect to its primary again: only then it says at which address it is to be found.
+    Nothing is copied anew. Source: redis.io, "CLIENT KILL" (TYPE master); replication.c, syncWithMaster.
+    """
+
+    barrier: ClassVar[bool] = False
+    process: Process
+    why: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} connect to its primary again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Promote:
     """Make *process* a primary by the operator's own decision: there is nobody to vote. Source: redis.io, "REPLICAOF"
     (NO ONE).
@@ -363,6 +377,7 @@ Step: TypeAlias = (
     | ResetNode
     | SetConfig
     | Follow
+    | Reconnect
     | Promote
     | FailOver
     | Watch

@@ -8,11 +8,13 @@ from redis.asyncio.cluster import RedisCluster
 
 from tdredis.kube.client import Client
 from tdredis.kube.resources import SERVICES
+from tdredis.redis.facts import parse_info, parse_replication
 from tests.e2e.faults import crash
 from tests.e2e.reach import Writer, linked, sentinel_client, write_and_read, writing
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standby
 
 PASSWORD = "abc"
+EXTERNAL = "cache.tongdun.net/external=true"
 # Where NodePorts answer on localkube; elsewhere each node has its own.
 VIP = "" if os.environ.get("E2E_KUBECONFIG") else "127.0.0.1"
 KEYS = tuple(f"key:{number}" for number in range(60))
@@ -88,7 +90,7 @@ async def test_cluster_clients_from_outside_find_every_shard_and_switching_back_
         async def inside() -> bool:
             pods = await subject.pods()
             own = {f"{pod['status']['podIP']}:6379" for name, pod in pods.items() if name.endswith("-0")}
-            services = await client.list(SERVICES, namespace, label_selector="cache.tongdun.net/external=true")
+            services = await client.list(SERVICES, namespace, label_selector=EXTERNAL)
             return await announced(subject) == own and not services
 
         await eventually(inside, "every node says the pods' addresses, and their Services are gone")
@@ -105,6 +107,41 @@ async def primary_by_sentinel(subject: Subject) -> tuple[str, int] | None:
         said.add(tuple(reply) if isinstance(reply, list) else None)
     (first, *others) = said
     return (first[0].decode(), int(first[1])) if first and not others else None
+
+
+async def connects_too_early(subject: Subject) -> None:
+    """The replica connects before it has been told where it is from outside, as one that comes back may."""
+    primary = await subject.primary()
+    (pod,) = (pod for name, pod in (await subject.pods()).items() if name != primary)
+    async with linked(f"{pod['status']['podIP']}:6379", "123") as link:
+        for command in (
+            ("CONFIG", "SET", "replica-announce-ip", pod["status"]["podIP"]),
+            ("CONFIG", "SET", "replica-announce-port", 0),
+            ("CLIENT", "KILL", "TYPE", "master"),
+        ):
+            assert not isinstance(await link.call(*command, timeout_s=5), Exception)
+
+
+async def connected_again(subject: Subject) -> bool:
+    return any(event["reason"] == "Reconnect" for event in await subject.events())
+
+
+async def replicas_of_primary(subject: Subject) -> frozenset[tuple[str, int]]:
+    """Where it says that they are."""
+    ip = (await subject.pods())[await subject.primary()]["status"]["podIP"]
+    async with linked(f"{ip}:6379", "123") as link:
+        text = await link.call("INFO", "replication", timeout_s=5)
+    assert isinstance(text, bytes)
+    return parse_replication(parse_info(text.decode())).replicas
+
+
+async def replicas_are_outside(subject: Subject) -> bool:
+    primary = await subject.primary()
+    return {port for _, port in await replicas_of_primary(subject)} == {
+        service["spec"]["ports"][0]["nodePort"]
+        for service in await subject.client.list(SERVICES, subject.namespace, label_selector=EXTERNAL)
+        if service["metadata"]["name"].startswith(subject.name) and service["metadata"]["name"] != primary
+    }
 
 
 async def service_of(client: Client, namespace: str, name: str) -> Obj:
@@ -129,6 +166,10 @@ async def test_sentinel_users_outside_are_led_to_the_primary_through_a_failover_
             return bool(ports) and await primary_by_sentinel(subject) == (host, ports[0]["nodePort"])
 
         await eventually(led_outside, "all Sentinels lead to the primary's own node port")
+        await subject.until_ready()
+        await connects_too_early(subject)
+        await eventually(lambda: connected_again(subject), "it has been made to connect again")
+        await eventually(lambda: replicas_are_outside(subject), "the primary knows it by its node port")
         await subject.until_ready()
         host = (await subject.pods())[await subject.primary()]["status"]["hostIP"]
         port = (await service_of(client, namespace, "sentinel-standby-tom"))["spec"]["ports"][0]["nodePort"]

@@ -298,3 +298,12 @@ class Picture:
     def is_attached(self, member: Member) -> bool:
         """It was told to follow the primary, under the address that this has now."""
         return self.primary is not None and member is not self.primary and member.follows == self.primary.place
+
+    def has_another_name(self, member: Member) -> bool:
+        """The primary, and whoever asks it for its replicas, know it under another address than the one that it gives
+        itself out under now: it connected before it was told of that.
+        """
+        if self.primary is None or not self.is_attached(member) or not member.facts.replication.link_up:
+            return False
+        known = self.primary.facts.replication.replicas
+        return member.place not in known and bool(known - {other.place for other in self.members})

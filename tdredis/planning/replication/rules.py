@@ -4,9 +4,10 @@
    nothing else, no API server either; and it takes writes, if the write policy lets it
 2. objects: without its ConfigMap and Secret a pod does not start
 3. clients' endpoints: they follow who is the primary now
-4. everybody else follows it, a second primary first: it takes writes that will be lost
+4. everybody else follows it, a second primary first: it takes writes that will be lost; under which address a replica
+   is to be found it says when it connects, and so it knows before
 5. Sentinels last of the roles: they are told of a primary whose replicas they then find by themselves
-6. pods that cannot run, labels, limits and addresses: they need no particular place
+6. pods that cannot run, labels and limits: they need no particular place
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.world import Rule, World
 from tdredis.planning.replication.write_policy import keep_write_policy
 from tdredis.planning.snapshot import PodFacts, Ref
-from tdredis.planning.steps import AnnounceSentinel, SetConfig, Step
+from tdredis.planning.steps import AnnounceSentinel, Reconnect, SetConfig, Step
 from tdredis.redis.facts import REDIS_PORT, Announced
 
 # ---- objects
@@ -126,17 +127,21 @@ def label_roles(world: World) -> Ruling:
 
 def announce_addresses(world: World) -> Ruling:
     """Every process gives itself out under the address where its users reach it. Replicas and Sentinels are told of a
-    changed one by the rules above, in the next pass.
+    primary's changed one by the rules below, in the next pass; a replica itself says its own only when it connects.
     """
     steps: list[Step] = []
     holds: list[Hold] = []
-    for member in world.picture.members:
+    picture = world.picture
+    for member in picture.members:
         wanted = _announced(world, member.pod, "redis")
         if isinstance(wanted, Hold):
             holds.append(wanted)
         elif wanted is not None and member.place != (wanted.host, wanted.port):
             steps += _announce(member, wanted)
-    for watcher in world.picture.watchers:
+        elif picture.primary is not None and picture.has_another_name(member):
+            why = f"{picture.primary.name} does not know it as {member.place[0]}:{member.place[1]} yet"
+            steps.append(Reconnect(process=member.process, why=why))
+    for watcher in picture.watchers:
         wanted = _announced(world, watcher.pod, "sentinel")
         if isinstance(wanted, Announced) and watcher.place != (wanted.host, wanted.port):
             why = f"that is where its users reach it; it says {watcher.place[0]}:{watcher.place[1]}"
@@ -175,6 +180,7 @@ RULES: tuple[Rule, ...] = (
     hand_over_leaving,
     keep_children,
     publish_endpoints,
+    announce_addresses,
     follow_the_primary,
     vouch_for_replicas,
     set_watches,
@@ -182,7 +188,6 @@ RULES: tuple[Rule, ...] = (
     replace_stuck_pods,
     reset_stale_watches,  # after whoever asks a Sentinel for a failover
     label_roles,
-    announce_addresses,
     follow_resources,
     limit_memory,
 )
@@ -193,11 +198,11 @@ HEALING_RULES: tuple[Rule, ...] = (
     keep_write_policy,
     hand_over_leaving,
     publish_endpoints,
+    announce_addresses,
     follow_the_primary,
     vouch_for_replicas,
     set_watches,
     tell_of_sentinels,
     reset_stale_watches,
     label_roles,
-    announce_addresses,
 )

@@ -18,12 +18,14 @@ from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
 from tdredis.manifests.site import Passwords
 from tdredis.planning.snapshot import PodFacts, ReplicationSnapshot
 from tdredis.planning.steps import (
+    AnnounceSentinel,
     Apply,
     FailOver,
     Follow,
     LetIn,
     Process,
     Promote,
+    Reconnect,
     Remove,
     ReplacePod,
     ResizePod,
@@ -34,7 +36,7 @@ from tdredis.planning.steps import (
     Unwatch,
     Watch,
 )
-from tdredis.redis.facts import NodeFacts, Replication, Unknown
+from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.sentinels import Known, SentinelFacts
 from tdredis.redis.sentinels import Watch as WatchFacts
 from tests.unit.planning.simulated_kubernetes import SimulatedKubernetes, SimulatedPod
@@ -80,6 +82,8 @@ class Redis:
     history: str = ""
     former: tuple[str, int] = ("", -1)  # the history that it took over, and where it left it
     loading: bool = False  # after its start; it does not say yet how many keys it has
+    announces: tuple[str, int] = ("", 0)  # 0: its pod's address and port
+    told: Place | None = None  # where it said that it is when it connected to its primary. None: where it is
 
 
 @dataclass
@@ -102,6 +106,7 @@ class Sentinel:
     silent: bool = False
     cut_off: bool = False  # from the other Sentinels
     failing_over: bool = False
+    announces: tuple[str, int] = ("", 0)
 
 
 def is_sentinel(pod: str) -> bool:
@@ -167,6 +172,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             process.priority = 0
             process.link_up = False
             process.least, process.lag = 0, self._lag()
+            process.announces, process.told = ("", 0), None
             process.started = self.now
 
     def lose(self, pod: str, *, keeps_data: bool = False) -> None:
@@ -185,8 +191,11 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 redis = self._redis(step.process)
                 assert (redis.follows is None) == step.was_primary
                 redis.follows = (step.host, step.port)
+                redis.told = self.place(step.process.pod)
                 if step.was_primary:
                     self.disconnected.append(step.process.pod)
+            case Reconnect():
+                self._redis(step.process).told = self.place(step.process.pod)
             case Promote():
                 assert not [name for name, other in self.redis().items() if other.follows is None], "a second primary"
                 self.promote(self._redis(step.process))
@@ -224,6 +233,14 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 self._redis(step.process).lag = int(step.value)
             case SetConfig(parameter="replica-priority"):
                 self._redis(step.process).priority = int(step.value)
+            case SetConfig(parameter="replica-announce-ip"):
+                redis = self._redis(step.process)
+                redis.announces = (str(step.value), redis.announces[1])
+            case SetConfig(parameter="replica-announce-port"):
+                redis = self._redis(step.process)
+                redis.announces = (redis.announces[0], int(step.value))
+            case AnnounceSentinel():
+                self._sentinel(step.process).announces = (step.host, step.port)
             case SetConfig(parameter="maxmemory"):
                 self._redis(step.process).maxmemory = int(step.value)
             case _:
@@ -252,9 +269,12 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
     def settle(self, seconds: float = 0.1) -> None:
         """Time passes: replicas catch up, Sentinels find replicas and each other, and follow the newest epoch."""
         self.now += seconds
-        places = {(pod.ip, 6379): redis for pod, redis in self._of(Redis) if not pod.stopped and not redis.silent}
-        for redis in places.values():
-            primary = places.get(redis.follows) if redis.follows else None
+        answering = {pod.name: redis for pod, redis in self._of(Redis) if not pod.stopped and not redis.silent}
+        places = {self._known_as(name): redis for name, redis in answering.items()}
+        for redis in answering.values():
+            primary = self._at(redis.follows) if redis.follows else None
+            if primary is not None and primary.silent:
+                primary = None
             redis.link_up = (
                 primary is not None and primary.follows is None and not redis.cut_off and not primary.cut_off
             )
@@ -272,7 +292,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                     theirs = peer.watched.get(master)
                     if other == name or theirs is None or sentinel.cut_off or not self._hear(watch, theirs, places):
                         continue
-                    watch.others[other] = (pod.ip, 26379)
+                    watch.others[other] = self._place(pod)
                     if theirs.epoch > watch.epoch:
                         watch.replicas = (watch.replicas | {watch.place}) - {theirs.place}
                         watch.place, watch.epoch = theirs.place, theirs.epoch
@@ -297,7 +317,18 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         return {watch.place for one in self.sentinels().values() for watch in one.watched.values()}
 
     def place(self, pod: str) -> Place:
-        return self.pods[pod].ip, 6379
+        """Where it says that it is."""
+        return self._place(self.pods[pod])
+
+    def _place(self, pod: SimulatedPod[Redis | Sentinel]) -> Place:
+        assert pod.process is not None
+        host, port = pod.process.announces
+        return host or pod.ip, port or (26379 if is_sentinel(pod.name) else 6379)
+
+    def _known_as(self, pod: str) -> Place:
+        """Where its primary, or who watches it, takes it to be."""
+        redis = self.redis()[pod]
+        return (redis.follows and redis.told) or self.place(pod)
 
     def write(self, keys: int) -> None:
         """A client writes through the primary."""
@@ -345,12 +376,13 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             min_replicas_to_write=node.least,
             min_replicas_max_lag_s=node.lag,
             run_id=node.run_id,
+            announced=Announced(host=node.announces[0], port=node.announces[1]) if all(node.announces) else None,
         )
 
     def _online(self, primary: Redis) -> frozenset[Place]:
         """Replicas in sync with *primary*."""
         return frozenset(
-            (pod.ip, 6379)
+            self._known_as(pod.name)
             for pod, redis in self._of(Redis)
             if redis.follows
             and redis.link_up
@@ -366,6 +398,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             version="7.0.15",
             run_id=one.run_id,
             id=one.run_id,
+            announced_host=one.announces[0],
+            announced_port=one.announces[1],
             watches=tuple(self._watch_facts(one, name, watch) for name, watch in sorted(one.watched.items())),
         )
 
@@ -401,7 +435,13 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         )
 
     def _at(self, place: Place) -> Redis | None:
-        return next((redis for pod, redis in self._of(Redis) if (pod.ip, 6379) == place and not pod.stopped), None)
+        """Who is reached there: by its pod's address, or by its pod's Service."""
+        found = (
+            redis
+            for pod, redis in self._of(Redis)
+            if not pod.stopped and place in ((pod.ip, 6379), self._place(pod), redis.told)
+        )
+        return next(found, None)
 
     def _redis(self, process: Process) -> Redis:
         found = self.pods[process.pod].process

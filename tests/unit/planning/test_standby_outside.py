@@ -1,0 +1,76 @@
+"""Plans of a RedisStandby whose processes give themselves out under the addresses of their own Services."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdredis.planning.steps import Follow, Reconnect, SetConfig
+from tests.unit.planning.simulated_standby import SimulatedStandby
+from tests.unit.planning.test_standby_plans import FIRST, SECOND, healthy, planned, spec_of, with_data
+
+VIP = "172.17.0.9"
+OUTSIDE: dict[str, object] = {"netmode": "NodePort", "vip": VIP, "sentinel": {"external": True}, "replicas": 2}
+
+
+def known_to_sentinels(world: SimulatedStandby) -> set[str]:
+    """Hosts of everybody they watch."""
+    watched = [one.watched["mymaster"] for one in world.sentinels().values()]
+    return {host for each in watched for host, _ in (each.place, *each.replicas, *each.others.values())}
+
+
+def test_everybody_is_known_where_clients_reach_him() -> None:
+    world = healthy(**OUTSIDE)
+
+    assert world.instance.status.phase == "Ready"
+    assert known_to_sentinels(world) == {VIP}
+    assert planned(world).steps == ()
+
+
+@pytest.mark.parametrize(("before", "after"), [("ClusterIP", "NodePort"), ("NodePort", "ClusterIP")])
+def test_switching_loses_nothing_and_ends(before: str, after: str) -> None:
+    world = with_data(**{**OUTSIDE, "netmode": before})
+
+    spec_of(world, netmode=after)
+    world.converge()
+
+    assert {redis.keys for redis in world.redis().values()} == {10}
+    assert world.primaries() == [FIRST]
+    assert world.instance.status.phase == "Ready"
+    assert (VIP in known_to_sentinels(world)) == (after == "NodePort")
+
+
+def test_a_process_that_comes_back_says_where_it_is_before_it_connects() -> None:
+    """A replica tells its primary once, when it connects; Sentinels have it from the primary."""
+    world = with_data(**OUTSIDE)
+    world.restart(SECOND)
+    world.settle()
+
+    made, _ = world.run_pass()
+
+    assert [type(step) for step in made.steps if isinstance(step, SetConfig | Follow)] == [SetConfig, SetConfig, Follow]
+    assert world.redis()[SECOND].told == world.place(SECOND)
+
+
+def test_a_replica_that_connected_too_early_connects_again() -> None:
+    world = with_data(**OUTSIDE)
+    world.redis()[SECOND].told = (world.pods[SECOND].ip, 6379)
+    for sentinel in world.sentinels().values():  # all three have begun anew since
+        sentinel.watched["mymaster"].replicas.clear()
+    world.settle()
+    assert known_to_sentinels(world) != {VIP}
+
+    made, _ = world.run_pass()
+    assert [step.process.pod for step in made.steps if isinstance(step, Reconnect)] == [SECOND]
+
+    world.converge()
+    assert world.redis()[SECOND].told == world.place(SECOND)
+    assert world.place(SECOND) in world.sentinels()["sentinel-standby-tom-0"].watched["mymaster"].replicas
+    assert world.instance.status.phase == "Ready"
+
+
+def test_a_strangers_replica_is_no_reason_to_connect_again() -> None:
+    world = with_data(**OUTSIDE)
+    world.strangers.add(("10.9.9.9", 6379))
+    world.settle()
+
+    assert not [step for step in planned(world).steps if isinstance(step, Reconnect)]
