@@ -229,19 +229,23 @@ class Picture:
 
     @cached_property
     def primary(self) -> Member | None:
-        """Who is the primary now. The engine is the authority: of several the one that the Sentinels chose.
+        """Who is the primary now. The engine is the authority: of several the one that the Sentinels chose, and of
+        those the one that a failover has just made: what the former one takes from now on will not count.
 
         Where they chose somebody who is none (it died, or came back as a replica of nobody), the only primary there is
         was made by their failover, or by us. Nobody is one by accident: every process begins as a replica of nobody.
         """
+        promoted = [member for member in self.primaries if self._is_promoted(member)]
+        if len(promoted) == 1:
+            return promoted[0]
         if self.chosen is not None and self.chosen.is_primary:
             return self.chosen
-        if len(self.primaries) == 1 and (not self._chosen_one_may_live or self._is_promoted(self.primaries[0])):
+        if len(self.primaries) == 1 and not self._chosen_one_may_live:
             return self.primaries[0]
         return None
 
     def _is_promoted(self, member: Member) -> bool:
-        """A Sentinel that won the vote has chosen it: the others will hear of it in a second or two."""
+        """A Sentinel that won the vote, or was asked, has chosen it: the others will hear of it in a second or two."""
         return any(self.is_chosen_by(watcher, member) for watcher in self.watchers)
 
     def is_chosen_by(self, watcher: Watcher, member: Member) -> bool:

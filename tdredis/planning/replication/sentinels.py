@@ -184,8 +184,9 @@ def _hello(watcher: Watcher, primary: Member, *, config_epoch: int | None = None
 
 
 def reset_stale_watches(world: World) -> Ruling:
-    """A Sentinel that knows replicas or Sentinels which are no more finds them all anew; one at a time, and only while
-    the others could carry out a failover without it, or as well as with it.
+    """A Sentinel that knows replicas or Sentinels which are no more, or takes a replica that may be chosen for one that
+    may not, finds them all anew; one at a time, and only while the others could carry out a failover without it, or as
+    well as with it.
 
     It begins to watch anew: then it asks the primary for its replicas at once, where otherwise, as after SENTINEL
     RESET, it would wait for ten seconds; and it is told of the other Sentinels and of the configuration epoch.
@@ -193,16 +194,34 @@ def reset_stale_watches(world: World) -> Ruling:
     picture = world.picture
     if picture.standby is None or picture.primary is None or picture.in_failover:
         return Ruling()
-    stale = [watcher for watcher in picture.watchers if _stale_places(watcher, picture)]
+    stale = {watcher.name: why for watcher in picture.watchers if (why := _why_stale(watcher, picture))}
     if not stale:
         return Ruling()
     # One that does not know the replicas could not carry out a failover: it has nothing to lose.
-    first = next((watcher for watcher in stale if lacks_replicas(watcher, picture)), stale[0])
+    candidates = [watcher for watcher in picture.watchers if watcher.name in stale]
+    first = next((watcher for watcher in candidates if lacks_replicas(watcher, picture)), candidates[0])
     if hold := _others_are_informed(picture, first):
         return Ruling(holds=(hold,))
-    gone = ", ".join(f"{host}:{port}" for host, port in _stale_places(first, picture))
-    why = f"it still knows {gone}, where nobody is any more"
-    return Ruling(steps=(_watch(first, picture.standby, picture.primary, replaces=True, why=why),))
+    return Ruling(steps=(_watch(first, picture.standby, picture.primary, replaces=True, why=stale[first.name]),))
+
+
+def _why_stale(watcher: Watcher, picture: Picture) -> str:
+    if places := _stale_places(watcher, picture):
+        return f"it still knows {', '.join(f'{host}:{port}' for host, port in places)}, where nobody is any more"
+    if names := _passed_over(watcher, picture):
+        return f"{list_names(names)} may be chosen by now, and it has not asked since"
+    return ""
+
+
+def _passed_over(watcher: Watcher, picture: Picture) -> list[str]:
+    """Replicas that it reaches, and would not choose because of the priority that they had when it asked them last."""
+    known = watcher.watch.replicas if watcher.watch else ()
+    passed_over = {(each.host, each.port) for each in known if not each.is_down and not each.priority}
+    return [
+        each.name
+        for each in picture.replicas_in_sync()
+        if each.facts.replication.priority and each.place in passed_over
+    ]
 
 
 def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:

@@ -107,6 +107,7 @@ class Sentinel:
     cut_off: bool = False  # from the other Sentinels
     failing_over: bool = False
     announces: tuple[str, int] = ("", 0)
+    choosing: bool = False  # it is at the beginning of that, and has promoted nobody yet
 
 
 def is_sentinel(pod: str) -> bool:
@@ -409,7 +410,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             hidden = any(self.place(pod) == place for pod in self.firewalled)
             up = redis is not None and (not redis.silent or hidden)
             flags = frozenset(("slave",) if up else ("slave", "s_down"))
-            if one.failing_over and redis is not None and redis.follows is None:
+            if one.failing_over and not one.choosing and redis is not None and redis.follows is None:
                 flags |= {"promoted"}
             return Known(host=place[0], port=place[1], flags=flags, priority=redis.priority if redis else 100)
 

@@ -23,6 +23,7 @@ from tdredis.planning.steps import (
     Unwatch,
     Watch,
 )
+from tdredis.redis.sentinels import SentinelFacts
 from tests.unit.planning.simulated_standby import SimulatedStandby, Watched
 
 NAME = "redis-standby-tom"
@@ -479,6 +480,35 @@ def test_all_sentinels_know_the_new_primary_before_the_one_that_carries_out_the_
 
     assert told == [[(name, leader, 1) for name in others], [(leader, others[0], 1)]]
     assert world.watched_places() == {world.place(SECOND)}
+
+
+def test_a_promoted_replica_is_the_primary_although_the_former_one_is_back() -> None:
+    """What the former one takes from now on will be lost: nobody is to be led to it any more."""
+    world = with_data()
+    world.sentinels()[SENTINELS[2]].failing_over = True
+    world.promote(world.redis()[SECOND])
+
+    made = plan(world.snapshot())
+
+    told = [step for step in made.steps if isinstance(step, TellOfSentinels)]
+    assert [(step.process.pod, (step.others[0].primary_host, 6379)) for step in told] == [
+        (name, world.place(SECOND)) for name in SENTINELS[:2]
+    ]
+
+
+def test_a_sentinel_that_asked_a_replica_too_early_asks_again() -> None:
+    world = with_data()
+    snapshot = world.snapshot()
+    seen = {}
+    for name, facts in snapshot.sentinels.items():
+        assert isinstance(facts, SentinelFacts)
+        watch = facts.watches[0]
+        replicas = tuple(replace(known, priority=0) for known in watch.replicas)
+        seen[name] = replace(facts, watches=(replace(watch, replicas=replicas),))
+
+    made = plan(replace(snapshot, sentinels=seen))
+
+    assert [step.process.pod for step in made.steps if isinstance(step, Watch)] == [SENTINELS[0]]
 
 
 def test_nobody_is_told_of_a_primary_before_it_is_one() -> None:

@@ -220,7 +220,7 @@ def test_a_second_primary_keeps_what_stops_it_until_it_is_one_no_more() -> None:
     world = strict()
     elected_beside(world)
     for sentinel in world.sentinels().values():
-        sentinel.failing_over = True  # so it is not demoted yet
+        sentinel.failing_over = sentinel.choosing = True  # so it is not demoted yet
 
     made = plan(world.snapshot())
 
