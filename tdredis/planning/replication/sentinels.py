@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import SENTINEL_PORT, Member, Picture, Place, Watcher
 from tdredis.planning.replication.world import World
+from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Hello, LetIn, SetWatch, Step, TellOfSentinels, Unwatch, Watch
 from tdredis.redis.facts import REDIS_PORT
 
@@ -225,21 +226,28 @@ def _passed_over(watcher: Watcher, picture: Picture) -> list[str]:
 
 
 def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:
-    """Addresses it knows that no pod has. Not those that the primary itself names: somebody attached a replica that is
-    not ours, and a Sentinel that forgot it would hear of it again at once.
+    """Addresses it knows that nobody has, or that a process has besides the one under which it gives itself out: once
+    that process is the primary, a Sentinel would take it for a second one, and have it follow itself.
+
+    Not those that the primary itself names: somebody attached a replica that is not ours, or one of ours has connected
+    too early (announce_addresses), and a Sentinel that forgot it would hear of it again at once.
     """
     if watcher.watch is None or picture.primary is None:
         return []
-    live = {member.place for member in picture.members} | {
-        (pod.ip, REDIS_PORT) for pod in picture.snapshot.pods.values() if pod.ip
-    }
-    watching = {other.place for other in picture.watchers} | {
-        (pod.ip, SENTINEL_PORT) for pod in picture.snapshot.sentinel_pods.values() if pod.ip
-    }
-    replicas = {(known.host, known.port) for known in watcher.watch.replicas} - live
+    replicas = {(known.host, known.port) for known in watcher.watch.replicas} - _living(
+        picture.members, picture.snapshot.pods, REDIS_PORT
+    )
     replicas -= picture.primary.facts.replication.replicas
-    sentinels = {(known.host, known.port) for known in watcher.watch.sentinels} - watching
+    sentinels = {(known.host, known.port) for known in watcher.watch.sentinels} - _living(
+        picture.watchers, picture.snapshot.sentinel_pods, SENTINEL_PORT
+    )
     return sorted(replicas | sentinels)
+
+
+def _living(answering: Sequence[Member | Watcher], pods: Mapping[str, PodFacts], port: int) -> set[Place]:
+    """Where processes are: what each gives itself out under, and of those who do not answer their pods' addresses."""
+    places = {each.name: each.place for each in answering}
+    return {places.get(name, (pod.ip or "", port)) for name, pod in pods.items() if pod.ip or name in places}
 
 
 def _others_are_informed(picture: Picture, first: Watcher) -> Hold | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tdredis.planning.steps import Follow, Reconnect, SetConfig
+from tdredis.planning.steps import Follow, Reconnect, SetConfig, Watch
 from tests.unit.planning.simulated_standby import SimulatedStandby
 from tests.unit.planning.test_standby_plans import FIRST, SECOND, healthy, planned, spec_of, with_data
 
@@ -74,3 +74,18 @@ def test_a_strangers_replica_is_no_reason_to_connect_again() -> None:
     world.settle()
 
     assert not [step for step in planned(world).steps if isinstance(step, Reconnect)]
+
+
+def test_a_sentinel_that_knows_a_process_under_two_addresses_forgets_both() -> None:
+    """Seen on real Sentinels: promoted, the process is at one address the primary and at the other a replica that says
+    that it is a primary, and so it is made to follow itself.
+    """
+    world = with_data(**OUTSIDE)
+    twice = world.sentinels()["sentinel-standby-tom-1"].watched["mymaster"]
+    twice.replicas.add((world.pods[SECOND].ip, 6379))
+
+    made, _ = world.run_pass()
+    assert [step.process.pod for step in made.steps if isinstance(step, Watch)] == ["sentinel-standby-tom-1"]
+
+    world.converge()
+    assert known_to_sentinels(world) == {VIP}
