@@ -137,11 +137,10 @@ async def replicas_of_primary(subject: Subject) -> frozenset[tuple[str, int]]:
 
 async def replicas_are_outside(subject: Subject) -> bool:
     primary = await subject.primary()
-    return {port for _, port in await replicas_of_primary(subject)} == {
-        service["spec"]["ports"][0]["nodePort"]
-        for service in await subject.client.list(SERVICES, subject.namespace, label_selector=EXTERNAL)
-        if service["metadata"]["name"].startswith(subject.name) and service["metadata"]["name"] != primary
-    }
+    services: list[Obj] = await subject.client.list(SERVICES, subject.namespace, label_selector=EXTERNAL)
+    ports = {service["metadata"]["name"]: service["spec"]["ports"][0]["nodePort"] for service in services}
+    wanted = {port for name, port in ports.items() if name.startswith(subject.name) and name != primary}
+    return {port for _, port in await replicas_of_primary(subject)} == wanted
 
 
 async def service_of(client: Client, namespace: str, name: str) -> Obj:

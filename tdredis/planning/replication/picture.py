@@ -15,14 +15,17 @@ from typing import TypeAlias
 from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.names import pod_names, sentinel_pod_names
+from tdredis.manifests.services import has_external_pods
 from tdredis.planning import pods as waiting
-from tdredis.planning.addresses import external_target
+from tdredis.planning.addresses import external_target, resting_place
+from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import Process
 from tdredis.redis.facts import REDIS_PORT, Announced, NodeFacts, Unknown
 from tdredis.redis.sentinels import SentinelFacts, Watch
 
 SENTINEL_PORT = 26379
+PORTS = {"redis": REDIS_PORT, "sentinel": SENTINEL_PORT}  # by the name that pods and Services give them
 Place: TypeAlias = tuple[str, int]  # host and port, as a process gives itself out
 Replicated: TypeAlias = RedisStandby | RedisStandalone
 
@@ -275,11 +278,17 @@ class Picture:
 
     def _is_of(self, pod: PodFacts, place: Place) -> bool:
         """*pod* is reached at *place*, by its own address or by its own Service's."""
-        if place == (pod.ip, REDIS_PORT):
-            return True
+        target = self.target(pod, "redis")
+        return place == (pod.ip, REDIS_PORT) or (isinstance(target, Announced) and place == (target.host, target.port))
+
+    def target(self, pod: PodFacts, port_name: str) -> Announced | Hold | None:
+        """Where the process behind that port of *pod* is to give itself out. None: not known yet; what it says now
+        will do.
+        """
+        if not has_external_pods(self.instance):
+            return resting_place(pod, port=PORTS[port_name])
         service = self.snapshot.children.get(Ref("Service", pod.name))
-        target = external_target(self.snapshot, pod, service, ("redis",))
-        return isinstance(target, Announced) and place == (target.host, target.port)
+        return external_target(self.snapshot, pod, service, (port_name,))
 
     def finds(self, watcher: Watcher, pod: PodFacts) -> bool:
         """*watcher* knows the replica in *pod*, and reaches it."""

@@ -11,7 +11,6 @@ from tdredis.planning.replication.rules import HEALING_RULES, RULES
 from tdredis.planning.replication.world import World
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S, ask, build_plan, refusals, refuse
 from tdredis.planning.snapshot import ReplicationSnapshot
-from tdredis.planning.steps import Watch
 
 
 def draw(snapshot: ReplicationSnapshot) -> tuple[World, tuple[Hold, ...]]:
@@ -31,8 +30,6 @@ def plan(snapshot: ReplicationSnapshot) -> Plan:
     found = ask(HEALING_RULES if refused else RULES, world)
     healthy = not ailments(world)
     look_s = _next_look_s(world.picture, healthy=healthy)
-    if any(isinstance(step, Watch) for step in found.steps):
-        look_s = min(look_s, ENGINE_WORKS_S)  # the next Sentinel waits until this one knows everybody again
     return build_plan(snapshot, found, refused=refused, wishes=wishes, healthy=healthy, look_s=look_s)
 
 

@@ -19,8 +19,7 @@ from tdredis.manifests.endpoints import Target, build_standby_endpoints
 from tdredis.manifests.names import client_service_name, replica_service_name
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.replication import build_replication_children
-from tdredis.manifests.services import build_external_services, has_external_pods
-from tdredis.planning.addresses import external_target, resting_place
+from tdredis.manifests.services import build_external_services
 from tdredis.planning.objects import (
     Ruling,
     keep,
@@ -36,7 +35,7 @@ from tdredis.planning.objects import (
     target_pods,
 )
 from tdredis.planning.plan import Hold
-from tdredis.planning.replication.picture import SENTINEL_PORT, Member
+from tdredis.planning.replication.picture import Member
 from tdredis.planning.replication.primary import (
     follow_the_primary,
     hand_over_leaving,
@@ -47,9 +46,9 @@ from tdredis.planning.replication.sentinels import reset_stale_watches, set_watc
 from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.world import Rule, World
 from tdredis.planning.replication.write_policy import keep_write_policy
-from tdredis.planning.snapshot import PodFacts, Ref
+from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import AnnounceSentinel, Reconnect, SetConfig, Step
-from tdredis.redis.facts import REDIS_PORT, Announced
+from tdredis.redis.facts import Announced
 
 # ---- objects
 
@@ -133,7 +132,7 @@ def announce_addresses(world: World) -> Ruling:
     holds: list[Hold] = []
     picture = world.picture
     for member in picture.members:
-        wanted = _announced(world, member.pod, "redis")
+        wanted = picture.target(member.pod, "redis")
         if isinstance(wanted, Hold):
             holds.append(wanted)
         elif wanted is not None and member.place != (wanted.host, wanted.port):
@@ -142,19 +141,11 @@ def announce_addresses(world: World) -> Ruling:
             why = f"{picture.primary.name} does not know it as {member.place[0]}:{member.place[1]} yet"
             steps.append(Reconnect(process=member.process, why=why))
     for watcher in picture.watchers:
-        wanted = _announced(world, watcher.pod, "sentinel")
+        wanted = picture.target(watcher.pod, "sentinel")
         if isinstance(wanted, Announced) and watcher.place != (wanted.host, wanted.port):
             why = f"that is where its users reach it; it says {watcher.place[0]}:{watcher.place[1]}"
             steps.append(AnnounceSentinel(process=watcher.process, host=wanted.host, port=wanted.port, why=why))
     return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
-
-
-def _announced(world: World, pod: PodFacts, port_name: str) -> Announced | Hold | None:
-    """None: not known yet; what it says now will do."""
-    snapshot = world.picture.snapshot
-    if not has_external_pods(world.instance):
-        return resting_place(pod, port=SENTINEL_PORT if port_name == "sentinel" else REDIS_PORT)
-    return external_target(snapshot, pod, snapshot.children.get(Ref("Service", pod.name)), (port_name,))
 
 
 def _announce(member: Member, wanted: Announced) -> Iterator[SetConfig]:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
-from tdredis.planning.replication.picture import SENTINEL_PORT, Member, Picture, Place, Watcher
+from tdredis.planning.replication.picture import PORTS, Member, Picture, Place, Watcher
 from tdredis.planning.replication.world import World
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Hello, LetIn, SetWatch, Step, TellOfSentinels, Unwatch, Watch
-from tdredis.redis.facts import REDIS_PORT
+from tdredis.redis.facts import Announced
 
 WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Sentinel looks for them
 
@@ -234,20 +234,31 @@ def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:
     """
     if watcher.watch is None or picture.primary is None:
         return []
-    replicas = {(known.host, known.port) for known in watcher.watch.replicas} - _living(
-        picture.members, picture.snapshot.pods, REDIS_PORT
-    )
+    snapshot = picture.snapshot
+    replicas = {(known.host, known.port) for known in watcher.watch.replicas}
+    replicas -= _living(picture, picture.members, snapshot.pods, "redis")
     replicas -= picture.primary.facts.replication.replicas
-    sentinels = {(known.host, known.port) for known in watcher.watch.sentinels} - _living(
-        picture.watchers, picture.snapshot.sentinel_pods, SENTINEL_PORT
-    )
+    sentinels = {(known.host, known.port) for known in watcher.watch.sentinels}
+    sentinels -= _living(picture, picture.watchers, snapshot.sentinel_pods, "sentinel")
     return sorted(replicas | sentinels)
 
 
-def _living(answering: Sequence[Member | Watcher], pods: Mapping[str, PodFacts], port: int) -> set[Place]:
-    """Where processes are: what each gives itself out under, and of those who do not answer their pods' addresses."""
+def _living(
+    picture: Picture, answering: Sequence[Member | Watcher], pods: Mapping[str, PodFacts], port_name: str
+) -> set[Place]:
+    """Where everybody gives himself out; of those who do not answer, or are about to be told another address, all
+    where they may do so.
+    """
+    found: set[Place] = set()
     places = {each.name: each.place for each in answering}
-    return {places.get(name, (pod.ip or "", port)) for name, pod in pods.items() if pod.ip or name in places}
+    for name, pod in pods.items():
+        place, target = places.get(name), picture.target(pod, port_name)
+        wanted = (target.host, target.port) if isinstance(target, Announced) else None
+        if place is not None:
+            found.add(place)
+        if place is None or place != wanted:
+            found |= {(pod.ip or "", PORTS[port_name]), *((wanted,) if wanted else ())}
+    return found
 
 
 def _others_are_informed(picture: Picture, first: Watcher) -> Hold | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tdredis.planning.rules import ENGINE_WORKS_S
 from tdredis.planning.steps import Follow, Reconnect, SetConfig, Watch
 from tests.unit.planning.simulated_standby import SimulatedStandby
 from tests.unit.planning.test_standby_plans import FIRST, SECOND, healthy, planned, spec_of, with_data
@@ -31,6 +32,8 @@ def test_switching_loses_nothing_and_ends(before: str, after: str) -> None:
     world = with_data(**{**OUTSIDE, "netmode": before})
 
     spec_of(world, netmode=after)
+    looks = [made.next_look_s for made, _ in (world.run_pass() for _ in range(12)) if made.steps]
+    assert max(looks[1:]) <= ENGINE_WORKS_S, "nobody tells of what processes were told: it is looked at at once"
     world.converge()
 
     assert {redis.keys for redis in world.redis().values()} == {10}
@@ -48,6 +51,7 @@ def test_a_process_that_comes_back_says_where_it_is_before_it_connects() -> None
     made, _ = world.run_pass()
 
     assert [type(step) for step in made.steps if isinstance(step, SetConfig | Follow)] == [SetConfig, SetConfig, Follow]
+    assert not [step for step in made.steps if isinstance(step, Watch)], "Sentinels know its outer address"
     assert world.redis()[SECOND].told == world.place(SECOND)
 
 
