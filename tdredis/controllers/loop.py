@@ -11,18 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from tdredis.api.fields import API_VERSION
 from tdredis.api.instance import InstanceStatus
 from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import InvalidResourceError
+from tdredis.controllers.status_writer import StatusWriter
 from tdredis.execute.run import Executor, LeadLostError, Outcome
 from tdredis.kube.client import Client
-from tdredis.kube.errors import ApiError, Conflict, NotFound
 from tdredis.kube.events import Reference
-from tdredis.kube.resources import resource_of
 from tdredis.observe.gather import Observer
 from tdredis.planning.decide import plan, report
 from tdredis.planning.news import losses, turns
@@ -67,22 +65,34 @@ class Loop:
         self._queue = queue
         self._observer = observer
         self._executor = executor
-        self._client = client
         self._announce = announce
         self._workers = workers
         self._on_pass = on_pass
-        self._on_status = on_status
         self._on_step = on_step
         self._on_seen = on_seen
+        self._statuses = StatusWriter(
+            client, on_status=on_status, on_late=self._look_again, require_lead=executor.require_lead
+        )
         self._unchanged: dict[Key, tuple[object, int]] = {}  # pacing only: what the last pass saw, and how often
         self._secrets: dict[Key, frozenset[str]] = {}
         self._said: dict[Key, frozenset[str]] = {}  # what the last pass announced: an unchanged pass is silent
+        self._reported: dict[Key, tuple[str, InstanceStatus]] = {}  # uid, and the status that the last pass came to
 
     async def run(self) -> None:
         """Works until cancelled; a pass that runs then is cancelled with it, at one of its awaits."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(self._work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._workers):
+                    group.create_task(self._work())
+        finally:
+            await self._statuses.close()
+
+    def _look_again(self, key: Key, written: bool) -> None:
+        """A status came late, or not at all: what it says may be old by now."""
+        if written:
+            self._queue.add(key)
+        else:
+            self._queue.retry(key)
 
     async def _work(self) -> None:
         while True:
@@ -120,8 +130,7 @@ class Loop:
         made = plan(snapshot)
         outcome = await self._executor.run(key, made, password=snapshot.passwords.redis)
         status = report(snapshot, made, redact(outcome.error))  # the server quotes what it refuses
-        self._executor.require_lead()
-        written = await self._write_status(key, snapshot, status)
+        written = await self._statuses.write(key, snapshot.resource, status)
         self._tell(key, snapshot, status, outcome)
         return self._schedule(key, made, outcome, written=written)
 
@@ -141,30 +150,7 @@ class Loop:
         self._queue.drop(key)
         self._unchanged.pop(key, None)
         self._said.pop(key, None)
-
-    async def _write_status(self, key: Key, snapshot: Snapshot, status: InstanceStatus) -> bool:
-        """Writes status if it changed. False: it could not be written; the next pass tries again."""
-        if status == snapshot.resource.status:
-            return True
-        manifest: JSONObject = {
-            "apiVersion": API_VERSION,
-            "kind": key.kind,
-            # The uid: a slow pass must not write its slots onto a resource that was made again under the name.
-            "metadata": {"name": key.name, "namespace": key.namespace, "uid": snapshot.resource.metadata.uid},
-            "status": msgspec.to_builtins(status),
-        }
-        try:
-            self._on_status(
-                await self._client.apply(resource_of(API_VERSION, key.kind), manifest, subresource="status")
-            )
-        except (NotFound, Conflict):
-            return True  # deleted meanwhile, or made again: the watch tells
-        except ApiError as error:
-            log.warning("status not written", resource=str(key), namespace=key.namespace, error=str(error))
-            return False
-        ready = status.conditions[0]
-        log.info("status", resource=str(key), namespace=key.namespace, phase=status.phase, why=ready.message)
-        return True
+        self._reported.pop(key, None)
 
     def _tell(self, key: Key, snapshot: Snapshot, status: InstanceStatus, outcome: Outcome) -> None:
         """Events: every step done, once; what went wrong, when it goes wrong; Ready, when it becomes so."""
@@ -176,13 +162,19 @@ class Loop:
         news = [(False, reason, message) for reason, message in _told_together(outcome.done)]
         if outcome.failed is not None:
             news.append((True, f"{type(outcome.failed).__name__}Failed", outcome.error))
-        told = (*losses(outcome.done), *turns(snapshot.resource.status, status))
+        told = (*losses(outcome.done), *turns(self._former_status(key, snapshot), status))
         news += [(turn.warning, turn.reason, turn.message) for turn in told]
         said = self._said.get(key, frozenset())
         for warning, reason, message in news:
             if f"{reason} {message}" not in said:
                 self._announce(subject, warning=warning, reason=reason, message=message)
         self._said[key] = frozenset(f"{reason} {message}" for _, reason, message in news)
+        self._reported[key] = (snapshot.resource.metadata.uid, status)
+
+    def _former_status(self, key: Key, snapshot: Snapshot) -> InstanceStatus:
+        """What the last pass said, whether or not the server has it yet; for the first one, what the server has."""
+        uid, status = self._reported.get(key, ("", None))
+        return status if status is not None and uid == snapshot.resource.metadata.uid else snapshot.resource.status
 
     def _schedule(self, key: Key, made: Plan, outcome: Outcome, *, written: bool) -> str:
         if outcome.server_refused or not written:

@@ -2,7 +2,9 @@
 
 import asyncio
 import heapq
+import math
 import random
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -25,20 +27,24 @@ class KeyedQueue(Generic[K]):
         jitter: float = 0.2,
         on_wait: Callable[[float], None] | None = None,
         chance: Callable[[], float] = random.random,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_wait` is told the seconds each key stood ready; `jitter` 0.2 spreads a back-off over -20 % to +20 %."""
+        """`on_wait` is told the seconds each key stood ready; `jitter` 0.2 spreads a back-off over -20 % to +20 %;
+        `clock` gives the seconds that back-offs are counted by.
+        """
         self._backoff_first_s = backoff_first_s
         self._backoff_most_s = backoff_most_s
         self._jitter = jitter
         self._on_wait = on_wait
         self._chance = chance
+        self._clock = clock
         self._ready: OrderedDict[K, float] = OrderedDict()  # key -> since when it is ready
         self._active: set[K] = set()
         self._again: dict[K, bool] = {}  # added while worked -> to the front?
         self._due: dict[K, float] = {}  # key -> the earliest time asked for
         self._heap: list[tuple[float, int, K]] = []  # may hold superseded entries: `_due` says which count
         self._sequence = 0
-        self._failures: dict[K, int] = {}
+        self._failures: dict[K, tuple[int, float]] = {}  # how often it failed, and when its back-off is over
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None  # armed only while somebody waits in `get`
 
@@ -114,13 +120,20 @@ class KeyedQueue(Generic[K]):
     def retry(self, key: K, *, most_s: float | None = None) -> float:
         """Asks for `key` again after its back-off (returned), which doubles with every call until `forget`, up to
         `most_s` (None: the queue's own most).
+
+        A pass that news brought before the back-off was over doubles nothing: else ten news in a second, while a server
+        refuses, would make the key wait for a minute after it is well again.
         """
-        failures = self._failures.get(key, 0)
-        self._failures[key] = failures + 1
-        # The exponent is bounded: a resource that failed for a week would overflow a float.
         most_s = self._backoff_most_s if most_s is None else most_s
-        delay_s = min(most_s, self._backoff_first_s * 2.0 ** min(failures, 32))
-        delay_s *= 1.0 + self._jitter * (2.0 * self._chance() - 1.0)
+        failures, over = self._failures.get(key, (0, -math.inf))
+        left_s = over - self._clock()
+        if left_s > 0:
+            delay_s = min(most_s, left_s)
+        else:
+            # The exponent is bounded: a resource that failed for a week would overflow a float.
+            delay_s = min(most_s, self._backoff_first_s * 2.0 ** min(failures, 32))
+            delay_s *= 1.0 + self._jitter * (2.0 * self._chance() - 1.0)
+            self._failures[key] = (failures + 1, self._clock() + delay_s)
         self.add_after(key, delay_s)
         return delay_s
 

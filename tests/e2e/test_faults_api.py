@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from tdredis.api.kinds import parse
+from tdredis.api.redisstandby import RedisStandby
+from tdredis.controllers.status_writer import StatusWriter
 from tdredis.kube.client import Client
+from tdredis.kube.resources import REDISSTANDBIES
+from tdredis.planning.snapshot import Key
 from tdredis.redis.facts import parse_info
 from tests.e2e.faults import GOES_ON_S, another_primary, fault, proving, strike
 from tests.e2e.needs import LOCALKUBE
 from tests.e2e.reach import linked
 from tests.e2e.test_faults import BOTH, Manifest, gap_of_death_s
-from tests.e2e.world import Kube, Obj, Operator, Subject, sample
+from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, sample, standby
 
 FAULTS = pytest.mark.parametrize(
     "words",
@@ -79,3 +85,33 @@ async def test_a_primary_that_dies_while_the_api_server_is_no_help_is_replaced_o
 
         assert await elections(subject) - before == 1
         assert await pods_written(operator) - labelled <= LABELS
+
+
+@pytest.mark.needs(LOCALKUBE)
+async def test_a_status_that_the_server_is_slow_to_take_holds_up_nobody(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    """Else the pass that finds the new primary waits for what the pass before it had to say."""
+    made = await client.create(REDISSTANDBIES, standby(namespace))
+    resource = parse(RedisStandby, made)
+    key = Key("RedisStandby", namespace, resource.name)
+    status = msgspec.structs.replace(resource.status, phase="NotReady")
+    late: list[bool] = []
+    writer = StatusWriter(client, on_late=lambda _key, written: late.append(written))
+
+    async with fault(kube, "refuse", "--percent", "100", "--delay", "2s"):
+        assert await writer.write(key, resource, status)
+        assert late == [], "the server has answered nothing yet"
+        assert await writer.write(key, resource, status), "one is under way"
+        await eventually(lambda: came(late), "the server has answered")
+        assert late == [False]
+
+    assert await writer.write(key, resource, status)
+    assert late == [False], "a server that answers is waited for"
+    assert (await client.get(REDISSTANDBIES, namespace, resource.name))["status"]["phase"] == "NotReady"  # type: ignore[index, call-overload]
+    assert await writer.write(key, msgspec.structs.replace(resource, status=status), status)
+    await writer.close()
+
+
+async def came(late: list[bool]) -> bool:
+    return bool(late)

@@ -2,12 +2,13 @@
 
 1. a primary before everything: while there is none nobody can write, and what is below cannot be decided; it needs
    nothing else, no API server either; and it takes writes, if the write policy lets it
-2. objects: without its ConfigMap and Secret a pod does not start
-3. clients' endpoints: they follow who is the primary now
-4. everybody else follows it, a second primary first: it takes writes that will be lost; under which address a replica
+2. Sentinels are told at once whom their failover has made the primary: their clients need no API server for it
+3. objects: without its ConfigMap and Secret a pod does not start
+4. clients' endpoints: they follow who is the primary now
+5. everybody else follows it, a second primary first: it takes writes that will be lost; under which address a replica
    is to be found it says when it connects, and so it knows before
-5. Sentinels last of the roles: they are told of a primary whose replicas they then find by themselves
-6. pods that cannot run, labels and limits: they need no particular place
+6. Sentinels last of the roles: they are told of a primary whose replicas they then find by themselves
+7. pods that cannot run, labels and limits: they need no particular place
 """
 
 from __future__ import annotations
@@ -169,13 +170,13 @@ RULES: tuple[Rule, ...] = (
     have_a_primary,
     keep_write_policy,
     hand_over_leaving,
+    tell_of_sentinels,
     keep_children,
     publish_endpoints,
     announce_addresses,
     follow_the_primary,
     vouch_for_replicas,
     set_watches,
-    tell_of_sentinels,
     replace_stuck_pods,
     reset_stale_watches,  # after whoever asks a Sentinel for a failover
     label_roles,
@@ -188,12 +189,12 @@ HEALING_RULES: tuple[Rule, ...] = (
     have_a_primary,
     keep_write_policy,
     hand_over_leaving,
+    tell_of_sentinels,
     publish_endpoints,
     announce_addresses,
     follow_the_primary,
     vouch_for_replicas,
     set_watches,
-    tell_of_sentinels,
     reset_stale_watches,
     label_roles,
 )

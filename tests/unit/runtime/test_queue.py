@@ -133,13 +133,37 @@ async def test_a_waiting_worker_is_woken_by_an_earlier_time_than_it_knew() -> No
     assert await worker == "early"
 
 
-async def test_back_off_doubles_up_to_the_most_and_starts_over_after_forget() -> None:
-    queue: KeyedQueue[str] = KeyedQueue(backoff_first_s=1, backoff_most_s=5, chance=lambda: 0.5)
+def backing_off(*, first_s: float, most_s: float) -> tuple[KeyedQueue[str], list[float]]:
+    """A queue and the time that it goes by."""
+    clock = [0.0]
+    return KeyedQueue(backoff_first_s=first_s, backoff_most_s=most_s, chance=lambda: 0.5, clock=lambda: clock[0]), clock
 
-    assert [queue.retry("a") for _ in range(5)] == [1, 2, 4, 5, 5]
+
+def fail_again(queue: KeyedQueue[str], key: str, clock: list[float]) -> float:
+    """It fails, waits until it may try again, and is about to."""
+    delay_s = queue.retry(key)
+    clock[0] += delay_s
+    return delay_s
+
+
+async def test_back_off_doubles_up_to_the_most_and_starts_over_after_forget() -> None:
+    queue, clock = backing_off(first_s=1, most_s=5)
+
+    assert [fail_again(queue, "a", clock) for _ in range(5)] == [1, 2, 4, 5, 5]
     assert queue.retry("b") == 1
     queue.forget("a")
     assert queue.retry("a") == 1
+
+
+async def test_a_pass_that_news_brought_does_not_lengthen_the_back_off() -> None:
+    queue, clock = backing_off(first_s=1, most_s=60)
+    assert fail_again(queue, "a", clock) == 1
+    assert queue.retry("a") == 2
+
+    clock[0] += 1.5
+    assert [queue.retry("a") for _ in range(10)] == [0.5] * 10
+    clock[0] += 0.5
+    assert queue.retry("a") == 4
 
 
 async def test_back_off_is_spread() -> None:
@@ -150,9 +174,9 @@ async def test_back_off_is_spread() -> None:
 
 
 async def test_a_key_that_failed_for_a_week_still_has_a_back_off() -> None:
-    queue: KeyedQueue[str] = KeyedQueue(backoff_most_s=60, chance=lambda: 0.5)
+    queue, clock = backing_off(first_s=0.5, most_s=60)
     for _ in range(5000):
-        queue.retry("a")
+        fail_again(queue, "a", clock)
 
     assert queue.retry("a") == 60
 
