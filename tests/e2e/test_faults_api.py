@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from tdredis.api.instance import Condition
 from tdredis.api.kinds import parse
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.controllers.status_writer import StatusWriter
@@ -95,7 +96,10 @@ async def test_a_status_that_the_server_is_slow_to_take_holds_up_nobody(
     made = await client.create(REDISSTANDBIES, standby(namespace))
     resource = parse(RedisStandby, made)
     key = Key("RedisStandby", namespace, resource.name)
-    status = msgspec.structs.replace(resource.status, phase="NotReady")
+    ready = Condition(
+        type="Ready", status="False", reason="Made", message="it begins", last_transition_time="2026-01-01T00:00:00Z"
+    )
+    status = msgspec.structs.replace(resource.status, phase="NotReady", conditions=(ready,))
     late: list[bool] = []
     writer = StatusWriter(client, on_late=lambda _key, written: late.append(written))
 
