@@ -97,7 +97,9 @@ class Manager:
         self.pulse = Pulse(self.links, lambda key: self.queue.add(key, front=True))
         self.observer = Observer(client, self.caches, self.links, secrets, site=site, now=time.time, pulse=self.pulse)
         self._elector: LeaderElector | None = None
-        self.executor = Executor(client, self.links, on_applied=self._learn, may_act=self._may_act)
+        self.executor = Executor(
+            client, self.links, on_applied=self._learn, may_act=self._may_act, is_urgent=self.queue.is_urgent
+        )
         self.loop = Loop(
             self.queue,
             self.observer,

@@ -21,7 +21,7 @@ from tdredis.kube.resources import PODS, Resource, resource_of
 from tdredis.planning.plan import Plan
 from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import Apply, FailOver, Follow, Process, Remove, ReplacePod, ResizePod, Step
+from tdredis.planning.steps import OBJECT_STEPS, Apply, FailOver, Follow, Process, Remove, ReplacePod, ResizePod, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redis.views import parse_cluster_nodes
 from tdredis.redislink.errors import LinkError, Refused
@@ -57,7 +57,8 @@ class LeadLostError(Exception):
 
 class Executor:
     """Carries out plans. *on_applied* is given what the API server answered to an apply: the caches are to know it.
-    *may_act* is asked directly before every effect: False, and nothing is done any more.
+    *may_act* is asked directly before every effect: False, and nothing is done any more. *is_urgent* is asked whether a
+    process died meanwhile: then a pass keeps no more than one request to the API server before it.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Executor:
         *,
         on_applied: Callable[[JSONObject], None] = lambda _answer: None,
         may_act: Callable[[], bool] = lambda: True,
+        is_urgent: Callable[[Key], bool] = lambda _key: False,
     ) -> None:
         self._client = client
         self._links = links
         self._on_applied = on_applied
         self._may_act = may_act
+        self._is_urgent = is_urgent
 
     def require_lead(self) -> None:
         """Raises LeadLostError. Between this and the effect nothing may be awaited: a process can be stopped there, and
@@ -84,7 +87,8 @@ class Executor:
         """Carries out *plan* step by step. Never raises for what the world may answer: that is in the outcome. Raises
         LeadLostError.
 
-        When the API server cannot be reached, the remaining steps that need it are left for another pass.
+        When the API server cannot be reached, or somebody died, the remaining steps that need it are left for another
+        pass: it may take ten seconds for each.
         """
         done: list[Step] = []
         failures: list[tuple[Step, str]] = []
@@ -97,7 +101,8 @@ class Executor:
                 moving_until = min(moving_until, now + MOVING_S)
                 if now > moving_until:
                     continue
-            if not server_is_there and isinstance(step, Apply | Remove | ReplacePod | ResizePod):
+            is_urgent = bool(done or failures) and self._is_urgent(key)
+            if isinstance(step, OBJECT_STEPS) and (is_urgent or not server_is_there):
                 continue
             try:
                 await self.run_step(key, step, password=password)

@@ -11,15 +11,12 @@ from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.objects import Ruling
 from tdredis.planning.plan import Hold, Plan, Verdict, until_barrier
 from tdredis.planning.snapshot import Snapshot
-from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, Step
+from tdredis.planning.steps import OBJECT_STEPS, Step
 
 ENGINE_WORKS_S = 0.1  # gossip, votes, links and syncs take tenths of a second
 PODS_START_S = 2.0  # their news arrive by watch; this look is for news that got lost
 ALL_IS_WELL_S = 15.0
 WAITING_FOR_A_PERSON_S = 300.0
-
-# News of these come by watch; of what was done to a process nobody tells.
-OBJECT_STEPS = (Apply, Remove, ReplacePod, ResizePod)
 
 WorldT = TypeVar("WorldT")
 
@@ -57,6 +54,7 @@ def build_plan(
     look_s: float,
 ) -> Plan:
     """*look_s*: when to look again, where no step says that it must be at once."""
+    # News of objects come by watch; of what was done to a process nobody tells.
     looks_at_once = any(step.barrier or not isinstance(step, OBJECT_STEPS) for step in found.steps)
     return Plan(
         verdict=Verdict.INVALID if refused else _verdict(snapshot, healthy=healthy),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from tdredis.api.json_object import JSONObject
 from tdredis.planning.process import Process as Process  # noqa: PLC0414 said again: a step names it
@@ -358,6 +358,8 @@ class ResizePod:
     def __str__(self) -> str:
         return f"resize pod {self.pod}"
 
+
+OBJECT_STEPS: Final = (Apply, Remove, ReplacePod, ResizePod)  # what needs the API server; all others need a process
 
 Step: TypeAlias = (
     Apply

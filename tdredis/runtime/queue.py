@@ -63,6 +63,10 @@ class KeyedQueue(Generic[K]):
         """Keys being worked."""
         return len(self._active)
 
+    def is_urgent(self, key: K) -> bool:
+        """It was added to the front while it is worked."""
+        return self._again.get(key, False)
+
     def add(self, key: K, *, front: bool = False) -> None:
         """The key is to be worked now; `front` before all that are ready (a node died: its shard goes first)."""
         if key in self._active:

@@ -74,6 +74,24 @@ async def test_a_refused_step_keeps_no_other_from_being_done() -> None:
     assert "exceeded quota" in outcome.error
 
 
+async def test_objects_wait_when_a_process_died_meanwhile(tmp_path: Path) -> None:
+    """Redis is cared for all the same, and the first step is always done: news can come without end."""
+    async with (
+        api_server({}) as (client, asked),
+        redis_server(tmp_path, password=PASSWORD, cluster=True) as (port, _),
+    ):
+        pool = links()
+        step = await _set_config(pool, port)
+        executor = Executor(client, pool, is_urgent=lambda _key: True)
+
+        outcome = await executor.run(KEY, plan_of(apply("a"), apply("b"), step, apply("c")), password=PASSWORD)
+        pool.close()
+
+    assert asked == ["a"]
+    assert outcome.done == (apply("a"), step)
+    assert (outcome.failed, outcome.server_refused) == (None, False)
+
+
 async def test_without_an_api_server_redis_is_still_cared_for(tmp_path: Path) -> None:
     async with (
         api_server({"a": 503}) as (client, asked),
