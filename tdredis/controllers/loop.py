@@ -22,7 +22,7 @@ from tdredis.execute.run import Executor, LeadLostError, Outcome
 from tdredis.kube.client import Client
 from tdredis.kube.events import Reference
 from tdredis.observe.gather import Observer
-from tdredis.planning.decide import plan, report
+from tdredis.planning.decide import plan, records_data, report
 from tdredis.planning.news import losses, turns
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key, Snapshot
@@ -88,7 +88,7 @@ class Loop:
             await self._statuses.close()
 
     def _look_again(self, key: Key, written: bool) -> None:
-        """A status came late, or not at all: what it says may be old by now."""
+        """A status was written late and is old by now, or not written at all."""
         if written:
             self._queue.add(key)
         else:
@@ -130,7 +130,9 @@ class Loop:
         made = plan(snapshot)
         outcome = await self._executor.run(key, made, password=snapshot.passwords.redis)
         status = report(snapshot, made, redact(outcome.error))  # the server quotes what it refuses
-        written = await self._statuses.write(key, snapshot.resource, status)
+        # One that has no record is taken for new, in which nobody has data: the next pass must know better.
+        is_first_record = records_data(status) and not records_data(snapshot.resource.status)
+        written = await self._statuses.write(key, snapshot.resource, status, to_the_end=is_first_record)
         self._tell(key, snapshot, status, outcome)
         return self._schedule(key, made, outcome, written=written)
 
@@ -184,7 +186,8 @@ class Loop:
             # Redis refused, or is another by now: waiting a minute would let what is broken be so for a minute.
             self._queue.retry(key, most_s=SLOWEST_LOOK_S)
             return "failed"
-        self._queue.forget(key)
+        if not self._statuses.is_under_way(key):
+            self._queue.forget(key)
         seen = (made.verdict, made.holds, tuple(map(str, made.steps)))
         before, times = self._unchanged.get(key, (None, 0))
         times = times + 1 if before == seen else 0

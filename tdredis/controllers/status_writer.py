@@ -23,12 +23,13 @@ from tdredis.planning.snapshot import Key
 log = structlog.get_logger(__name__)
 
 WAIT_S = 0.1  # ten times what a write takes; a failover is to be seen by its clients in 0.5 s
+AT_ONCE = 16  # statuses of other resources leave the server's connections to the lease, to watches and to endpoints
 
 
 class StatusWriter:
-    """*on_status* hears the object as the server has it after a write. *on_late* is told what became of a write that
-    was not waited for: the key is to be looked at again, at once where it succeeded. *require_lead* is called directly
-    before every write, and raises where nothing may be written any more.
+    """*on_status* hears the object as the server has it after a write. *on_late* is told of a key whose write was not
+    waited for and needs another pass, and whether it was written. *require_lead* is called directly before every write,
+    and raises where nothing may be written any more.
     """
 
     def __init__(
@@ -46,19 +47,31 @@ class StatusWriter:
         self._require_lead = require_lead
         self._wait_s = wait_s
         self._under_way: dict[Key, asyncio.Task[bool]] = {}
+        self._turned_away: set[Key] = set()
+        self._room = asyncio.Semaphore(AT_ONCE)
 
-    async def write(self, key: Key, resource: Instance, status: InstanceStatus) -> bool:
+    def is_under_way(self, key: Key) -> bool:
+        """Whether it is written is not known yet."""
+        return key in self._under_way
+
+    async def write(self, key: Key, resource: Instance, status: InstanceStatus, *, to_the_end: bool = False) -> bool:
         """Writes *status* if it is another than *resource* has. False: it could not be written. Raises what
         *require_lead* does.
 
-        While an earlier write is under way nothing is begun: its end brings another pass.
+        While an earlier write is under way nothing is begun: its end brings another pass. *to_the_end*: waits for both,
+        however long the server takes.
         """
-        if status == resource.status or key in self._under_way:
+        if (earlier := self._under_way.get(key)) and to_the_end:
+            await asyncio.wait({earlier})
+        if key in self._under_way:
+            self._turned_away.add(key)
+            return True
+        if status == resource.status:
             return True
         task = asyncio.create_task(self._send(key, resource.metadata.uid, status))
         self._under_way[key] = task
         try:
-            await asyncio.wait({task}, timeout=self._wait_s)
+            await asyncio.wait({task}, timeout=None if to_the_end else self._wait_s)
         finally:
             # Also when the pass is cancelled here: the write goes on, and its end is told.
             if not task.done():
@@ -76,11 +89,15 @@ class StatusWriter:
 
     def _end(self, key: Key, task: asyncio.Task[bool]) -> None:
         del self._under_way[key]
+        is_old = key in self._turned_away
+        self._turned_away.discard(key)
         if task.cancelled():
             return
         if error := task.exception():
             log.error("status not written", resource=str(key), namespace=key.namespace, exc_info=error)
-        self._on_late(key, error is None and task.result())
+        written = error is None and task.result()
+        if is_old or not written:
+            self._on_late(key, written)
 
     async def _send(self, key: Key, uid: str, status: InstanceStatus) -> bool:
         manifest: JSONObject = {
@@ -90,9 +107,10 @@ class StatusWriter:
             "metadata": {"name": key.name, "namespace": key.namespace, "uid": uid},
             "status": msgspec.to_builtins(status),
         }
-        self._require_lead()
         try:
-            answer = await self._client.apply(resource_of(API_VERSION, key.kind), manifest, subresource="status")
+            async with self._room:
+                self._require_lead()
+                answer = await self._client.apply(resource_of(API_VERSION, key.kind), manifest, subresource="status")
         except (NotFound, Conflict):
             return True  # deleted meanwhile, or made again: the watch tells
         except ApiError as error:

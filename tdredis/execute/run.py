@@ -101,9 +101,11 @@ class Executor:
                 moving_until = min(moving_until, now + MOVING_S)
                 if now > moving_until:
                     continue
-            is_urgent = bool(done or failures) and self._is_urgent(key)
-            if isinstance(step, OBJECT_STEPS) and (is_urgent or not server_is_there):
-                continue
+            if isinstance(step, OBJECT_STEPS):
+                # One is always done: deaths can come without end.
+                waits = self._is_urgent(key) and any(isinstance(each, OBJECT_STEPS) for each in done)
+                if waits or not server_is_there:
+                    continue
             try:
                 await self.run_step(key, step, password=password)
             except (ApiError, LinkError, PreconditionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tdredis.api.instance import InstanceStatus
+from tdredis.api.rediscluster import RedisClusterStatus
 from tdredis.manifests.names import auth_secret_name
 from tdredis.planning.cluster.planner import plan as plan_cluster
 from tdredis.planning.cluster.report import report as report_cluster
@@ -43,6 +44,13 @@ def report(snapshot: Snapshot, made: Plan, failure: str = "") -> InstanceStatus:
             return report_replication(snapshot, made, failure)
         case _:
             raise TypeError(f"no report is made of {type(snapshot).__name__}")
+
+
+def records_data(status: InstanceStatus) -> bool:
+    """It says where data is: who owns which slots, or who the primary is."""
+    if isinstance(status, RedisClusterStatus):
+        return bool(status.slots)
+    return any(shard.primary for shard in status.shards)
 
 
 def _not_ours(ref: Ref) -> Hold:

@@ -209,8 +209,7 @@ class Picture:
         watches = [watcher.watch for watcher in self.watchers if watcher.watch is not None]
         if not watches:
             return None
-        newest = max(watch.config_epoch for watch in watches)
-        voices = Counter((watch.host, watch.port) for watch in watches if watch.config_epoch == newest)
+        voices = Counter((watch.host, watch.port) for watch in watches if watch.config_epoch == self._newest_epoch)
         return min(voices, key=lambda place: (-voices[place], place))
 
     @cached_property
@@ -248,8 +247,18 @@ class Picture:
         return None
 
     def _is_promoted(self, member: Member) -> bool:
-        """A Sentinel that won the vote, or was asked, has chosen it: the others will hear of it in a second or two."""
-        return any(self.is_chosen_by(watcher, member) for watcher in self.watchers)
+        """A Sentinel that won the vote, or was asked, has chosen it: the others will hear of it in a second or two. Not
+        one that was cut off in the middle of it, while the others have agreed on something newer.
+        """
+        return any(
+            watcher.watch is not None and watcher.watch.config_epoch >= self._newest_epoch
+            for watcher in self.watchers
+            if self.is_chosen_by(watcher, member)
+        )
+
+    @cached_property
+    def _newest_epoch(self) -> int:
+        return max((watcher.watch.config_epoch for watcher in self.watchers if watcher.watch is not None), default=0)
 
     def is_chosen_by(self, watcher: Watcher, member: Member) -> bool:
         """*watcher* carries out a failover that makes *member* the primary."""
@@ -319,4 +328,4 @@ class Picture:
         if self.primary is None or not self.is_attached(member) or not member.facts.replication.link_up:
             return False
         known = self.primary.facts.replication.replicas
-        return member.place not in known and bool(known - {other.place for other in self.members})
+        return member.place not in known and any(self._is_of(member.pod, place) for place in known)

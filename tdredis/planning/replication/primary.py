@@ -117,7 +117,8 @@ def _elect(picture: Picture) -> Ruling:
     loading = [member.name for member in picture.members if member.facts.loading]
     if loading:
         return held("everybody_has_loaded", f"{list_names(loading)} still loads data, perhaps the newest there is")
-    if not picture.recorded and not picture.instance.spec.storage_class and not any(m.has_data for m in able):
+    nobody_has_data = not picture.instance.spec.storage_class and not any(member.has_data for member in able)
+    if not picture.recorded and nobody_has_data and not picture.silent and not picture.unheard:
         # A new instance: nobody can have data, so the first pod need not wait for the others.
         first = picture.wanted_pods[0]
         if first in picture.starting_pods:

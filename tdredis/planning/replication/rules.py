@@ -72,7 +72,8 @@ def publish_endpoints(world: World) -> Ruling:
 
     A process that runs and does not answer keeps its place: silence is no proof that it is another by now. One that is
     proven dead loses it at once: a refused connection is tried again, a lost packet waited for. And without a primary
-    that answers, readers keep the replicas they have: nobody is more up to date.
+    that answers, or before the others have been told of a new one, readers keep the replicas they have: nobody is more
+    up to date.
     """
     picture, standby = world.picture, world.picture.standby
     if standby is None or (picture.primary is None and picture.in_failover):
@@ -99,8 +100,12 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
     if not names or service == replica_service_name(standby.name):
         picture, placed = world.picture, set(target_pods(snapshot.children.get(ref)))
         names = names | {pod for pod in placed if pod in picture.silent and not picture.silent[pod].refused}
-        if picture.primary is None and service == replica_service_name(standby.name):
-            names = names | {member.name for member in picture.members if member.name in placed and member.has_data}
+        if (picture.primary is None or picture.in_failover) and service == replica_service_name(standby.name):
+            names = names | {
+                member.name
+                for member in picture.members
+                if member.name in placed and member.has_data and member is not picture.primary
+            }
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
         for pod in (snapshot.pods[name] for name in sorted(names))
@@ -138,7 +143,8 @@ def announce_addresses(world: World) -> Ruling:
             holds.append(wanted)
         elif wanted is not None and member.place != (wanted.host, wanted.port):
             steps += _announce(member, wanted)
-        elif picture.primary is not None and picture.has_another_name(member):
+        elif picture.primary is not None and picture.has_another_name(member) and not steps:
+            # One at a time: the primary may have to wait for what its replicas acknowledge.
             why = f"{picture.primary.name} does not know it as {member.place[0]}:{member.place[1]} yet"
             steps.append(Reconnect(process=member.process, why=why))
     for watcher in picture.watchers:

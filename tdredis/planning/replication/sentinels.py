@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
-from tdredis.planning.replication.picture import PORTS, Member, Picture, Place, Watcher
+from tdredis.planning.replication.picture import PORTS, SENTINEL_PORT, Member, Picture, Place, Watcher
 from tdredis.planning.replication.world import World
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Hello, LetIn, SetWatch, Step, TellOfSentinels, Unwatch, Watch
@@ -239,7 +239,9 @@ def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:
     replicas -= _living(picture, picture.members, snapshot.pods, "redis")
     replicas -= picture.primary.facts.replication.replicas
     sentinels = {(known.host, known.port) for known in watcher.watch.sentinels}
+    # They know each other by their ids, and a new address of one from what it says of itself.
     sentinels -= _living(picture, picture.watchers, snapshot.sentinel_pods, "sentinel")
+    sentinels -= {(pod.ip, SENTINEL_PORT) for pod in snapshot.sentinel_pods.values() if pod.ip}
     return sorted(replicas | sentinels)
 
 
@@ -269,9 +271,13 @@ def _others_are_informed(picture: Picture, first: Watcher) -> Hold | None:
     missing = [name for name in picture.wanted_sentinels if name not in picture.snapshot.sentinels]
     if missing:
         return Hold(guard=guard, why=f"Sentinels forget nobody before all run: {list_names(missing)}")
-    needed = lacks_sentinels if lacks_replicas(first, picture) else lacks
-    # One that is both stale and lacking somebody is mended by beginning anew itself.
-    blind = [watcher.name for watcher in picture.watchers if watcher is not first and needed(watcher, picture)]
+    # One that is both stale and lacking somebody is mended by beginning anew itself, but those who lack more go before.
+    most = len(lacks_replicas(first, picture))
+    blind = [
+        watcher.name
+        for watcher in picture.watchers
+        if watcher is not first and (lacks_sentinels(watcher, picture) or len(lacks_replicas(watcher, picture)) > most)
+    ]
     if blind:
         return Hold(guard=guard, why=f"{list_names(blind)} must know replicas and Sentinels first")
     return None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from tdredis.planning.decide import plan
 from tdredis.planning.rules import ENGINE_WORKS_S
 from tdredis.planning.steps import Follow, Reconnect, SetConfig, Watch
+from tdredis.redis.facts import NodeFacts
 from tests.unit.planning.simulated_standby import SimulatedStandby
-from tests.unit.planning.test_standby_plans import FIRST, SECOND, healthy, planned, spec_of, with_data
+from tests.unit.planning.test_standby_plans import FIRST, SECOND, THIRD, healthy, planned, spec_of, with_data
 
 VIP = "172.17.0.9"
 OUTSIDE: dict[str, object] = {"netmode": "NodePort", "vip": VIP, "sentinel": {"external": True}, "replicas": 2}
@@ -93,3 +97,32 @@ def test_a_sentinel_that_knows_a_process_under_two_addresses_forgets_both() -> N
 
     world.converge()
     assert known_to_sentinels(world) == {VIP}
+
+
+def test_a_replica_that_its_primary_has_not_listed_yet_is_left_alone() -> None:
+    """They were asked a few milliseconds apart, and a stranger's replica is listed."""
+    world = with_data(**OUTSIDE)
+    world.strangers.add(("10.9.9.9", 6379))
+    world.settle()
+    seen = world.snapshot()
+    primary = seen.nodes[FIRST]
+    assert isinstance(primary, NodeFacts)
+    link = primary.replication
+    early = replace(primary, replication=replace(link, replicas=link.replicas - {world.place(SECOND)}))
+
+    made = plan(replace(seen, nodes={**seen.nodes, FIRST: early}))
+
+    assert not [step for step in made.steps if isinstance(step, Reconnect)]
+
+
+def test_replicas_connect_again_one_at_a_time() -> None:
+    world = with_data(**OUTSIDE)
+    for pod in (SECOND, THIRD):
+        world.redis()[pod].told = (world.pods[pod].ip, 6379)
+    world.settle()
+
+    made, _ = world.run_pass()
+    assert [step.process.pod for step in made.steps if isinstance(step, Reconnect)] == [SECOND]
+
+    world.converge()
+    assert {world.redis()[pod].told for pod in (SECOND, THIRD)} == {world.place(SECOND), world.place(THIRD)}
