@@ -176,6 +176,7 @@ class PodVolumes:
         self._lookup = lookup
         self._allocatable = allocatable
         self._paths: dict[str, Path] = {}
+        self._shown: dict[str, tuple[Payload, int | None]] = {}  # what was written last
 
     @property
     def names(self) -> Collection[str]:
@@ -201,8 +202,7 @@ class PodVolumes:
         for volume in pod["spec"].get("volumes") or []:
             if kind_of(volume) in PAYLOAD_KINDS and volume["name"] in self._paths:
                 with contextlib.suppress(MountProblem):
-                    payload = build_payload(volume, pod, self._lookup, self._allocatable)
-                    write_payload(self._paths[volume["name"]], payload, group=group)
+                    self._show(volume, pod, self._paths[volume["name"]], group)
 
     def remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -217,7 +217,9 @@ class PodVolumes:
         folder: Path = self._folder / volume["name"]
         match kind:
             case "configMap" | "secret" | "downwardAPI" | "projected":
-                write_payload(folder, build_payload(volume, pod, self._lookup, self._allocatable), group=group)
+                # In memory, as a node has Secrets: they are many small files, and some are never to be on a disk.
+                folder = self._memory_folder / volume["name"]
+                self._show(volume, pod, folder, group)
                 return folder
             case "emptyDir":
                 if (volume["emptyDir"] or {}).get("medium") == "Memory":
@@ -230,6 +232,13 @@ class PodVolumes:
                 return _host_path(volume[kind])
             case _:
                 raise MountProblem(f"localkube does not provide volumes of type {kind}")
+
+    def _show(self, volume: Obj, pod: Obj, folder: Path, group: int | None) -> None:
+        """Raises MountProblem. Whatever happens to a pod asks for it, and mostly nothing has changed."""
+        payload = build_payload(volume, pod, self._lookup, self._allocatable)
+        if self._shown.get(volume["name"]) != (payload, group):
+            write_payload(folder, payload, group=group)
+            self._shown[volume["name"]] = (payload, group)
 
     def _claimed_folder(self, claim_name: str, group: int | None) -> Path:
         claim = self._lookup("persistentvolumeclaims", claim_name)
