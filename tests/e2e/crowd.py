@@ -128,7 +128,8 @@ async def seconds_to_run(client: Client, manifests: Iterable[Obj], *, deadline_s
 
 def _runs(pod: Obj) -> bool:
     statuses: list[Obj] = pod.get("status", {}).get("containerStatuses", [])
-    return len(statuses) == len(pod["spec"]["containers"]) and all("running" in each["state"] for each in statuses)
+    wanted: list[Obj] = pod["spec"]["containers"]
+    return len(statuses) == len(wanted) and all("running" in each["state"] for each in statuses)
 
 
 async def no_pods(client: Client, namespace: str) -> bool:

@@ -227,5 +227,6 @@ async def test_a_replica_whose_copy_never_ends_is_named_and_nothing_else_is_dist
                 primary,
                 ("CONFIG", "SET", "rdb-key-save-delay", 0),
                 ("CONFIG", "SET", "client-output-buffer-limit", "replica 268435456 67108864 60"),
+                ("CLIENT", "KILL", "TYPE", "replica"),  # a copy that has begun keeps its delay, for every key there is
             )
             await subject.until_ready()
