@@ -111,7 +111,7 @@ async def seconds_to_run(client: Client, manifests: Iterable[Obj], *, deadline_s
         started = time.monotonic()
         made = [{**each, "metadata": {**each["metadata"], "namespace": namespace}} for each in manifests]
         await asyncio.gather(*(client.create(resource_of(each["apiVersion"], each["kind"]), each) for each in made))
-        wanted = sum(each["spec"]["replicas"] for each in made if each["kind"] in ("StatefulSet", "Deployment"))
+        wanted: int = sum(each["spec"]["replicas"] for each in made if each["kind"] in ("StatefulSet", "Deployment"))
 
         async def all_run() -> bool:
             pods: list[Obj] = await client.list(PODS, namespace)
