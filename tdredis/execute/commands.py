@@ -37,9 +37,10 @@ DISCONNECT: Final[tuple[Command, ...]] = (
 )
 BUMP_EPOCH: Final[Command] = ("CLUSTER", "BUMPEPOCH")
 MIGRATE_MS: Final = 1000  # without a byte of progress
-PAUSE_MS: Final = 2000  # longer than a handover takes; ends by itself if none comes
+PAUSE_MS: Final = 3000  # longer than a handover takes; ends by itself if none comes
 PAUSE: Final[Command] = ("CLIENT", "PAUSE", PAUSE_MS)
 PAUSE_WRITES: Final[Command] = (*PAUSE, "WRITE")
+UNPAUSE: Final[Command] = ("CLIENT", "UNPAUSE")
 
 RedisStep: TypeAlias = (
     AssignSlots

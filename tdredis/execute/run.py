@@ -6,6 +6,8 @@ refused does not keep the others from being done: a quota that forbids a Service
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 import structlog
 
 from tdredis.api.json_object import JSONObject
-from tdredis.execute.commands import PAUSE, PAUSE_WRITES, migrate, redis_commands
+from tdredis.execute.commands import PAUSE, PAUSE_WRITES, UNPAUSE, migrate, redis_commands
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable
 from tdredis.kube.resources import PODS, Resource, resource_of
@@ -30,6 +32,8 @@ from tdredis.redislink.pool import Address, Command, LinkPool
 log = structlog.get_logger(__name__)
 
 COMMAND_S = 2.0
+# PAUSE_MS covers this, and the vote after it.
+CATCHES_UP_S, CATCH_UP_LOOK_S = 1.5, 0.01
 KEYS_A_ROUND = 20  # both nodes serve nobody else while they are moved
 # A pass that moves keys sees nothing else meanwhile: not that a primary died. What is left is for the next.
 MOVING_A_SLOT_S, MOVING_S = 1.0, 3.0
@@ -132,8 +136,7 @@ class Executor:
             case ResizePod():
                 await self._resize(key, step)
             case FailOver(primary=Process() as primary):
-                await self._pause(key, primary, password)
-                await self._do(key, *redis_commands(step, password), password)
+                await self._hand_over(key, step, primary, password)
             case Follow():
                 await self._follow(key, step, password)
             case ResetNode():
@@ -175,11 +178,43 @@ class Executor:
         except NotFound:
             return
 
-    async def _pause(self, key: Key, primary: Process, password: str) -> None:
+    async def _hand_over(self, key: Key, step: FailOver, primary: Process, password: str) -> None:
+        """Raises PreconditionError when an heir does not get all that the primary has; it goes on as it was."""
+        answers = await self._pause(key, primary, password)
+        try:
+            if answers:
+                await self._until_heirs_have_all(key, step.heirs, primary, password)
+            await self._do(key, *redis_commands(step, password), password)
+        except (LinkError, PreconditionError):
+            with contextlib.suppress(LinkError, PreconditionError):  # it ends by itself too
+                await self._do(key, primary, [UNPAUSE], password)
+            raise
+
+    async def _until_heirs_have_all(self, key: Key, heirs: Sequence[Process], primary: Process, password: str) -> None:
+        end_bytes = await self._offset_bytes(key, primary, password)
+        until = time.monotonic() + CATCHES_UP_S
+        for heir in heirs:
+            while await self._offset_bytes(key, heir, password) < end_bytes:
+                if time.monotonic() > until:
+                    raise PreconditionError(f"{heir.pod} does not have all that {primary.pod} has: looking again")
+                await asyncio.sleep(CATCH_UP_LOOK_S)
+
+    async def _offset_bytes(self, key: Key, process: Process, password: str) -> int:
+        """How much of the stream of writes *process* has. Raises PreconditionError when it is another by now."""
+        (info,) = await self._ask(key, process, [("INFO",)], password)
+        found = parse_info(info.decode("utf-8", "replace") if isinstance(info, bytes) else "")
+        if found.get("run_id") != process.id:
+            raise PreconditionError(f"{process.pod} is another process by now")
+        return int(found.get("slave_repl_offset") or found.get("master_repl_offset") or 0)
+
+    async def _pause(self, key: Key, primary: Process, password: str) -> bool:
+        """False: it answers nothing any more. Before 6.2 reads wait too, our own among them."""
         try:
             await self._do(key, primary, [PAUSE_WRITES], password)
         except Refused:
-            await self._do(key, primary, [PAUSE], password)  # before 6.2 reads wait too
+            await self._do(key, primary, [PAUSE], password)
+            return False
+        return True
 
     async def _follow(self, key: Key, step: Follow, password: str) -> None:
         """Raises PreconditionError when it was made a primary meanwhile, by a vote that we have not seen."""

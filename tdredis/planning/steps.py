@@ -222,7 +222,9 @@ class FailOver:
     """Have the Sentinel *process* carry out its own failover at once. Source: redis.io, "SENTINEL FAILOVER".
 
     *primary*: the one that still lives, in a handover. Its clients' writes are stopped meanwhile, so that none is
-    acknowledged that its replicas do not have ("CLIENT PAUSE", since 6.2 for writes alone).
+    acknowledged that its replicas do not have ("CLIENT PAUSE", since 6.2 for writes alone), and *heirs*, any of whom
+    the Sentinel may choose, are waited for until they have all there is: a primary sends a new replica nothing for up
+    to a second after its copy is complete (replication.c, replicaPutOnline: it waits for the next REPLCONF ACK).
     """
 
     barrier: ClassVar[bool] = True
@@ -230,6 +232,7 @@ class FailOver:
     master_name: str
     primary: Process | None
     why: str
+    heirs: tuple[Process, ...] = ()
 
     def __str__(self) -> str:
         return f"have {self.process} fail over {self.master_name}"

@@ -34,15 +34,23 @@ async def dies(kube: Kube, subject: Subject, operator: Operator, *, replaced: st
     """
     process = operator.process
     assert process is not None
+    seen = ""
 
     async def over() -> str:
+        nonlocal seen
         if process.returncode is not None:
             return "died"
         status = (await subject.get()).get("status", {})
-        done = status.get("phase") == "Ready" and status["shards"][0]["primary"] != replaced
-        return "ready" if done and "nothing to do" in await explain(kube, subject) else ""
+        if status.get("phase") != "Ready" or status["shards"][0]["primary"] == replaced:
+            seen = str(status)
+            return ""
+        seen = await explain(kube, subject)
+        return "ready" if "nothing to do" in seen else ""
 
-    end = await eventually(over, "the operator died, or Ready")
+    try:
+        end = await eventually(over, "the operator died, or Ready")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {seen}") from None
     if end == "died":
         assert process.returncode == -signal.SIGKILL, operator.log.read_text()[-2000:]
     return end == "died"

@@ -38,12 +38,15 @@ def _fail_over(picture: Picture, sentinel: Watcher) -> Ruling:
     return held("primary_is_proven_dead", f"{name} does not answer, which is no proof that it died")
 
 
-def failover_step(sentinel: Watcher, *, why: str, primary: Member | None = None) -> FailOver:
+def failover_step(
+    sentinel: Watcher, *, why: str, primary: Member | None = None, heirs: Sequence[Member] = ()
+) -> FailOver:
     assert sentinel.watch is not None  # noqa: S101 who leads watches
     return FailOver(
         process=sentinel.process,
         master_name=sentinel.watch.name,
         primary=primary.process if primary else None,
+        heirs=tuple(heir.process for heir in heirs),
         why=why,
     )
 
@@ -188,7 +191,7 @@ def hand_over(picture: Picture, primary: Member, heirs: Sequence[Member], why: s
             continue
         if any((known.host, known.port) in places and not known.is_down for known in watch.replicas):
             has_data = list_names([heir.name for heir in heirs])
-            yield failover_step(watcher, why=f"{why}; {has_data} has its data", primary=primary)
+            yield failover_step(watcher, why=f"{why}; {has_data} has its data", primary=primary, heirs=heirs)
             return
 
 

@@ -17,7 +17,7 @@ from tdredis.kube.config import ClusterConfig
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key, Ref
-from tdredis.planning.steps import Apply, Follow, Process, SetConfig, Step
+from tdredis.planning.steps import Apply, FailOver, Follow, Process, SetConfig, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redislink.pool import Address, Command, LinkPool
 from tests.e2e.world import eventually
@@ -194,6 +194,58 @@ async def test_one_that_was_promoted_meanwhile_is_not_demoted(tmp_path: Path, wa
         (role,) = await pool.ask(KEY, address, [["ROLE"]], password="", timeout_s=5)
         assert isinstance(role, list)
         assert (outcome.failed, role[0]) == ((None, b"slave") if was_primary else (step, b"master"))
+        pool.close()
+
+
+@pytest.mark.parametrize("follows", [True, False], ids=["an heir that has all", "an heir that lacks something"])
+async def test_a_primary_hands_over_only_to_who_has_all_of_it_and_else_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follows: bool
+) -> None:
+    """A primary sends a new replica nothing for up to a second after its copy is complete."""
+    monkeypatch.setattr(run, "CATCHES_UP_S", 0.2)
+    folders = [tmp_path / name for name in ("primary", "heir")]
+    for folder in folders:
+        folder.mkdir()
+    async with (
+        api_server({}) as (client, _),
+        redis_server(folders[0]) as (port, _),
+        redis_server(folders[1]) as (heir_port, _),
+    ):
+        pool = links()
+
+        async def ask(at: int, *words: str | int) -> object:
+            (reply,) = await pool.ask(KEY, Address("u", HOST, at), [words], password="", timeout_s=5)
+            return reply
+
+        async def info(at: int) -> dict[str, str]:
+            text = await ask(at, "INFO")
+            assert isinstance(text, bytes)
+            return parse_info(text.decode())
+
+        async def is_copied() -> bool:
+            return (await info(heir_port)).get("master_link_status") == "up"
+
+        await ask(port, "CONFIG", "SET", "repl-diskless-sync-delay", 0)
+        await ask(heir_port, "REPLICAOF", HOST, port)
+        await eventually(is_copied, "the heir has its copy")
+        if not follows:
+            await ask(heir_port, "REPLICAOF", "NO", "ONE")
+        await ask(port, "SET", "key", "value")
+        primary, heir = [
+            Process(pod=pod, uid="u", ip=HOST, port=at, id=(await info(at))["run_id"], in_cluster=False)
+            for pod, at in (("primary", port), ("heir", heir_port))
+        ]
+        step = FailOver(process=primary, master_name="m", primary=primary, heirs=(heir,), why="the test says so")
+
+        outcome = await Executor(client, pool).run(KEY, plan_of(step), password="")
+
+        # There is no Sentinel here: whoever is asked for the failover refuses.
+        assert outcome.failed == step
+        assert ("heir does not have all that primary has" in outcome.error) is not follows
+        # It would not answer before PAUSE_MS.
+        assert await pool.ask(KEY, Address("u", HOST, port), [["SET", "key", "again"]], password="", timeout_s=1) == [
+            b"OK"
+        ]
         pool.close()
 
 
