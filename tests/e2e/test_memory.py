@@ -11,7 +11,7 @@ from tests.e2e.needs import LOCALKUBE
 from tests.e2e.reach import linked
 from tests.e2e.test_day_two import KINDS
 from tests.e2e.test_faults import BOTH, Manifest, gap_of_death_s
-from tests.e2e.world import Kube, Operator, Subject, condition, eventually
+from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually
 
 VALUE = "v" * (1 << 19)
 
@@ -24,7 +24,7 @@ async def address_of_primary(subject: Subject) -> str:
 async def fill(subject: Subject, percent: float) -> None:
     """The (first shard's) primary uses so much of its maxmemory."""
     resource = await subject.get()
-    tag = tags_of(resource)[0] if "slots" in resource["status"] else "tag"
+    tag = tag_of(resource)
     async with linked(await address_of_primary(subject), resource["spec"]["secret"]) as link:
         for number in range(10_000):
             text = await link.call("INFO", "memory", timeout_s=5)
@@ -41,9 +41,16 @@ async def hears_all(subject: Subject) -> None:
     count as used.
     """
     resource = await subject.get()
+    if resource["kind"] == "RedisStandalone":
+        return
+    key = f"heard:{{{tag_of(resource)}}}"
     async with linked(await address_of_primary(subject), resource["spec"]["secret"]) as link:
-        replies = await link.call_all([("SET", "heard", 1), ("WAIT", 1, 10_000), ("DEL", "heard")], timeout_s=15)
-    assert replies[1] == 1
+        assert await link.call_all([("SET", key, 1), ("WAIT", 1, 10_000), ("DEL", key)], timeout_s=15) == [b"OK", 1, 1]
+
+
+def tag_of(resource: Obj) -> str:
+    """A hash tag of its (first) shard."""
+    return tags_of(resource)[0] if "slots" in resource["status"] else "tag"
 
 
 async def fullness(operator: Operator) -> list[float]:
