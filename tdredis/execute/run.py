@@ -179,15 +179,20 @@ class Executor:
             return
 
     async def _hand_over(self, key: Key, step: FailOver, primary: Process, password: str) -> None:
-        """Raises PreconditionError when an heir does not get all that the primary has; it goes on as it was."""
+        """Raises PreconditionError when an heir does not get all that the primary has; it goes on as it was. A Sentinel
+        that does not answer may be failing over: the writes stay stopped as long as that takes.
+        """
         answers = await self._pause(key, primary, password)
+        is_asked = False
         try:
             if answers:
                 await self._until_heirs_have_all(key, step.heirs, primary, password)
+            is_asked = True
             await self._do(key, *redis_commands(step, password), password)
-        except (LinkError, PreconditionError):
-            with contextlib.suppress(LinkError, PreconditionError):  # it ends by itself too
-                await self._do(key, primary, [UNPAUSE], password)
+        except (LinkError, PreconditionError) as error:
+            if not is_asked or isinstance(error, Refused | PreconditionError):
+                with contextlib.suppress(LinkError, PreconditionError):  # it ends by itself too
+                    await self._do(key, primary, [UNPAUSE], password)
             raise
 
     async def _until_heirs_have_all(self, key: Key, heirs: Sequence[Process], primary: Process, password: str) -> None:
