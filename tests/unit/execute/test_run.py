@@ -202,7 +202,7 @@ async def test_a_primary_hands_over_only_to_who_has_all_of_it_and_else_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follows: bool
 ) -> None:
     """A primary sends a new replica nothing for up to a second after its copy is complete."""
-    monkeypatch.setattr(run, "CATCHES_UP_S", 0.2)
+    monkeypatch.setattr(run, "CATCHES_UP_S", 10.0 if follows else 0.2)
     folders = [tmp_path / name for name in ("primary", "heir")]
     for folder in folders:
         folder.mkdir()
