@@ -51,7 +51,7 @@ e2e: install
 	$(if $(filter command,$(origin KUBECONFIG)),E2E_KUBECONFIG=$(abspath $(KUBECONFIG)) )$(BIN)/pytest tests/e2e
 
 test: lint types imports
-	$(BIN)/pytest -n 4 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 generated: install
 	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml
