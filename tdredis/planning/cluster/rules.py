@@ -420,7 +420,9 @@ def attach_replicas(world: World) -> Ruling:
         steps += [
             Replicate(process=member.process, primary=primary.process, why=_why_attach(member, shard))
             for member in shard.members
-            if _should_follow(member, primary) and member.knows(primary) and not member.pod.deleting
+            if (_should_follow(member, primary) or _has_lost_its_way(member, primary))
+            and member.knows(primary)
+            and not member.pod.deleting
         ]
     return Ruling(steps=tuple(steps))
 
@@ -429,7 +431,19 @@ def _should_follow(member: Member, primary: Member) -> bool:
     return member is not primary and not member.slots and member.view.me.primary_id != primary.id
 
 
+def _has_lost_its_way(member: Member, primary: Member) -> bool:
+    """It knows where its primary is, and asks at a former address for its data, for ever. Source: cluster.c,
+    clusterProcessGossipSection: an address that a third one tells is written down and nothing else is done with it.
+    """
+    link, known = member.facts.replication, member.view.others.get(primary.id)
+    if member.view.me.primary_id != primary.id or known is None or link.link_up is not False or not link.primary_host:
+        return False
+    return (link.primary_host, link.primary_port) != (known.ip, known.port)
+
+
 def _why_attach(member: Member, shard: Shard) -> str:
+    if shard.owner is not None and _has_lost_its_way(member, shard.owner):
+        return f"it asks {member.facts.replication.primary_host} for its data, where {shard.owner.name} is no more"
     if member.is_replica:
         return f"it replicates a node outside shard {shard.name}"
     return f"it owns no slots and replicates nobody, and shard {shard.name} has its primary"

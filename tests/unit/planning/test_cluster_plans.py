@@ -622,3 +622,24 @@ def test_a_proxy_is_not_blamed_for_a_cluster_that_does_not_work() -> None:
     world.pods[FIRST].stopped = True
 
     assert not [step for step in with_reads(world, silent_s=10).steps if isinstance(step, ReplacePod)]
+
+
+@pytest.mark.parametrize(
+    ("asks", "link_up", "attached"), [("10.88.9.9", False, True), ("", False, False), ("10.88.9.9", True, False)]
+)
+def test_a_replica_that_asks_at_a_former_address_of_its_primary_is_sent_to_the_present_one(
+    asks: str, link_up: bool, attached: bool
+) -> None:
+    """Seen on a real cluster whose pods all came back elsewhere: gossip told it the address, and it never used it."""
+    world = healthy()
+    seen = world.snapshot()
+    replica, primary = seen.nodes["redis-cluster-rat-0-1"], seen.nodes[FIRST]
+    assert isinstance(replica, NodeFacts) and isinstance(primary, NodeFacts) and replica.view and primary.id
+    known = replica.view.others[primary.id]
+    link = replace(replica.replication, primary_host=asks or known.ip, primary_port=known.port, link_up=link_up)
+
+    made = plan(replace(seen, nodes={**seen.nodes, "redis-cluster-rat-0-1": replace(replica, replication=link)}))
+
+    steps = [step for step in made.steps if isinstance(step, Replicate)]
+    assert [step.process.pod for step in steps] == (["redis-cluster-rat-0-1"] if attached else [])
+    assert all(f"it asks {asks} for its data" in step.why for step in steps)
