@@ -214,7 +214,7 @@ class ShardStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, o
 
 
 class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
-    """status: the instance as it is. capacity and size are what is in force now, not what spec wishes."""
+    """status: the instance as it is. capacity and size are what is effective now, not what spec asks for."""
 
     phase: Annotated[str, Meta(description="Ready, NotReady, NodeNotReady, Migrating, UpdateQuota or Suspended.")] = ""
     cluster_ip: Annotated[str, Meta(description='"ip:6379" of the Service that clients use.')] = ""

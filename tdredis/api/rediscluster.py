@@ -98,7 +98,7 @@ class RedisClusterSpec(InstanceSpec, frozen=True, kw_only=True, rename=wire_name
 
 
 class RedisClusterStatus(InstanceStatus, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
-    """status: the cluster as it is. capacity and size are what is in force now, not what spec wishes."""
+    """status: the cluster as it is. capacity and size are what is effective now, not what spec asks for."""
 
     slots: Annotated[
         dict[str, tuple[str, ...]],

@@ -13,7 +13,7 @@ class RedisStandaloneSpec(InstanceSpec, frozen=True, kw_only=True, rename=wire_n
 
 
 class RedisStandaloneStatus(InstanceStatus, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
-    """status: the instance as it is. capacity is what is in force now, not what spec wishes."""
+    """status: the instance as it is. capacity is what is effective now, not what spec asks for."""
 
 
 class RedisStandalone(Instance, frozen=True, kw_only=True, rename=wire_name):

@@ -142,7 +142,7 @@ class SentinelStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name
 
 
 class RedisStandbyStatus(InstanceStatus, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
-    """status: the instance as it is. capacity is what is in force now, not what spec wishes."""
+    """status: the instance as it is. capacity is what is effective now, not what spec asks for."""
 
     sentinels: Annotated[SentinelStatus, Meta(description="The Sentinels.")] = SentinelStatus()
 

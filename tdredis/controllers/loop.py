@@ -23,7 +23,7 @@ from tdredis.kube.client import Client
 from tdredis.kube.events import Reference
 from tdredis.observe.gather import Observer
 from tdredis.planning.decide import plan, records_data, report
-from tdredis.planning.news import losses, turns
+from tdredis.planning.news import losses, transitions
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.planning.steps import Step
@@ -164,8 +164,8 @@ class Loop:
         news = [(False, reason, message) for reason, message in _told_together(outcome.done)]
         if outcome.failed is not None:
             news.append((True, f"{type(outcome.failed).__name__}Failed", outcome.error))
-        told = (*losses(outcome.done), *turns(self._former_status(key, snapshot), status))
-        news += [(turn.warning, turn.reason, turn.message) for turn in told]
+        told = (*losses(outcome.done), *transitions(self._former_status(key, snapshot), status))
+        news += [(transition.warning, transition.reason, transition.message) for transition in told]
         said = self._said.get(key, frozenset())
         for warning, reason, message in news:
             if f"{reason} {message}" not in said:

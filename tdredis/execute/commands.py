@@ -9,23 +9,23 @@ from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, ResetNode
 from tdredis.planning.steps import (
     AnnounceSentinel,
     AssignSlots,
+    ConfigureMonitor,
     FailOver,
     FailOverShard,
     Follow,
     Forget,
     HandOver,
-    Hello,
-    LetIn,
     Meet,
     Process,
     Promote,
+    PublishHellos,
     Reconnect,
+    RemoveMonitor,
     Replicate,
+    SentinelHello,
+    SetAuthPass,
     SetConfig,
-    SetWatch,
     TakeOverShard,
-    TellOfSentinels,
-    Unwatch,
     Watch,
 )
 from tdredis.redislink.pool import Command
@@ -60,10 +60,10 @@ RedisStep: TypeAlias = (
     | Promote
     | FailOver
     | Watch
-    | Unwatch
-    | SetWatch
-    | LetIn
-    | TellOfSentinels
+    | RemoveMonitor
+    | ConfigureMonitor
+    | SetAuthPass
+    | PublishHellos
     | AnnounceSentinel
 )
 
@@ -108,13 +108,13 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
             commands = [("SENTINEL", "FAILOVER", step.master_name)]
         case Watch():
             commands = _watch(step, password)
-        case Unwatch():
+        case RemoveMonitor():
             commands = [("SENTINEL", "REMOVE", step.master_name)]
-        case SetWatch():
+        case ConfigureMonitor():
             commands = [("SENTINEL", "SET", step.master_name, step.setting, step.value)]
-        case LetIn():
+        case SetAuthPass():
             commands = [("SENTINEL", "SET", step.master_name, "auth-pass", password)]
-        case TellOfSentinels():
+        case PublishHellos():
             commands = [("PUBLISH", "__sentinel__:hello", _hello(step.master_name, other)) for other in step.others]
         case AnnounceSentinel():
             commands = [
@@ -154,7 +154,7 @@ def _watch(step: Watch, password: str) -> list[Command]:
     return [*replaced, ("SENTINEL", "MONITOR", name, step.host, step.port, step.quorum), *secret, *settings]
 
 
-def _hello(master_name: str, sentinel: Hello) -> str:
+def _hello(master_name: str, sentinel: SentinelHello) -> str:
     """Source: sentinel.c, sentinelSendHello. Its present epoch is not to be had: it is that of its configuration at the
     least. With less, a failover by who is told would be older than what the others believe, and be undone by them.
     """

@@ -41,7 +41,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             primary.have_a_primary,
             rules.announce_addresses,
         ),
-        guards=("other_sentinels_are_ready", "no_failover_is_under_way"),
+        guards=("other_sentinels_are_ready", "no_failover_in_progress"),
         seen=(
             Seen(reason="SentinelsNotReady", words="… Sentinels watch the primary"),
             Seen(reason="SentinelsDisagree", words="… does not know … yet"),
@@ -81,7 +81,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         must="the next one finishes: nothing important is in its memory only, every prefix of every plan is tried",
         bound="as the fault",
         rules=(decide.plan, Executor.run, LeaderElector.run),
-        guards=("former_pods_are_gone",),
+        guards=("leftover_pods_are_gone",),
         seen=(Seen(reason="StepFailed", words="apply …: …"),),
         make=("kubectl delete pod -l app.kubernetes.io/name=td-redis-operator --grace-period=0 --force",),
         tests=(
@@ -151,12 +151,12 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             "volumes_are_unchanged",
             "no_primary_is_removed",
             "secrets_can_be_read",
-            "objects_are_ours",
+            "no_foreign_objects",
             objects.pod_monitors_are_served,
             "vip_is_an_ip",
             "balancer_has_an_ip",
             "announced_addresses_are_reached",
-            "data_is_elsewhere",
+            "another_copy_exists",
         ),
         seen=(
             Seen(reason="Unschedulable", words="pod …: …"),
@@ -177,7 +177,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         must="the deletion finishes, within a pod's time to end; nothing is left but volumes that storage.retain keeps",
         bound="nothing left after 60 s",
         rules=(objects.keep_claims, Observer.drop),
-        guards=(objects.former_pods_are_gone,),
+        guards=(objects.leftover_pods_are_gone,),
         make=("kubectl delete rediscluster NAME",),
         tests=(
             f"{FAULTS}::test_a_resource_deleted_while_it_is_half_built_leaves_nothing",

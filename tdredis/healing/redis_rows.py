@@ -61,7 +61,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         must="the Sentinels' own failover, asked for at once; the Service leads to the new primary in the next pass",
         bound="gap 0.5 s",
         rules=(primary.have_a_primary, rules.publish_endpoints, primary.follow_the_primary, primary.vouch_for_replicas),
-        guards=("primary_is_proven_dead", "no_failover_is_under_way"),
+        guards=("primary_is_proven_dead", "no_failover_in_progress"),
         seen=(PAIR_DIED, Seen(reason="NoPrimary", words="no process is the primary")),
         make=(KILL,),
         tests=(
@@ -77,8 +77,8 @@ REDIS_ROWS: tuple[Row, ...] = (
         bound="gap 1 s, planned: nothing is lost",
         rules=(cluster.fail_over, failover.hand_over_leaving, primary.hand_over_leaving, primary.hand_over),
         seen=(
-            Seen(reason=HandOver, words="hand shard … over to …: … is to go; … has its data"),
-            Seen(reason=FailOver, words="have … fail over …: … is to go; … has its data"),
+            Seen(reason=HandOver, words="hand shard … over to …: … is being deleted; … has its data"),
+            Seen(reason=FailOver, words="have … fail over …: … is being deleted; … has its data"),
         ),
         make=("kubectl delete pod POD", "kubectl drain NODE --ignore-daemonsets --delete-emptydir-data"),
         tests=(
@@ -109,7 +109,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         must="as 4; when it wakes it steps down, and takes no write that counts",
         bound=ENGINE_DECIDES,
         rules=(cluster.publish_endpoints, primary.follow_the_primary, cluster.attach_replicas),
-        guards=(*NOT_PROVEN, "no_failover_is_under_way"),
+        guards=(*NOT_PROVEN, "no_failover_in_progress"),
         seen=(SILENT, Seen(reason="WritesGivenUp", words="… was a second primary and took … bytes of writes")),
         make=("localkube fault freeze -c redis --for 20s NAMESPACE/POD",),
         tests=(
@@ -125,9 +125,9 @@ REDIS_ROWS: tuple[Row, ...] = (
         must="cluster: the majority rules. Standby: writePolicy. One primary afterwards, never two behind the Service",
         bound=ENGINE_DECIDES,
         rules=(write_policy.keep_write_policy, primary.follow_the_primary, rules.publish_endpoints, cluster.fail_over),
-        guards=(failover.nobody_is_silent, "replica_is_proven_dead"),
+        guards=(failover.nobody_is_unresponsive, "replica_is_proven_dead"),
         seen=(
-            Seen(reason="TwoPrimaries", words="… all take themselves for the primary"),
+            Seen(reason="TwoPrimaries", words="… all report role:master"),
             Seen(reason="WritesRefused", words="… refuses writes until one is in sync or dead"),
         ),
         make=("localkube fault cut --for 20s NAMESPACE/POD others",),
@@ -181,7 +181,7 @@ REDIS_ROWS: tuple[Row, ...] = (
             "every_process_answers",
             "pods_have_started",
             "everybody_has_loaded",
-            "a_process_is_there",
+            "some_process_runs",
             "a_primary_is_there",
         ),
         seen=(
@@ -223,7 +223,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         must="it starts as a new node and joins as a replica; its slots are never without owner while a copy lives",
         bound="gap as 1",
         rules=(cluster.fail_over, cluster.forget_ghosts, cluster.introduce, cluster.attach_replicas),
-        guards=("no_replica_holds_the_data", "no_replica_follows_the_ghost"),
+        guards=("no_replica_holds_the_data", "no_replica_of_the_lost_node"),
         seen=(
             Seen(reason=FailOverShard, words="… was started anew, as another node; … has the most of its data"),
             Seen(reason=Replicate, words="it owns no slots and replicates nobody, and shard … has its primary"),
@@ -277,7 +277,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         must="forgotten on every node within its ban time, never a live one",
         bound="gap 0",
         rules=(cluster.forget_ghosts, cluster.introduce),
-        guards=("every_process_answers", "no_replica_follows_the_ghost"),
+        guards=("every_process_answers", "no_replica_of_the_lost_node"),
         seen=(
             Seen(reason="GhostNodes", words="… nodes that are gone are still known"),
             Seen(reason=Forget, words="have … forget node …: no pod has the node id …"),
@@ -296,9 +296,9 @@ REDIS_ROWS: tuple[Row, ...] = (
         must="the one with the data stays, by a stated rule; the other is demoted and its clients are disconnected",
         bound="bounded",
         rules=(primary.have_a_primary, primary.follow_the_primary, cluster.settle_disputes),
-        guards=("every_process_answers", "no_failover_is_under_way", "no_slot_has_two_owners"),
+        guards=("every_process_answers", "no_failover_in_progress", "no_slot_has_two_owners"),
         seen=(
-            Seen(reason="TwoPrimaries", words="… all take themselves for the primary"),
+            Seen(reason="TwoPrimaries", words="… all report role:master"),
             Seen(reason=Follow, words="attach … to …: … is the primary, and there is only one"),
             Seen(reason="WritesGivenUp", words="… was a second primary and took …"),
         ),

@@ -10,7 +10,7 @@ from tdredis.planning.replication import rules
 
 ROWS: tuple[Row, ...] = (*REDIS_ROWS, *OPERATOR_ROWS)
 
-# Rules that keep what spec wishes, in a world in which nothing broke.
+# Rules that keep what spec asks for, in a world in which nothing broke.
 RULES_NOT_ABOUT_FAULTS: tuple[Code, ...] = (
     cluster.keep_proxy,
     cluster.remove_unwanted,

@@ -93,7 +93,7 @@ exec "$server" "$@" --cluster-announce-ip "$POD_IP"
 STOP: Final = """\
 #!/bin/sh
 # Runs before Redis is told to end: a primary that somebody could take over from waits until somebody has. The operator
-# hands over as soon as it sees that the pod is to go; a cluster's replica is asked from here if it does not.
+# hands over as soon as it sees that the pod is being deleted; a cluster's replica is asked from here if it does not.
 set -eu
 
 REDISCLI_AUTH=$(cat /etc/tdredis-auth/password)

@@ -107,18 +107,18 @@ class Observer:
         ages.look(self._caches.pods.by_index(key))
         children = self._children(key, stored.metadata.uid)
         pods = self._pods(key, children, REDIS_COMPONENT, REDIS_CONTAINER)
-        wished, problems = await self._wished(instance)
-        in_force = _in_force(instance, children, wished)
+        desired_passwords, problems = await self._wished(instance)
+        effective = _effective(instance, children, desired_passwords)
         seen: dict[str, Any] = {
             "site": self._site,
-            "passwords": in_force,
-            "wished": wished,
+            "passwords": effective,
+            "desired_passwords": desired_passwords,
             "foreign": await self._foreign(instance, children),
             "secret_problems": problems,
             "children": children,
             "claims": self._claims(key),
             "pods": pods,
-            "former_pods": self._former_pods(key, children),
+            "leftover_pods": self._leftover_pods(key, children),
         }
         addresses = _addresses(pods)
         match instance:
@@ -127,14 +127,14 @@ class Observer:
                 proxies = {pod.name: pod for pod in found}
                 doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
                 self._links.keep(key, (*addresses.values(), *doors.values()))
-                nodes = await self._ask_nodes(key, addresses, in_force.redis, CLUSTER_NODE)
+                nodes = await self._ask_nodes(key, addresses, effective.redis, CLUSTER_NODE)
                 if self._pulse is not None:
-                    self._pulse.follow(key, addresses.values(), in_force.redis)
-                nodes = await self._with_slot_keys(key, addresses, nodes, in_force.redis)
+                    self._pulse.follow(key, addresses.values(), effective.redis)
+                nodes = await self._with_slot_keys(key, addresses, nodes, effective.redis)
                 reads: dict[str, ProxyFacts | Unknown] = {}
                 if keys := _keys_of(nodes.values()):
                     reading = proxy_questions(keys)
-                    reads = await self.ask_proxies(key, doors, in_force.proxy, reading)
+                    reads = await self.ask_proxies(key, doors, effective.proxy, reading)
                 return ClusterSnapshot(
                     now=ages.now(),
                     cluster=instance,
@@ -145,7 +145,7 @@ class Observer:
                 )
             case RedisStandalone():
                 self._links.keep(key, addresses.values())
-                nodes = await self._ask_nodes(key, addresses, in_force.redis, REPLICATION_NODE)
+                nodes = await self._ask_nodes(key, addresses, effective.redis, REPLICATION_NODE)
                 return ReplicationSnapshot(now=ages.now(), instance=instance, nodes=nodes, **seen)
             case RedisStandby():
                 sentinel_pods = self._pods(key, children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
@@ -153,13 +153,13 @@ class Observer:
                 self._links.keep(key, (*addresses.values(), *watching.values()))
                 questions = sentinel_questions(instance.spec.sentinel.master_name)
                 nodes, sentinels = await asyncio.gather(
-                    self._ask_nodes(key, addresses, in_force.redis, REPLICATION_NODE),
-                    self._ask_all(key, watching, in_force.redis, questions),
+                    self._ask_nodes(key, addresses, effective.redis, REPLICATION_NODE),
+                    self._ask_all(key, watching, effective.redis, questions),
                 )
                 if self._pulse is not None:
                     answers = ((addresses[pod], node) for pod, node in nodes.items() if isinstance(node, NodeFacts))
                     roles = {address: role_signs(node.replication) for address, node in answers}
-                    self._pulse.follow(key, addresses.values(), in_force.redis, ROLE, roles)
+                    self._pulse.follow(key, addresses.values(), effective.redis, ROLE, roles)
                 return ReplicationSnapshot(
                     now=ages.now(),
                     instance=instance,
@@ -255,7 +255,7 @@ class Observer:
             if pod.metadata.controller is not None and pod.metadata.controller.uid in ours
         }
 
-    def _former_pods(self, key: Key, children: Mapping[Ref, JSONObject]) -> tuple[str, ...]:
+    def _leftover_pods(self, key: Key, children: Mapping[Ref, JSONObject]) -> tuple[str, ...]:
         ours = _statefulsets(children)
         controllers = ((pod.metadata.name, pod.metadata.controller) for pod in self._caches.pods.by_index(key))
         return tuple(
@@ -386,14 +386,16 @@ def _uid(child: JSONObject) -> str:
     return str(metadata.get("uid", "")) if isinstance(metadata, dict) else ""
 
 
-def _in_force(instance: Instance, children: Mapping[Ref, JSONObject], wished: Passwords | None) -> Passwords:
+def _effective(
+    instance: Instance, children: Mapping[Ref, JSONObject], desired_passwords: Passwords | None
+) -> Passwords:
     """What the running processes were given: the Secrets', where there are any; else what spec says.
 
     The proxy's follows spec at once: it is rolled.
     """
-    wanted = wished or Passwords(redis="", proxy="")
+    wanted = desired_passwords or Passwords(redis="", proxy="")
     redis = _stored(children, auth_secret_name(instance.name), PASSWORD_KEY)
-    proxy = None if wished else _stored(children, proxy_name(instance.name), PROXY_PASSWORD_KEY)
+    proxy = None if desired_passwords else _stored(children, proxy_name(instance.name), PROXY_PASSWORD_KEY)
     return Passwords(redis=wanted.redis if redis is None else redis, proxy=wanted.proxy if proxy is None else proxy)
 
 

@@ -20,7 +20,7 @@ from tdredis.redis.facts import NodeFacts
 PORT = 6379
 
 # Guards that speak of what spec says, not of the state of the world.
-WISH_GUARDS = frozenset(
+SPEC_GUARDS = frozenset(
     (
         "spec_is_valid",
         "size_is_unchanged",
@@ -29,18 +29,18 @@ WISH_GUARDS = frozenset(
         "volumes_are_unchanged",
         "password_is_unchanged",
         "secrets_can_be_read",
-        "objects_are_ours",
+        "no_foreign_objects",
         "pod_monitors_are_served",
         "balancer_has_an_ip",
         "vip_is_an_ip",
         "announced_addresses_are_reached",
         "memory_limit_follows",
-        "data_is_elsewhere",
+        "another_copy_exists",
     )
 )
 
 
-# Ailments of an instance on its way to Ready for the first time: no alarm by themselves.
+# Findings of an instance on its way to Ready for the first time: no alarm by themselves.
 PART_OF_EVERY_START = frozenset(
     (
         "PodsMissing",
@@ -59,7 +59,7 @@ PART_OF_EVERY_START = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ailment:
+class Finding:
     """Something that keeps the instance from being Ready; *serious*: clients cannot use part of their data."""
 
     reason: str
@@ -77,23 +77,23 @@ def is_ready(former: InstanceStatus) -> bool:
     return any(each.type == "Ready" and each.status == "True" for each in former.conditions)
 
 
-def quota_is_in_force(snapshot: Snapshot, spec: InstanceSpec, pods: Iterable[str]) -> bool:
+def quota_is_effective(snapshot: Snapshot, spec: InstanceSpec, pods: Iterable[str]) -> bool:
     """The process in each of *pods* answers that it has the maxmemory that *spec* gives it."""
     nodes = (snapshot.nodes.get(pod) for pod in pods)
     return all(isinstance(node, NodeFacts) and node.maxmemory_bytes == spec.maxmemory_mib * MIB for node in nodes)
 
 
-def phase(snapshot: Snapshot, wrong: tuple[Ailment, ...], *, quota_in_force: bool) -> str:
+def phase(snapshot: Snapshot, wrong: tuple[Finding, ...], *, quota_effective: bool) -> str:
     """The phase of old. Suspended: the operator's hands are off, whatever the instance does."""
     if snapshot.resource.spec.paused:
         return "Suspended"
     if wrong:
         return "NodeNotReady" if has_been_ready(snapshot.resource.status) else "NotReady"
-    return "Ready" if quota_in_force else "UpdateQuota"
+    return "Ready" if quota_effective else "UpdateQuota"
 
 
 def build_conditions(
-    snapshot: Snapshot, plan: Plan, wrong: tuple[Ailment, ...], *, whole: str, progress: str, failure: str
+    snapshot: Snapshot, plan: Plan, wrong: tuple[Finding, ...], *, whole: str, progress: str, failure: str
 ) -> tuple[Condition, ...]:
     """*whole* says what a healthy instance consists of, *progress* how far one is that is not; *failure*: what the last
     carrying out of a plan failed with, or empty.
@@ -118,9 +118,9 @@ def build_conditions(
         )
 
     pressure = memory_pressure(snapshot)  # a warning: it keeps nothing from being Ready
-    refused = [hold for hold in plan.holds if hold.guard in WISH_GUARDS]
+    refused = [hold for hold in plan.holds if hold.guard in SPEC_GUARDS]
     first = wrong[0].reason if wrong else "AsSpecified"
-    sentence = "; ".join(ailment.message for ailment in wrong[:4])
+    sentence = "; ".join(finding.message for finding in wrong[:4])
     found = (
         condition("Ready", holds=not wrong, reason=first, message=sentence or whole),
         condition(
@@ -133,19 +133,19 @@ def build_conditions(
             "Degraded",
             holds=degraded,
             reason=first if degraded else "AsSpecified",
-            message=sentence if degraded else "nothing that worked has failed",
+            message=sentence if degraded else "no regression since last Ready",
         ),
         condition(
             "Accepted",
             holds=not refused,
             reason=refused[0].guard if refused else "AsSpecified",
-            message="; ".join(hold.why for hold in refused) or "spec is carried out as it is written",
+            message="; ".join(hold.why for hold in refused) or "spec is fully applied",
         ),
         condition(
             "MemoryPressure",
             holds=pressure is not None,
             reason=pressure.reason if pressure else "AsSpecified",
-            message=pressure.message if pressure else "there is room",
+            message=pressure.message if pressure else "memory is below the threshold",
         ),
     )
     if not paused:

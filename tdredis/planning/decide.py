@@ -59,7 +59,7 @@ def _not_ours(ref: Ref) -> Hold:
         f"there is a {ref} that this operator did not make, and nothing of it is changed: move its data (MIGRATE, or a"
         " replica) to a resource of another name, or delete it if you can do without"
     )
-    return Hold(guard="objects_are_ours", why=why)
+    return Hold(guard="no_foreign_objects", why=why)
 
 
 def _plan(snapshot: Snapshot) -> Plan:

@@ -11,33 +11,33 @@ from tdredis.planning.steps import Follow, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One event to tell. *reason* is the condition's: the rule, guard or ailment that decided."""
+class Transition:
+    """One event to tell. *reason* is the condition's: the rule, guard or finding that decided."""
 
     warning: bool
     reason: str
     message: str
 
 
-def turns(before: InstanceStatus, after: InstanceStatus) -> tuple[Turn, ...]:
+def transitions(before: InstanceStatus, after: InstanceStatus) -> tuple[Transition, ...]:
     """Events for the conditions that turned between two statuses; a sentence that only reads otherwise is no news.
 
     What two conditions say for the same reason is told once.
     """
     former = {each.type: (each.status, each.reason) for each in before.conditions}
-    found: dict[str, Turn] = {}
+    found: dict[str, Transition] = {}
     for now in after.conditions:
         was = former.get(now.type)
         if was == (now.status, now.reason):
             continue
         if now.type == "Ready" and now.status == "True":
-            found["Ready"] = Turn(warning=False, reason="Ready", message=now.message)
+            found["Ready"] = Transition(warning=False, reason="Ready", message=now.message)
         elif _is_alarm(now.type, now.status, now.reason, was_ready=former.get("Ready", ("", ""))[0] == "True"):
-            found.setdefault(now.reason, Turn(warning=True, reason=now.reason, message=now.message))
+            found.setdefault(now.reason, Transition(warning=True, reason=now.reason, message=now.message))
     return tuple(found.values())
 
 
-def losses(done: Iterable[Step]) -> Iterator[Turn]:
+def losses(done: Iterable[Step]) -> Iterator[Transition]:
     """What was lost by *done*: the writes that a second primary took alone, in bytes of its replication stream."""
     for step in done:
         if not isinstance(step, Follow) or not step.was_primary or step.given_up_bytes == 0:
@@ -47,7 +47,7 @@ def losses(done: Iterable[Step]) -> Iterator[Turn]:
         else:
             taken = f"{step.given_up_bytes} bytes of writes (of its replication stream) that never reached"
         message = f"{step.process} was a second primary and took {taken} {step.primary}, which stays; they are given up"
-        yield Turn(warning=True, reason="WritesGivenUp", message=message)
+        yield Transition(warning=True, reason="WritesGivenUp", message=message)
 
 
 def _is_alarm(kind: str, status: str, reason: str, *, was_ready: bool) -> bool:

@@ -40,7 +40,7 @@ def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
     for manifest in (stamp(_with_claims_as_made(snapshot, each)) for each in wanted):
         ref = ref_of(manifest)
         live = snapshot.children.get(ref)
-        if live is None and (hold := former_pods_are_gone(snapshot, ref)) is not None:
+        if live is None and (hold := leftover_pods_are_gone(snapshot, ref)) is not None:
             holds.append(hold)
         elif live is None:
             steps.append(Apply(ref=ref, manifest=manifest, is_new=True, why="it does not exist"))
@@ -49,15 +49,17 @@ def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
     return Ruling(steps=tuple(steps), holds=tuple(holds))
 
 
-def former_pods_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
+def leftover_pods_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
     """Guard: no pod has a name that the StatefulSet *ref* would give. Its controller would try in vain, and after some
     failures again only in a minute: it hears nothing of pods that were another's.
     """
-    left = [name for name in snapshot.former_pods if ref.kind == "StatefulSet" and name.rpartition("-")[0] == ref.name]
+    left = [
+        name for name in snapshot.leftover_pods if ref.kind == "StatefulSet" and name.rpartition("-")[0] == ref.name
+    ]
     if not left:
         return None
     why = f"{ref} is made when the pods of the former one are gone: {list_names(left)}"
-    return Hold(guard="former_pods_are_gone", why=why)
+    return Hold(guard="leftover_pods_are_gone", why=why)
 
 
 def _with_claims_as_made(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:

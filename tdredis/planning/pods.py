@@ -1,4 +1,4 @@
-"""Decides which pods and processes a decision waits for: silent ones, unheard ones, those that start."""
+"""Decides which pods and processes a decision waits for: silent ones, without_process ones, those that start."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ STARTING_S = 30.0  # a pod this young, with nothing wrong, is waited for before 
 FactsT = TypeVar("FactsT")
 
 
-def silent(nodes: Mapping[str, FactsT | Unknown]) -> dict[str, Unknown]:
+def unresponsive(nodes: Mapping[str, FactsT | Unknown]) -> dict[str, Unknown]:
     """Processes that run and did not answer, by pod."""
     return {pod: node for pod, node in sorted(nodes.items()) if isinstance(node, Unknown)}
 
 
-def unheard(
+def without_process(
     pods: Mapping[str, PodFacts], nodes: Mapping[str, FactsT | Unknown], *, volumes_may_hold_data: bool
 ) -> tuple[str, ...]:
     """Pods that exist, may hold data, and have no process to ask at the moment: no better than silent.

@@ -49,7 +49,7 @@ def build_plan(
     found: Ruling,
     *,
     refused: tuple[Hold, ...],
-    wishes: tuple[Hold, ...],
+    held_changes: tuple[Hold, ...],
     healthy: bool,
     look_s: float,
 ) -> Plan:
@@ -59,7 +59,7 @@ def build_plan(
     return Plan(
         verdict=Verdict.INVALID if refused else _verdict(snapshot, healthy=healthy),
         steps=found.steps,
-        holds=(*refused, *wishes, *found.holds),
+        holds=(*refused, *held_changes, *found.holds),
         next_look_s=min(look_s, ENGINE_WORKS_S) if looks_at_once else look_s,
     )
 

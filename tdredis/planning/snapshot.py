@@ -81,13 +81,13 @@ class Snapshot:
     now: float  # epoch seconds
     site: Site
     passwords: Passwords  # those in force: what the running processes were given
-    wished: Passwords | None = None  # what spec asks for; None: the same, or not to be read at the moment
+    desired_passwords: Passwords | None = None  # what spec asks for; None: the same, or not to be read at the moment
     foreign: tuple[Ref, ...] = ()  # StatefulSets under our names that nobody labelled as ours
     secret_problems: tuple[str, ...] = ()  # why the Secrets that spec names cannot be read, a sentence each
     children: Mapping[Ref, JSONObject] = field(default_factory=dict, repr=False)  # Secrets are among them
     claims: Mapping[str, JSONObject] = field(default_factory=dict, repr=False)  # by name
     pods: Mapping[str, PodFacts] = field(default_factory=dict)
-    former_pods: tuple[str, ...] = ()  # of a former resource of the same name, still on their way out
+    leftover_pods: tuple[str, ...] = ()  # of a former resource of the same name, still on their way out
     nodes: Mapping[str, NodeFacts | Unknown] = field(default_factory=dict)
 
     @property

@@ -259,7 +259,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hello:
+class SentinelHello:
     """What a Sentinel says of itself to the others: where it is, and whom it takes for the primary."""
 
     name: str
@@ -272,7 +272,7 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TellOfSentinels:
+class PublishHellos:
     """Tell the Sentinel *process* what *others* say of themselves: by their own way, through Redis, it would hear of
     them within two seconds. Source: sentinel.c, sentinelPublishCommand: a Sentinel takes PUBLISH of such messages.
     """
@@ -280,7 +280,7 @@ class TellOfSentinels:
     barrier: ClassVar[bool] = False
     process: Process
     master_name: str
-    others: tuple[Hello, ...]
+    others: tuple[SentinelHello, ...]
     why: str
 
     def __str__(self) -> str:
@@ -288,7 +288,7 @@ class TellOfSentinels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unwatch:
+class RemoveMonitor:
     """Have the Sentinel *process* forget *master_name*, which is not ours. Source: redis.io, "SENTINEL REMOVE"."""
 
     barrier: ClassVar[bool] = False
@@ -301,7 +301,7 @@ class Unwatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LetIn:
+class SetAuthPass:
     """Tell the Sentinel *process* the password of the Redis processes. Source: redis.io, "SENTINEL SET" (auth-pass). It
     is added when it is carried out.
     """
@@ -316,7 +316,7 @@ class LetIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetWatch:
+class ConfigureMonitor:
     """Change a setting of what the Sentinel *process* does. Source: redis.io, "SENTINEL SET"."""
 
     barrier: ClassVar[bool] = False
@@ -386,10 +386,10 @@ Step: TypeAlias = (
     | Promote
     | FailOver
     | Watch
-    | Unwatch
-    | SetWatch
-    | LetIn
-    | TellOfSentinels
+    | RemoveMonitor
+    | ConfigureMonitor
+    | SetAuthPass
+    | PublishHellos
     | AnnounceSentinel
     | ResizePod
 )

@@ -265,7 +265,7 @@ async def test_a_statefulset_of_the_former_operator_is_left_alone_with_all_that_
 
         async def named() -> bool:
             accepted = condition(await subject.get(), "Accepted")
-            return bool(accepted.get("reason") == "objects_are_ours" and "redis-standby-tom" in accepted["message"])
+            return bool(accepted.get("reason") == "no_foreign_objects" and "redis-standby-tom" in accepted["message"])
 
         await eventually(named, "the condition names it")
         assert await client.find(CONFIGMAPS, namespace, "redis-standby-tom") is None

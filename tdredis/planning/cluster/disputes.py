@@ -143,7 +143,7 @@ def _within_a_side(owners: Sequence[Member], pairs: Sequence[tuple[Member, Membe
             why = f"{newer.name} made itself an owner without a vote; the others know {older.name} as the owner"
         elif _engine_is_right(newer, older):
             # Before one of those who vote has heard of the newer one, it may be cut off together with its claim.
-            is_known = not voters or any(voter.believes(newer, slots) for voter in voters)
+            is_known = not voters or any(voter.sees_as_owner(newer, slots) for voter in voters)
             losers.add(older.name if is_known else newer.name)
         else:
             undecided |= slots
@@ -174,11 +174,11 @@ def _made_itself_owner(newer: Member, older: Member, voters: Sequence[Member]) -
     Nor do it and the older one reach each other: that one would be about to step down, copy it, and be emptied with it.
     """
     slots = newer.slots & older.slots
-    apart = [voter for voter in voters if newer.misses(voter) and voter.misses(newer)]
+    apart = [voter for voter in voters if newer.cannot_reach(voter) and voter.cannot_reach(newer)]
     return (
         2 * len(apart) > len(voters)
         and not newer.view.reaches(older.id)
         and not older.view.reaches(newer.id)
-        and all(voter.believes(older, slots) for voter in voters)
+        and all(voter.sees_as_owner(older, slots) for voter in voters)
         and _has_data(older.facts.keys, newer.facts.keys)
     )

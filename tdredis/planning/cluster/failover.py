@@ -107,7 +107,7 @@ def hand_over_leaving(picture: Picture) -> Ruling:
         if shard.owner is None or not shard.owner.pod.deleting or not heirs:
             continue
         heir = max(heirs, key=_rank)
-        why = f"{shard.owner.name} is to go; {heir.name} has its data"
+        why = f"{shard.owner.name} is being deleted; {heir.name} has its data"
         steps.append(HandOver(process=heir.process, shard=shard.name, why=why))
     return Ruling(steps=tuple(steps))
 
@@ -147,19 +147,19 @@ def majority_can_vote(orphaned: Orphaned) -> Hold | None:
 FAILOVER_GUARDS: tuple[Guard, ...] = (primary_is_proven_dead, some_replica_has_the_data, majority_can_vote)
 
 
-def nobody_is_silent(orphaned: Orphaned) -> Hold | None:
+def nobody_is_unresponsive(orphaned: Orphaned) -> Hold | None:
     """Without a vote two sides of a cut network would each choose for themselves: so whoever does not answer must be
     proven dead.
     """
     picture = orphaned.picture
-    silent = [name for name, unknown in picture.silent.items() if not unknown.refused]
+    silent = [name for name, unknown in picture.unresponsive.items() if not unknown.refused]
     if not silent:
         return None
     why = f"no majority can vote, and {list_names(silent)} may live and only not be heard"
-    return Hold(guard="nobody_is_silent", why=why)
+    return Hold(guard="nobody_is_unresponsive", why=why)
 
 
-def its_primary_does_not_come_back(orphaned: Orphaned) -> Hold | None:
+def primary_is_not_restarting(orphaned: Orphaned) -> Hold | None:
     """A process that is started anew beside its data set is the primary again in a moment, and has everything."""
     snapshot = orphaned.picture.snapshot
     answered = {member.name for member in orphaned.shard.members}
@@ -172,7 +172,7 @@ def its_primary_does_not_come_back(orphaned: Orphaned) -> Hold | None:
     if not coming:
         return None
     why = f"{list_names(coming)} may be the primary of shard {orphaned.shard.name} again in a moment"
-    return Hold(guard="its_primary_does_not_come_back", why=why)
+    return Hold(guard="primary_is_not_restarting", why=why)
 
 
 def _may_bring_data(pod: PodFacts | None, now: float, *, on_volumes: bool) -> bool:
@@ -183,7 +183,7 @@ def _may_bring_data(pod: PodFacts | None, now: float, *, on_volumes: bool) -> bo
     return pod.ever_ran or (on_volumes and now - pod.created < STARTING_S)
 
 
-TAKEOVER_GUARDS: tuple[Guard, ...] = (nobody_is_silent, its_primary_does_not_come_back)
+TAKEOVER_GUARDS: tuple[Guard, ...] = (nobody_is_unresponsive, primary_is_not_restarting)
 
 
 def proof_of_death(orphaned: Orphaned) -> str:
@@ -196,7 +196,7 @@ def proof_of_death(orphaned: Orphaned) -> str:
         return f"no pod has the address {orphaned.known.ip} of shard {orphaned.shard.name}'s primary any more"
     if any(member.name == pod.name for member in orphaned.shard.members):
         return f"{pod.name} was started anew, as another node"
-    unknown = orphaned.picture.silent.get(pod.name)
+    unknown = orphaned.picture.unresponsive.get(pod.name)
     if unknown is None:
         return f"the process in {pod.name} ended" if pod.ever_ran or pod.finished else ""
     lost = [

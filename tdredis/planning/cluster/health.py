@@ -1,6 +1,6 @@
 """Decides what is wrong with a RedisCluster right now, as sentences: none means Ready.
 
-Order is meaning: the first ailment is the reason in status.
+Order is meaning: the first finding is the reason in status.
 """
 
 from __future__ import annotations
@@ -8,73 +8,73 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tdredis.manifests.names import proxy_name
-from tdredis.planning.ailments import pods_that_fail, silent_processes, syncs_that_fail, unready_pods
 from tdredis.planning.cluster.rules import World
-from tdredis.planning.conditions import Ailment, is_ready
+from tdredis.planning.conditions import Finding, is_ready
+from tdredis.planning.findings import pods_that_fail, syncs_that_fail, unready_pods, unresponsive_processes
 from tdredis.planning.objects import list_names
-from tdredis.planning.pods import silent
+from tdredis.planning.pods import unresponsive
 from tdredis.planning.snapshot import Ref
 
-Check = Callable[[World], Iterator[Ailment]]
+Check = Callable[[World], Iterator[Finding]]
 
 
-def pods_run(world: World) -> Iterator[Ailment]:
+def pods_run(world: World) -> Iterator[Finding]:
     return pods_that_fail(world.picture.troubled_pods, world.picture.missing_pods)
 
 
-def processes_answer(world: World) -> Iterator[Ailment]:
-    return silent_processes(world.picture.silent)
+def processes_answer(world: World) -> Iterator[Finding]:
+    return unresponsive_processes(world.picture.unresponsive)
 
 
-def pods_are_ready(world: World) -> Iterator[Ailment]:
+def pods_are_ready(world: World) -> Iterator[Finding]:
     return unready_pods(world.picture.wanted_pods, world.picture.snapshot.pods)
 
 
-def slots_are_owned(world: World) -> Iterator[Ailment]:
+def slots_are_owned(world: World) -> Iterator[Finding]:
     picture = world.picture
     if picture.twice_owned:
         message = f"slots {picture.twice_owned} have two owners"
-        yield Ailment(reason="SlotsOwnedTwice", message=message, serious=True)
+        yield Finding(reason="SlotsOwnedTwice", message=message, serious=True)
     lost = len(picture.unowned)
     if lost:
-        yield Ailment(reason="SlotsNotOwned", message=f"{lost} of 16384 slots have no owner", serious=True)
+        yield Finding(reason="SlotsNotOwned", message=f"{lost} of 16384 slots have no owner", serious=True)
 
 
-def slots_are_closed(world: World) -> Iterator[Ailment]:
+def slots_are_closed(world: World) -> Iterator[Finding]:
     for slot, members in world.picture.open_slots.items():
         more = f" and {len(world.picture.open_slots) - 1} more" if len(world.picture.open_slots) > 1 else ""
         message = f"the moving of slot {slot}{more} is not finished on {list_names([each.name for each in members])}"
-        yield Ailment(reason="SlotsOpen", message=message, serious=False)
+        yield Finding(reason="SlotsOpen", message=message, serious=False)
         return
 
 
-def nodes_know_each_other(world: World) -> Iterator[Ailment]:
+def nodes_know_each_other(world: World) -> Iterator[Finding]:
     strange = [name for name, others in world.picture.strangers.items() if others]
     if strange:
         message = f"{', '.join(strange[:3])} still to meet other nodes"
-        yield Ailment(reason="NodesNotMet", message=message, serious=False)
+        yield Finding(reason="NodesNotMet", message=message, serious=False)
     if world.picture.ghosts:
         message = f"{len(world.picture.ghosts)} nodes that are gone are still known"
-        yield Ailment(reason="GhostNodes", message=message, serious=False)
+        yield Finding(reason="GhostNodes", message=message, serious=False)
 
 
-def engine_agrees(world: World) -> Iterator[Ailment]:
+def engine_agrees(world: World) -> Iterator[Finding]:
     doubting = [member.name for member in world.picture.members if member.facts.cluster_ok is not True]
     if doubting:
         message = f"cluster_state is not ok on {', '.join(doubting[:3])}"
-        yield Ailment(reason="ClusterStateFail", message=message, serious=True)
+        yield Finding(reason="ClusterStateFail", message=message, serious=True)
 
 
-def replicas_are_in_sync(world: World) -> Iterator[Ailment]:
+def replicas_are_in_sync(world: World) -> Iterator[Finding]:
     for shard in world.picture.shards:
         wanted = len(shard.wanted) - 1
         synced = len(world.picture.replicas_in_sync(shard))
         if synced < wanted:
             message = f"shard {shard.name}: {synced} of {wanted} replicas in sync"
-            yield Ailment(reason="ReplicasNotInSync", message=message, serious=False)
+            yield Finding(reason="ReplicasNotInSync", message=message, serious=False)
 
 
-def syncs_come_to_an_end(world: World) -> Iterator[Ailment]:
+def syncs_come_to_an_end(world: World) -> Iterator[Finding]:
     for shard in world.picture.shards:
         if shard.owner is not None:
             primary = shard.owner
@@ -82,7 +82,7 @@ def syncs_come_to_an_end(world: World) -> Iterator[Ailment]:
             yield from syncs_that_fail(followers, primary.name, primary.facts)
 
 
-def proxy_serves(world: World) -> Iterator[Ailment]:
+def proxy_serves(world: World) -> Iterator[Finding]:
     if not world.cluster.spec.proxy.enabled:
         return
     name = proxy_name(world.cluster.name)
@@ -90,18 +90,18 @@ def proxy_serves(world: World) -> Iterator[Ailment]:
     status = deployment.get("status")
     available = status.get("availableReplicas", 0) if isinstance(status, dict) else 0
     if not available:
-        yield Ailment(reason="ProxyNotReady", message=f"no pod of proxy {name} is ready", serious=True)
+        yield Finding(reason="ProxyNotReady", message=f"no pod of proxy {name} is ready", serious=True)
         return
     reads = world.picture.snapshot.reads
     if not is_ready(world.cluster.status):
-        for pod, unread in silent(reads).items():
+        for pod, unread in unresponsive(reads).items():
             message = f"proxy {pod} cannot read from every shard yet: {unread.error}"
-            yield Ailment(reason="ProxyNotReady", message=message, serious=True)
+            yield Finding(reason="ProxyNotReady", message=message, serious=True)
         return
     stuck = world.picture.stuck_proxies
     if stuck and len(stuck) == len(reads):
         message = f"no pod of proxy {name} can read from every shard: {next(iter(stuck.values())).error}"
-        yield Ailment(reason="ProxyNotReady", message=message, serious=True)
+        yield Finding(reason="ProxyNotReady", message=message, serious=True)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -118,6 +118,6 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def ailments(world: World) -> tuple[Ailment, ...]:
+def findings(world: World) -> tuple[Finding, ...]:
     """Everything that is wrong, in the order of CHECKS."""
-    return tuple(ailment for check in CHECKS for ailment in check(world))
+    return tuple(finding for check in CHECKS for finding in check(world))

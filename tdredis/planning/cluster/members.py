@@ -65,7 +65,7 @@ class Member:
             return False
         return other.is_at(known) or (other.may_move and known.link_connected)
 
-    def greets(self, other: Member) -> bool:
+    def is_handshaking_with(self, other: Member) -> bool:
         """It was introduced to *other* and waits for the answer."""
         return any(node.in_handshake and other.is_at(node) for node in self.view.others.values())
 
@@ -76,11 +76,11 @@ class Member:
     def met_nobody(self) -> bool:
         return not self.view.others
 
-    def misses(self, other: Member) -> bool:
+    def cannot_reach(self, other: Member) -> bool:
         """It knows *other*, and does not reach it (any more)."""
         return other.id in self.view.others and not self.view.reaches(other.id)
 
-    def believes(self, owner: Member, slots: SlotSet) -> bool:
+    def sees_as_owner(self, owner: Member, slots: SlotSet) -> bool:
         """It has heard of nobody who owns *slots* with a newer claim than *owner*."""
         known = self.view.others.get(owner.id)
         return known is not None and not slots - known.slots

@@ -70,15 +70,15 @@ class Picture:
         return tuple(pod for shard in self.shards for pod in shard.wanted)
 
     @cached_property
-    def silent(self) -> Mapping[str, Unknown]:
+    def unresponsive(self) -> Mapping[str, Unknown]:
         """Processes that run and did not answer."""
-        return waiting.silent(self.snapshot.nodes)
+        return waiting.unresponsive(self.snapshot.nodes)
 
     @cached_property
-    def unheard(self) -> tuple[str, ...]:
+    def without_process(self) -> tuple[str, ...]:
         """Pods that may hold data or a node id, and have no process to ask at the moment."""
         on_volumes = bool(self.snapshot.cluster.spec.storage_class) and self.was_whole
-        return waiting.unheard(self.snapshot.pods, self.snapshot.nodes, volumes_may_hold_data=on_volumes)
+        return waiting.without_process(self.snapshot.pods, self.snapshot.nodes, volumes_may_hold_data=on_volumes)
 
     @cached_property
     def missing_pods(self) -> tuple[str, ...]:
@@ -189,7 +189,7 @@ class Picture:
         if not self.is_whole:
             return {}
         late = self.snapshot.now - PROXY_CATCHES_UP_S
-        return {pod: read for pod, read in waiting.silent(self.snapshot.reads).items() if read.since < late}
+        return {pod: read for pod, read in waiting.unresponsive(self.snapshot.reads).items() if read.since < late}
 
     def is_at(self, pod: PodFacts, known: KnownNode) -> bool:
         """*pod* is reached where somebody knows a node, by its own address or by its own Service's."""
@@ -210,7 +210,7 @@ class Picture:
         )
 
 
-def draw_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pods_per_shard: int) -> Picture:
+def build_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pods_per_shard: int) -> Picture:
     """The picture of *snapshot* with one shard for each StatefulSet name, in order."""
     answered: dict[str, list[Member]] = {name: [] for name in shard_names}
     for pod_name, node in sorted(snapshot.nodes.items()):
@@ -219,10 +219,10 @@ def draw_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pod
         if statefulset in answered and pod is not None and isinstance(node, NodeFacts) and node.view is not None:
             answered[statefulset].append(build_member(snapshot, pod, node, node.view))
     on_volumes = bool(snapshot.cluster.spec.storage_class)
-    unheard = waiting.unheard(snapshot.pods, snapshot.nodes, volumes_may_hold_data=on_volumes)
+    without_process = waiting.without_process(snapshot.pods, snapshot.nodes, volumes_may_hold_data=on_volumes)
     disputes = find_disputes(
         [member for members in answered.values() for member in members],
-        all_answer=not waiting.silent(snapshot.nodes) and not unheard,
+        all_answer=not waiting.unresponsive(snapshot.nodes) and not without_process,
     )
     shards = (
         Shard(

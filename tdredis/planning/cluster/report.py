@@ -8,19 +8,19 @@ from __future__ import annotations
 from tdredis.api.instance import ShardStatus
 from tdredis.api.rediscluster import RedisClusterStatus
 from tdredis.manifests.names import client_service_name, proxy_name
-from tdredis.planning.cluster.health import ailments
+from tdredis.planning.cluster.health import findings
 from tdredis.planning.cluster.picture import Picture, Shard
-from tdredis.planning.cluster.planner import draw
+from tdredis.planning.cluster.planner import build_world
 from tdredis.planning.cluster.rules import World
 from tdredis.planning.conditions import (
-    Ailment,
+    Finding,
     build_conditions,
     client_address,
     created_of_old,
     external_address,
     holds_sentence,
     phase,
-    quota_is_in_force,
+    quota_is_effective,
 )
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import ClusterSnapshot, Ref
@@ -28,15 +28,15 @@ from tdredis.planning.snapshot import ClusterSnapshot, Ref
 
 def report(snapshot: ClusterSnapshot, plan: Plan, failure: str = "") -> RedisClusterStatus:
     """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
-    world, _ = draw(snapshot)
+    world, _ = build_world(snapshot)
     former = snapshot.cluster.status
-    wrong = ailments(world)
+    wrong = findings(world)
     if plan.verdict is Verdict.INVALID and not world.picture.was_whole:
-        wrong = (Ailment(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
-    quota = quota_is_in_force(snapshot, world.cluster.spec, world.picture.wanted_pods)
+        wrong = (Finding(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
+    quota = quota_is_effective(snapshot, world.cluster.spec, world.picture.wanted_pods)
     service = _client_service(world)
     return RedisClusterStatus(
-        phase=phase(snapshot, wrong, quota_in_force=quota),
+        phase=phase(snapshot, wrong, quota_effective=quota),
         cluster_ip=client_address(snapshot, service),
         external_ip=external_address(world.cluster, snapshot.children.get(Ref("Service", service))),
         gmt_create=created_of_old(snapshot.cluster),

@@ -74,7 +74,7 @@ SMALL = 16  # up to so many nodes everybody is introduced to everybody: 240 intr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What a rule looks at: the picture, and the resource with the values in force."""
+    """What a rule looks at: the picture, and the resource with the effective values."""
 
     picture: Picture
     cluster: RedisCluster
@@ -141,7 +141,7 @@ def remove_unwanted(world: World) -> Ruling:
 
 def _surplus_shards(world: World) -> Iterator[Remove]:
     """Shards beyond size, of a cluster in which nobody ever owned a slot: size was changed while it began."""
-    if world.picture.was_whole or world.picture.owned or world.picture.silent or world.picture.unheard:
+    if world.picture.was_whole or world.picture.owned or world.picture.unresponsive or world.picture.without_process:
         return
     for ref, live in sorted(world.picture.snapshot.children.items()):
         is_shard = ref.kind in ("StatefulSet", "PodDisruptionBudget") and SHARDS in annotations_of(live)
@@ -160,7 +160,7 @@ def publish_endpoints(world: World) -> Ruling:
     losers = world.picture.disputes.losers
     owners = {member.name for member in world.picture.members if member.slots and member.name not in losers}
     placed = _published_pods(world)
-    names = sorted(owners | (placed & set(world.picture.silent)))
+    names = sorted(owners | (placed & set(world.picture.unresponsive)))
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
         for pod in (snapshot.pods[name] for name in names)
@@ -194,7 +194,7 @@ def replace_stuck_pods(world: World) -> Ruling:
         outdated = outdated_pods(snapshot, shard.name, pods)
         idle = {pod.name: why for pod in outdated if (why := _nothing_to_lose(picture, shard, pod))}
         steps += [replace_troubled(pod, idle[pod.name]) for pod in outdated if pod.name in idle]
-        if not idle and picture.is_whole and not picture.silent and not picture.unheard:
+        if not idle and picture.is_whole and not picture.unresponsive and not picture.without_process:
             steps += _replace_running(picture, shard, {pod.name for pod in outdated})
     return Ruling(steps=tuple(steps))
 
@@ -223,7 +223,7 @@ def _replace_running(picture: Picture, shard: Shard, outdated: set[str]) -> list
     if shard.owner is None or shard.owner.name not in outdated or not heirs:
         return []
     heir = max(heirs, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
-    why = f"{shard.owner.name} is to be made anew; {heir.name} has its data"
+    why = f"{shard.owner.name} will be recreated; {heir.name} has its data"
     return [HandOver(process=heir.process, shard=shard.name, why=why)]
 
 
@@ -265,7 +265,7 @@ def forget_ghosts(world: World) -> Ruling:
         heirs = [member.name for member in picture.members if member.view.me.primary_id == ghost]
         if heirs:
             why = f"{', '.join(heirs)} still replicates the lost node {ghost[:8]}: the engine's vote comes first"
-            holds.append(Hold(guard="no_replica_follows_the_ghost", why=why))
+            holds.append(Hold(guard="no_replica_of_the_lost_node", why=why))
             continue
         steps += [
             Forget(process=member.process, ghost_id=ghost, why=f"no pod has the node id {ghost[:8]}")
@@ -385,7 +385,7 @@ def introduce(world: World) -> Ruling:
         return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
     steps = []
     for place, member in enumerate(members):
-        strangers = [other for other in members if not member.knows(other) and not member.greets(other)]
+        strangers = [other for other in members if not member.knows(other) and not member.is_handshaking_with(other)]
         near = {members[number].name for number in _neighbours(place, len(members))}
         peers = tuple(other for other in strangers if other.name in near) or tuple(strangers[:1])
         if peers:
@@ -521,7 +521,7 @@ RULES: tuple[Rule, ...] = (
     label_roles,
 )
 
-# What keeps a cluster that exists together; none of these asks what spec wishes.
+# What keeps a cluster that exists together; none of these reads what spec asks for.
 HEALING_RULES: tuple[Rule, ...] = (
     fail_over,
     publish_endpoints,

@@ -9,7 +9,7 @@ from tdredis.planning.pods import silence_hold
 
 
 def everybody_has_answered(picture: Picture, why: str) -> Hold | None:
-    """Guard: nobody who could contradict is silent, unheard or about to start. *why*: what waits for that."""
+    """Guard: nobody who could contradict is silent, without_process or about to start. *why*: what waits for that."""
     if hold := nobody_is_unknown(picture, why):
         return hold
     if picture.starting_pods:
@@ -19,8 +19,10 @@ def everybody_has_answered(picture: Picture, why: str) -> Hold | None:
 
 def nobody_is_unknown(picture: Picture, why: str) -> Hold | None:
     """Guard: as above, without those that only start."""
-    if picture.silent:
-        return silence_hold(picture.silent, why)
-    if picture.unheard:
-        return Hold(guard="every_process_answers", why=f"{why}; no process runs in {list_names(picture.unheard)}")
+    if picture.unresponsive:
+        return silence_hold(picture.unresponsive, why)
+    if picture.without_process:
+        return Hold(
+            guard="every_process_answers", why=f"{why}; no process runs in {list_names(picture.without_process)}"
+        )
     return None

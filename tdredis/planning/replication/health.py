@@ -1,62 +1,62 @@
 """Decides what is wrong with a RedisStandby or RedisStandalone right now, as sentences: none means Ready.
 
-Order is meaning: the first ailment is the reason in status.
+Order is meaning: the first finding is the reason in status.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tdredis.planning.ailments import pods_that_fail, silent_processes, syncs_that_fail, unready_pods
-from tdredis.planning.conditions import Ailment
+from tdredis.planning.conditions import Finding
+from tdredis.planning.findings import pods_that_fail, syncs_that_fail, unready_pods, unresponsive_processes
 from tdredis.planning.objects import list_names
 from tdredis.planning.replication.sentinels import lacks
 from tdredis.planning.replication.world import World
 from tdredis.planning.replication.write_policy import writes_are_taken
 
-Check = Callable[[World], Iterator[Ailment]]
+Check = Callable[[World], Iterator[Finding]]
 
 
-def pods_run(world: World) -> Iterator[Ailment]:
+def pods_run(world: World) -> Iterator[Finding]:
     return pods_that_fail(world.picture.troubled_pods, world.picture.missing_pods)
 
 
-def processes_answer(world: World) -> Iterator[Ailment]:
-    return silent_processes({**world.picture.silent, **world.picture.silent_sentinels})
+def processes_answer(world: World) -> Iterator[Finding]:
+    return unresponsive_processes({**world.picture.unresponsive, **world.picture.unresponsive_sentinels})
 
 
-def there_is_one_primary(world: World) -> Iterator[Ailment]:
+def there_is_one_primary(world: World) -> Iterator[Finding]:
     picture = world.picture
     if len(picture.primaries) > 1:
         names = list_names([member.name for member in picture.primaries])
-        yield Ailment(reason="TwoPrimaries", message=f"{names} all take themselves for the primary", serious=True)
+        yield Finding(reason="TwoPrimaries", message=f"{names} all report role:master", serious=True)
     if picture.primary is None:
-        yield Ailment(reason="NoPrimary", message="no process is the primary", serious=True)
+        yield Finding(reason="NoPrimary", message="no process is the primary", serious=True)
 
 
-def replicas_are_in_sync(world: World) -> Iterator[Ailment]:
+def replicas_are_in_sync(world: World) -> Iterator[Finding]:
     wanted, synced = len(world.picture.wanted_pods) - 1, len(world.picture.replicas_in_sync())
     if synced < wanted:
-        yield Ailment(reason="ReplicasNotInSync", message=f"{synced} of {wanted} replicas in sync", serious=False)
+        yield Finding(reason="ReplicasNotInSync", message=f"{synced} of {wanted} replicas in sync", serious=False)
 
 
-def syncs_come_to_an_end(world: World) -> Iterator[Ailment]:
+def syncs_come_to_an_end(world: World) -> Iterator[Finding]:
     primary = world.picture.primary
     if primary is not None:
         followers = (each for each in world.picture.members if each.follows and primary.is_at(each.follows))
         yield from syncs_that_fail(((each.name, each.facts) for each in followers), primary.name, primary.facts)
 
 
-def sentinels_watch(world: World) -> Iterator[Ailment]:
+def sentinels_watch(world: World) -> Iterator[Finding]:
     picture = world.picture
     watching = sentinels_ready(world)
     if watching < len(picture.wanted_sentinels):
         message = f"{watching} of {len(picture.wanted_sentinels)} Sentinels watch the primary"
-        yield Ailment(reason="SentinelsNotReady", message=message, serious=False)
+        yield Finding(reason="SentinelsNotReady", message=message, serious=False)
     for watcher in picture.watchers:
         if watcher.watch is not None and (missing := lacks(watcher, picture)):
             message = f"{watcher.name} does not know {list_names(missing)} yet"
-            yield Ailment(reason="SentinelsDisagree", message=message, serious=False)
+            yield Finding(reason="SentinelsDisagree", message=message, serious=False)
             break
 
 
@@ -72,7 +72,7 @@ def sentinels_ready(world: World) -> int:
     )
 
 
-def pods_are_ready(world: World) -> Iterator[Ailment]:
+def pods_are_ready(world: World) -> Iterator[Finding]:
     picture, snapshot = world.picture, world.picture.snapshot
     wanted = (*picture.wanted_pods, *picture.wanted_sentinels)
     return unready_pods(wanted, {**snapshot.pods, **snapshot.sentinel_pods})
@@ -90,6 +90,6 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def ailments(world: World) -> tuple[Ailment, ...]:
+def findings(world: World) -> tuple[Finding, ...]:
     """Everything that is wrong, in the order of CHECKS."""
-    return tuple(ailment for check in CHECKS for ailment in check(world))
+    return tuple(finding for check in CHECKS for finding in check(world))

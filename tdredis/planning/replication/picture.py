@@ -120,7 +120,7 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Picture:
-    """Everything the rules ask for, drawn from one snapshot. *instance* has the values in force."""
+    """Everything the rules ask for, drawn from one snapshot. *instance* has the effective values."""
 
     snapshot: ReplicationSnapshot
     instance: Replicated
@@ -163,19 +163,19 @@ class Picture:
         return sentinel_pod_names(self.standby) if self.standby else ()
 
     @cached_property
-    def silent(self) -> Mapping[str, Unknown]:
+    def unresponsive(self) -> Mapping[str, Unknown]:
         """Redis processes that run and did not answer."""
-        return waiting.silent(self.snapshot.nodes)
+        return waiting.unresponsive(self.snapshot.nodes)
 
     @cached_property
-    def silent_sentinels(self) -> Mapping[str, Unknown]:
-        return waiting.silent(self.snapshot.sentinels)
+    def unresponsive_sentinels(self) -> Mapping[str, Unknown]:
+        return waiting.unresponsive(self.snapshot.sentinels)
 
     @cached_property
-    def unheard(self) -> tuple[str, ...]:
+    def without_process(self) -> tuple[str, ...]:
         """Redis pods that may hold data and have no process to ask at the moment."""
         on_volumes = bool(self.instance.spec.storage_class)
-        return waiting.unheard(self.snapshot.pods, self.snapshot.nodes, volumes_may_hold_data=on_volumes)
+        return waiting.without_process(self.snapshot.pods, self.snapshot.nodes, volumes_may_hold_data=on_volumes)
 
     @cached_property
     def missing_pods(self) -> tuple[str, ...]:
@@ -274,7 +274,7 @@ class Picture:
     def _chosen_one_may_live(self) -> bool:
         """The process that the Sentinels chose did not answer: it may still be the primary for those it can reach."""
         pod = self.agreed_pod
-        return pod is not None and pod.name in self.silent and not self.silent[pod.name].refused
+        return pod is not None and pod.name in self.unresponsive and not self.unresponsive[pod.name].refused
 
     @cached_property
     def agreed_pod(self) -> PodFacts | None:

@@ -21,7 +21,7 @@ def have_a_primary(world: World) -> Ruling:
     if picture.primary is not None:
         return Ruling()
     if picture.in_failover:
-        return held("no_failover_is_under_way", "a Sentinel is carrying out a failover")
+        return held("no_failover_in_progress", "a Sentinel is carrying out a failover")
     if len(picture.primaries) > 1:
         return _choose_among(picture, picture.primaries)
     if picture.agreed is not None and (sentinel := _failover_leader(picture)) is not None:
@@ -63,7 +63,7 @@ def _proof_of_death(picture: Picture) -> str:
         return f"no pod has the primary's address {picture.agreed[0]} any more"
     if picture.chosen is not None:
         return f"{pod.name} was started anew, as a replica of nobody"
-    unknown = picture.silent.get(pod.name)
+    unknown = picture.unresponsive.get(pod.name)
     if unknown is None:
         return f"the process in {pod.name} ended" if pod.ever_ran or pod.finished else ""
     lost = [watcher for watcher in picture.watchers if watcher.watch and _has_lost(watcher)]
@@ -121,16 +121,18 @@ def _elect(picture: Picture) -> Ruling:
     if loading:
         return held("everybody_has_loaded", f"{list_names(loading)} still loads data, perhaps the newest there is")
     nobody_has_data = not picture.instance.spec.storage_class and not any(member.has_data for member in able)
-    if not picture.recorded and nobody_has_data and not picture.silent and not picture.unheard:
+    if not picture.recorded and nobody_has_data and not picture.unresponsive and not picture.without_process:
         # A new instance: nobody can have data, so the first pod need not wait for the others.
         first = picture.wanted_pods[0]
         if first in picture.starting_pods:
             return held("pods_have_started", f"waiting for {first} to start")
         return _choose_among(picture, able)
-    if picture.silent:
-        return Ruling(holds=(silence_hold(picture.silent, "a primary is chosen only when every process answers"),))
+    if picture.unresponsive:
+        return Ruling(
+            holds=(silence_hold(picture.unresponsive, "a primary is chosen only when every process answers"),)
+        )
     leaving = [member.name for member in picture.members if member.pod.deleting and member.has_data]
-    late = (*picture.unheard, *_may_bring_data(picture), *leaving)
+    late = (*picture.without_process, *_may_bring_data(picture), *leaving)
     if late:
         return held("pods_have_started", f"a primary is chosen only when all have answered: {list_names(late)}")
     return _choose_among(picture, able)
@@ -147,8 +149,8 @@ def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
     furthest, the most keys, the lowest name.
     """
     if not members:
-        return held("a_process_is_there", "no Redis process runs that could be the primary")
-    if len(picture.primaries) > 1 and (picture.silent or picture.unheard):
+        return held("some_process_runs", "no Redis process runs that could be the primary")
+    if len(picture.primaries) > 1 and (picture.unresponsive or picture.without_process):
         return held("every_process_answers", "of two primaries one is chosen only when every process answers")
     best = min(
         members,
@@ -239,7 +241,7 @@ def follow_the_primary(world: World) -> Ruling:
     ]
     wrong = [member for member in others if member.is_primary]
     if wrong and not _is_settled(picture):
-        return held("no_failover_is_under_way", "the Sentinels may be about to replace the primary")
+        return held("no_failover_in_progress", "the Sentinels may be about to replace the primary")
     steps = [_follow(member, primary, f"{primary.name} is the primary, and there is only one") for member in wrong]
     steps += [
         _follow(member, primary, f"{primary.name} is the primary, and it follows {_shown(member.follows)}")

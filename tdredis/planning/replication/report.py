@@ -12,7 +12,7 @@ from tdredis.api.redisstandalone import RedisStandaloneStatus
 from tdredis.api.redisstandby import RedisStandbyStatus, SentinelStatus
 from tdredis.manifests.names import client_service_name
 from tdredis.planning.conditions import (
-    Ailment,
+    Finding,
     build_conditions,
     client_address,
     created_of_old,
@@ -20,26 +20,26 @@ from tdredis.planning.conditions import (
     has_been_ready,
     holds_sentence,
     phase,
-    quota_is_in_force,
+    quota_is_effective,
 )
 from tdredis.planning.plan import Plan, Verdict
-from tdredis.planning.replication.health import ailments, sentinels_ready
-from tdredis.planning.replication.planner import draw
+from tdredis.planning.replication.health import findings, sentinels_ready
+from tdredis.planning.replication.planner import build_world
 from tdredis.planning.replication.world import World
 from tdredis.planning.snapshot import Ref, ReplicationSnapshot
 
 
 def report(snapshot: ReplicationSnapshot, plan: Plan, failure: str = "") -> InstanceStatus:
     """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
-    world, _ = draw(snapshot)
+    world, _ = build_world(snapshot)
     former = snapshot.instance.status
-    wrong = ailments(world)
+    wrong = findings(world)
     if plan.verdict is Verdict.INVALID and not has_been_ready(former):
-        wrong = (Ailment(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
-    quota = quota_is_in_force(snapshot, world.instance.spec, world.picture.wanted_pods)
+        wrong = (Finding(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
+    quota = quota_is_effective(snapshot, world.instance.spec, world.picture.wanted_pods)
     service = client_service_name(world.instance.name)
     fields: dict[str, Any] = {
-        "phase": phase(snapshot, wrong, quota_in_force=quota),
+        "phase": phase(snapshot, wrong, quota_effective=quota),
         "cluster_ip": client_address(snapshot, service),
         "external_ip": external_address(world.instance, snapshot.children.get(Ref("Service", service))),
         "gmt_create": created_of_old(snapshot.instance),

@@ -99,7 +99,7 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
     ref = ref_of(build_standby_endpoints(standby, site, service, (), ipv6=ipv6))
     if not names or service == replica_service_name(standby.name):
         picture, placed = world.picture, set(target_pods(snapshot.children.get(ref)))
-        names = names | {pod for pod in placed if pod in picture.silent and not picture.silent[pod].refused}
+        names = names | {pod for pod in placed if pod in picture.unresponsive and not picture.unresponsive[pod].refused}
         if (picture.primary is None or picture.in_failover) and service == replica_service_name(standby.name):
             names = names | {
                 member.name
@@ -190,7 +190,7 @@ RULES: tuple[Rule, ...] = (
     limit_memory,
 )
 
-# What keeps an instance that exists together; none of these asks what spec wishes.
+# What keeps an instance that exists together; none of these reads what spec asks for.
 HEALING_RULES: tuple[Rule, ...] = (
     have_a_primary,
     keep_write_policy,

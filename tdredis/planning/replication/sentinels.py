@@ -10,7 +10,15 @@ from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import PORTS, SENTINEL_PORT, Member, Picture, Place, Watcher
 from tdredis.planning.replication.world import World
 from tdredis.planning.snapshot import PodFacts
-from tdredis.planning.steps import Hello, LetIn, SetWatch, Step, TellOfSentinels, Unwatch, Watch
+from tdredis.planning.steps import (
+    ConfigureMonitor,
+    PublishHellos,
+    RemoveMonitor,
+    SentinelHello,
+    SetAuthPass,
+    Step,
+    Watch,
+)
 from tdredis.redis.facts import Announced
 
 WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Sentinel looks for them
@@ -35,7 +43,7 @@ def set_watches(world: World) -> Ruling:
             steps += _settings(watcher, standby)
             if watcher.watch.is_shut_out and picture.snapshot.passwords.redis:
                 why = "the primary refuses what it asks: it has no password, or a wrong one"
-                steps.append(LetIn(process=watcher.process, master_name=watcher.watch.name, why=why))
+                steps.append(SetAuthPass(process=watcher.process, master_name=watcher.watch.name, why=why))
     return Ruling(steps=tuple(steps))
 
 
@@ -68,11 +76,11 @@ def _hears_of_it(watcher: Watcher, picture: Picture) -> bool:
     return knows_primary and tells
 
 
-def _foreign(watcher: Watcher, standby: RedisStandby) -> Iterator[Unwatch]:
+def _foreign(watcher: Watcher, standby: RedisStandby) -> Iterator[RemoveMonitor]:
     for watch in watcher.facts.watches:
         if watch.name != standby.spec.sentinel.master_name:
             why = f"it is a Sentinel of {standby.name}, and watches only that"
-            yield Unwatch(process=watcher.process, master_name=watch.name, why=why)
+            yield RemoveMonitor(process=watcher.process, master_name=watch.name, why=why)
 
 
 def _wanted_settings(standby: RedisStandby) -> tuple[tuple[str, int], ...]:
@@ -99,7 +107,7 @@ def _watch(watcher: Watcher, standby: RedisStandby, primary: Member, *, replaces
     )
 
 
-def _settings(watcher: Watcher, standby: RedisStandby) -> Iterator[SetWatch]:
+def _settings(watcher: Watcher, standby: RedisStandby) -> Iterator[ConfigureMonitor]:
     watch = watcher.watch
     assert watch is not None  # noqa: S101 the caller has looked
     found = {
@@ -111,7 +119,9 @@ def _settings(watcher: Watcher, standby: RedisStandby) -> Iterator[SetWatch]:
     for setting, value in (("quorum", standby.spec.sentinel.quorum), *_wanted_settings(standby)):
         if found[setting] != value:
             why = f"spec asks for {value}; it is {found[setting]}"
-            yield SetWatch(process=watcher.process, master_name=watch.name, setting=setting, value=value, why=why)
+            yield ConfigureMonitor(
+                process=watcher.process, master_name=watch.name, setting=setting, value=value, why=why
+            )
 
 
 def tell_of_sentinels(world: World) -> Ruling:
@@ -129,7 +139,7 @@ def tell_of_sentinels(world: World) -> Ruling:
             others, why = _ahead(watcher, picture, picture.primary), f"{picture.primary.name} is the primary"
         if others:
             name = watcher.watch.name
-            steps.append(TellOfSentinels(process=watcher.process, master_name=name, others=others, why=why))
+            steps.append(PublishHellos(process=watcher.process, master_name=name, others=others, why=why))
     return Ruling(steps=tuple(steps))
 
 
@@ -137,7 +147,7 @@ def _is_at(watcher: Watcher, primary: Member) -> bool:
     return watcher.watch is not None and primary.place == (watcher.watch.host, watcher.watch.port)
 
 
-def _unknown_peers(watcher: Watcher, picture: Picture, primary: Member) -> tuple[Hello, ...]:
+def _unknown_peers(watcher: Watcher, picture: Picture, primary: Member) -> tuple[SentinelHello, ...]:
     """Those who watch *primary* too, and of whom the Sentinel has not heard."""
     assert watcher.watch is not None  # noqa: S101 the caller has looked
     known = {(other.host, other.port) for other in watcher.watch.sentinels}
@@ -148,7 +158,7 @@ def _unknown_peers(watcher: Watcher, picture: Picture, primary: Member) -> tuple
     )
 
 
-def _ahead(watcher: Watcher, picture: Picture, primary: Member) -> tuple[Hello, ...]:
+def _ahead(watcher: Watcher, picture: Picture, primary: Member) -> tuple[SentinelHello, ...]:
     """One who has a newer configuration, in which *primary* is the primary.
 
     That is also the one who carries out the failover: he has chosen the replica, and it says that it is a primary, but
@@ -170,10 +180,10 @@ def _ahead(watcher: Watcher, picture: Picture, primary: Member) -> tuple[Hello, 
     return ()
 
 
-def _hello(watcher: Watcher, primary: Member, *, config_epoch: int | None = None) -> Hello:
+def _hello(watcher: Watcher, primary: Member, *, config_epoch: int | None = None) -> SentinelHello:
     assert watcher.watch is not None  # noqa: S101 the caller has looked
     host, port = watcher.place
-    return Hello(
+    return SentinelHello(
         name=watcher.name,
         host=host,
         port=port,
@@ -266,7 +276,7 @@ def _living(
 def _others_are_informed(picture: Picture, first: Watcher) -> Hold | None:
     """None: *first* may begin anew."""
     guard = "other_sentinels_are_ready"
-    if picture.silent or picture.unheard or picture.starting_pods or picture.silent_sentinels:
+    if picture.unresponsive or picture.without_process or picture.starting_pods or picture.unresponsive_sentinels:
         return Hold(guard=guard, why="Sentinels forget nobody before every process has answered")
     missing = [name for name in picture.wanted_sentinels if name not in picture.snapshot.sentinels]
     if missing:

@@ -30,7 +30,7 @@ def _replace_redis(picture: Picture, outdated: list[PodFacts]) -> Ruling:
     if idle:
         return Ruling(steps=tuple(replace_troubled(pod, idle[pod.name]) for pod in outdated if pod.name in idle))
     primary = picture.primary
-    if not outdated or picture.silent or picture.unheard or primary is None:
+    if not outdated or picture.unresponsive or picture.without_process or primary is None:
         return Ruling()
     if picture.standby is None:
         return _replace_the_only_one(picture, primary)
@@ -38,7 +38,7 @@ def _replace_redis(picture: Picture, outdated: list[PodFacts]) -> Ruling:
     if replicas:
         return Ruling(steps=(replace_troubled(replicas[0], "it is a replica"),))
     heirs = [member for member in picture.replicas_in_sync() if not member.pod.trouble]
-    return Ruling(steps=tuple(hand_over(picture, primary, heirs, f"{primary.name} is to be made anew")))
+    return Ruling(steps=tuple(hand_over(picture, primary, heirs, f"{primary.name} will be recreated")))
 
 
 def _nothing_to_lose(picture: Picture, pod: PodFacts) -> str:
@@ -63,7 +63,7 @@ def _replace_the_only_one(picture: Picture, member: Member) -> Ruling:
         f"{member.name} has the only copy of the data, on an emptyDir: what is wrong in its pod is mended by a new pod,"
         " which would be empty; delete the pod yourself if you can do without the data"
     )
-    return held("data_is_elsewhere", why)
+    return held("another_copy_exists", why)
 
 
 def _replace_sentinels(picture: Picture) -> Iterator[Step]:

@@ -13,7 +13,7 @@ from tdredis.planning.replication.picture import Picture, Replicated
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What a rule looks at: the picture, and the resource with the values in force."""
+    """What a rule looks at: the picture, and the resource with the effective values."""
 
     picture: Picture
     instance: Replicated

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.api.redisstandby import RedisStandby
-from tdredis.planning.conditions import Ailment
+from tdredis.planning.conditions import Finding
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import Member, Picture
@@ -79,16 +79,16 @@ def _may_take_over(picture: Picture, name: str) -> bool:
     member = next((each for each in picture.members if each.name == name), None)
     if member is not None:
         return member.is_primary or member.may_be_chosen
-    unknown = picture.silent.get(name)
+    unknown = picture.unresponsive.get(name)
     if unknown is None:
         return False
     lost = [watcher for watcher in picture.watchers if not picture.finds(watcher, picture.snapshot.pods[name])]
     return not (unknown.refused and 2 * len(lost) > len(picture.watchers))
 
 
-def writes_are_taken(world: World) -> Iterator[Ailment]:
+def writes_are_taken(world: World) -> Iterator[Finding]:
     """A primary that counts on a replica has one."""
     primary = world.picture.primary
     if primary is not None and primary.facts.replication.in_reach == 0 and primary.facts.min_replicas_to_write:
         message = f"{primary.name} refuses writes: no replica is in reach that confirms them (min-replicas-to-write)"
-        yield Ailment(reason="WritesRefused", message=message, serious=True)
+        yield Finding(reason="WritesRefused", message=message, serious=True)

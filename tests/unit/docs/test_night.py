@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tdredis.planning.conditions import PART_OF_EVERY_START, WISH_GUARDS
+from tdredis.planning.conditions import PART_OF_EVERY_START, SPEC_GUARDS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/howto/night.md").read_text()
@@ -55,7 +55,7 @@ def listed(heading: str) -> set[str]:
 
 def test_the_code_is_read_as_it_is_written() -> None:
     assert {"NoPrimary", "StepFailed", "Paused", "AsSpecified"} <= REASONS
-    assert {"vip_is_an_ip", "no_failover_is_under_way", "other_sentinels_are_ready"} <= GUARDS
+    assert {"vip_is_an_ip", "no_failover_in_progress", "other_sentinels_are_ready"} <= GUARDS
 
 
 @pytest.mark.parametrize("heading", ["Reasons of conditions and events", "Guards"])
@@ -67,4 +67,4 @@ def test_the_page_names_all_that_the_code_can_say_and_nothing_else(heading: str)
 
 def test_sets_of_reasons_and_guards_hold_no_name_that_nobody_says() -> None:
     assert PART_OF_EVERY_START <= REASONS
-    assert WISH_GUARDS <= GUARDS
+    assert SPEC_GUARDS <= GUARDS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tdredis.execute.commands import redis_commands
 from tdredis.observe.questions import sentinel_questions
-from tdredis.planning.steps import Hello, Process, TellOfSentinels
+from tdredis.planning.steps import Process, PublishHellos, SentinelHello
 from tdredis.redis.sentinels import SentinelFacts
 from tdredis.redislink.errors import Unreachable
 from tdredis.redislink.link import connect
@@ -17,7 +17,7 @@ from tests.e2e.world import eventually
 
 HOST = "127.64.1.1"
 PROCESS = Process(pod="sentinel-tom-0", uid="", ip=HOST, id="", port=26379, in_cluster=False)
-OTHER = Hello(
+OTHER = SentinelHello(
     name="sentinel-tom-1",
     host="127.64.1.2",
     port=26379,
@@ -60,7 +60,7 @@ async def test_a_sentinel_believes_what_it_is_told_of_another(tmp_path: Path) ->
         before = await eventually(asked, "the Sentinel answers")
         assert before is not None
         assert len(before.id) == 40
-        step = TellOfSentinels(process=PROCESS, master_name="mymaster", others=(OTHER,), why="")
+        step = PublishHellos(process=PROCESS, master_name="mymaster", others=(OTHER,), why="")
         _, commands = redis_commands(step, "")
         link = await connect(HOST, 26379, password="", timeout_s=5)
         assert await link.call_all(commands, timeout_s=5) == [1]

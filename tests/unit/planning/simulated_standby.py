@@ -20,20 +20,20 @@ from tdredis.planning.snapshot import PodFacts, ReplicationSnapshot
 from tdredis.planning.steps import (
     AnnounceSentinel,
     Apply,
+    ConfigureMonitor,
     FailOver,
     Follow,
-    LetIn,
     Process,
     Promote,
+    PublishHellos,
     Reconnect,
     Remove,
+    RemoveMonitor,
     ReplacePod,
     ResizePod,
+    SetAuthPass,
     SetConfig,
-    SetWatch,
     Step,
-    TellOfSentinels,
-    Unwatch,
     Watch,
 )
 from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
@@ -208,15 +208,15 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 watched[step.master_name] = Watched(
                     place=(step.host, step.port), quorum=step.quorum, settings=dict(step.settings)
                 )
-            case Unwatch():
+            case RemoveMonitor():
                 del self._sentinel(step.process).watched[step.master_name]
-            case SetWatch():
+            case ConfigureMonitor():
                 watch = self._sentinel(step.process).watched[step.master_name]
                 if step.setting == "quorum":
                     watch.quorum = step.value
                 else:
                     watch.settings[step.setting] = step.value
-            case TellOfSentinels():
+            case PublishHellos():
                 sentinel = self._sentinel(step.process)
                 watch = sentinel.watched[step.master_name]
                 for hello in step.others:
@@ -226,7 +226,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                         watch.replicas = (watch.replicas | {watch.place}) - {place}
                         watch.place, sentinel.failing_over = place, False
                     watch.epoch = max(watch.epoch, hello.config_epoch)
-            case LetIn():
+            case SetAuthPass():
                 self._sentinel(step.process).watched[step.master_name].shut_out = False
             case SetConfig(parameter="min-replicas-to-write"):
                 self._redis(step.process).least = int(step.value)

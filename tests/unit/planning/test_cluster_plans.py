@@ -364,7 +364,7 @@ def test_nobody_takes_over_without_a_vote_while_somebody_may_only_not_be_heard()
     made = plan(world.snapshot())
 
     guards = {hold.guard for hold in made.holds}
-    assert {"nobody_is_silent", "no_replica_follows_the_ghost", "no_replica_holds_the_data"} & guards
+    assert {"nobody_is_unresponsive", "no_replica_of_the_lost_node", "no_replica_holds_the_data"} & guards
     assert not [step for step in made.steps if isinstance(step, TakeOverShard | AssignSlots | Forget)]
 
 

@@ -114,13 +114,13 @@ def test_an_operator_that_dies_while_it_joins_them_is_succeeded_by_one_that_fini
     assert sorted(pod for pod, _ in world.dropped) == sorted(ONE)
 
 
-@pytest.mark.parametrize("fault", ["silent", "unheard", "starting"])
+@pytest.mark.parametrize("fault", ["silent", "without_process", "starting"])
 def test_nobody_is_reset_or_met_while_somebody_could_contradict(fault: str) -> None:
     world = healthy()
     split(world, epochs=(1, 5), keys=(100, 90))
     if fault == "silent":
         node(world, OTHER[1]).silent = True
-    elif fault == "unheard":
+    elif fault == "without_process":
         world.pods[OTHER[1]].stopped = True
     else:
         world.pods[OTHER[1]].process = None

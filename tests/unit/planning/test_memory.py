@@ -10,7 +10,7 @@ import pytest
 
 from tdredis.api.instance import Condition, InstanceStatus
 from tdredis.planning.memory import KILL_IS_NEWS_S, memory_pressure, memory_uses
-from tdredis.planning.news import turns
+from tdredis.planning.news import transitions
 from tdredis.planning.snapshot import ReplicationSnapshot
 from tdredis.redis.facts import NodeFacts, Unknown
 from tests.unit.planning.test_objects import MIB, node, pod, snapshot
@@ -100,5 +100,5 @@ def test_a_process_that_the_kernel_ended_is_told_of_for_ten_minutes(ago_s: float
 def test_it_is_told_when_it_begins_and_not_again() -> None:
     before, after = (InstanceStatus(conditions=(condition(full=full),)) for full in (False, True))
 
-    assert [(turn.warning, turn.reason) for turn in turns(before, after)] == [(True, "MemoryNearlyFull")]
-    assert turns(after, after) == turns(after, before) == ()
+    assert [(turn.warning, turn.reason) for turn in transitions(before, after)] == [(True, "MemoryNearlyFull")]
+    assert transitions(after, after) == transitions(after, before) == ()

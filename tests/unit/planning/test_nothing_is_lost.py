@@ -140,7 +140,7 @@ def test_the_only_copy_of_the_data_is_not_deleted_for_a_bad_exporter(storageclas
     made = plan(world.snapshot())
 
     assert [step.pod for step in made.steps if isinstance(step, ReplacePod)] == replaced
-    assert ("data_is_elsewhere" in guards(made)) is not bool(replaced)
+    assert ("another_copy_exists" in guards(made)) is not bool(replaced)
 
 
 # ---- stuck for ever
@@ -252,7 +252,7 @@ def test_a_proxy_whose_password_cannot_be_read_is_not_opened_to_everybody() -> N
         **{
             **vars(seen),
             "passwords": type(seen.passwords)(redis="vault", proxy=""),
-            "wished": None,
+            "desired_passwords": None,
             "secret_problems": ("there is no Secret door",),
         }
     )

@@ -76,11 +76,11 @@ def resized(seen: ReplicationSnapshot) -> list[tuple[dict[str, str], dict[str, s
 
 def test_a_statefulset_is_made_when_no_pod_of_the_former_one_has_a_name_that_it_would_give() -> None:
     wanted = build_replication_children(standby(), Site(), PASSWORDS)
-    left = replace(snapshot(), former_pods=("redis-standby-tom-1",))
+    left = replace(snapshot(), leftover_pods=("redis-standby-tom-1",))
 
     made = keep(left, wanted)
 
-    assert [hold.guard for hold in made.holds] == ["former_pods_are_gone"]
+    assert [hold.guard for hold in made.holds] == ["leftover_pods_are_gone"]
     assert "redis-standby-tom-1" in made.holds[0].why
     kept_back = set(map(str, keep(snapshot(), wanted).steps)) - set(map(str, made.steps))
     assert kept_back == {"apply StatefulSet redis-standby-tom"}

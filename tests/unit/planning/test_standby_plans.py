@@ -14,13 +14,13 @@ from tdredis.planning.snapshot import Ref, Trouble
 from tdredis.planning.steps import (
     FailOver,
     Follow,
-    LetIn,
     Promote,
+    PublishHellos,
+    RemoveMonitor,
     ReplacePod,
+    SetAuthPass,
     SetConfig,
     Step,
-    TellOfSentinels,
-    Unwatch,
     Watch,
 )
 from tdredis.redis.sentinels import SentinelFacts
@@ -388,7 +388,7 @@ def test_a_sentinel_watches_nothing_foreign() -> None:
 
     made, _ = world.run_pass()
 
-    assert kinds(made) == [Unwatch]
+    assert kinds(made) == [RemoveMonitor]
 
 
 def test_a_sentinel_that_watches_a_foreign_primary_is_corrected() -> None:
@@ -413,7 +413,7 @@ def test_a_sentinel_that_is_cut_off_from_the_others_is_told_of_a_new_primary() -
     plans = [world.run_pass()[0] for _ in range(3)]
 
     assert cut_off.watched["mymaster"].place == world.place(SECOND)
-    told = [step.process.pod for each in plans for step in each.steps if isinstance(step, TellOfSentinels)]
+    told = [step.process.pod for each in plans for step in each.steps if isinstance(step, PublishHellos)]
     assert told == [SENTINELS[2]]
 
 
@@ -446,7 +446,9 @@ def test_a_sentinel_that_the_primary_refuses_is_told_the_password() -> None:
 
     made, _ = world.run_pass()
 
-    assert [(type(step), step.process.pod) for step in made.steps if isinstance(step, LetIn)] == [(LetIn, SENTINELS[1])]
+    assert [(type(step), step.process.pod) for step in made.steps if isinstance(step, SetAuthPass)] == [
+        (SetAuthPass, SENTINELS[1])
+    ]
     assert planned(world).steps == ()
 
 
@@ -456,7 +458,7 @@ def test_sentinels_that_watch_the_primary_are_told_of_each_other() -> None:
         sentinel.watched["mymaster"].others.clear()
     world.sentinels()[SENTINELS[2]].watched["mymaster"].place = ("10.1.2.3", 6379)
 
-    told = [step for step in plan(world.snapshot()).steps if isinstance(step, TellOfSentinels)]
+    told = [step for step in plan(world.snapshot()).steps if isinstance(step, PublishHellos)]
 
     assert [(step.process.pod, [other.name for other in step.others]) for step in told] == [
         (SENTINELS[0], [SENTINELS[1]]),
@@ -473,7 +475,7 @@ def test_all_sentinels_know_the_new_primary_before_the_one_that_carries_out_the_
 
     told = []
     for _ in range(2):
-        steps = [step for step in plan(world.snapshot()).steps if isinstance(step, TellOfSentinels)]
+        steps = [step for step in plan(world.snapshot()).steps if isinstance(step, PublishHellos)]
         told.append([(step.process.pod, step.others[0].name, step.others[0].config_epoch) for step in steps])
         for step in steps:
             world.apply(step)
@@ -490,7 +492,7 @@ def test_a_promoted_replica_is_the_primary_although_the_former_one_is_back() -> 
 
     made = plan(world.snapshot())
 
-    told = [step for step in made.steps if isinstance(step, TellOfSentinels)]
+    told = [step for step in made.steps if isinstance(step, PublishHellos)]
     assert [(step.process.pod, (step.others[0].primary_host, 6379)) for step in told] == [
         (name, world.place(SECOND)) for name in SENTINELS[:2]
     ]
@@ -516,7 +518,7 @@ def test_nobody_is_told_of_a_primary_before_it_is_one() -> None:
     world.pods[FIRST].stopped = True
     world.sentinels()[SENTINELS[2]].failing_over = True
 
-    assert not [step for step in plan(world.snapshot()).steps if isinstance(step, TellOfSentinels)]
+    assert not [step for step in plan(world.snapshot()).steps if isinstance(step, PublishHellos)]
 
 
 def test_a_sentinel_that_could_not_fail_over_anyway_begins_anew_at_once() -> None:
@@ -665,7 +667,7 @@ def test_beside_a_statefulset_of_somebody_else_nothing_is_done_and_it_is_named()
     made = plan(replace(world.snapshot(), foreign=(Ref("StatefulSet", NAME),)))
 
     assert made.steps == ()
-    assert guards(made) == ["objects_are_ours"]
+    assert guards(made) == ["no_foreign_objects"]
 
 
 # ---- trouble

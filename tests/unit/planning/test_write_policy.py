@@ -132,7 +132,7 @@ def test_a_primary_whose_standby_is_proven_dead_takes_writes_and_counts_on_it_ag
     assert least(world) == {FIRST: 1, SECOND: 0}
 
 
-def silent(world: SimulatedStandby) -> None:
+def unresponsive(world: SimulatedStandby) -> None:
     world.redis()[SECOND].silent = True
 
 
@@ -146,7 +146,7 @@ def cut_off(world: SimulatedStandby) -> None:
     world.redis()[SECOND].cut_off = True
 
 
-@pytest.mark.parametrize("fail", [silent, refused_and_found, cut_off])
+@pytest.mark.parametrize("fail", [unresponsive, refused_and_found, cut_off])
 def test_a_standby_that_could_be_chosen_keeps_the_primary_from_writing_alone(
     fail: Callable[[SimulatedStandby], None],
 ) -> None:
@@ -224,7 +224,7 @@ def test_a_second_primary_keeps_what_stops_it_until_it_is_one_no_more() -> None:
 
     made = plan(world.snapshot())
 
-    assert (set_by(made), guards(made)) == ([], ["no_failover_is_under_way"])
+    assert (set_by(made), guards(made)) == ([], ["no_failover_in_progress"])
 
 
 @pytest.mark.parametrize("policy", ["availability", "consistency"])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tdredis.planning.conditions import Ailment
+from tdredis.planning.conditions import Finding
 from tdredis.planning.objects import list_names
 from tdredis.planning.snapshot import PodFacts
 from tdredis.redis.facts import NodeFacts, Unknown
@@ -15,30 +15,30 @@ SYNC_TAKES_S = 30  # connecting, forking, loading
 SYNC_BYTES_S = 10 * 2**20  # a copy that is slower than this does not come to an end
 
 
-def pods_that_fail(troubled: Iterable[PodFacts], missing: Sequence[str]) -> Iterator[Ailment]:
+def pods_that_fail(troubled: Iterable[PodFacts], missing: Sequence[str]) -> Iterator[Finding]:
     """Every pod that is wanted exists and nothing is wrong with it."""
     for pod in troubled:
         assert pod.trouble is not None  # noqa: S101 that is what troubled means
         reason = pod.trouble.reason
-        yield Ailment(reason=reason, message=f"pod {pod.name}: {pod.trouble.message or reason}", serious=False)
+        yield Finding(reason=reason, message=f"pod {pod.name}: {pod.trouble.message or reason}", serious=False)
     if missing:
-        yield Ailment(reason="PodsMissing", message=f"not made yet: {list_names(missing)}", serious=False)
+        yield Finding(reason="PodsMissing", message=f"pods not created yet: {list_names(missing)}", serious=False)
 
 
-def silent_processes(silent: Mapping[str, Unknown]) -> Iterator[Ailment]:
+def unresponsive_processes(silent: Mapping[str, Unknown]) -> Iterator[Finding]:
     for pod, unknown in silent.items():
         message = f"the process in pod {pod} does not answer: {unknown.error}"
-        yield Ailment(reason="NoAnswer", message=message, serious=False)
+        yield Finding(reason="NoAnswer", message=message, serious=False)
 
 
-def unready_pods(wanted: Sequence[str], pods: Mapping[str, PodFacts]) -> Iterator[Ailment]:
+def unready_pods(wanted: Sequence[str], pods: Mapping[str, PodFacts]) -> Iterator[Finding]:
     waiting = [name for name in wanted if name in pods and not pods[name].ready]
     if waiting:
         message = f"{len(waiting)} of {len(wanted)} pods are not ready: {list_names(waiting)}"
-        yield Ailment(reason="PodsNotReady", message=message, serious=False)
+        yield Finding(reason="PodsNotReady", message=message, serious=False)
 
 
-def syncs_that_fail(replicas: Iterable[tuple[str, NodeFacts]], primary: str, facts: NodeFacts) -> Iterator[Ailment]:
+def syncs_that_fail(replicas: Iterable[tuple[str, NodeFacts]], primary: str, facts: NodeFacts) -> Iterator[Finding]:
     """*replicas* follow *primary*, which answers. One that is not in sync for longer than a copy of all data takes
     does not wait for its copy: it begins one over and over.
 
@@ -51,4 +51,4 @@ def syncs_that_fail(replicas: Iterable[tuple[str, NodeFacts]], primary: str, fac
             f"{list_names(failing)} cannot finish copying the data of {primary}: not in sync for longer than that"
             " takes, though both answer; the log of either says why"
         )
-        yield Ailment(reason="SyncFails", message=message, serious=False)
+        yield Finding(reason="SyncFails", message=message, serious=False)

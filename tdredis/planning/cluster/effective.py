@@ -1,7 +1,7 @@
-"""Decides which wishes in spec are carried out now: one that would hurt is held, and the old value stays in force.
+"""Decides which values of spec are effective now: a change that would hurt is held, and the former value stays.
 
-A wish that is held never blocks the others, and taking it back ends the hold. Whether a wish hurts is not decided while
-somebody who could contradict is silent.
+A held change never blocks the others, and ends when spec is edited back. Whether a change hurts is not decided while a
+process that could contradict does not answer.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import msgspec
 from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
 from tdredis.manifests.names import SHARDS
+from tdredis.planning.desired import Change, capacity_change, password_hold, replicas_change, volumes_change
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import ClusterSnapshot
-from tdredis.planning.wishes import Change, capacity_wish, password_hold, replicas_wish, volumes_wish
 from tdredis.redis.facts import NodeFacts
 from tdredis.redis.slots import ALL_SLOTS, parse_slots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InForce:
-    """*cluster* is the resource with the values in force in its spec; *holds* name the wishes put off."""
+class Effective:
+    """*cluster* is the resource with the effective values in its spec; *holds* name the changes put off."""
 
     cluster: RedisCluster
     holds: tuple[Hold, ...]
 
 
-def decide_in_force(snapshot: ClusterSnapshot) -> InForce:
-    """What of spec is in force at this snapshot."""
+def decide_effective(snapshot: ClusterSnapshot) -> Effective:
+    """What of spec is effective at this snapshot."""
     spec = snapshot.cluster.spec
     holds: list[Hold] = []
     for decide in (_size, _capacity, _replicas, _volumes):
@@ -39,7 +39,7 @@ def decide_in_force(snapshot: ClusterSnapshot) -> InForce:
             spec = msgspec.structs.replace(spec, **changes)
             holds.append(hold)
     cluster = msgspec.structs.replace(snapshot.cluster, spec=spec)
-    return InForce(cluster=cluster, holds=(*holds, *password_hold(snapshot)))
+    return Effective(cluster=cluster, holds=(*holds, *password_hold(snapshot)))
 
 
 def recorded_size(record: Mapping[str, Sequence[str]]) -> int | None:
@@ -63,8 +63,8 @@ def _size_begun(snapshot: ClusterSnapshot) -> int | None:
     begun = any(
         not isinstance(node, NodeFacts) or (node.view and node.view.me.slots) for node in snapshot.nodes.values()
     )
-    unheard = any(pod.ever_ran and name not in snapshot.nodes for name, pod in snapshot.pods.items())
-    if not begun and not unheard:
+    without_process = any(pod.ever_ran and name not in snapshot.nodes for name, pod in snapshot.pods.items())
+    if not begun and not without_process:
         return None
     for ref, live in sorted(snapshot.children.items()):
         size = _annotation(live, SHARDS) if ref.kind == "StatefulSet" else None
@@ -85,7 +85,7 @@ def _annotation(live: JSONObject, name: str) -> str | None:
 def _capacity(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Change]:
     has_begun = recorded_size(snapshot.cluster.status.slots) is not None
     pods = spec.size * spec.pods_per_shard
-    return capacity_wish(snapshot, spec, has_begun=has_begun, pods=pods, shards=spec.size)
+    return capacity_change(snapshot, spec, has_begun=has_begun, pods=pods, shards=spec.size)
 
 
 def _replicas(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Change]:
@@ -96,8 +96,8 @@ def _replicas(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Cha
         """It is a replica, and not the heir of a primary that is lost."""
         return node.view is not None and not node.view.me.slots and node.view.me.primary_id in answered
 
-    return replicas_wish(snapshot, spec.replicas, may_go=may_go)
+    return replicas_change(snapshot, spec.replicas, may_go=may_go)
 
 
 def _volumes(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Change]:
-    return volumes_wish(snapshot, spec, f"{snapshot.cluster.name}-0")
+    return volumes_change(snapshot, spec, f"{snapshot.cluster.name}-0")

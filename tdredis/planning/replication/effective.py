@@ -1,7 +1,7 @@
-"""Decides which wishes in spec are carried out now: one that would hurt is held, and the old value stays in force.
+"""Decides which values of spec are effective now: a change that would hurt is held, and the former value stays.
 
-A wish that is held never blocks the others, and taking it back ends the hold. Whether a wish hurts is not decided while
-somebody who could contradict is silent.
+A held change never blocks the others, and ends when spec is edited back. Whether a change hurts is not decided while a
+process that could contradict does not answer.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from tdredis.api.instance import InstanceSpec
 from tdredis.api.redisstandby import RedisStandbySpec
 from tdredis.manifests.names import pods_per_statefulset
 from tdredis.planning.conditions import has_been_ready
+from tdredis.planning.desired import Change, capacity_change, password_hold, replicas_change, volumes_change
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.picture import Replicated
 from tdredis.planning.snapshot import ReplicationSnapshot
-from tdredis.planning.wishes import Change, capacity_wish, password_hold, replicas_wish, volumes_wish
 from tdredis.redis.facts import NodeFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InForce:
-    """*instance* is the resource with the values in force in its spec; *holds* name the wishes put off."""
+class Effective:
+    """*instance* is the resource with the effective values in its spec; *holds* name the changes put off."""
 
     instance: Replicated
     holds: tuple[Hold, ...]
 
 
-def decide_in_force(snapshot: ReplicationSnapshot) -> InForce:
-    """What of spec is in force at this snapshot."""
+def decide_effective(snapshot: ReplicationSnapshot) -> Effective:
+    """What of spec is effective at this snapshot."""
     spec: Any = snapshot.instance.spec
     holds: list[Hold] = []
     for decide in (_capacity, _replicas, _volumes):
@@ -40,12 +40,12 @@ def decide_in_force(snapshot: ReplicationSnapshot) -> InForce:
             spec = msgspec.structs.replace(spec, **changes)
             holds.append(hold)
     instance = msgspec.structs.replace(snapshot.instance, spec=spec)
-    return InForce(instance=instance, holds=(*holds, *password_hold(snapshot)))
+    return Effective(instance=instance, holds=(*holds, *password_hold(snapshot)))
 
 
 def _capacity(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:
     has_begun = has_been_ready(snapshot.instance.status)
-    return capacity_wish(snapshot, spec, has_begun=has_begun, pods=pods_per_statefulset(snapshot.instance))
+    return capacity_change(snapshot, spec, has_begun=has_begun, pods=pods_per_statefulset(snapshot.instance))
 
 
 def _replicas(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:
@@ -55,8 +55,10 @@ def _replicas(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Cha
     # is the primary, everybody may be the one.
     nodes = snapshot.nodes.values()
     there_is_one = any(isinstance(node, NodeFacts) and node.replication.role == "master" for node in nodes)
-    return replicas_wish(snapshot, spec.replicas, may_go=lambda node: there_is_one and node.replication.role == "slave")
+    return replicas_change(
+        snapshot, spec.replicas, may_go=lambda node: there_is_one and node.replication.role == "slave"
+    )
 
 
 def _volumes(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:
-    return volumes_wish(snapshot, spec, snapshot.instance.name)
+    return volumes_change(snapshot, spec, snapshot.instance.name)

@@ -1,4 +1,4 @@
-"""Decides which wishes in spec wait, whatever the kind: for memory, for a role to move, for volumes to stay as made."""
+"""Decides which changes of spec wait: for memory, for a role to move, for volumes to stay as they were created."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ HEADROOM = 1.1  # a limit that leaves less than a tenth free would evict or refu
 Change: TypeAlias = tuple[dict[str, Any], Hold]  # fields of spec as they stay in force, and why
 
 
-def capacity_wish(
+def capacity_change(
     snapshot: Snapshot, spec: InstanceSpec, *, has_begun: bool, pods: int, shards: int = 1
 ) -> Iterator[Change]:
     """Less memory only when all *pods* have said that their data fits; more at any time, and any before it *has_begun*.
 
     *shards*: over how many of them capacity is divided.
     """
-    before = _capacity_in_force(snapshot, shards)
+    before = _capacity_effective(snapshot, shards)
     if not has_begun or before is None or not spec.capacity or 0 < before <= spec.capacity:
         return
     if not _all_answer(snapshot, pods):
@@ -43,7 +43,7 @@ def capacity_wish(
         yield {"capacity": before}, Hold(guard="used_memory_fits", why=why)
 
 
-def replicas_wish(snapshot: Snapshot, replicas: int, *, may_go: Callable[[NodeFacts], bool]) -> Iterator[Change]:
+def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[NodeFacts], bool]) -> Iterator[Change]:
     """A pod is removed when *may_go* says so of its answer, and never when it says nothing."""
 
     def must_stay(name: str) -> bool:
@@ -62,7 +62,7 @@ def replicas_wish(snapshot: Snapshot, replicas: int, *, may_go: Callable[[NodeFa
         yield {"replicas": kept}, Hold(guard="no_primary_is_removed", why=why)
 
 
-def volumes_wish(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> Iterator[Change]:
+def volumes_change(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> Iterator[Change]:
     """Volumes are made with the pods of *statefulset*, and stay as they were made."""
     claims = _claims(snapshot, statefulset)
     if claims is None:
@@ -79,13 +79,13 @@ def volumes_wish(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> It
 
 def password_hold(snapshot: Snapshot) -> tuple[Hold, ...]:
     """The password in force stays, whatever spec says."""
-    if snapshot.wished is None or snapshot.passwords.redis == snapshot.wished.redis:
+    if snapshot.desired_passwords is None or snapshot.passwords.redis == snapshot.desired_passwords.redis:
         return ()
     why = "the password of a running instance is not changed by this version: write the former secret again"
     return (Hold(guard="password_is_unchanged", why=why),)
 
 
-def _capacity_in_force(snapshot: Snapshot, shards: int) -> int | None:
+def _capacity_effective(snapshot: Snapshot, shards: int) -> int | None:
     """MiB; 0: no limit. Before the first Ready not status says it, but the processes do. None: nobody does."""
     status = snapshot.resource.status
     if status.capacity or has_been_ready(status):
