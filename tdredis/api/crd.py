@@ -15,6 +15,8 @@ from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES
 from tdredis.api.validation import (
     BOTH_PROXY_SECRETS_SENTENCE,
     BOTH_SECRETS_SENTENCE,
+    CAPACITY_SENTENCE,
+    CLUSTER_CAPACITY_SENTENCE,
     LEAST_DOWN_AFTER_MS,
     LEAST_MIB,
     LINE_BREAK_SENTENCE,
@@ -47,15 +49,11 @@ NAME_SHAPE_RULE: Final[JSONObject] = {
 
 _CLUSTER_CAPACITY: Final[JSONObject] = {
     "rule": f"!has(self.capacity) || self.capacity == 0 || self.capacity >= {LEAST_MIB} * self.size",
-    "message": f"capacity is too small for its shards: write {LEAST_MIB} MiB or more for each, or leave it out",
-    "messageExpression": (
-        f"'capacity is too small for ' + string(self.size) + ' shards: write ' + string({LEAST_MIB} * self.size)"
-        f" + ' or more ({LEAST_MIB} MiB each), or leave it out for no limit'"
-    ),
+    "message": CLUSTER_CAPACITY_SENTENCE,
 }
 _CAPACITY: Final[JSONObject] = {
     "rule": f"!has(self.capacity) || self.capacity == 0 || self.capacity >= {LEAST_MIB}",
-    "message": f"capacity is too small: write {LEAST_MIB} or more (MiB), or leave it out for no limit",
+    "message": CAPACITY_SENTENCE,
 }
 _PROXY_IMAGE: Final[JSONObject] = {
     "rule": "size(self.proxyimage) > 0 || (has(self.proxy) && has(self.proxy.enabled) && !self.proxy.enabled)",

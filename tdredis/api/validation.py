@@ -24,6 +24,11 @@ LEAST_MIB: Final = 16  # of one Redis process
 # A Service's name, which the resource's becomes, begins with a letter and has no dots (RFC 1035).
 NAME_PATTERN: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
 NAME_SENTENCE: Final = "write lower-case letters, digits and '-', a letter first: Services are named after it"
+CAPACITY_SENTENCE: Final = f"capacity is too small: write {LEAST_MIB} (MiB) or more, or leave it out for no limit"
+# A sentence without the number to write: an expression that made it would cost a modern server more than it allows.
+CLUSTER_CAPACITY_SENTENCE: Final = (
+    f"capacity is too small for its shards: write {LEAST_MIB} (MiB) times size or more, or leave it out for no limit"
+)
 PROXY_IMAGE_SENTENCE: Final = "proxyimage is empty: write the image of the proxy, or proxy.enabled: false"
 LINE_BREAK_SENTENCE: Final = "a password has a line break in it: write it on one line"
 BOTH_SECRETS_SENTENCE: Final = "secret and secretRef are both given: write one of them"
@@ -55,12 +60,8 @@ def _name(instance: Instance) -> Iterator[str]:
 
 
 def _of_cluster(spec: RedisClusterSpec) -> Iterator[str]:
-    least = LEAST_MIB * spec.size
-    if 0 < spec.capacity < least:
-        yield (
-            f"spec.capacity: {spec.capacity} MiB is too small for {spec.size} shards: write {least} or more"
-            f" ({LEAST_MIB} MiB each), or leave it out for no limit"
-        )
+    if 0 < spec.capacity < LEAST_MIB * spec.size:
+        yield CLUSTER_CAPACITY_SENTENCE
     if spec.proxy.enabled and not spec.proxy_image:
         yield PROXY_IMAGE_SENTENCE
     if spec.proxy_secret is None and spec.proxy_secret_ref is None:
@@ -73,10 +74,7 @@ def _of_cluster(spec: RedisClusterSpec) -> Iterator[str]:
 
 def _capacity(instance: Instance) -> Iterator[str]:
     if 0 < instance.spec.capacity < LEAST_MIB:
-        yield (
-            f"spec.capacity: {instance.spec.capacity} MiB is too small: write {LEAST_MIB} or more,"
-            " or leave it out for no limit"
-        )
+        yield CAPACITY_SENTENCE
 
 
 def _write_policy(spec: RedisStandbySpec) -> Iterator[str]:

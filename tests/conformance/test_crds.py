@@ -224,7 +224,7 @@ async def test_a_rule_may_word_its_message_with_the_values(ns: Namespace, ruled:
     answer = await ns.api.post(ruled.path(ns.name), ruled.build("a", spec={"size": 3, "tags": tags}))
 
     assert answer.refused() == (422, "Invalid")
-    assert "write at most 3 tags" in answer.message
+    assert "mode safe allows no more than size tags" in answer.message
 
 
 @pytest.mark.needs_version("1.25")

@@ -81,12 +81,12 @@ async def test_an_unknown_field_is_refused_by_its_name(ns: Namespace, clusters: 
     assert 'unknown field "spec.sise"' in answer.message
 
 
-@pytest.mark.needs_version("1.27")
+@pytest.mark.needs_version("1.25")
 async def test_too_little_capacity_is_refused_with_what_to_write(ns: Namespace, clusters: Custom) -> None:
     answer = await ns.api.post(clusters.path(ns.name), build_sample(clusters, capacity=16))
 
     assert answer.refused() == (422, "Invalid")
-    assert "write 48 or more" in answer.message
+    assert "write 16 (MiB) times size or more" in answer.message
 
 
 @pytest.mark.needs_version("1.25")

@@ -22,7 +22,7 @@ LONG = "r" * 60
         ({"env": "prod"}, 'spec.env: Unsupported value: "prod": supported values: "production", "staging", "demo"'),
         ({"netmode": "Bridge"}, 'supported values: "ClusterIP", "NodePort", "LoadBalancer"'),
         ({"capacity": -1}, "spec.capacity in body should be greater than or equal to 0"),
-        pytest.param({"capacity": 40}, "capacity is too small for 3 shards: write 48 or more", marks=CEL),
+        pytest.param({"capacity": 40}, "capacity is too small for its shards: write 16 (MiB) times size", marks=CEL),
         pytest.param({"replcas": 2}, 'unknown field "spec.replcas"', marks=STRICT),
         pytest.param({"image": None}, "spec.image: Required value", marks=STRICT),
         pytest.param({"proxyimage": ""}, "proxyimage is empty: write the image of the proxy", marks=CEL),

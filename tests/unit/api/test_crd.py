@@ -73,7 +73,7 @@ def test_kubectl_shows_what_people_ask_for() -> None:
         ({"env": "prod"}, "spec.env: 'prod' is not known: write production, staging, demo"),
         ({"netmode": "HostPort"}, "spec.netmode: 'HostPort' is not known: write ClusterIP, NodePort, LoadBalancer"),
         ({"capacity": -1}, "spec.capacity: -1 is too small: write 0 or more"),
-        ({"capacity": 47}, "spec.capacity: 47 MiB is too small for 3 shards: write 48 or more (16 MiB each)"),
+        ({"capacity": 47}, "capacity is too small for its shards: write 16 (MiB) times size or more"),
         ({"image": "a b"}, "spec.image: write an image name without blanks"),
         ({"app": "-x"}, "spec.app: write letters, digits"),
         ({"proxy": {"replicas": 0}}, "spec.proxy.replicas: 0 is too small: write 1 or more"),
