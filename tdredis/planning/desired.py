@@ -44,7 +44,11 @@ def capacity_change(
 
 
 def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[NodeFacts], bool]) -> Iterator[Change]:
-    """A pod is removed when *may_go* says so of its answer, and never when it says nothing."""
+    """A pod is removed when *may_go* says so of its answer, and never when it says nothing.
+
+    Whoever was sent away already is not asked again: it falls silent while it goes, and whoever took the change back
+    for that would begin it again when the pod is back.
+    """
 
     def must_stay(name: str) -> bool:
         node = snapshot.nodes.get(name)
@@ -52,7 +56,7 @@ def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[Node
             return not may_go(node)
         return node is not None or snapshot.pods[name].ever_ran
 
-    surplus = (name for name in snapshot.pods if _ordinal(name) > replicas)
+    surplus = (name for name in snapshot.pods if _ordinal(name) > replicas and not _is_sent_away(snapshot, name))
     kept = max((_ordinal(name) for name in surplus if must_stay(name)), default=replicas)
     if kept > replicas:
         why = (
@@ -114,6 +118,21 @@ def _all_answer(snapshot: Snapshot, wanted: int) -> bool:
 
 def _ordinal(pod: str) -> int:
     return int(pod.rpartition("-")[2])
+
+
+def _is_sent_away(snapshot: Snapshot, pod: str) -> bool:
+    """Its StatefulSet, as it stands in the API server, does not ask for it. Source: kubernetes.io, "StatefulSets"
+    (ordinal index, start ordinal).
+    """
+    live = snapshot.children.get(Ref("StatefulSet", pod.rpartition("-")[0]))
+    match live.get("spec") if live else None:
+        case {"replicas": int(count), **spec}:
+            ordinals = spec.get("ordinals")
+            start = ordinals.get("start") if isinstance(ordinals, dict) else 0
+            first = start if isinstance(start, int) else 0
+            return not first <= _ordinal(pod) < first + count
+        case _:
+            return False
 
 
 def _claims(snapshot: Snapshot, statefulset: str) -> tuple[str, str] | None:

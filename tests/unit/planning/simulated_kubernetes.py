@@ -29,7 +29,7 @@ class SimulatedPod(Generic[ProcessT]):
     process: ProcessT | None  # None: it never ran
     trouble: Trouble | None = None
     stopped: bool = False  # its container ended, or ends over and over
-    deleting: bool = False
+    deleting: bool = False  # of one that its StatefulSet sends away: its process ends in the next pass, then it is gone
     age_s: float = 0.0
     role: str = ""
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
@@ -58,6 +58,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.bad_images: set[str] = set()
         self.unschedulable: set[str] = set()
         self.forbidden: set[str] = set()  # pods that a quota keeps from being made
+        self.goes_slowly = False  # pods that are sent away take their time: deleting, ended, gone; a pass each
         self.status_writes = 0
         self._counter = 0
         self._node_ports: dict[str, int] = {}
@@ -90,6 +91,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         if status != snapshot.resource.status:
             self.status_writes += 1
             self.resource["status"] = msgspec.to_builtins(status)
+        self.go_on_leaving()
         self.settle()
         return made, done
 
@@ -159,13 +161,25 @@ class SimulatedKubernetes(Generic[ProcessT]):
             spec, status = live["spec"], live["status"]
             assert isinstance(spec, dict)
             assert isinstance(status, dict)
-            for ordinal in range(int(str(spec["replicas"]))):
+            for ordinal in _ordinals(spec):
                 name = f"{ref.name}-{ordinal}"
                 wanted.add(name)
                 if name not in self.pods and name not in self.forbidden:
                     self.pods[name] = self._new_pod(name, str(status["updateRevision"]), json.dumps(spec["template"]))
         for name in set(self.pods) - wanted:
-            del self.pods[name]
+            if self.goes_slowly:
+                self.pods[name].deleting = True
+            else:
+                del self.pods[name]
+
+    def go_on_leaving(self) -> None:
+        """Of pods that were sent away slowly: a process ends, one that has ended goes."""
+        for name, pod in list(self.pods.items()):
+            if self.goes_slowly and pod.deleting:
+                if pod.stopped:
+                    del self.pods[name]
+                pod.stopped = True
+        self.run_statefulsets()
 
     def _new_pod(self, name: str, revision: str, template: str) -> SimulatedPod[ProcessT]:
         number = self.next_number()
@@ -207,3 +221,10 @@ class SimulatedKubernetes(Generic[ProcessT]):
             limits=pod.resources.get("limits", {}),
             trouble=pod.trouble,
         )
+
+
+def _ordinals(spec: JSONObject) -> range:
+    """Source: kubernetes.io, "StatefulSets" (start ordinal)."""
+    ordinals = spec.get("ordinals")
+    start = int(str(ordinals.get("start", 0))) if isinstance(ordinals, dict) else 0
+    return range(start, start + int(str(spec["replicas"])))
