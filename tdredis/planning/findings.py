@@ -25,8 +25,13 @@ def pods_that_fail(troubled: Iterable[PodFacts], missing: Sequence[str]) -> Iter
         yield Finding(reason="PodsMissing", message=f"pods not created yet: {list_names(missing)}", serious=False)
 
 
-def unresponsive_processes(silent: Mapping[str, Unknown]) -> Iterator[Finding]:
+def unresponsive_processes(
+    silent: Mapping[str, Unknown], wanted: Sequence[str], pods: Mapping[str, PodFacts]
+) -> Iterator[Finding]:
+    """Every process answers, but for those of pods that are not wanted and are being deleted."""
     for pod, unknown in silent.items():
+        if pod not in wanted and pod in pods and pods[pod].deleting:
+            continue
         message = f"the process in pod {pod} does not answer: {unknown.error}"
         yield Finding(reason="NoAnswer", message=message, serious=False)
 

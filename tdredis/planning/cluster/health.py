@@ -23,7 +23,8 @@ def pods_run(world: World) -> Iterator[Finding]:
 
 
 def processes_answer(world: World) -> Iterator[Finding]:
-    return unresponsive_processes(world.picture.unresponsive)
+    picture = world.picture
+    return unresponsive_processes(picture.unresponsive, picture.wanted_pods, picture.snapshot.pods)
 
 
 def pods_are_ready(world: World) -> Iterator[Finding]:

@@ -22,7 +22,12 @@ def pods_run(world: World) -> Iterator[Finding]:
 
 
 def processes_answer(world: World) -> Iterator[Finding]:
-    return unresponsive_processes({**world.picture.unresponsive, **world.picture.unresponsive_sentinels})
+    picture, snapshot = world.picture, world.picture.snapshot
+    return unresponsive_processes(
+        {**picture.unresponsive, **picture.unresponsive_sentinels},
+        (*picture.wanted_pods, *picture.wanted_sentinels),
+        {**snapshot.pods, **snapshot.sentinel_pods},
+    )
 
 
 def there_is_one_primary(world: World) -> Iterator[Finding]:

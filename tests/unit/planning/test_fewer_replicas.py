@@ -1,4 +1,4 @@
-"""Fewer replicas: whoever may go is sent away once, and the wish is not taken back because the one who goes is silent."""
+"""Fewer replicas: whoever may go is sent away once, and its silence on the way out does not take the change back."""
 
 from __future__ import annotations
 
@@ -87,6 +87,8 @@ def test_one_that_is_silent_and_was_sent_away_is_not_asked_back(make: Callable[.
 
     assert statefulset(world)["replicas"] == 2
     assert "no_primary_is_removed" not in {hold.guard for hold in made.holds}
+    ready = next(each for each in world.resource["status"]["conditions"] if each["type"] == "Ready")  # type: ignore[index, call-overload, union-attr]
+    assert "does not answer" not in ready["message"]  # type: ignore[index, call-overload, operator]
 
 
 @KINDS
