@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tdredis.api.json_object import JSONObject
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Apply
@@ -28,7 +29,7 @@ def name_of(world: World) -> str:
     return "redis-cluster-rat-0" if isinstance(world, SimulatedCluster) else "redis-standby-tom"
 
 
-def statefulset(world: World) -> dict[str, object]:
+def statefulset(world: World) -> JSONObject:
     spec = world.children[Ref("StatefulSet", name_of(world))]["spec"]
     assert isinstance(spec, dict)
     return spec
