@@ -44,6 +44,13 @@ IMAGE: Final[Bounds] = {
 }
 IMAGE_OR_NONE: Final[Bounds] = {"maxLength": 512}
 TEXT: Final[Bounds] = {"maxLength": 253}
+# What an object of Kubernetes may be called (RFC 1123 subdomain).
+OBJECT_NAME: Final[Bounds] = {
+    "minLength": 1,
+    "maxLength": 253,
+    "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+    "x-write": "lower-case letters, digits, '-' and '.', a letter or digit at both ends",
+}
 PASSWORD: Final[Bounds] = {"maxLength": 512}
 NET_MODE: Final[Bounds] = {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}
 # What Kubernetes itself validates: kept as it is written, and refused by it, with its own words, if it is wrong.

@@ -7,7 +7,16 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 from msgspec import Meta
 
-from tdredis.api.fields import AS_KUBERNETES_HAS_IT, IMAGE, IMAGE_OR_NONE, NET_MODE, PASSWORD, TEXT, wire_name
+from tdredis.api.fields import (
+    AS_KUBERNETES_HAS_IT,
+    IMAGE,
+    IMAGE_OR_NONE,
+    NET_MODE,
+    OBJECT_NAME,
+    PASSWORD,
+    TEXT,
+    wire_name,
+)
 from tdredis.api.metadata import ObjectMeta
 from tdredis.api.pod_settings import Plain, PodSettings, ResourceSettings
 
@@ -65,6 +74,20 @@ class NetworkPolicySpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_n
             extra_json_schema=AS_KUBERNETES_HAS_IT,
         ),
     ] = ()
+
+
+class OutsideSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
+    """spec.outside: how addresses for clients outside of the Kubernetes cluster are dealt with."""
+
+    verify: Annotated[
+        str,
+        Meta(
+            description="auto: an address for outside is tried before it is given out, and one that leads elsewhere or"
+            " nowhere is held with the reason. off: it is given out untried, for addresses that nobody in the"
+            " Kubernetes cluster can reach.",
+            extra_json_schema={"enum": ["auto", "off"]},
+        ),
+    ] = "auto"
 
 
 class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
@@ -156,9 +179,17 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
         ),
     ] = None
     image_pull_secrets: Annotated[
-        tuple[str, ...], Meta(description="Names of Secrets for pulling images, beside harbor-secret.")
-    ] = ()
+        tuple[Annotated[str, Meta(extra_json_schema=OBJECT_NAME)], ...] | None,
+        Meta(
+            description="Names of Secrets for pulling images, beside harbor-secret, which is used where it exists."
+            " Absent: harbor-secret alone. An empty list: none at all.",
+            extra_json_schema={"maxItems": 16},
+        ),
+    ] = None
     pod: Annotated[PodSettings, Meta(description="Settings of the Redis pods.")] = PodSettings()
+    outside: Annotated[OutsideSpec, Meta(description="Addresses for clients outside of the Kubernetes cluster.")] = (
+        OutsideSpec()
+    )
     network_policy: Annotated[NetworkPolicySpec, Meta(description="Who may connect.")] = NetworkPolicySpec()
     pod_monitor: Annotated[
         bool,

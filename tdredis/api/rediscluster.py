@@ -29,9 +29,13 @@ class ProxySpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     replicas: Annotated[
         int, Meta(description="Number of proxy pods.", extra_json_schema={"minimum": 1, "maximum": 100})
     ] = 2
-    resources: Annotated[ResourceSettings, Meta(description="Requests and limits of the proxy containers.")] = (
-        ResourceSettings()
-    )
+    resources: Annotated[
+        ResourceSettings,
+        Meta(
+            description="Requests and limits of the proxy containers. Absent: requests of 100m CPU and 64Mi memory,"
+            " so that a busy node does not starve them; write {} for none."
+        ),
+    ] = ResourceSettings(requests={"cpu": "100m", "memory": "64Mi"})
     pod: Annotated[PodSettings, Meta(description="Settings of the proxy pods.")] = PodSettings()
 
 

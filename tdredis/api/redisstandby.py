@@ -61,9 +61,13 @@ class SentinelSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
             extra_json_schema={"minimum": 1000, "maximum": 3600000},
         ),
     ] = 15000
-    resources: Annotated[ResourceSettings, Meta(description="Requests and limits of the Sentinel containers.")] = (
-        ResourceSettings()
-    )
+    resources: Annotated[
+        ResourceSettings,
+        Meta(
+            description="Requests and limits of the Sentinel containers. Absent: requests of 50m CPU and 32Mi memory,"
+            " so that a busy node does not starve them; write {} for none."
+        ),
+    ] = ResourceSettings(requests={"cpu": "50m", "memory": "32Mi"})
     pod: Annotated[PodSettings, Meta(description="Settings of the Sentinel pods.")] = PodSettings()
 
     @property

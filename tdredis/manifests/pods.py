@@ -52,7 +52,8 @@ def build_pod_template(
     if both:
         metadata["annotations"] = {**both}
     restricted = settings.security == "restricted"
-    pull_secrets = dict.fromkeys((PULL_SECRET, *instance.spec.image_pull_secrets))
+    named = instance.spec.image_pull_secrets
+    pull_secrets = () if named == () else dict.fromkeys((PULL_SECRET, *(named or ())))
     optional: JSONObject = {
         "affinity": merge(affinity, settings.affinity),
         "securityContext": {**(_RESTRICTED_POD if restricted else {}), **settings.security_context},
@@ -60,12 +61,12 @@ def build_pod_template(
         "nodeSelector": {**settings.node_selector},
         "topologySpreadConstraints": _spread_constraints(instance, component, settings),
         "priorityClassName": settings.priority_class_name,
+        "imagePullSecrets": [{"name": name} for name in pull_secrets],
     }
     spec: JSONObject = {
         "terminationGracePeriodSeconds": 30,
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
-        "imagePullSecrets": [{"name": name} for name in pull_secrets],
         "containers": [*(map(_restrict, containers) if restricted else containers), *settings.containers],
         "volumes": [*volumes, *settings.volumes],
         **{name: value for name, value in optional.items() if value},

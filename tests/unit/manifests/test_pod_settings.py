@@ -129,6 +129,27 @@ def test_pull_secrets_are_added_to_that_of_old(component: str) -> None:
     assert spec["imagePullSecrets"] == [{"name": "harbor-secret"}, {"name": "mirror"}]
 
 
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_an_empty_list_of_pull_secrets_means_none(component: str) -> None:
+    assert "imagePullSecrets" not in template(component, imagePullSecrets=[])["spec"]
+    assert template(component)["spec"]["imagePullSecrets"] == [{"name": "harbor-secret"}]
+
+
+def test_sentinels_and_proxies_are_promised_a_little_unless_their_owner_says_otherwise() -> None:
+    said: tuple[dict[str, Any], ...] = ({}, {"resources": {}}, {"resources": {"limits": {"memory": "1Gi"}}})
+    proxies = [
+        build_proxy_deployment(sample(proxy=each), SITE, PASSWORDS, "10.96.0.1", secret_version="1") for each in said
+    ]
+    sentinels = [build_replication_children(standby(sentinel=each), SITE, PASSWORDS)[-1] for each in said]
+
+    def resources(made: Any) -> object:
+        return made["spec"]["template"]["spec"]["containers"][0].get("resources")
+
+    limited = {"limits": {"memory": "1Gi"}}
+    assert [*map(resources, proxies)] == [{"requests": {"cpu": "100m", "memory": "64Mi"}}, None, limited]
+    assert [*map(resources, sentinels)] == [{"requests": {"cpu": "50m", "memory": "32Mi"}}, None, limited]
+
+
 def test_a_standalone_s_pod_has_settings_too() -> None:
     made: Any = build_replication_children(standalone(pod=SETTINGS), SITE, PASSWORDS)[-1]
 
