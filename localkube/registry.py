@@ -27,10 +27,13 @@ Obj = dict[str, Any]  # a JSON object as stored. Never mutate what you were give
 EventType = Literal["ADDED", "MODIFIED", "DELETED"]
 Handler = Callable[["Event"], None]
 Admission = Callable[[Obj, Obj | None], Obj]
+Check = Callable[[Obj, Obj | None, str | None], None]
 Objs = list[Obj]
 EMPTY: Mapping[str, Any] = {}
 # Of the built-in types, these hold JSON of others' making, in which null may mean something.
 _KEEPS_NULLS = frozenset(("controllerrevisions.apps", "customresourcedefinitions.apiextensions.k8s.io"))
+# What changes the intent of an object, and with it its generation.
+_INTENT = (None, "resize")
 
 # Watchers that fall further behind than this many events of one resource get 410 and list again, as on a real server.
 HISTORY_EVENTS = 5_000
@@ -127,6 +130,7 @@ class Registry:
         self._sent = 0  # how many events ever went into the outbox
         self._drain_is_due = False
         self._admissions: dict[str, list[Admission]] = {}
+        self._checks: dict[str, list[Check]] = {}
         self._sinks: list[Callable[[str, Event], None]] = []
         self._last: Event | None = None
 
@@ -199,6 +203,8 @@ class Registry:
         new = self._admit(rtype, new, None)
         if self.find(resource, namespace, metadata["name"]) is not None:
             raise errors.already_exists(resource, metadata["name"])
+        for check in self._checks.get(resource, ()):
+            check(new, None, None)
         if entries is None:
             entries = self._tracked(rtype, None, new, manager, None)
         if entries:
@@ -360,6 +366,10 @@ class Registry:
         """
         self._admissions.setdefault(resource, []).append(admission)
 
+    def check(self, resource: str, check: Check) -> None:
+        """*check(new, old, subresource)* refuses by an ApiError what is otherwise valid. It must change nothing."""
+        self._checks.setdefault(resource, []).append(check)
+
     # ---- hearing of changes
 
     def subscribe(self, resource: str, handler: Handler, *, replay: bool = True) -> Callable[[], None]:
@@ -486,8 +496,10 @@ class Registry:
             case other:
                 raise errors.not_implemented(f"updates of subresource {other!r} of {rtype.key}")
         new = self._admit(rtype, new, old, subresource)
-        if subresource is None and "generation" in old["metadata"] and _intent(rtype, new) != _intent(rtype, old):
-            new["metadata"]["generation"] = old["metadata"]["generation"] + 1
+        if subresource in _INTENT and "generation" in old["metadata"] and _intent(rtype, new) != _intent(rtype, old):
+            new["metadata"] = {**new["metadata"], "generation": old["metadata"]["generation"] + 1}
+        for check in self._checks.get(rtype.key, ()):
+            check(new, old, subresource)
         return new
 
     def _admit(self, rtype: ResourceType, new: Obj, old: Obj | None, subresource: str | None = None) -> Obj:
@@ -656,7 +668,9 @@ def _metadata_after_update(rtype: ResourceType, old: Obj, given: Obj) -> Obj:
 
 
 def _intent(rtype: ResourceType, obj: Obj) -> object:
-    """What a new generation stands for: everything but metadata and status."""
+    """What a new generation stands for: everything but metadata and status. A pod's node is nobody's wish."""
+    if rtype.key == "pods":
+        return {name: value for name, value in obj["spec"].items() if name != "nodeName"}
     if not rtype.custom and "spec" in obj:
         return obj["spec"]
     return {key: value for key, value in obj.items() if key not in ("metadata", "status")}

@@ -43,9 +43,15 @@ class ResourceType:
 
 
 def _core(
-    plural: str, kind: str, *short: str, sub: str = "", namespaced: bool = True, all_: bool = False
+    plural: str,
+    kind: str,
+    *short: str,
+    sub: str = "",
+    namespaced: bool = True,
+    all_: bool = False,
+    generation: bool = False,
 ) -> ResourceType:
-    return _in("", plural, kind, *short, sub=sub, namespaced=namespaced, all_=all_)
+    return _in("", plural, kind, *short, sub=sub, namespaced=namespaced, all_=all_, generation=generation)
 
 
 def _in(
@@ -73,7 +79,14 @@ def _in(
 
 BUILT_IN: tuple[ResourceType, ...] = (
     _core("namespaces", "Namespace", "ns", sub="status finalize", namespaced=False),
-    _core("pods", "Pod", "po", sub="status log exec attach portforward eviction resize ephemeralcontainers", all_=True),
+    _core(
+        "pods",
+        "Pod",
+        "po",
+        sub="status log exec attach portforward eviction resize ephemeralcontainers",
+        all_=True,
+        generation=True,
+    ),
     _core("services", "Service", "svc", sub="status", all_=True),
     _core("endpoints", "Endpoints", "ep"),
     _core("configmaps", "ConfigMap", "cm"),

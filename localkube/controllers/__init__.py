@@ -18,6 +18,7 @@ from localkube.controllers.podgc import PodGarbageCollector
 from localkube.controllers.proxy import ServiceProxy
 from localkube.controllers.pvc import VolumeController
 from localkube.controllers.replicaset import ReplicaSetController
+from localkube.controllers.resize_admission import ResizeAdmission
 from localkube.controllers.scheduler import Scheduler
 from localkube.controllers.services import ServiceController
 from localkube.controllers.settings import Settings
@@ -37,6 +38,7 @@ _ALL: tuple[Callable[[Registry, Settings], Controller], ...] = (
     VolumeController,
     GarbageCollector,
     NamespaceController,
+    ResizeAdmission,
     Scheduler,
     ReplicaSetController,
     DeploymentController,

@@ -26,6 +26,7 @@ from localkube.faults.menu import (
     FillVolume,
     ForgetHistory,
     Freeze,
+    HoldResize,
     Kill,
     Lose,
     PartitionNode,
@@ -108,6 +109,16 @@ def _add_node_faults(faults: argparse._SubParsersAction[argparse.ArgumentParser]
     partition = _lasting(faults, "partition-node", "a node lives on, out of reach of the API server and other nodes")
     partition.add_argument("node", metavar="NODE")
     partition.add_argument("--api-only", action="store_true", help="no packets between pods are lost (needs no root)")
+    hold = _lasting(faults, "hold-resize", "let resizes in place of some pods go only so far")
+    hold.add_argument("pods", metavar="PODS", type=_side, help="by name, NAMESPACE/KEY=VALUE or NAMESPACE/*")
+    hold.add_argument(
+        "--at",
+        required=True,
+        choices=("deferred", "infeasible", "in-progress", "error"),
+        help="what the pod's conditions say: PodResizePending, or PodResizeInProgress",
+    )
+    hold.add_argument("--message", default="", metavar="TEXT", help="of the condition (default: a kubelet's words)")
+    hold.set_defaults(build=lambda a: HoldResize(pods=a.pods, at=a.at, message=a.message))
     for parser in (fail, partition):
         parser.add_argument(
             "--noticed-after", type=int, default=40, metavar="SECONDS", help="when the cluster calls the node Unknown"

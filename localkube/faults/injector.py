@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import assert_never
+from typing import Literal, assert_never
 
 from localkube.errors import ApiError
 from localkube.faults import processes, volumes
@@ -22,6 +22,7 @@ from localkube.faults.menu import (
     FillVolume,
     ForgetHistory,
     Freeze,
+    HoldResize,
     Kill,
     Lasting,
     Lose,
@@ -32,12 +33,14 @@ from localkube.faults.menu import (
 )
 from localkube.faults.network import NetworkFaults
 from localkube.faults.nodes import NodeFaults
+from localkube.faults.resizes import ResizeFaults
 from localkube.faults.targets import Sides
 from localkube.faults.uplink import Uplink
 from localkube.kubelet import Nodes
 from localkube.registry import Registry
 from localkube.server.app import ApiServer
 
+ResizeStage = Literal["deferred", "infeasible", "in-progress", "error"]
 Words = str | Sequence[str]  # one side of a conversation, see menu.py
 
 
@@ -73,6 +76,7 @@ class Faults:
         self.api = ApiFaults(server)
         self._network = NetworkFaults(registry, Sides(registry, nodes.block, nodes.ranges), Firewall(nodes.block))
         self.nodes = NodeFaults(registry, nodes, self._network, uplinks)
+        self._resizes = ResizeFaults(nodes)
         self._numbers = itertools.count(1)
         self._standing: dict[int, Standing] = {}
 
@@ -142,6 +146,8 @@ class Faults:
                 return self.nodes.partitioned(fault)
             case FillVolume():
                 return volumes.filled(self._registry, self._kubelets, fault)
+            case HoldResize():
+                return self._resizes.held(fault)
             case other:
                 assert_never(other)
 
@@ -160,6 +166,11 @@ class Faults:
         self, pod: str, volume: str, *, leave_bytes: int = 0
     ) -> contextlib.AbstractAsyncContextManager[Standing]:
         return self.held(FillVolume(pod=pod, volume=volume, leave_bytes=leave_bytes))
+
+    def resize_held(
+        self, pods: Words, at: ResizeStage, *, message: str = ""
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(HoldResize(pods=_side(pods), at=at, message=message))
 
     def cut(
         self, between: Words, and_: Words = "others", *, one_way: bool = False

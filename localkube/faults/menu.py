@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -64,6 +64,18 @@ class FillVolume(_Fault, frozen=True, kw_only=True, tag="fill-volume"):
     leave_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
+class HoldResize(_Fault, frozen=True, kw_only=True, tag="hold-resize"):
+    """Resizes of some pods go no further than *at*; what a pod has already, it keeps. Undone, they go on.
+
+    deferred, infeasible: the node promises nothing (PodResizePending); in-progress, error: it has promised, and the
+    container does not have it (PodResizeInProgress). *message*: of the condition, else a kubelet's own words.
+    """
+
+    pods: Side  # pods by name, by label, or all of a namespace
+    at: Literal["deferred", "infeasible", "in-progress", "error"]
+    message: str = ""
+
+
 class FailNode(_Fault, frozen=True, kw_only=True, tag="fail-node"):
     """A node is dead: its processes are gone at once and nobody says so; undone, it boots again.
 
@@ -121,7 +133,19 @@ class DropWatch(_Fault, frozen=True, kw_only=True, tag="drop-watch"):
 
 
 Strike = Kill | ForgetHistory
-Lasting = Freeze | Lose | Delay | FillVolume | FailNode | PartitionNode | StopApi | Refuse | DelayWatch | DropWatch
+Lasting = (
+    Freeze
+    | Lose
+    | Delay
+    | FillVolume
+    | HoldResize
+    | FailNode
+    | PartitionNode
+    | StopApi
+    | Refuse
+    | DelayWatch
+    | DropWatch
+)
 Fault = Strike | Lasting
 
 

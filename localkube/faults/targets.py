@@ -5,6 +5,7 @@ from __future__ import annotations
 from localkube.errors import ApiError
 from localkube.faults.menu import BadFault, Side
 from localkube.registry import Obj, Registry
+from localkube.selectors import Predicate, parse_selector
 
 PodKey = tuple[str, str]
 
@@ -32,6 +33,48 @@ def node_of(pod: Obj) -> str:
     if not node:
         raise BadFault(f"pod {pod['metadata']['name']} has no node yet")
     return node
+
+
+def is_one_of(pod: Obj, words: Side) -> bool:
+    """Whether *pod* is named by words that name pods: by name, by label, all of a namespace. Raises BadFault."""
+    metadata = pod["metadata"]
+    for word in words:
+        namespace, name = _split(word)
+        if metadata["namespace"] != namespace:
+            continue
+        if name == "*" or name == metadata["name"]:
+            return True
+        if "=" in name and _selector(name)(metadata.get("labels") or {}):
+            return True
+    return False
+
+
+def check_names_pods(words: Side) -> None:
+    """Raises BadFault for a side that is not made of pods."""
+    if not words:
+        raise BadFault("a side without pods: say who is meant")
+    for word in words:
+        if word in ("others", "everyone") or word.startswith("node:"):
+            raise BadFault(f"{word} names no pods")
+        _, name = _split(word)
+        if "=" in name:
+            _selector(name)
+        elif name != "*":
+            pod_key(word)
+
+
+def _split(word: str) -> tuple[str, str]:
+    """Namespace, and a name, a label or an asterisk."""
+    namespace, slash, rest = word.partition("/")
+    return (namespace, rest) if slash else ("default", word)
+
+
+def _selector(text: str) -> Predicate:
+    """Raises BadFault."""
+    try:
+        return parse_selector(text)
+    except ApiError as error:
+        raise BadFault(error.message) from error
 
 
 class Sides:
@@ -67,9 +110,7 @@ class Sides:
         return {ip for pod in self._pods(word) if (ip := (pod.get("status") or {}).get("podIP"))}
 
     def _pods(self, word: str) -> list[Obj]:
-        namespace, slash, rest = word.partition("/")
-        if not slash:
-            namespace, rest = "default", word
+        namespace, rest = _split(word)
         if rest == "*":
             return self._registry.list("pods", namespace)
         if "=" in rest:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from localkube.units import quantity_value
 
 Obj = dict[str, Any]
 Resources = Mapping[str, Any]  # as in the API: requests and limits
+HoldState = Literal["Deferred", "Infeasible", "InProgress", "Error"]
 _NOTHING: Mapping[str, Any] = {}
 # What is counted, and how many of its units a message counts in one.
 _COUNTED = {"cpu": 1000, "memory": 1}
@@ -24,6 +25,21 @@ class Refusal:
 
     reason: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """How far a fault lets a resize go.
+
+    *state*: Deferred or Infeasible, nothing is promised; InProgress or Error, it is promised and not given.
+    """
+
+    state: HoldState
+    message: str = ""
+
+    @property
+    def refuses(self) -> bool:
+        return self.state in ("Deferred", "Infeasible")
 
 
 class Allocations:
@@ -46,25 +62,33 @@ class Allocations:
     def of(self, uid: str) -> Mapping[str, Resources]:
         return self._given.get(uid, {})
 
-    def resize(self, pod: Obj) -> Refusal | None:
+    def resize(self, pod: Obj, hold: Hold | None = None) -> Refusal | None:
         """Promises what *pod* asks for now, or says why not; then what was promised before holds."""
         uid: str = pod["metadata"]["uid"]
         wanted = _wanted(pod)
         if wanted == self._given.get(uid):
             return None
         asked = _sum_of(pod, wanted)
+        before = self._sums.get(uid, {})
+        if hold is not None and hold.refuses:
+            return Refusal(hold.state, hold.message or self._refusal_words(hold.state, asked, before))
         for name, capacity in self._allocatable.items():
             if asked[name] > capacity:
-                numbers = f"requested: {asked[name]}, capacity: {capacity}"
-                return Refusal("Infeasible", f"Node didn't have enough capacity: {name}, {numbers}")
-        before = self._sums.get(uid, {})
+                return Refusal("Infeasible", _infeasible(name, asked[name], capacity))
         for name, capacity in self._allocatable.items():
             used = sum(one[name] for other, one in self._sums.items() if other != uid)
             if asked[name] > before.get(name, 0) and used + asked[name] > capacity:
-                numbers = f"requested: {asked[name]}, used: {used}, capacity: {capacity}"
-                return Refusal("Deferred", f"Node didn't have enough resource: {name}, {numbers}")
+                return Refusal("Deferred", _deferred(name, asked[name], used, capacity))
         self._put(pod, wanted)
         return None
+
+    def _refusal_words(self, state: str, asked: Mapping[str, int], before: Mapping[str, int]) -> str:
+        """What a kubelet would say of a node that is as full, or as small, as *state* has it."""
+        name = next((one for one in ("memory", "cpu") if asked[one] > before.get(one, 0)), "memory")
+        if state == "Infeasible":
+            return _infeasible(name, asked[name], max(asked[name] - 1, 0))
+        capacity = self._allocatable[name]
+        return _deferred(name, asked[name], max(capacity - asked[name] + 1, 0), capacity)
 
     def _put(self, pod: Obj, wanted: dict[str, Resources]) -> None:
         uid: str = pod["metadata"]["uid"]
@@ -84,13 +108,21 @@ def restarting(container: Obj, before: Resources, now: Resources) -> bool:
     return any(policies.get(name) == "RestartContainer" for name in changed)
 
 
+def _infeasible(name: str, asked: int, capacity: int) -> str:
+    return f"Node didn't have enough capacity: {name}, requested: {asked}, capacity: {capacity}"
+
+
+def _deferred(name: str, asked: int, used: int, capacity: int) -> str:
+    return f"Node didn't have enough resource: {name}, requested: {asked}, used: {used}, capacity: {capacity}"
+
+
 def _wanted(pod: Obj) -> dict[str, Resources]:
     containers = (*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"])
     return {one["name"]: one.get("resources") or {} for one in containers}
 
 
 def _promised(pod: Obj) -> dict[str, Resources]:
-    """Container's name -> what its status says it was given."""
+    """Container's name -> what its status says it was promised."""
     status = pod.get("status") or {}
     told = [one for group in ("initContainerStatuses", "containerStatuses") for one in status.get(group) or ()]
     return {one["name"]: one["resources"] for one in told if "resources" in one}

@@ -292,6 +292,7 @@ class Container:
         facts.container_id = f"localkube://{secrets.token_hex(32)}"
         started_at = time_text(utc_now())
         facts.started = facts.ready = False
+        facts.resources = facts.allocated  # a new one is made with what was promised
         self._pod.event("Normal", "Created", f"Created container {self.name}", self.name)
         care: asyncio.Task[None] | None = None
         try:

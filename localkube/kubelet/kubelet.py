@@ -17,7 +17,7 @@ from aiohappyeyeballs import AddrInfoType
 
 from localkube.errors import ApiError, bad_request
 from localkube.kubelet.addresses import Addresses
-from localkube.kubelet.allocation import Allocations
+from localkube.kubelet.allocation import Allocations, Hold
 from localkube.kubelet.backoff import Pace
 from localkube.kubelet.container import Container
 from localkube.kubelet.images import Catalogue
@@ -29,7 +29,7 @@ from localkube.kubelet.process import ExecProcess, SandboxedProcess
 from localkube.registry import Event, Registry, time_text, utc_now
 
 Obj = dict[str, Any]
-VERSION = "v1.34.0+localkube"
+VERSION = "v1.36.0+localkube"
 LEASE_PERIOD_S = 10.0
 LEASE_DURATION_S = 40
 HEARTBEAT_PERIODS = 30  # the Node object itself says that it lives every five minutes
@@ -65,6 +65,8 @@ class Kubelet:
         self._unsubscribe: list[Callable[[], None]] = []
         self._lease_task: asyncio.Task[None] | None = None
         self._context: NodeContext | None = None
+        # For faults: how far the resize of a pod may go.
+        self.hold_of: Callable[[Obj], Hold | None] = lambda _: None
 
     def start(self) -> None:
         self._context = NodeContext(
@@ -84,6 +86,7 @@ class Kubelet:
             allocatable=self._capacity(),
             allocations=Allocations(self._capacity()),
             on_room=self._retry_resizes,
+            hold_of=self._hold,
         )
         self._register()
         self._unsubscribe.append(self._registry.subscribe("pods", self._on_pod))
@@ -177,7 +180,15 @@ class Kubelet:
         for worker in self._workers.values():
             worker.changed()
 
+    def retry_resizes(self) -> None:
+        """Looks again at what every pod asks for, as after a fault that held it back."""
+        for worker in tuple(self._workers.values()):
+            worker.resize()
+
     # ---- pods
+
+    def _hold(self, pod: Obj) -> Hold | None:
+        return self.hold_of(pod)  # asked each time: a fault may put another one there
 
     def _own_socket(self, target: AddrInfoType) -> socket.socket:
         """Probes come from the node's address: whoever is cut off from this machine still hears its own node."""

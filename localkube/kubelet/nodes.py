@@ -76,6 +76,10 @@ class Nodes:
         await asyncio.gather(*(kubelet.stop() for kubelet in self._kubelets.values()))
         shutil.rmtree(self._memory_dir, ignore_errors=True)
 
+    @property
+    def all(self) -> tuple[Kubelet, ...]:
+        return tuple(self._kubelets.values())
+
     def kubelet_for(self, node: str) -> Kubelet:
         """Raises ApiError 404."""
         found = self._kubelets.get(node)

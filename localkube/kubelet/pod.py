@@ -13,13 +13,15 @@ import aiohttp
 
 from localkube.errors import ApiError
 from localkube.kubelet.addresses import Addresses, AddressesSpent
-from localkube.kubelet.allocation import Allocations, Refusal, restarting
+from localkube.kubelet.allocation import Allocations, Hold, Refusal, restarting
 from localkube.kubelet.backoff import Pace
 from localkube.kubelet.container import Container
 from localkube.kubelet.environment import build_service_links
 from localkube.kubelet.images import Catalogue
 from localkube.kubelet.pod_events import EventWriter
 from localkube.kubelet.pod_status import (
+    RESIZE_IN_PROGRESS,
+    RESIZE_PENDING,
     ContainerFacts,
     build_conditions,
     build_container_status,
@@ -33,6 +35,7 @@ from localkube.registry import Registry, time_text, utc_now
 Obj = dict[str, Any]
 MOUNT_RETRY_FIRST_S = 0.5
 MOUNT_RETRY_LONGEST_S = 120.0
+RESIZE_TAKES_S = 0.05  # from the promise to what the container has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,7 @@ class NodeContext:
     allocatable: Mapping[str, str]
     allocations: Allocations
     on_room: Callable[[], None]  # to be called when a pod needs less than before
+    hold_of: Callable[[Obj], Hold | None]  # how far a fault lets the pod's resize go
 
 
 class PodWorker:
@@ -77,6 +81,7 @@ class PodWorker:
         self._specs = _specs_by_name(pod)
         node.allocations.admit(pod)
         self._resize_refused: Refusal | None = None
+        self._actuation: asyncio.TimerHandle | None = None
         self._start_time: str = (pod.get("status") or {}).get("startTime") or time_text(utc_now())
         self._init = [self._container(spec, init=True) for spec in pod["spec"].get("initContainers") or []]
         self._main = [self._container(spec, init=False) for spec in pod["spec"]["containers"]]
@@ -106,29 +111,59 @@ class PodWorker:
             self._poke()
             for container in (*self._init, *self._main):
                 container.check_image()
+            self.changed()  # at least that it was seen
         if pod["metadata"] != old["metadata"] and self.ip:
             self.volumes.refresh(self.view)
         if (pod.get("status") or {}).get("conditions") != (old.get("status") or {}).get("conditions"):
             self.changed()
 
     def resize(self) -> None:
-        """Gives the containers what the spec asks for now, if there is room; asked again when there may be."""
+        """Promises the containers what the spec asks for now, if there is room; asked again when there may be."""
         if self._over or self._end is not None:
             return
         before = self._node.allocations.of(self.uid)
-        refused = self._node.allocations.resize(self._pod)
+        refused = self._node.allocations.resize(self._pod, self._node.hold_of(self._pod))
         given = self._node.allocations.of(self.uid)
-        if given != before:
-            for container in (*self._init, *self._main):
-                was, now = before.get(container.name, {}), given.get(container.name, {})
-                container.facts.resources = dict(now)
-                if restarting(self._specs[container.name], was, now):
-                    container.restart("resize requires restart")
+        for container in (*self._init, *self._main):
+            container.facts.allocated = dict(given.get(container.name, {}))
+            if container.process is None:
+                container.facts.resources = container.facts.allocated
         if given != before or refused != self._resize_refused:
             self._resize_refused = refused
             self.changed()
+        if self._resize_is_under_way and self._actuation is None:
+            # Whoever watches sees a resize begin before it is done, as a real kubelet's runtime takes its time.
+            self._actuation = asyncio.get_running_loop().call_later(RESIZE_TAKES_S, self._actuate)
         if given != before:
             self._node.on_room()
+
+    def _actuate(self) -> None:
+        """Gives the containers what they were promised, unless a fault holds it back."""
+        self._actuation = None
+        if self._over or self._gone:
+            return
+        if self._node.hold_of(self._pod) is None:
+            for container in (*self._init, *self._main):
+                was, now = container.facts.resources, container.facts.allocated
+                container.facts.resources = now
+                if restarting(self._specs[container.name], was, now):
+                    container.restart("resize requires restart")
+        self.changed()
+
+    @property
+    def _resize_is_under_way(self) -> bool:
+        return any(one.facts.resources != one.facts.allocated for one in (*self._init, *self._main))
+
+    def _resize_conditions(self) -> dict[str, tuple[str, str]]:
+        said: dict[str, tuple[str, str]] = {}
+        if (refused := self._resize_refused) is not None:
+            said[RESIZE_PENDING] = (refused.reason, refused.message)
+        if self._resize_is_under_way:
+            hold = self._node.hold_of(self._pod)
+            failed = hold is not None and hold.state == "Error" and self._actuation is None
+            words = (hold.message if hold is not None else "") or "the runtime did not change the resources"
+            said[RESIZE_IN_PROGRESS] = ("Error", words) if failed else ("", "")
+        return said
 
     @property
     def waits_for_room(self) -> bool:
@@ -150,6 +185,7 @@ class PodWorker:
     async def abort(self) -> None:
         """The node goes down: everything ends now, and nothing is written about it."""
         self._gone = True
+        self._forget_actuation()
         for task in (self._life, self._end):
             if task is not None:
                 task.cancel()
@@ -213,13 +249,15 @@ class PodWorker:
         sidecar = init and spec.get("restartPolicy") == "Always"
         if init:
             policy = "Always" if sidecar else ("Never" if policy == "Never" else "OnFailure")
+        promised = dict(self._node.allocations.of(self.uid).get(spec["name"], {}))
         waiting = "PodInitializing" if self._pod["spec"].get("initContainers") else "ContainerCreating"
         facts = ContainerFacts(
             name=spec["name"],
             image=spec["image"],
             restartable_init=sidecar,
             state={"waiting": {"reason": waiting}},
-            resources=dict(self._node.allocations.of(self.uid).get(spec["name"], {})),
+            allocated=promised,
+            resources=promised,
         )
         before = restore_facts(self._pod.get("status") or {}, spec["name"])
         if before is not None and ("running" in before["state"] or "terminated" in before["state"]):
@@ -319,6 +357,7 @@ class PodWorker:
                 container.shorten(grace_s)
 
     async def _finish(self, grace_s: float) -> None:
+        self._forget_actuation()
         self._life.cancel()
         await asyncio.wait((self._life,))
         await self._stop_containers(grace_s)
@@ -378,7 +417,6 @@ class PodWorker:
         if self._verdict is not None:
             phase = "Failed"
         gates = [gate["conditionType"] for gate in spec.get("readinessGates") or []]
-        refused = self._resize_refused
         conditions = build_conditions(
             init,
             main,
@@ -386,11 +424,12 @@ class PodWorker:
             before=before.get("conditions") or [],
             gates=gates,
             now=time_text(utc_now()),
-            resize=None if refused is None else (refused.reason, refused.message),
+            resize=self._resize_conditions(),
+            generation=self._pod["metadata"].get("generation"),
         )
         said = self._verdict or self._pending_reason
         status: Obj = {**before, "phase": phase, "conditions": conditions, "startTime": self._start_time}
-        status |= {"hostIP": self._node.node_ip}
+        status |= {"hostIP": self._node.node_ip, "observedGeneration": self._pod["metadata"].get("generation", 1)}
         if self.ip:
             status |= {"podIP": self.ip, "podIPs": [{"ip": self.ip}]}
         if said is not None:
@@ -401,6 +440,11 @@ class PodWorker:
         return status
 
     # ---- inside
+
+    def _forget_actuation(self) -> None:
+        if self._actuation is not None:
+            self._actuation.cancel()
+            self._actuation = None
 
     def _leave_room(self) -> None:
         self._node.allocations.release(self.uid)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 Obj = dict[str, Any]
 RESIZE_PENDING = "PodResizePending"
+RESIZE_IN_PROGRESS = "PodResizeInProgress"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,7 +26,8 @@ class ContainerFacts:
     started: bool = False
     image_id: str = ""
     container_id: str = ""
-    resources: Obj = field(default_factory=dict)  # what the node has given it
+    allocated: Obj = field(default_factory=dict)  # what the node has promised it
+    resources: Obj = field(default_factory=dict)  # what it has, which comes a moment later
 
     @property
     def running(self) -> bool:
@@ -49,8 +52,8 @@ def build_container_status(facts: ContainerFacts, *, init: bool = False) -> Obj:
         "started": facts.started,
         "resources": facts.resources,
     }
-    if facts.resources.get("requests"):
-        status["allocatedResources"] = facts.resources["requests"]
+    if facts.allocated.get("requests"):
+        status["allocatedResources"] = facts.allocated["requests"]
     if facts.container_id:
         status["containerID"] = facts.container_id
     return status
@@ -95,14 +98,17 @@ def build_conditions(
     before: Sequence[Obj],
     gates: Sequence[str],
     now: str,
-    resize: tuple[str, str] | None = None,
+    resize: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+    generation: int | None = None,
 ) -> list[Obj]:
     """The kubelet's own conditions, and those of others as they are. A transition time changes with the status only.
 
-    *resize*: reason and message of a resize that is not possible now.
+    *resize*: reason and message of PodResizePending and PodResizeInProgress, as far as they are true. *generation*: of
+    the pod that was looked at.
     """
     kept = {condition["type"]: condition for condition in before}
-    pending = kept.pop(RESIZE_PENDING, None)
+    resizing = {kind: kept.pop(kind, None) for kind in (RESIZE_PENDING, RESIZE_IN_PROGRESS)}
+    seen = {} if generation is None else {"observedGeneration": generation}
     values = kept.copy()
     waiting_init = [one.name for one in init if not (one.succeeded or (one.restartable_init and one.started))]
     if phase in ("Succeeded", "Failed"):
@@ -132,20 +138,23 @@ def build_conditions(
         old = kept.get(name)
         changed = old is None or old["status"] != value["status"]
         when = now if changed else (old or {}).get("lastTransitionTime", now)
-        values[name] = {"type": name, "lastProbeTime": None, "lastTransitionTime": when, **value}
+        values[name] = {"type": name, **seen, "lastProbeTime": None, "lastTransitionTime": when, **value}
     if kept.get("PodScheduled", {}).get("status") != "True":
         # It is here: whatever the scheduler said before it found a place is over.
         values["PodScheduled"] = {
             "type": "PodScheduled",
+            **seen,
             "status": "True",
             "lastProbeTime": None,
             "lastTransitionTime": now,
         }
-    if resize is not None:
-        said = {"status": "True", "reason": resize[0], "message": resize[1]}
-        same = pending is not None and pending.get("reason") == resize[0]
-        when = pending["lastTransitionTime"] if same and pending is not None else now
-        values[RESIZE_PENDING] = {"type": RESIZE_PENDING, "lastProbeTime": None, "lastTransitionTime": when, **said}
+    for kind, (reason, message) in resize.items():
+        said = {name: text for name, text in (("reason", reason), ("message", message)) if text}
+        former = resizing[kind]
+        when = former["lastTransitionTime"] if former is not None and former.get("reason", "") == reason else now
+        values[kind] = {
+            "type": kind, **seen, "status": "True", "lastProbeTime": None, "lastTransitionTime": when, **said
+        }  # fmt: skip
     first = ("Initialized", "Ready", "ContainersReady", "PodScheduled")
     return [values[name] for name in first] + [value for name, value in values.items() if name not in first]
 

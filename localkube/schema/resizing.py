@@ -52,8 +52,8 @@ def _resized(before: Sequence[Obj], now: Sequence[Obj]) -> Sequence[Obj]:
 def check_resize(new: Obj, old: Obj) -> list[FieldError]:
     spec, before = new["spec"], old["spec"]
     found = check_pod_spec(spec, "spec")
-    if (old.get("status") or _NOTHING).get("qosClass") != (now := qos_class(spec)):
-        found.append(invalid_value("spec", now, "Pod QOS Class may not change as a result of resizing"))
+    if (has := (old.get("status") or _NOTHING).get("qosClass")) != qos_class(spec):
+        found.append(invalid_value("spec", has, "Pod QOS Class may not change as a result of resizing"))
     if misplaced := _misplaced(spec, before):
         return found + misplaced
     for field in _LISTS:

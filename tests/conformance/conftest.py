@@ -115,6 +115,12 @@ async def ns(api: Api) -> AsyncIterator[Namespace]:
         await api.delete(f"/api/v1/namespaces/{namespace.name}")
 
 
+@pytest.fixture(scope="session")
+def version(access: Access) -> tuple[int, int]:
+    """Of the server under test: where versions differ, a claim is about what that one says."""
+    return asyncio.run(_read_version(access))
+
+
 @pytest.fixture
 def unique() -> str:
     """A name that no other test uses, for what has no namespace."""

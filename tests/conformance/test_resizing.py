@@ -118,7 +118,7 @@ async def test_a_dry_run_resizes_nothing(ns: Namespace) -> None:
         ),
         (
             {"resources": {"limits": {"cpu": "10m", "memory": "16Mi"}}},
-            'spec: Invalid value: "Guaranteed": Pod QOS Class may not change as a result of resizing',
+            'spec: Invalid value: "Burstable": Pod QOS Class may not change as a result of resizing',
         ),
         (
             {"resources": {"requests": {"cpu": "20m"}, "limits": {"cpu": "15m"}}},
@@ -146,29 +146,44 @@ async def test_resources_are_not_changed_by_the_ordinary_way(ns: Namespace) -> N
     assert "pod updates may not change fields other than" in answer.message
 
 
-async def test_what_no_node_of_its_size_could_give_is_infeasible(ns: Namespace) -> None:
+async def test_what_no_node_of_its_size_could_give_is_refused(ns: Namespace, version: tuple[int, int]) -> None:
+    """At once since 1.36, by the kubelet before."""
     await start(ns)
 
-    (await resize(ns, {"resources": resources("9000", "16Mi")})).accepted()
+    answer = await resize(ns, {"resources": resources("9000", "9000Ti")})
+
+    if version >= (1, 36):
+        assert answer.refused() == (403, "Forbidden")
+        words = "node didn't have enough allocatable resources: cpu, requested: 9000000, allocatable: "
+        assert answer.message.startswith(f'pods "p" is forbidden: {words}')
+        assert "; memory, requested: 9895604649984000, allocatable: " in answer.message
+        assert [one["reason"] for one in answer.body["details"]["causes"]] == ["NodeCapacity"]
+        assert container_status(await ns.read("pods", "p"))["resources"] == resources("10m", "16Mi")
+        return
+    answer.accepted()
     pod = await ns.until("pods", "p", lambda p: condition(p, "PodResizePending"))
 
     pending = condition(pod, "PodResizePending")
     assert (pending["status"], pending["reason"]) == ("True", "Infeasible")
-    assert "Node didn't have enough capacity: cpu, requested: 9000000, capacity: " in pending["message"]
+    assert "Node didn't have enough capacity: " in pending["message"]
     assert container_status(pod)["resources"]["requests"]["cpu"] == "10m"
     assert container_status(pod)["allocatedResources"]["cpu"] == "10m"
     assert is_ready(pod)
 
 
 async def test_who_asks_for_less_again_waits_no_longer(ns: Namespace) -> None:
-    await start(ns)
-    (await resize(ns, {"resources": resources("9000", "16Mi")})).accepted()
+    pod = await start(ns)
+    node = await ns.api.read(f"/api/v1/nodes/{pod['spec']['nodeName']}")
+    neighbour = build_container(resources={"requests": {"memory": "16Mi"}})
+    await ns.run("neighbour", nodeName=pod["spec"]["nodeName"], containers=[neighbour])
+    await ns.until("pods", "neighbour", is_ready)
+    (await resize(ns, {"resources": resources("10m", node["status"]["allocatable"]["memory"])})).accepted()
     await ns.until("pods", "p", lambda p: condition(p, "PodResizePending"))
 
     (await resize(ns, {"resources": resources("20m", "16Mi")})).accepted()
-    pod = await ns.until("pods", "p", lambda p: not condition(p, "PodResizePending"))
+    pod = await ns.until("pods", "p", lambda p: container_status(p)["resources"]["requests"]["cpu"] == "20m")
 
-    assert container_status(pod)["resources"]["requests"]["cpu"] == "20m"
+    assert condition(pod, "PodResizePending") == {}
 
 
 async def test_what_a_neighbour_takes_is_deferred_until_the_neighbour_goes(ns: Namespace) -> None:
@@ -203,3 +218,36 @@ async def test_resizing_what_is_not_there_is_404(ns: Namespace) -> None:
     answer = await ns.api.patch(ns.path("pods", "p") + "/resize", {"spec": {}}, content_type=MERGE)
 
     assert answer.refused() == (404, "NotFound")
+
+
+async def test_a_resize_is_a_new_generation_and_the_kubelet_says_which_it_has_seen(
+    ns: Namespace, version: tuple[int, int]
+) -> None:
+    before = await start(ns)
+
+    after = (await resize(ns, {"resources": resources("20m", "32Mi")})).accepted()
+
+    if version >= (1, 34):
+        assert after["metadata"]["generation"] == before["metadata"]["generation"] + 1
+        await ns.until("pods", "p", lambda p: p["status"].get("observedGeneration") == after["metadata"]["generation"])
+
+
+async def test_who_watches_sees_a_resize_in_progress_before_it_is_done(ns: Namespace) -> None:
+    """Promised first (allocatedResources), then given (resources); the condition is there in between, and goes."""
+    pod = await start(ns)
+    seen: list[Obj] = []
+
+    async with ns.api.watch(ns.path("pods"), resourceVersion=pod["metadata"]["resourceVersion"]) as watch:
+        (await resize(ns, {"resources": resources("20m", "32Mi")})).accepted()
+        events = await watch.until(
+            lambda event: container_status(event.object)["resources"] == resources("20m", "32Mi"), timeout_s=60
+        )
+        seen = [event.object for event in events]
+
+    for one in seen:
+        has, promised = container_status(one)["resources"]["requests"], container_status(one)["allocatedResources"]
+        if has != promised:
+            assert condition(one, "PodResizeInProgress")["status"] == "True"
+            assert condition(one, "PodResizeInProgress").get("reason", "") == ""
+    assert any(condition(one, "PodResizeInProgress") for one in seen)
+    await ns.until("pods", "p", lambda p: not condition(p, "PodResizeInProgress"))
