@@ -13,9 +13,8 @@ from tdredis.kube.config import ClusterConfig
 from tdredis.observe.caches import Caches
 from tdredis.observe.gather import Observer
 from tdredis.observe.secrets import SecretReader
-from tdredis.planning.decide import plan, report
-from tdredis.planning.plan import Plan
-from tdredis.planning.snapshot import Key, Snapshot
+from tdredis.planning.decide import Judged, assess, plan, report
+from tdredis.planning.snapshot import Key
 from tdredis.redislink.pool import LinkPool
 
 SYNC_S = 30.0
@@ -41,12 +40,13 @@ async def explain(config: ClusterConfig, key: Key, *, images: Mapping[str, str])
             await asyncio.wait({feeding})
     if snapshot is None:
         return f"There is no {key} in namespace {key.namespace}."
-    return render(key, snapshot, plan(snapshot))
+    return render(key, assess(snapshot))
 
 
-def render(key: Key, snapshot: Snapshot, made: Plan) -> str:
+def render(key: Key, assessment: Judged) -> str:
     """The verdict, what is wrong, the plan and the holds, a line each."""
-    status = report(snapshot, made)
+    made = plan(assessment)
+    status = report(assessment, made)
     lines = [f"{key} in namespace {key.namespace}: {made.verdict} (phase {status.phase})"]
     lines += [f"  {each.type:<14} {each.status:<6} {each.reason}: {each.message}" for each in status.conditions]
     lines.append("plan:" if made.steps else "plan: nothing to do")

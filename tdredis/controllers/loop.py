@@ -22,7 +22,7 @@ from tdredis.execute.run import Executor, LeadLostError, Outcome
 from tdredis.kube.client import Client
 from tdredis.kube.events import Reference
 from tdredis.observe.gather import Observer
-from tdredis.planning.decide import plan, records_data, report
+from tdredis.planning.decide import assess, plan, records_data, report
 from tdredis.planning.news import losses, transitions
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key, Snapshot
@@ -127,9 +127,10 @@ class Loop:
             self._forget(key)
             return "gone"
         self._keep_secret(key, frozenset((snapshot.passwords.redis, snapshot.passwords.proxy)))
-        made = plan(snapshot)
+        assessment = assess(snapshot)
+        made = plan(assessment)
         outcome = await self._executor.run(key, made, password=snapshot.passwords.redis)
-        status = report(snapshot, made, redact(outcome.error))  # the server quotes what it refuses
+        status = report(assessment, made, redact(outcome.error))  # the server quotes what it refuses
         # One that has no record is taken for new, in which nobody has data: the next pass must know better.
         is_first_record = records_data(status) and not records_data(snapshot.resource.status)
         written = await self._statuses.write(key, snapshot.resource, status, to_the_end=is_first_record)

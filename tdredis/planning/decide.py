@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeAlias
 
 from tdredis.api.instance import InstanceStatus
 from tdredis.api.rediscluster import RedisClusterStatus
 from tdredis.manifests.names import auth_secret_name
+from tdredis.planning.cluster.planner import ClusterAssessment
+from tdredis.planning.cluster.planner import assess as assess_cluster
 from tdredis.planning.cluster.planner import plan as plan_cluster
 from tdredis.planning.cluster.report import report as report_cluster
 from tdredis.planning.plan import Hold, Plan, Verdict
+from tdredis.planning.replication.planner import ReplicationAssessment
+from tdredis.planning.replication.planner import assess as assess_replication
 from tdredis.planning.replication.planner import plan as plan_replication
 from tdredis.planning.replication.report import report as report_replication
 from tdredis.planning.snapshot import ClusterSnapshot, Ref, ReplicationSnapshot, Snapshot
@@ -19,15 +24,30 @@ PAUSED_S = 15.0
 FOREIGN_GOES_S = 30.0  # nobody tells us of objects without our label
 
 
-def plan(snapshot: Snapshot) -> Plan:
-    """The longest list of steps that is safe from *snapshot*; none for a world that is as it should be."""
+Judged: TypeAlias = ClusterAssessment | ReplicationAssessment
+
+
+def assess(snapshot: Snapshot) -> Judged:
+    """What *snapshot* shows: made once a pass, for `plan` and `report`."""
+    match snapshot:
+        case ClusterSnapshot():
+            return assess_cluster(snapshot)
+        case ReplicationSnapshot():
+            return assess_replication(snapshot)
+        case _:
+            raise TypeError(f"{type(snapshot).__name__} cannot be assessed")
+
+
+def plan(assessment: Judged) -> Plan:
+    """The longest list of steps that is safe from its snapshot; none for a world that is as it should be."""
+    snapshot = assessment.world.snapshot
     missing = tuple(Hold(guard="secrets_can_be_read", why=sentence) for sentence in snapshot.secret_problems)
     if missing and Ref("Secret", auth_secret_name(snapshot.resource.name)) not in snapshot.children:
         # Without its password a Redis would begin its life open to everybody.
         return Plan(verdict=Verdict.FORMING, holds=missing, next_look_s=SECRET_COMES_S)
     if snapshot.foreign:
         return Plan(verdict=Verdict.FORMING, holds=(_not_ours(snapshot.foreign[0]),), next_look_s=FOREIGN_GOES_S)
-    made = _plan(snapshot)
+    made = plan_cluster(assessment) if isinstance(assessment, ClusterAssessment) else plan_replication(assessment)
     if missing:
         made = replace(made, holds=(*missing, *made.holds))
     if snapshot.resource.spec.paused:
@@ -35,15 +55,11 @@ def plan(snapshot: Snapshot) -> Plan:
     return made
 
 
-def report(snapshot: Snapshot, made: Plan, failure: str = "") -> InstanceStatus:
+def report(assessment: Judged, made: Plan, failure: str = "") -> InstanceStatus:
     """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
-    match snapshot:
-        case ClusterSnapshot():
-            return report_cluster(snapshot, made, failure)
-        case ReplicationSnapshot():
-            return report_replication(snapshot, made, failure)
-        case _:
-            raise TypeError(f"no report is made of {type(snapshot).__name__}")
+    if isinstance(assessment, ClusterAssessment):
+        return report_cluster(assessment, made, failure)
+    return report_replication(assessment, made, failure)
 
 
 def records_data(status: InstanceStatus) -> bool:
@@ -60,13 +76,3 @@ def _not_ours(ref: Ref) -> Hold:
         " replica) to a resource of another name, or delete it if you can do without"
     )
     return Hold(guard="no_foreign_objects", why=why)
-
-
-def _plan(snapshot: Snapshot) -> Plan:
-    match snapshot:
-        case ClusterSnapshot():
-            return plan_cluster(snapshot)
-        case ReplicationSnapshot():
-            return plan_replication(snapshot)
-        case _:
-            raise TypeError(f"nothing is planned for {type(snapshot).__name__}")

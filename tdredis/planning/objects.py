@@ -33,6 +33,11 @@ class Ruling:
     holds: tuple[Hold, ...] = ()
 
 
+def held(guard: str, why: str) -> Ruling:
+    """Nothing is done, because *guard* forbids it."""
+    return Ruling(holds=(Hold(guard=guard, why=why),))
+
+
 def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
     """Every wanted object is there and says what it should."""
     steps = []
@@ -189,7 +194,7 @@ def resize_pods(snapshot: Snapshot, requests: Mapping[str, str], limits: Mapping
 
 
 class Limited(Protocol):
-    """A Redis process that answered, as a picture has it."""
+    """A Redis process that answered, as a world has it."""
 
     @property
     def pod(self) -> PodFacts: ...

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from tdredis.api.instance import Instance
 from tdredis.api.validation import problems
+from tdredis.planning.assessment import Assessment
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.objects import Ruling
 from tdredis.planning.plan import Hold, Plan, Verdict, until_barrier
@@ -44,22 +45,14 @@ def ask(rules: Sequence[Callable[[WorldT], Ruling]], world: WorldT) -> Ruling:
     return Ruling(steps=until_barrier(steps), holds=tuple(holds))
 
 
-def build_plan(
-    snapshot: Snapshot,
-    found: Ruling,
-    *,
-    refused: tuple[Hold, ...],
-    held_changes: tuple[Hold, ...],
-    healthy: bool,
-    look_s: float,
-) -> Plan:
+def build_plan(assessment: Assessment[WorldT], snapshot: Snapshot, found: Ruling, look_s: float) -> Plan:
     """*look_s*: when to look again, where no step says that it must be at once."""
     # News of objects come by watch; of what was done to a process nobody tells.
     looks_at_once = any(step.barrier or not isinstance(step, OBJECT_STEPS) for step in found.steps)
     return Plan(
-        verdict=Verdict.INVALID if refused else _verdict(snapshot, healthy=healthy),
+        verdict=Verdict.INVALID if assessment.refused else _verdict(snapshot, healthy=not assessment.findings),
         steps=found.steps,
-        holds=(*refused, *held_changes, *found.holds),
+        holds=(*assessment.refused, *assessment.held_changes, *found.holds),
         next_look_s=min(look_s, ENGINE_WORKS_S) if looks_at_once else look_s,
     )
 

@@ -1,1 +1,1 @@
-"""Redis Cluster: the picture drawn of it, the rules in their order, and its status. PURE."""
+"""Redis Cluster: the world drawn of it, the rules in their order, and its status. PURE."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tdredis.manifests.services import build_external_services, has_external_pods, is_external_service
 from tdredis.planning.addresses import resting_place
 from tdredis.planning.cluster.members import Member
-from tdredis.planning.cluster.picture import Picture
+from tdredis.planning.cluster.world import World
 from tdredis.planning.conditions import endpoint
 from tdredis.planning.objects import Ruling, list_names, ref_of, remove_unwanted_external
 from tdredis.planning.plan import Hold
@@ -19,48 +19,48 @@ from tdredis.planning.steps import Remove, SetConfig
 from tdredis.redis.facts import Announced
 
 
-def announce(picture: Picture) -> Ruling:
+def announce(world: World) -> Ruling:
     """Every node announces the address at which it is to be reached."""
-    late = _late(picture)
-    holds = tuple(member.target for member in picture.members if isinstance(member.target, Hold))[:1]
+    late = _late(world)
+    holds = tuple(member.target for member in world.members if isinstance(member.target, Hold))[:1]
     if not late:
         return Ruling(holds=holds)
-    if not has_external_pods(picture.snapshot.cluster):
+    if not has_external_pods(world.snapshot.cluster):
         # The way back is always open: pods reach each other under their own addresses.
         return Ruling(steps=tuple(step for member in late for step in _announcements(member)))
-    if not picture.is_whole:
+    if not world.is_whole:
         # What does not work as it is may be all that keeps the cluster from working; the others' addresses do.
-        lost = [member for member in late if _is_outside(member) and not _is_reached(picture, member)]
+        lost = [member for member in late if _is_outside(member) and not _is_reached(world, member)]
         why = "nodes get addresses for outside when the cluster works"
         waiting = () if lost else (Hold(guard="cluster_works", why=why),)
         steps = (step for member in lost for step in _announcements(member))
         return Ruling(steps=tuple(steps), holds=(*holds, *waiting))
-    settled = [member for member in picture.members if member.announces == member.target]
-    if hold := _all_are_reached(picture, settled):
+    settled = [member for member in world.members if member.announces == member.target]
+    if hold := _all_are_reached(world, settled):
         return Ruling(holds=(*holds, hold))
     chosen = late if settled else [_first(late)]
     return Ruling(steps=tuple(step for member in chosen for step in _announcements(member)), holds=holds)
 
 
-def remove_unannounced(picture: Picture) -> tuple[Remove, ...]:
+def remove_unannounced(world: World) -> tuple[Remove, ...]:
     """Pods' own Services that are not wanted any more, once no node believes in their addresses."""
-    snapshot = picture.snapshot
+    snapshot = world.snapshot
     wanted = build_external_services(snapshot.cluster)
-    return tuple(step for step in remove_unwanted_external(snapshot, wanted) if _is_unused(picture, step.ref.name))
+    return tuple(step for step in remove_unwanted_external(snapshot, wanted) if _is_unused(world, step.ref.name))
 
 
-def is_moving(picture: Picture) -> bool:
+def is_moving(world: World) -> bool:
     """Some node does not announce yet, or is not known yet, by what it is to be: nobody sends news of that."""
-    wanted = {ref_of(service) for service in build_external_services(picture.snapshot.cluster)}
-    children = picture.snapshot.children
+    wanted = {ref_of(service) for service in build_external_services(world.snapshot.cluster)}
+    children = world.snapshot.children
     live = {ref for ref in children if ref.kind == "Service" and is_external_service(children[ref])}
-    return bool(_late(picture)) or not live <= wanted
+    return bool(_late(world)) or not live <= wanted
 
 
-def _late(picture: Picture) -> list[Member]:
+def _late(world: World) -> list[Member]:
     return [
         member
-        for member in picture.members
+        for member in world.members
         if isinstance(member.target, Announced) and member.announces != member.target and not member.pod.deleting
     ]
 
@@ -85,10 +85,10 @@ def _announcements(member: Member) -> Iterator[SetConfig]:
         yield SetConfig(process=member.process, parameter=parameter, value=value, why=why)
 
 
-def _all_are_reached(picture: Picture, settled: list[Member]) -> Hold | None:
+def _all_are_reached(world: World, settled: list[Member]) -> Hold | None:
     """Guard: whoever has its new address is reached by all others there."""
     for member in settled:
-        deaf = [other for other in _others(picture, member) if not _reaches(other, member)]
+        deaf = [other for other in _others(world, member) if not _reaches(other, member)]
         if not deaf:
             continue
         where, whom = endpoint(member.announces.host, member.announces.port), list_names([each.name for each in deaf])
@@ -102,13 +102,13 @@ def _all_are_reached(picture: Picture, settled: list[Member]) -> Hold | None:
     return None
 
 
-def _is_reached(picture: Picture, member: Member) -> bool:
+def _is_reached(world: World, member: Member) -> bool:
     """By all others, at the address that it announces."""
-    return all(_reaches(other, member) for other in _others(picture, member))
+    return all(_reaches(other, member) for other in _others(world, member))
 
 
-def _others(picture: Picture, member: Member) -> list[Member]:
-    return [other for other in picture.members if other is not member]
+def _others(world: World, member: Member) -> list[Member]:
+    return [other for other in world.members if other is not member]
 
 
 def _is_outside(member: Member) -> bool:
@@ -126,9 +126,9 @@ def _flags(other: Member, member: Member) -> frozenset[str]:
     return known.flags if known else frozenset()
 
 
-def _is_unused(picture: Picture, pod: str) -> bool:
+def _is_unused(world: World, pod: str) -> bool:
     """Its node announces another address, and all that answer have heard of it; or there is no such pod."""
-    if pod not in picture.snapshot.pods:
+    if pod not in world.snapshot.pods:
         return True
-    member = next((each for each in picture.members if each.name == pod), None)
-    return member is not None and not _is_outside(member) and _is_reached(picture, member)
+    member = next((each for each in world.members if each.name == pod), None)
+    return member is not None and not _is_outside(member) and _is_reached(world, member)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tdredis.planning.cluster.members import Member, descending
-from tdredis.planning.cluster.picture import Picture, Shard
+from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.pods import STARTING_S
@@ -23,7 +23,7 @@ from tdredis.redis.views import KnownNode
 class Orphaned:
     """A shard without its primary: *primary_id* is whom *heirs*, the replicas that answer, followed."""
 
-    picture: Picture
+    world: World
     shard: Shard
     primary_id: str
     heirs: tuple[Member, ...]  # who could take over first
@@ -36,22 +36,22 @@ class Orphaned:
     @property
     def pod(self) -> PodFacts | None:
         """The pod at the address of the dead one; None: no pod of the shard has it any more."""
-        pods = self.picture.snapshot.pods
+        pods = self.world.snapshot.pods
         ours = [pods[name] for name in sorted(pods) if name.rpartition("-")[0] == self.shard.name]
-        return next((pod for pod in ours if self.picture.is_at(pod, self.known)), None)
+        return next((pod for pod in ours if self.world.is_at(pod, self.known)), None)
 
 
 Guard = Callable[[Orphaned], Hold | None]
 
 
-def replace_dead_primaries(picture: Picture) -> Ruling:
+def replace_dead_primaries(world: World) -> Ruling:
     """Every shard whose primary is proven dead gets another: by the vote of the other primaries, or, where so many died
     that no majority is left to vote, by the operator's word.
     """
     steps: list[FailOverShard | TakeOverShard] = []
     holds: list[Hold] = []
     unvoted: list[Orphaned] = []
-    for orphaned in (found for shard in picture.shards if (found := _orphaned(picture, shard)) is not None):
+    for orphaned in (found for shard in world.shards if (found := _orphaned(world, shard)) is not None):
         refused = next((hold for guard in FAILOVER_GUARDS if (hold := guard(orphaned)) is not None), None)
         heir = orphaned.heirs[0]
         why = f"{proof_of_death(orphaned)}; {heir.name} has the most of its data"
@@ -75,7 +75,7 @@ def replace_dead_primaries(picture: Picture) -> Ruling:
     return Ruling(steps=tuple(steps), holds=tuple(holds))
 
 
-def _orphaned(picture: Picture, shard: Shard) -> Orphaned | None:
+def _orphaned(world: World, shard: Shard) -> Orphaned | None:
     """None: somebody owns the shard's slots, or nobody who answers follows a node that is gone."""
     if shard.owner is not None:
         return None
@@ -88,10 +88,10 @@ def _orphaned(picture: Picture, shard: Shard) -> Orphaned | None:
         return None
     ranked = sorted(followers, key=_rank, reverse=True)
     primary_id = ranked[0].view.me.primary_id
-    if primary_id is None or primary_id in picture.by_id:
+    if primary_id is None or primary_id in world.by_id:
         return None
     heirs = tuple(member for member in ranked if member.view.me.primary_id == primary_id)
-    return Orphaned(picture=picture, shard=shard, primary_id=primary_id, heirs=heirs)
+    return Orphaned(world=world, shard=shard, primary_id=primary_id, heirs=heirs)
 
 
 def _rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
@@ -99,11 +99,11 @@ def _rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
     return not member.facts.loading, member.facts.replication.offset_bytes, descending(member.name)
 
 
-def hand_over_leaving(picture: Picture) -> Ruling:
+def hand_over_leaving(world: World) -> Ruling:
     """A primary whose pod is to go hands over first: its container waits for that before it ends (stop.sh)."""
     steps = []
-    for shard in picture.shards:
-        heirs = [member for member in picture.replicas_in_sync(shard) if not member.pod.deleting]
+    for shard in world.shards:
+        heirs = [member for member in world.replicas_in_sync(shard) if not member.pod.deleting]
         if shard.owner is None or not shard.owner.pod.deleting or not heirs:
             continue
         heir = max(heirs, key=_rank)
@@ -135,12 +135,12 @@ def some_replica_has_the_data(orphaned: Orphaned) -> Hold | None:
 
 def majority_can_vote(orphaned: Orphaned) -> Hold | None:
     """More than half of the primaries with slots answer, and the heir is connected to them."""
-    picture, heir = orphaned.picture, orphaned.heirs[0]
-    voters = [member for member in picture.members if member.slots]
+    world, heir = orphaned.world, orphaned.heirs[0]
+    voters = [member for member in world.members if member.slots]
     heard = [member for member in voters if (known := heir.view.others.get(member.id)) and known.link_connected]
-    if 2 * len(heard) > len(picture.shards):
+    if 2 * len(heard) > len(world.shards):
         return None
-    why = f"{len(heard)} of {len(picture.shards)} primaries can vote for {heir.name}, which is no majority"
+    why = f"{len(heard)} of {len(world.shards)} primaries can vote for {heir.name}, which is no majority"
     return Hold(guard="majority_can_vote", why=why)
 
 
@@ -151,8 +151,8 @@ def nobody_is_unresponsive(orphaned: Orphaned) -> Hold | None:
     """Without a vote two sides of a cut network would each choose for themselves: so whoever does not answer must be
     proven dead.
     """
-    picture = orphaned.picture
-    silent = [name for name, unknown in picture.unresponsive.items() if not unknown.refused]
+    world = orphaned.world
+    silent = [name for name, unknown in world.unresponsive.items() if not unknown.refused]
     if not silent:
         return None
     why = f"no majority can vote, and {list_names(silent)} may live and only not be heard"
@@ -161,7 +161,7 @@ def nobody_is_unresponsive(orphaned: Orphaned) -> Hold | None:
 
 def primary_is_not_restarting(orphaned: Orphaned) -> Hold | None:
     """A process that is started anew beside its data set is the primary again in a moment, and has everything."""
-    snapshot = orphaned.picture.snapshot
+    snapshot = orphaned.world.snapshot
     answered = {member.name for member in orphaned.shard.members}
     on_volumes = bool(snapshot.cluster.spec.storage_class)
     coming = [
@@ -196,14 +196,14 @@ def proof_of_death(orphaned: Orphaned) -> str:
         return f"no pod has the address {orphaned.known.ip} of shard {orphaned.shard.name}'s primary any more"
     if any(member.name == pod.name for member in orphaned.shard.members):
         return f"{pod.name} was started anew, as another node"
-    unknown = orphaned.picture.unresponsive.get(pod.name)
+    unknown = orphaned.world.unresponsive.get(pod.name)
     if unknown is None:
         return f"the process in {pod.name} ended" if pod.ever_ran or pod.finished else ""
     lost = [
         member.name
-        for member in orphaned.picture.members
+        for member in orphaned.world.members
         if (known := member.view.others.get(orphaned.primary_id)) is not None and not known.link_connected
     ]
-    if unknown.refused and 2 * len(lost) > len(orphaned.picture.members):
+    if unknown.refused and 2 * len(lost) > len(orphaned.world.members):
         return f"{pod.name} refuses connections, and {list_names(lost)} have lost it too"
     return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tdredis.manifests.names import proxy_name
-from tdredis.planning.cluster.rules import World
+from tdredis.planning.cluster.world import World
 from tdredis.planning.conditions import Finding, is_ready
 from tdredis.planning.findings import pods_that_fail, syncs_that_fail, unready_pods, unresponsive_processes
 from tdredis.planning.objects import list_names
@@ -19,64 +19,62 @@ Check = Callable[[World], Iterator[Finding]]
 
 
 def pods_run(world: World) -> Iterator[Finding]:
-    return pods_that_fail(world.picture.troubled_pods, world.picture.missing_pods)
+    return pods_that_fail(world.troubled_pods, world.missing_pods)
 
 
 def processes_answer(world: World) -> Iterator[Finding]:
-    picture = world.picture
-    return unresponsive_processes(picture.unresponsive, picture.wanted_pods, picture.snapshot.pods)
+    return unresponsive_processes(world.unresponsive, world.wanted_pods, world.snapshot.pods)
 
 
 def pods_are_ready(world: World) -> Iterator[Finding]:
-    return unready_pods(world.picture.wanted_pods, world.picture.snapshot.pods)
+    return unready_pods(world.wanted_pods, world.snapshot.pods)
 
 
 def slots_are_owned(world: World) -> Iterator[Finding]:
-    picture = world.picture
-    if picture.twice_owned:
-        message = f"slots {picture.twice_owned} have two owners"
+    if world.twice_owned:
+        message = f"slots {world.twice_owned} have two owners"
         yield Finding(reason="SlotsOwnedTwice", message=message, serious=True)
-    lost = len(picture.unowned)
+    lost = len(world.unowned)
     if lost:
         yield Finding(reason="SlotsNotOwned", message=f"{lost} of 16384 slots have no owner", serious=True)
 
 
 def slots_are_closed(world: World) -> Iterator[Finding]:
-    for slot, members in world.picture.open_slots.items():
-        more = f" and {len(world.picture.open_slots) - 1} more" if len(world.picture.open_slots) > 1 else ""
+    for slot, members in world.open_slots.items():
+        more = f" and {len(world.open_slots) - 1} more" if len(world.open_slots) > 1 else ""
         message = f"the moving of slot {slot}{more} is not finished on {list_names([each.name for each in members])}"
         yield Finding(reason="SlotsOpen", message=message, serious=False)
         return
 
 
 def nodes_know_each_other(world: World) -> Iterator[Finding]:
-    strange = [name for name, others in world.picture.strangers.items() if others]
+    strange = [name for name, others in world.strangers.items() if others]
     if strange:
         message = f"{', '.join(strange[:3])} still to meet other nodes"
         yield Finding(reason="NodesNotMet", message=message, serious=False)
-    if world.picture.ghosts:
-        message = f"{len(world.picture.ghosts)} nodes that are gone are still known"
+    if world.ghosts:
+        message = f"{len(world.ghosts)} nodes that are gone are still known"
         yield Finding(reason="GhostNodes", message=message, serious=False)
 
 
 def engine_agrees(world: World) -> Iterator[Finding]:
-    doubting = [member.name for member in world.picture.members if member.facts.cluster_ok is not True]
+    doubting = [member.name for member in world.members if member.facts.cluster_ok is not True]
     if doubting:
         message = f"cluster_state is not ok on {', '.join(doubting[:3])}"
         yield Finding(reason="ClusterStateFail", message=message, serious=True)
 
 
 def replicas_are_in_sync(world: World) -> Iterator[Finding]:
-    for shard in world.picture.shards:
+    for shard in world.shards:
         wanted = len(shard.wanted) - 1
-        synced = len(world.picture.replicas_in_sync(shard))
+        synced = len(world.replicas_in_sync(shard))
         if synced < wanted:
             message = f"shard {shard.name}: {synced} of {wanted} replicas in sync"
             yield Finding(reason="ReplicasNotInSync", message=message, serious=False)
 
 
 def syncs_come_to_an_end(world: World) -> Iterator[Finding]:
-    for shard in world.picture.shards:
+    for shard in world.shards:
         if shard.owner is not None:
             primary = shard.owner
             followers = ((each.name, each.facts) for each in shard.members if each.view.me.primary_id == primary.id)
@@ -87,19 +85,19 @@ def proxy_serves(world: World) -> Iterator[Finding]:
     if not world.cluster.spec.proxy.enabled:
         return
     name = proxy_name(world.cluster.name)
-    deployment = world.picture.snapshot.children.get(Ref("Deployment", name)) or {}
+    deployment = world.snapshot.children.get(Ref("Deployment", name)) or {}
     status = deployment.get("status")
     available = status.get("availableReplicas", 0) if isinstance(status, dict) else 0
     if not available:
         yield Finding(reason="ProxyNotReady", message=f"no pod of proxy {name} is ready", serious=True)
         return
-    reads = world.picture.snapshot.reads
+    reads = world.snapshot.reads
     if not is_ready(world.cluster.status):
         for pod, unread in unresponsive(reads).items():
             message = f"proxy {pod} cannot read from every shard yet: {unread.error}"
             yield Finding(reason="ProxyNotReady", message=message, serious=True)
         return
-    stuck = world.picture.stuck_proxies
+    stuck = world.stuck_proxies
     if stuck and len(stuck) == len(reads):
         message = f"no pod of proxy {name} can read from every shard: {next(iter(stuck.values())).error}"
         yield Finding(reason="ProxyNotReady", message=message, serious=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tdredis.manifests.names import shard_names
+from tdredis.planning.assessment import Assessment
 from tdredis.planning.cluster.announcing import is_moving
 from tdredis.planning.cluster.effective import decide_effective, recorded_size
 from tdredis.planning.cluster.health import findings
-from tdredis.planning.cluster.picture import Picture, build_picture
-from tdredis.planning.cluster.rules import HEALING_RULES, RULES, World
-from tdredis.planning.plan import Hold, Plan
+from tdredis.planning.cluster.rules import HEALING_RULES, RULES
+from tdredis.planning.cluster.world import World, build_world
+from tdredis.planning.plan import Plan
 from tdredis.planning.pods import unresponsive
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S, ask, build_plan, refusals, refuse
 from tdredis.planning.snapshot import ClusterSnapshot
@@ -18,32 +18,34 @@ ADDRESSES_SPREAD_S = 1.0  # every node is pinged by every other within half a no
 PROXY_READS_S = 1.0  # a proxy looks for moved slots every second
 
 
-def build_world(snapshot: ClusterSnapshot) -> tuple[World, tuple[Hold, ...]]:
-    """The world in the effective values, and the changes of spec that are held."""
+class ClusterAssessment(Assessment[World]):
+    """Of a RedisCluster."""
+
+
+def assess(snapshot: ClusterSnapshot) -> ClusterAssessment:
+    """What *snapshot* shows, in the effective values of spec."""
     effective = decide_effective(snapshot)
-    spec = effective.cluster.spec
-    picture = build_picture(snapshot, shard_names=shard_names(effective.cluster), pods_per_shard=spec.pods_per_shard)
-    return World(picture=picture, cluster=effective.cluster), effective.holds
+    world = build_world(snapshot, effective.cluster)
+    return ClusterAssessment(
+        world=world, findings=findings(world), refused=refusals(snapshot.cluster), held_changes=effective.holds
+    )
 
 
-def plan(snapshot: ClusterSnapshot) -> Plan:
-    """The longest list of steps that is safe from *snapshot*; none for a world that is as it should be."""
-    refused = refusals(snapshot.cluster)
-    if refused and recorded_size(snapshot.cluster.status.slots) is None:
+def plan(assessment: ClusterAssessment) -> Plan:
+    """The longest list of steps that is safe from its snapshot; none for a world that is as it should be."""
+    world, refused = assessment.world, assessment.refused
+    if refused and recorded_size(world.snapshot.cluster.status.slots) is None:
         return refuse(refused)
-    world, held_changes = build_world(snapshot)
     # A cluster that holds data is healed whatever its spec has become; only its objects wait for a spec that is valid.
     found = ask(HEALING_RULES if refused else RULES, world)
-    healthy = not findings(world)
-    look_s = _next_look_s(world.picture, healthy=healthy)
-    return build_plan(snapshot, found, refused=refused, held_changes=held_changes, healthy=healthy, look_s=look_s)
+    return build_plan(assessment, world.snapshot, found, _next_look_s(world, healthy=not assessment.findings))
 
 
-def _next_look_s(picture: Picture, *, healthy: bool) -> float:
-    if healthy and unresponsive(picture.snapshot.reads):
+def _next_look_s(world: World, *, healthy: bool) -> float:
+    if healthy and unresponsive(world.snapshot.reads):
         return PROXY_READS_S
     if healthy:
-        return ADDRESSES_SPREAD_S if is_moving(picture) else ALL_IS_WELL_S
-    if picture.members and not picture.starting_pods:
+        return ADDRESSES_SPREAD_S if is_moving(world) else ALL_IS_WELL_S
+    if world.members and not world.starting_pods:
         return ENGINE_WORKS_S
     return PODS_START_S

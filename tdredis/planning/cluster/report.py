@@ -8,10 +8,8 @@ from __future__ import annotations
 from tdredis.api.instance import ShardStatus
 from tdredis.api.rediscluster import RedisClusterStatus
 from tdredis.manifests.names import client_service_name, proxy_name
-from tdredis.planning.cluster.health import findings
-from tdredis.planning.cluster.picture import Picture, Shard
-from tdredis.planning.cluster.planner import build_world
-from tdredis.planning.cluster.rules import World
+from tdredis.planning.cluster.planner import ClusterAssessment
+from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.conditions import (
     Finding,
     build_conditions,
@@ -23,17 +21,16 @@ from tdredis.planning.conditions import (
     quota_is_effective,
 )
 from tdredis.planning.plan import Plan, Verdict
-from tdredis.planning.snapshot import ClusterSnapshot, Ref
+from tdredis.planning.snapshot import Ref
 
 
-def report(snapshot: ClusterSnapshot, plan: Plan, failure: str = "") -> RedisClusterStatus:
+def report(assessment: ClusterAssessment, plan: Plan, failure: str = "") -> RedisClusterStatus:
     """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
-    world, _ = build_world(snapshot)
+    world, snapshot, wrong = assessment.world, assessment.world.snapshot, assessment.findings
     former = snapshot.cluster.status
-    wrong = findings(world)
-    if plan.verdict is Verdict.INVALID and not world.picture.was_whole:
+    if plan.verdict is Verdict.INVALID and not world.was_whole:
         wrong = (Finding(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
-    quota = quota_is_effective(snapshot, world.cluster.spec, world.picture.wanted_pods)
+    quota = quota_is_effective(snapshot, world.cluster.spec, world.wanted_pods)
     service = _client_service(world)
     return RedisClusterStatus(
         phase=phase(snapshot, wrong, quota_effective=quota),
@@ -41,26 +38,26 @@ def report(snapshot: ClusterSnapshot, plan: Plan, failure: str = "") -> RedisClu
         external_ip=external_address(world.cluster, snapshot.children.get(Ref("Service", service))),
         gmt_create=created_of_old(snapshot.cluster),
         capacity=world.cluster.spec.capacity if quota else former.capacity,
-        size=sum(1 for shard in world.picture.shards if shard.slots),
-        slots=_slot_record(world.picture) or dict(former.slots),
+        size=sum(1 for shard in world.shards if shard.slots),
+        slots=_slot_record(world) or dict(former.slots),
         observed_generation=snapshot.cluster.metadata.generation,
         conditions=build_conditions(
             snapshot,
             plan,
             wrong,
-            whole=_whole(world.picture),
-            progress=_progress(world.picture),
+            whole=_whole(world),
+            progress=_progress(world),
             failure=failure,
         ),
-        shards=tuple(_shard_line(world.picture, shard) for shard in world.picture.shards),
+        shards=tuple(_shard_line(world, shard) for shard in world.shards),
     )
 
 
-def _slot_record(picture: Picture) -> dict[str, tuple[str, ...]] | None:
+def _slot_record(world: World) -> dict[str, tuple[str, ...]] | None:
     """The slot map as it is; None while it is not whole: then the former record is what recovery goes by."""
-    if not picture.is_whole:
+    if not world.is_whole:
         return None
-    return {shard.name: tuple(str(each) for each in shard.slots.ranges()) for shard in picture.shards}
+    return {shard.name: tuple(str(each) for each in shard.slots.ranges()) for shard in world.shards}
 
 
 def _client_service(world: World) -> str:
@@ -68,8 +65,8 @@ def _client_service(world: World) -> str:
     return proxy_name(name) if world.cluster.spec.proxy.enabled else client_service_name(name)
 
 
-def _shard_line(picture: Picture, shard: Shard) -> ShardStatus:
-    synced, wanted = len(picture.replicas_in_sync(shard)), len(shard.wanted) - 1
+def _shard_line(world: World, shard: Shard) -> ShardStatus:
+    synced, wanted = len(world.replicas_in_sync(shard)), len(shard.wanted) - 1
     phase = "NoPrimary" if shard.owner is None else "Ready" if synced >= wanted else "ReplicasNotInSync"
     return ShardStatus(
         name=shard.name,
@@ -81,15 +78,15 @@ def _shard_line(picture: Picture, shard: Shard) -> ShardStatus:
     )
 
 
-def _whole(picture: Picture) -> str:
-    return f"{len(picture.shards)} shards, {len(picture.members)} processes, all slots owned"
+def _whole(world: World) -> str:
+    return f"{len(world.shards)} shards, {len(world.members)} processes, all slots owned"
 
 
-def _progress(picture: Picture) -> str:
-    pods = sum(1 for pod in picture.snapshot.pods.values() if pod.ready)
-    replicas = sum(len(picture.replicas_in_sync(shard)) for shard in picture.shards)
-    wanted = sum(len(shard.wanted) - 1 for shard in picture.shards)
+def _progress(world: World) -> str:
+    pods = sum(1 for pod in world.snapshot.pods.values() if pod.ready)
+    replicas = sum(len(world.replicas_in_sync(shard)) for shard in world.shards)
+    wanted = sum(len(shard.wanted) - 1 for shard in world.shards)
     return (
-        f"{pods} of {len(picture.wanted_pods)} pods ready, {len(picture.owned)} of 16384 slots owned,"
+        f"{pods} of {len(world.wanted_pods)} pods ready, {len(world.owned)} of 16384 slots owned,"
         f" {replicas} of {wanted} replicas in sync"
     )

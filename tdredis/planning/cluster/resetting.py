@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from tdredis.planning.cluster.picture import Picture
 from tdredis.planning.cluster.waiting import everybody_has_answered
+from tdredis.planning.cluster.world import World
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.slot_steps import ResetNode
 
 
-def reset_losers(picture: Picture) -> Ruling:
+def reset_losers(world: World) -> Ruling:
     """Nobody owns what another owns by right. What they alone had is dropped, and counted."""
-    disputes = picture.disputes
+    disputes = world.disputes
     if not disputes.to_reset:
         return Ruling()
     if hold := everybody_has_answered(
-        picture, "who of two owners keeps their slots is decided when every process answers"
+        world, "who of two owners keeps their slots is decided when every process answers"
     ):
         return Ruling(holds=(hold,))
-    loading = [member.name for member in picture.members if member.facts.loading]
+    loading = [member.name for member in world.members if member.facts.loading]
     if loading:
         why = f"{list_names(loading)} still loads its data, and who of two owners keeps their slots depends on it"
         return Ruling(holds=(Hold(guard="everybody_has_loaded", why=why),))
@@ -30,7 +30,7 @@ def reset_losers(picture: Picture) -> Ruling:
                 process=member.process,
                 keys=keys,
                 is_replica=member.is_replica,
-                apart=frozenset(each.id for each in picture.members if not member.view.reaches(each.id)),
+                apart=frozenset(each.id for each in world.members if not member.view.reaches(each.id)),
                 why=why,
             )
             for member, keys in losers

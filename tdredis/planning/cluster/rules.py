@@ -16,10 +16,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from tdredis.api.json_object import JSONObject
-from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.children import build_children
 from tdredis.manifests.endpoints import Target, build_endpoints
 from tdredis.manifests.names import SHARDS, client_service_name, proxy_name
@@ -30,10 +28,10 @@ from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce, remove_unannounced
 from tdredis.planning.cluster.failover import hand_over_leaving, replace_dead_primaries
 from tdredis.planning.cluster.members import Member, descending
-from tdredis.planning.cluster.picture import Picture, Shard
 from tdredis.planning.cluster.resetting import reset_losers
 from tdredis.planning.cluster.slots_healing import close_open_slots as close_slots
 from tdredis.planning.cluster.waiting import everybody_has_answered, nobody_is_unknown
+from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.objects import (
     Ruling,
     annotations_of,
@@ -72,20 +70,12 @@ from tdredis.redis.slots import SlotSet
 SMALL = 16  # up to so many nodes everybody is introduced to everybody: 240 introductions at the most
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What a rule looks at: the picture, and the resource with the effective values."""
-
-    picture: Picture
-    cluster: RedisCluster
-
-
 Rule = Callable[[World], Ruling]
 
 
 def fail_over(world: World) -> Ruling:
     """A shard whose primary is proven dead gets another, at once; one whose primary is to go, before it goes."""
-    dead, leaving = replace_dead_primaries(world.picture), hand_over_leaving(world.picture)
+    dead, leaving = replace_dead_primaries(world), hand_over_leaving(world)
     return Ruling(steps=(*dead.steps, *leaving.steps), holds=dead.holds)
 
 
@@ -94,19 +84,19 @@ def fail_over(world: World) -> Ruling:
 
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants."""
-    snapshot = world.picture.snapshot
+    snapshot = world.snapshot
     kept = keep(snapshot, (*_children(world), *build_external_services(world.cluster)))
     return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=(*kept.holds, *pod_monitors_are_served(snapshot)))
 
 
 def _children(world: World) -> tuple[JSONObject, ...]:
-    snapshot = world.picture.snapshot
+    snapshot = world.snapshot
     return build_children(world.cluster, snapshot.site, snapshot.passwords)
 
 
 def keep_proxy(world: World) -> Ruling:
     """The proxy is there; it is told the cluster's own Service, whose address the API server gives."""
-    snapshot, cluster = world.picture.snapshot, world.cluster
+    snapshot, cluster = world.snapshot, world.cluster
     seed = service_ip(snapshot.children.get(Ref("Service", client_service_name(cluster.name))))
     if not cluster.spec.proxy.enabled or seed is None:
         return Ruling()
@@ -125,10 +115,10 @@ def keep_proxy(world: World) -> Ruling:
 
 def remove_unwanted(world: World) -> Ruling:
     """What the spec no longer asks for goes: what is switched off, and shards that never began."""
-    snapshot, cluster = world.picture.snapshot, world.cluster
+    snapshot, cluster = world.snapshot, world.cluster
     others = (
         *remove_switched_off(snapshot, _children(world)),
-        *remove_unannounced(world.picture),
+        *remove_unannounced(world),
         *_surplus_shards(world),
     )
     if cluster.spec.proxy.enabled:
@@ -141,11 +131,11 @@ def remove_unwanted(world: World) -> Ruling:
 
 def _surplus_shards(world: World) -> Iterator[Remove]:
     """Shards beyond size, of a cluster in which nobody ever owned a slot: size was changed while it began."""
-    if world.picture.was_whole or world.picture.owned or world.picture.unresponsive or world.picture.without_process:
+    if world.was_whole or world.owned or world.unresponsive or world.without_process:
         return
-    for ref, live in sorted(world.picture.snapshot.children.items()):
+    for ref, live in sorted(world.snapshot.children.items()):
         is_shard = ref.kind in ("StatefulSet", "PodDisruptionBudget") and SHARDS in annotations_of(live)
-        if is_shard and ref.name not in {shard.name for shard in world.picture.shards}:
+        if is_shard and ref.name not in {shard.name for shard in world.shards}:
             version = "apps/v1" if ref.kind == "StatefulSet" else "policy/v1"
             uid = str(metadata_of(live).get("uid", ""))
             yield Remove(ref=ref, api_version=version, uid=uid, why=f"size is {world.cluster.spec.size}")
@@ -156,11 +146,11 @@ def publish_endpoints(world: World) -> Ruling:
 
     One that runs and does not answer keeps its place: silence is no proof that it lost its slots.
     """
-    snapshot = world.picture.snapshot
-    losers = world.picture.disputes.losers
-    owners = {member.name for member in world.picture.members if member.slots and member.name not in losers}
+    snapshot = world.snapshot
+    losers = world.disputes.losers
+    owners = {member.name for member in world.members if member.slots and member.name not in losers}
     placed = _published_pods(world)
-    names = sorted(owners | (placed & set(world.picture.unresponsive)))
+    names = sorted(owners | (placed & set(world.unresponsive)))
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
         for pod in (snapshot.pods[name] for name in names)
@@ -173,8 +163,8 @@ def publish_endpoints(world: World) -> Ruling:
 
 
 def _published_pods(world: World) -> set[str]:
-    manifest = build_endpoints(world.cluster, world.picture.snapshot.site, ())
-    live = world.picture.snapshot.children.get(ref_of(manifest)) or {}
+    manifest = build_endpoints(world.cluster, world.snapshot.site, ())
+    live = world.snapshot.children.get(ref_of(manifest)) or {}
     return set(target_pods(live))
 
 
@@ -187,39 +177,39 @@ def replace_stuck_pods(world: World) -> Ruling:
     With OnDelete nobody else would. One that has nothing to lose goes at once. One that runs (the exporter
     beside Redis fails, say) goes when it is a replica of a cluster that works; a primary hands over first.
     """
-    snapshot, picture = world.picture.snapshot, world.picture
+    snapshot = world.snapshot
     steps: list[Step] = []
-    for shard in picture.shards:
+    for shard in world.shards:
         pods = [snapshot.pods[name] for name in shard.wanted if name in snapshot.pods]
         outdated = outdated_pods(snapshot, shard.name, pods)
-        idle = {pod.name: why for pod in outdated if (why := _nothing_to_lose(picture, shard, pod))}
+        idle = {pod.name: why for pod in outdated if (why := _nothing_to_lose(world, shard, pod))}
         steps += [replace_troubled(pod, idle[pod.name]) for pod in outdated if pod.name in idle]
-        if not idle and picture.is_whole and not picture.unresponsive and not picture.without_process:
-            steps += _replace_running(picture, shard, {pod.name for pod in outdated})
+        if not idle and world.is_whole and not world.unresponsive and not world.without_process:
+            steps += _replace_running(world, shard, {pod.name for pod in outdated})
     return Ruling(steps=tuple(steps))
 
 
-def _nothing_to_lose(picture: Picture, shard: Shard, pod: PodFacts) -> str:
+def _nothing_to_lose(world: World, shard: Shard, pod: PodFacts) -> str:
     """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does."""
     if not pod.ever_ran:
         return "it never ran"
-    if pod.name in picture.snapshot.nodes:
+    if pod.name in world.snapshot.nodes:
         return ""
-    if picture.snapshot.cluster.spec.storage_class:
+    if world.snapshot.cluster.spec.storage_class:
         return "it does not run, its data is on a volume"
-    if not picture.was_whole and not picture.owned:
+    if not world.was_whole and not world.owned:
         return "it does not run, nobody ever owned a slot"
     if shard.owner is not None:
         return f"it does not run, {shard.owner.name} has the data"
     return ""
 
 
-def _replace_running(picture: Picture, shard: Shard, outdated: set[str]) -> list[Step]:
+def _replace_running(world: World, shard: Shard, outdated: set[str]) -> list[Step]:
     """At most one step a shard: a replica goes, or the primary hands over to a replica that is in sync and stays."""
     replicas = [member for member in shard.members if member is not shard.owner and member.name in outdated]
     if replicas:
         return [replace_troubled(replicas[0].pod, "it is a replica")]
-    heirs = [member for member in picture.replicas_in_sync(shard) if member.name not in outdated]
+    heirs = [member for member in world.replicas_in_sync(shard) if member.name not in outdated]
     if shard.owner is None or shard.owner.name not in outdated or not heirs:
         return []
     heir = max(heirs, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
@@ -233,14 +223,14 @@ def replace_stuck_proxies(world: World) -> Ruling:
     Envoy looks for the cluster at the addresses that it knew last, and at no other: when all of them changed at once it
     looks for ever (redis_cluster.cc, startResolveRedis). One at a time: where Redis is only slow, all proxies are.
     """
-    picture, snapshot = world.picture, world.picture.snapshot
+    snapshot = world.snapshot
     pods = [pod for pod in snapshot.proxies if not pod.deleting and not pod.finished]
     coming = [pod for pod in pods if not pod.ready and pod.trouble is None and snapshot.now - pod.created < STARTING_S]
-    stuck = [pod for pod in pods if pod.name in picture.stuck_proxies]
+    stuck = [pod for pod in pods if pod.name in world.stuck_proxies]
     if not stuck or coming or len(pods) < world.cluster.spec.proxy.replicas:
         return Ruling()
     pod = min(stuck, key=lambda pod: pod.name)
-    why = f"the cluster works, and it cannot read: {picture.stuck_proxies[pod.name].error}"
+    why = f"the cluster works, and it cannot read: {world.stuck_proxies[pod.name].error}"
     return Ruling(steps=(ReplacePod(pod=pod.name, uid=pod.uid, why=why),))
 
 
@@ -249,27 +239,26 @@ def replace_stuck_proxies(world: World) -> Ruling:
 
 def settle_disputes(world: World) -> Ruling:
     """Of two owners of the same slots one keeps them, by a rule; the other begins anew."""
-    return reset_losers(world.picture)
+    return reset_losers(world)
 
 
 def forget_ghosts(world: World) -> Ruling:
     """Ids that no process has any more are forgotten by all who know them, at once: gossip would bring them back."""
-    picture = world.picture
-    if not picture.ghosts:
+    if not world.ghosts:
         return Ruling()
-    if hold := everybody_has_answered(picture, "nodes that are gone are forgotten only when every process answers"):
+    if hold := everybody_has_answered(world, "nodes that are gone are forgotten only when every process answers"):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
     holds = []
-    for ghost in picture.ghosts:
-        heirs = [member.name for member in picture.members if member.view.me.primary_id == ghost]
+    for ghost in world.ghosts:
+        heirs = [member.name for member in world.members if member.view.me.primary_id == ghost]
         if heirs:
             why = f"{', '.join(heirs)} still replicates the lost node {ghost[:8]}: the engine's vote comes first"
             holds.append(Hold(guard="no_replica_of_the_lost_node", why=why))
             continue
         steps += [
             Forget(process=member.process, ghost_id=ghost, why=f"no pod has the node id {ghost[:8]}")
-            for member in picture.members
+            for member in world.members
             if ghost in member.view.others
         ]
     return Ruling(steps=tuple(steps), holds=tuple(holds))
@@ -280,28 +269,27 @@ def assign_free_slots(world: World) -> Ruling:
 
     Order of the guards is meaning: the first that refuses is the reason in status.
     """
-    picture = world.picture
-    if not picture.free:
+    if not world.free:
         return Ruling()
     if _is_new(world):
         return _assign_first_slots(world)
-    if hold := everybody_has_answered(picture, "slots are assigned only when every process answers"):
+    if hold := everybody_has_answered(world, "slots are assigned only when every process answers"):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
-    for shard, intended in zip(picture.shards, picture.intended, strict=True):
-        free = intended & picture.free
+    for shard, intended in zip(world.shards, world.intended, strict=True):
+        free = intended & world.free
         if not free:
             continue
-        if hold := _may_own_more(picture, shard):
+        if hold := _may_own_more(world, shard):
             return Ruling(holds=(hold,))  # all or nothing: a part of the data is not the data
         assert shard.primary_to_be is not None  # noqa: S101 _may_own_more has looked
-        steps.append(_assign(picture, shard, shard.primary_to_be, free))
+        steps.append(_assign(world, shard, shard.primary_to_be, free))
     return Ruling(steps=tuple(steps))
 
 
 def _is_new(world: World) -> bool:
     """It never was whole, and no volume can bring back what an older cluster knew."""
-    return not world.picture.was_whole and not world.cluster.spec.storage_class
+    return not world.was_whole and not world.cluster.spec.storage_class
 
 
 def _assign_first_slots(world: World) -> Ruling:
@@ -311,34 +299,33 @@ def _assign_first_slots(world: World) -> Ruling:
     takes no write for another cluster-node-timeout (cluster.c, clusterUpdateState). Nobody can write to the half of a
     cluster meanwhile: it demands full coverage.
     """
-    picture = world.picture
     why = "slots are assigned only when every process answers"
-    if hold := nobody_is_unknown(picture, why):
+    if hold := nobody_is_unknown(world, why):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
     holds: list[Hold] = []
-    for shard, intended in zip(picture.shards, picture.intended, strict=True):
-        free = intended & picture.unowned
+    for shard, intended in zip(world.shards, world.intended, strict=True):
+        free = intended & world.unowned
         if not free:
             continue
-        if hold := _first_pod_is_awaited(picture, shard) or _may_own_more(picture, shard):
+        if hold := _first_pod_is_awaited(world, shard) or _may_own_more(world, shard):
             holds.append(hold)
             continue
         assert shard.primary_to_be is not None  # noqa: S101 _may_own_more has looked
-        steps.append(_assign(picture, shard, shard.primary_to_be, free))
+        steps.append(_assign(world, shard, shard.primary_to_be, free))
     return Ruling(steps=tuple(steps), holds=tuple(holds))
 
 
-def _first_pod_is_awaited(picture: Picture, shard: Shard) -> Hold | None:
+def _first_pod_is_awaited(world: World, shard: Shard) -> Hold | None:
     """The first pod is the primary while it can be."""
     answered = {member.name for member in shard.members}
     first = shard.wanted[0]
-    if first not in answered and first in picture.starting_pods:
+    if first not in answered and first in world.starting_pods:
         return Hold(guard="pods_have_started", why=f"waiting for {first} to start")
     return None
 
 
-def _assign(picture: Picture, shard: Shard, owner: Member, free: SlotSet) -> AssignSlots:
+def _assign(world: World, shard: Shard, owner: Member, free: SlotSet) -> AssignSlots:
     believed = SlotSet.union(known.slots for known in owner.view.others.values())
     return AssignSlots(
         process=owner.process,
@@ -346,16 +333,16 @@ def _assign(picture: Picture, shard: Shard, owner: Member, free: SlotSet) -> Ass
         slots=free,
         config_epoch=shard.index + 1 if owner.met_nobody and owner.view.me.config_epoch == 0 else None,
         why=f"{len(free)} slots of shard {shard.name} belong to nobody"
-        + (" and status.slots records them here" if picture.was_whole else ""),
+        + (" and status.slots records them here" if world.was_whole else ""),
         taken=free & believed,
     )
 
 
-def _may_own_more(picture: Picture, shard: Shard) -> Hold | None:
+def _may_own_more(world: World, shard: Shard) -> Hold | None:
     if not shard.members:
         return Hold(guard="every_shard_has_a_process", why=f"no process of shard {shard.name} runs")
     orphans = [
-        member.name for member in shard.members if member.is_replica and member.view.me.primary_id not in picture.by_id
+        member.name for member in shard.members if member.is_replica and member.view.me.primary_id not in world.by_id
     ]
     if orphans:
         why = f"{list_names(tuple(orphans))} may hold the data of shard {shard.name}: the engine's vote comes first"
@@ -372,14 +359,13 @@ def introduce(world: World) -> Ruling:
     In a small cluster each is introduced to all that it does not know; in a large one to those 1, 2, 4, 8, ... places
     to both sides, and gossip does the rest.
     """
-    picture = world.picture
-    members = tuple(member for member in picture.members if not member.pod.deleting)
-    if picture.unowned and not picture.was_whole and picture.starting_pods:
+    members = tuple(member for member in world.members if not member.pod.deleting)
+    if world.unowned and not world.was_whole and world.starting_pods:
         # A new cluster is put together in one go; who comes first would only be introduced to nobody.
         return Ruling()
-    if picture.contested:
+    if world.contested:
         why = (
-            f"slots {picture.contested} have two owners, and joining them would lose one side's keys: send FLUSHALL and"
+            f"slots {world.contested} have two owners, and joining them would lose one side's keys: send FLUSHALL and"
             " CLUSTER RESET HARD to the nodes that are to be given up"
         )
         return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
@@ -413,7 +399,7 @@ def _neighbours(place: int, count: int) -> Iterator[int]:
 def attach_replicas(world: World) -> Ruling:
     """Every process of a shard that owns no slots replicates the one that does."""
     steps = []
-    for shard in world.picture.shards:
+    for shard in world.shards:
         primary = shard.owner
         if primary is None:
             continue
@@ -451,7 +437,7 @@ def _why_attach(member: Member, shard: Shard) -> str:
 
 def close_open_slots(world: World) -> Ruling:
     """A slot that somebody left open while it was moved is closed where its keys are."""
-    return close_slots(world.picture)
+    return close_slots(world)
 
 
 # ---- configuration
@@ -459,27 +445,27 @@ def close_open_slots(world: World) -> Ruling:
 
 def announce_addresses(world: World) -> Ruling:
     """Every node announces the address at which it is to be reached."""
-    return announce(world.picture)
+    return announce(world)
 
 
 def resize_containers(world: World) -> Ruling:
     """Running containers may use what new ones would, where Kubernetes can change that in place."""
-    return Ruling(steps=resize_pods(world.picture.snapshot, *container_resources(world.cluster)))
+    return Ruling(steps=resize_pods(world.snapshot, *container_resources(world.cluster)))
 
 
 def limit_memory(world: World) -> Ruling:
     """maxmemory of every process is what capacity gives it, once its container has the room."""
-    growing = {step.pod for step in resize_pods(world.picture.snapshot, *container_resources(world.cluster))}
-    return limit_maxmemory(world.picture.members, world.cluster.spec, growing)
+    growing = {step.pod for step in resize_pods(world.snapshot, *container_resources(world.cluster))}
+    return limit_maxmemory(world.members, world.cluster.spec, growing)
 
 
 def label_roles(world: World) -> Ruling:
     """A pod's label says what it is, as far as it has said so itself."""
-    snapshot = world.picture.snapshot
+    snapshot = world.snapshot
     labels = (
         label_role(snapshot, member.pod, "replica" if member.is_replica else "primary")
-        for member in world.picture.members
-        if member.is_replica or (member.slots and member.name not in world.picture.disputes.losers)
+        for member in world.members
+        if member.is_replica or (member.slots and member.name not in world.disputes.losers)
     )
     return Ruling(steps=tuple(step for step in labels if step is not None))
 
@@ -489,12 +475,12 @@ def set_node_timeout(world: World) -> Ruling:
 
     Only in a cluster that works: until then the timeout is also how long a primary waits before it takes writes.
     """
-    if not world.picture.is_whole:
+    if not world.is_whole:
         return Ruling()
     why = "the cluster works; the short timeout was for its beginning"
     steps = [
         SetConfig(process=member.process, parameter="cluster-node-timeout", value=NODE_TIMEOUT_MS, why=why)
-        for member in world.picture.members
+        for member in world.members
         if member.facts.node_timeout_ms != NODE_TIMEOUT_MS
     ]
     return Ruling(steps=tuple(steps))

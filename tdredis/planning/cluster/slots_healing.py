@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.planning.cluster.members import Member, descending
-from tdredis.planning.cluster.picture import Picture
 from tdredis.planning.cluster.waiting import everybody_has_answered
+from tdredis.planning.cluster.world import World
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
@@ -27,15 +27,15 @@ SlotStep = CloseSlot | OpenSlot | TakeSlot | MoveKeys
 ORDER = (CloseSlot, OpenSlot, TakeSlot, MoveKeys)
 
 
-def close_open_slots(picture: Picture) -> Ruling:
+def close_open_slots(world: World) -> Ruling:
     """Every slot has an owner who has all of its keys, and nobody takes part in its moving."""
-    if not picture.open_slots:
+    if not world.open_slots:
         return Ruling()
-    if hold := everybody_has_answered(picture, "slots that are left open are closed only when every process answers"):
+    if hold := everybody_has_answered(world, "slots that are left open are closed only when every process answers"):
         return Ruling(holds=(hold,))
     steps: list[SlotStep] = []
-    for slot, involved in picture.open_slots.items():
-        primaries = [member for member in picture.members if not member.is_replica]
+    for slot, involved in world.open_slots.items():
+        primaries = [member for member in world.members if not member.is_replica]
         owners = [member for member in primaries if slot in member.slots]
         uncounted = [member.name for member in primaries if slot not in member.facts.slot_keys]
         if len(owners) > 1:

@@ -1,1 +1,1 @@
-"""Active/standby and standalone Redis: the picture drawn of it, the rules in their order, and its status. PURE."""
+"""Active/standby and standalone Redis: the world drawn of it, the rules in their order, and its status. PURE."""

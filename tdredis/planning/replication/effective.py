@@ -18,7 +18,7 @@ from tdredis.manifests.names import pods_per_statefulset
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.desired import Change, capacity_change, password_hold, replicas_change, volumes_change
 from tdredis.planning.plan import Hold
-from tdredis.planning.replication.picture import Replicated
+from tdredis.planning.replication.world import Replicated
 from tdredis.planning.snapshot import ReplicationSnapshot
 from tdredis.redis.facts import NodeFacts
 

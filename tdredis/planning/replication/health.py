@@ -18,48 +18,46 @@ Check = Callable[[World], Iterator[Finding]]
 
 
 def pods_run(world: World) -> Iterator[Finding]:
-    return pods_that_fail(world.picture.troubled_pods, world.picture.missing_pods)
+    return pods_that_fail(world.troubled_pods, world.missing_pods)
 
 
 def processes_answer(world: World) -> Iterator[Finding]:
-    picture, snapshot = world.picture, world.picture.snapshot
+    snapshot = world.snapshot
     return unresponsive_processes(
-        {**picture.unresponsive, **picture.unresponsive_sentinels},
-        (*picture.wanted_pods, *picture.wanted_sentinels),
+        {**world.unresponsive, **world.unresponsive_sentinels},
+        (*world.wanted_pods, *world.wanted_sentinels),
         {**snapshot.pods, **snapshot.sentinel_pods},
     )
 
 
 def there_is_one_primary(world: World) -> Iterator[Finding]:
-    picture = world.picture
-    if len(picture.primaries) > 1:
-        names = list_names([member.name for member in picture.primaries])
+    if len(world.primaries) > 1:
+        names = list_names([member.name for member in world.primaries])
         yield Finding(reason="TwoPrimaries", message=f"{names} all report role:master", serious=True)
-    if picture.primary is None:
+    if world.primary is None:
         yield Finding(reason="NoPrimary", message="no process is the primary", serious=True)
 
 
 def replicas_are_in_sync(world: World) -> Iterator[Finding]:
-    wanted, synced = len(world.picture.wanted_pods) - 1, len(world.picture.replicas_in_sync())
+    wanted, synced = len(world.wanted_pods) - 1, len(world.replicas_in_sync())
     if synced < wanted:
         yield Finding(reason="ReplicasNotInSync", message=f"{synced} of {wanted} replicas in sync", serious=False)
 
 
 def syncs_come_to_an_end(world: World) -> Iterator[Finding]:
-    primary = world.picture.primary
+    primary = world.primary
     if primary is not None:
-        followers = (each for each in world.picture.members if each.follows and primary.is_at(each.follows))
+        followers = (each for each in world.members if each.follows and primary.is_at(each.follows))
         yield from syncs_that_fail(((each.name, each.facts) for each in followers), primary.name, primary.facts)
 
 
 def sentinels_watch(world: World) -> Iterator[Finding]:
-    picture = world.picture
     watching = sentinels_ready(world)
-    if watching < len(picture.wanted_sentinels):
-        message = f"{watching} of {len(picture.wanted_sentinels)} Sentinels watch the primary"
+    if watching < len(world.wanted_sentinels):
+        message = f"{watching} of {len(world.wanted_sentinels)} Sentinels watch the primary"
         yield Finding(reason="SentinelsNotReady", message=message, serious=False)
-    for watcher in picture.watchers:
-        if watcher.watch is not None and (missing := lacks(watcher, picture)):
+    for watcher in world.watchers:
+        if watcher.watch is not None and (missing := lacks(watcher, world)):
             message = f"{watcher.name} does not know {list_names(missing)} yet"
             yield Finding(reason="SentinelsDisagree", message=message, serious=False)
             break
@@ -67,19 +65,19 @@ def sentinels_watch(world: World) -> Iterator[Finding]:
 
 def sentinels_ready(world: World) -> int:
     """Sentinels that answer and watch the present primary, which is not down in their eyes."""
-    primary = world.picture.primary
+    primary = world.primary
     return sum(
         primary is not None
         and watcher.watch is not None
         and (watcher.watch.host, watcher.watch.port) == primary.place
         and not watcher.watch.is_down
-        for watcher in world.picture.watchers
+        for watcher in world.watchers
     )
 
 
 def pods_are_ready(world: World) -> Iterator[Finding]:
-    picture, snapshot = world.picture, world.picture.snapshot
-    wanted = (*picture.wanted_pods, *picture.wanted_sentinels)
+    snapshot = world.snapshot
+    wanted = (*world.wanted_pods, *world.wanted_sentinels)
     return unready_pods(wanted, {**snapshot.pods, **snapshot.sentinel_pods})
 
 

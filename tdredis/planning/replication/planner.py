@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
+from tdredis.planning.assessment import Assessment
 from tdredis.planning.conditions import has_been_ready
-from tdredis.planning.plan import Hold, Plan
+from tdredis.planning.plan import Plan
 from tdredis.planning.replication.effective import decide_effective
 from tdredis.planning.replication.health import findings
-from tdredis.planning.replication.picture import Picture
 from tdredis.planning.replication.rules import HEALING_RULES, RULES
 from tdredis.planning.replication.world import World
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S, ask, build_plan, refusals, refuse
 from tdredis.planning.snapshot import ReplicationSnapshot
 
 
-def build_world(snapshot: ReplicationSnapshot) -> tuple[World, tuple[Hold, ...]]:
-    """The world in the effective values, and the changes of spec that are held."""
+class ReplicationAssessment(Assessment[World]):
+    """Of a RedisStandby or RedisStandalone."""
+
+
+def assess(snapshot: ReplicationSnapshot) -> ReplicationAssessment:
+    """What *snapshot* shows, in the effective values of spec."""
     effective = decide_effective(snapshot)
-    picture = Picture(snapshot=snapshot, instance=effective.instance)
-    return World(picture=picture, instance=effective.instance), effective.holds
+    world = World(snapshot=snapshot, instance=effective.instance)
+    return ReplicationAssessment(
+        world=world, findings=findings(world), refused=refusals(snapshot.instance), held_changes=effective.holds
+    )
 
 
-def plan(snapshot: ReplicationSnapshot) -> Plan:
-    """The longest list of steps that is safe from *snapshot*; none for a world that is as it should be."""
-    refused = refusals(snapshot.instance)
-    if refused and not has_been_ready(snapshot.instance.status):
+def plan(assessment: ReplicationAssessment) -> Plan:
+    """The longest list of steps that is safe from its snapshot; none for a world that is as it should be."""
+    world, refused = assessment.world, assessment.refused
+    if refused and not has_been_ready(world.snapshot.instance.status):
         return refuse(refused)
-    world, held_changes = build_world(snapshot)
     # An instance that holds data is healed whatever its spec has become; only its objects wait for a valid one.
     found = ask(HEALING_RULES if refused else RULES, world)
-    healthy = not findings(world)
-    look_s = _next_look_s(world.picture, healthy=healthy)
-    return build_plan(snapshot, found, refused=refused, held_changes=held_changes, healthy=healthy, look_s=look_s)
+    return build_plan(assessment, world.snapshot, found, _next_look_s(world, healthy=not assessment.findings))
 
 
-def _next_look_s(picture: Picture, *, healthy: bool) -> float:
+def _next_look_s(world: World, *, healthy: bool) -> float:
     if healthy:
         return ALL_IS_WELL_S
-    waits = (
-        picture.starting_pods or picture.starting_sentinels or picture.unresponsive or picture.unresponsive_sentinels
-    )
-    refused = any(unknown.refused for unknown in picture.unresponsive.values())
+    waits = world.starting_pods or world.starting_sentinels or world.unresponsive or world.unresponsive_sentinels
+    refused = any(unknown.refused for unknown in world.unresponsive.values())
     # While the primary is silent the Sentinels may choose another at any moment, and clients wait for the Service.
-    vote_is_near = picture.agreed_pod is not None and picture.agreed_pod.name in picture.unresponsive
-    if (picture.members and not waits) or picture.in_failover or refused or vote_is_near:
+    vote_is_near = world.agreed_pod is not None and world.agreed_pod.name in world.unresponsive
+    if (world.members and not waits) or world.in_failover or refused or vote_is_near:
         return ENGINE_WORKS_S
     return PODS_START_S

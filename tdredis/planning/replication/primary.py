@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tdredis.manifests.claims import CLAIM
-from tdredis.planning.objects import Ruling, list_names
+from tdredis.planning.objects import Ruling, held, list_names
 from tdredis.planning.pods import silence_hold
-from tdredis.planning.replication.picture import Member, Picture, Place, Watcher
-from tdredis.planning.replication.world import World, held
+from tdredis.planning.replication.world import Member, Place, Watcher, World
 from tdredis.planning.steps import FailOver, Follow, Promote, SetConfig
 from tdredis.redis.histories import bytes_alone
 
@@ -17,23 +16,22 @@ PRIORITY = "replica-priority"
 
 def have_a_primary(world: World) -> Ruling:
     """There is a primary: the Sentinels' own failover where one died, the operator's choice where nobody can vote."""
-    picture = world.picture
-    if picture.primary is not None:
+    if world.primary is not None:
         return Ruling()
-    if picture.in_failover:
+    if world.in_failover:
         return held("no_failover_in_progress", "a Sentinel is carrying out a failover")
-    if len(picture.primaries) > 1:
-        return _choose_among(picture, picture.primaries)
-    if picture.agreed is not None and (sentinel := _failover_leader(picture)) is not None:
-        return _fail_over(picture, sentinel)
-    return _elect(picture)
+    if len(world.primaries) > 1:
+        return _choose_among(world, world.primaries)
+    if world.agreed is not None and (sentinel := _failover_leader(world)) is not None:
+        return _fail_over(world, sentinel)
+    return _elect(world)
 
 
-def _fail_over(picture: Picture, sentinel: Watcher) -> Ruling:
+def _fail_over(world: World, sentinel: Watcher) -> Ruling:
     """Order of the guards is meaning: the first that refuses is the reason in status."""
-    if proof := _proof_of_death(picture):
+    if proof := _proof_of_death(world):
         return Ruling(steps=(failover_step(sentinel, why=proof),))
-    pod = picture.agreed_pod
+    pod = world.agreed_pod
     name = pod.name if pod else "the primary"
     return held("primary_is_proven_dead", f"{name} does not answer, which is no proof that it died")
 
@@ -51,24 +49,24 @@ def failover_step(
     )
 
 
-def _proof_of_death(picture: Picture) -> str:
+def _proof_of_death(world: World) -> str:
     """Why the process that the Sentinels took for the primary is certainly no more; "": there is no proof.
 
     A refused connection alone is none: a firewall can refuse too. So the Sentinels must have lost it as well.
     """
-    pod = picture.agreed_pod
-    if picture.agreed is None:
+    pod = world.agreed_pod
+    if world.agreed is None:
         return ""
     if pod is None:
-        return f"no pod has the primary's address {picture.agreed[0]} any more"
-    if picture.chosen is not None:
+        return f"no pod has the primary's address {world.agreed[0]} any more"
+    if world.chosen is not None:
         return f"{pod.name} was started anew, as a replica of nobody"
-    unknown = picture.unresponsive.get(pod.name)
+    unknown = world.unresponsive.get(pod.name)
     if unknown is None:
         return f"the process in {pod.name} ended" if pod.ever_ran or pod.finished else ""
-    lost = [watcher for watcher in picture.watchers if watcher.watch and _has_lost(watcher)]
-    if unknown.refused and 2 * len(lost) > len(picture.watchers):
-        return f"{pod.name} refuses connections, and {len(lost)} of {len(picture.watchers)} Sentinels have lost it too"
+    lost = [watcher for watcher in world.watchers if watcher.watch and _has_lost(watcher)]
+    if unknown.refused and 2 * len(lost) > len(world.watchers):
+        return f"{pod.name} refuses connections, and {len(lost)} of {len(world.watchers)} Sentinels have lost it too"
     return ""
 
 
@@ -76,7 +74,7 @@ def _has_lost(watcher: Watcher) -> bool:
     return watcher.watch is not None and bool(watcher.watch.flags & {"disconnected", "s_down", "o_down"})
 
 
-def _failover_leader(picture: Picture) -> Watcher | None:
+def _failover_leader(world: World) -> Watcher | None:
     """The Sentinel to ask: one that knows a replica that could take over, the most of them, then one that reaches the
     most others, then the last by name: clients ask the first before the others, and who carries out a failover is the
     last to tell of the new primary.
@@ -84,17 +82,17 @@ def _failover_leader(picture: Picture) -> Watcher | None:
     Beside a primary whose data is there, or comes back, what a replica has from its own disk is no heritage: it may
     have been away for a day. Only who has been in sync since its start has it all.
     """
-    is_left = _its_data_is_left(picture)
-    others = [member for member in picture.members if member.may_be_chosen and _may_lead(member)]
+    is_left = _its_data_is_left(world)
+    others = [member for member in world.members if member.may_be_chosen and _may_lead(member)]
     heirs = [member for member in others if (member.has_synced if is_left else member.has_data)]
 
     def known(watcher: Watcher) -> int:
-        if watcher.watch is None or (watcher.watch.host, watcher.watch.port) != picture.agreed:
+        if watcher.watch is None or (watcher.watch.host, watcher.watch.port) != world.agreed:
             return 0
         places = {(replica.host, replica.port) for replica in watcher.watch.replicas if not replica.is_down}
-        return sum(member.place in places and not member.is_at(picture.agreed) for member in heirs)
+        return sum(member.place in places and not member.is_at(world.agreed) for member in heirs)
 
-    able = [watcher for watcher in picture.watchers if known(watcher)]
+    able = [watcher for watcher in world.watchers if known(watcher)]
     return max(able, key=lambda watcher: (known(watcher), _peers(watcher), watcher.name), default=None)
 
 
@@ -103,61 +101,59 @@ def _peers(watcher: Watcher) -> int:
     return sum(not known.is_down for known in watcher.watch.sentinels) if watcher.watch else 0
 
 
-def _its_data_is_left(picture: Picture) -> bool:
+def _its_data_is_left(world: World) -> bool:
     """What the process had that the Sentinels took for the primary is not lost for certain."""
-    if picture.chosen is not None:
-        return picture.chosen.has_data or picture.chosen.facts.loading
-    return picture.agreed_pod is not None or bool(picture.instance.spec.storage_class)
+    if world.chosen is not None:
+        return world.chosen.has_data or world.chosen.facts.loading
+    return world.agreed_pod is not None or bool(world.instance.spec.storage_class)
 
 
 def _may_lead(member: Member) -> bool:
     return not member.pod.deleting and not member.facts.loading
 
 
-def _elect(picture: Picture) -> Ruling:
+def _elect(world: World) -> Ruling:
     """The operator chooses: nobody watches (yet), or those who watch know nobody who could take over."""
-    able = tuple(member for member in picture.members if _may_lead(member))
-    loading = [member.name for member in picture.members if member.facts.loading]
+    able = tuple(member for member in world.members if _may_lead(member))
+    loading = [member.name for member in world.members if member.facts.loading]
     if loading:
         return held("everybody_has_loaded", f"{list_names(loading)} still loads data, perhaps the newest there is")
-    nobody_has_data = not picture.instance.spec.storage_class and not any(member.has_data for member in able)
-    if not picture.recorded and nobody_has_data and not picture.unresponsive and not picture.without_process:
+    nobody_has_data = not world.instance.spec.storage_class and not any(member.has_data for member in able)
+    if not world.recorded and nobody_has_data and not world.unresponsive and not world.without_process:
         # A new instance: nobody can have data, so the first pod need not wait for the others.
-        first = picture.wanted_pods[0]
-        if first in picture.starting_pods:
+        first = world.wanted_pods[0]
+        if first in world.starting_pods:
             return held("pods_have_started", f"waiting for {first} to start")
-        return _choose_among(picture, able)
-    if picture.unresponsive:
-        return Ruling(
-            holds=(silence_hold(picture.unresponsive, "a primary is chosen only when every process answers"),)
-        )
-    leaving = [member.name for member in picture.members if member.pod.deleting and member.has_data]
-    late = (*picture.without_process, *_may_bring_data(picture), *leaving)
+        return _choose_among(world, able)
+    if world.unresponsive:
+        return Ruling(holds=(silence_hold(world.unresponsive, "a primary is chosen only when every process answers"),))
+    leaving = [member.name for member in world.members if member.pod.deleting and member.has_data]
+    late = (*world.without_process, *_may_bring_data(world), *leaving)
     if late:
         return held("pods_have_started", f"a primary is chosen only when all have answered: {list_names(late)}")
-    return _choose_among(picture, able)
+    return _choose_among(world, able)
 
 
-def _may_bring_data(picture: Picture) -> list[str]:
+def _may_bring_data(world: World) -> list[str]:
     """Pods that start. One that is not even made, because a quota forbids it, say, has no data but on a volume."""
-    snapshot = picture.snapshot
-    return [name for name in picture.starting_pods if name in snapshot.pods or f"{CLAIM}-{name}" in snapshot.claims]
+    snapshot = world.snapshot
+    return [name for name in world.starting_pods if name in snapshot.pods or f"{CLAIM}-{name}" in snapshot.claims]
 
 
-def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
+def _choose_among(world: World, members: tuple[Member, ...]) -> Ruling:
     """The one with the data: who has any, then the last primary (as the Sentinels know it, as status does), then the
     furthest, the most keys, the lowest name.
     """
     if not members:
         return held("some_process_runs", "no Redis process runs that could be the primary")
-    if len(picture.primaries) > 1 and (picture.unresponsive or picture.without_process):
+    if len(world.primaries) > 1 and (world.unresponsive or world.without_process):
         return held("every_process_answers", "of two primaries one is chosen only when every process answers")
     best = min(
         members,
         key=lambda member: (
             not member.has_data,
-            member is not picture.chosen,
-            member.name != picture.recorded,
+            member is not world.chosen,
+            member.name != world.recorded,
             -member.facts.replication.offset_bytes,
             -member.facts.keys,
             member.name,
@@ -176,18 +172,17 @@ def _choose_among(picture: Picture, members: tuple[Member, ...]) -> Ruling:
 
 def hand_over_leaving(world: World) -> Ruling:
     """A primary whose pod is to go hands over first: its container waits for that before it ends (stop.sh)."""
-    picture = world.picture
-    primary = picture.primary
-    if primary is None or not primary.pod.deleting or picture.in_failover:
+    primary = world.primary
+    if primary is None or not primary.pod.deleting or world.in_failover:
         return Ruling()
-    heirs = [member for member in picture.replicas_in_sync() if not member.pod.deleting]
-    return Ruling(steps=tuple(hand_over(picture, primary, heirs, f"{primary.name} is to go")))
+    heirs = [member for member in world.replicas_in_sync() if not member.pod.deleting]
+    return Ruling(steps=tuple(hand_over(world, primary, heirs, f"{primary.name} is to go")))
 
 
-def hand_over(picture: Picture, primary: Member, heirs: Sequence[Member], why: str) -> Iterator[FailOver]:
+def hand_over(world: World, primary: Member, heirs: Sequence[Member], why: str) -> Iterator[FailOver]:
     """The Sentinels' failover while the primary's writes are stopped, so that its heir has them all."""
     places = {heir.place for heir in heirs}
-    for watcher in reversed(picture.watchers):  # the last: see _failover_leader
+    for watcher in reversed(world.watchers):  # the last: see _failover_leader
         watch = watcher.watch
         if watch is None or watch.is_down or (watch.host, watch.port) != primary.place:
             continue
@@ -204,10 +199,9 @@ def vouch_for_replicas(world: World) -> Ruling:
     """Sentinels may choose a replica once it has everything, and not before: they would choose an empty one too, and
     the primary would be emptied after it.
     """
-    picture = world.picture
-    if picture.standby is None or picture.primary is None or picture.in_failover:
+    if world.standby is None or world.primary is None or world.in_failover:
         return Ruling()
-    synced = picture.replicas_in_sync()
+    synced = world.replicas_in_sync()
     steps = [
         SetConfig(
             process=member.process, parameter=PRIORITY, value=100, why=f"{member.name} is in sync: it may take over"
@@ -219,7 +213,7 @@ def vouch_for_replicas(world: World) -> Ruling:
         SetConfig(
             process=member.process, parameter=PRIORITY, value=0, why=f"{member.name} has no copy: it may not take over"
         )
-        for member in picture.members
+        for member in world.members
         if member.may_be_chosen and member not in synced and not member.facts.replication.was_linked
     ]
     return Ruling(steps=tuple(steps))
@@ -229,18 +223,17 @@ def follow_the_primary(world: World) -> Ruling:
     """Everybody else replicates the primary, under the address that it has now. Second primaries are demoted first,
     unless the Sentinels may be making one of them the primary at this very moment.
     """
-    picture = world.picture
-    primary = picture.primary
+    primary = world.primary
     if primary is None:
         return Ruling()
     others = [
         member
-        for member in picture.members
+        for member in world.members
         # One that still loads its data refuses to follow anybody.
-        if member is not primary and not picture.is_attached(member) and not member.facts.loading
+        if member is not primary and not world.is_attached(member) and not member.facts.loading
     ]
     wrong = [member for member in others if member.is_primary]
-    if wrong and not _is_settled(picture):
+    if wrong and not _is_settled(world):
         return held("no_failover_in_progress", "the Sentinels may be about to replace the primary")
     steps = [_follow(member, primary, f"{primary.name} is the primary, and there is only one") for member in wrong]
     steps += [
@@ -251,11 +244,11 @@ def follow_the_primary(world: World) -> Ruling:
     return Ruling(steps=tuple(steps))
 
 
-def _is_settled(picture: Picture) -> bool:
+def _is_settled(world: World) -> bool:
     """No Sentinel carries out a failover, and most of them find that the primary they chose is well."""
-    watches = [watcher.watch for watcher in picture.watchers if watcher.watch is not None]
+    watches = [watcher.watch for watcher in world.watchers if watcher.watch is not None]
     at_ease = [watch for watch in watches if not watch.is_down and not watch.in_failover]
-    return not picture.in_failover and (not watches or 2 * len(at_ease) > len(watches))
+    return not world.in_failover and (not watches or 2 * len(at_ease) > len(watches))
 
 
 def _follow(member: Member, primary: Member, why: str) -> Follow:

@@ -23,20 +23,19 @@ from tdredis.planning.conditions import (
     quota_is_effective,
 )
 from tdredis.planning.plan import Plan, Verdict
-from tdredis.planning.replication.health import findings, sentinels_ready
-from tdredis.planning.replication.planner import build_world
+from tdredis.planning.replication.health import sentinels_ready
+from tdredis.planning.replication.planner import ReplicationAssessment
 from tdredis.planning.replication.world import World
-from tdredis.planning.snapshot import Ref, ReplicationSnapshot
+from tdredis.planning.snapshot import Ref
 
 
-def report(snapshot: ReplicationSnapshot, plan: Plan, failure: str = "") -> InstanceStatus:
+def report(assessment: ReplicationAssessment, plan: Plan, failure: str = "") -> InstanceStatus:
     """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
-    world, _ = build_world(snapshot)
+    world, snapshot, wrong = assessment.world, assessment.world.snapshot, assessment.findings
     former = snapshot.instance.status
-    wrong = findings(world)
     if plan.verdict is Verdict.INVALID and not has_been_ready(former):
         wrong = (Finding(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
-    quota = quota_is_effective(snapshot, world.instance.spec, world.picture.wanted_pods)
+    quota = quota_is_effective(snapshot, world.instance.spec, world.wanted_pods)
     service = client_service_name(world.instance.name)
     fields: dict[str, Any] = {
         "phase": phase(snapshot, wrong, quota_effective=quota),
@@ -44,47 +43,45 @@ def report(snapshot: ReplicationSnapshot, plan: Plan, failure: str = "") -> Inst
         "external_ip": external_address(world.instance, snapshot.children.get(Ref("Service", service))),
         "gmt_create": created_of_old(snapshot.instance),
         "capacity": world.instance.spec.capacity if quota else former.capacity,
-        "size": 0 if world.picture.primary is None else 1,
+        "size": 0 if world.primary is None else 1,
         "observed_generation": snapshot.instance.metadata.generation,
         "conditions": build_conditions(
             snapshot, plan, wrong, whole=_whole(world), progress=_progress(world), failure=failure
         ),
         "shards": (_line(world),),
     }
-    if world.picture.standby is None:
+    if world.standby is None:
         return RedisStandaloneStatus(**fields)
-    sentinels = SentinelStatus(ready=sentinels_ready(world), wanted=len(world.picture.wanted_sentinels))
+    sentinels = SentinelStatus(ready=sentinels_ready(world), wanted=len(world.wanted_sentinels))
     return RedisStandbyStatus(**fields, sentinels=sentinels)
 
 
 def _line(world: World) -> ShardStatus:
-    picture = world.picture
-    synced, wanted = len(picture.replicas_in_sync()), len(picture.wanted_pods) - 1
+    synced, wanted = len(world.replicas_in_sync()), len(world.wanted_pods) - 1
     return ShardStatus(
         name=world.instance.name,
-        primary=picture.primary.name if picture.primary else picture.recorded,
+        primary=world.primary.name if world.primary else world.recorded,
         replicas_ready=synced,
         replicas_wanted=wanted,
-        phase="NoPrimary" if picture.primary is None else "Ready" if synced >= wanted else "ReplicasNotInSync",
+        phase="NoPrimary" if world.primary is None else "Ready" if synced >= wanted else "ReplicasNotInSync",
     )
 
 
 def _whole(world: World) -> str:
-    picture = world.picture
-    name = picture.primary.name if picture.primary else "nobody"
-    if picture.standby is None:
+    name = world.primary.name if world.primary else "nobody"
+    if world.standby is None:
         return f"{name} serves"
     return (
-        f"{name} is the primary, {len(picture.replicas_in_sync())} replicas in sync,"
+        f"{name} is the primary, {len(world.replicas_in_sync())} replicas in sync,"
         f" {sentinels_ready(world)} Sentinels watch"
     )
 
 
 def _progress(world: World) -> str:
-    picture, snapshot = world.picture, world.picture.snapshot
+    snapshot = world.snapshot
     pods = [*snapshot.pods.values(), *snapshot.sentinel_pods.values()]
     return (
-        f"{sum(pod.ready for pod in pods)} of {len(picture.wanted_pods) + len(picture.wanted_sentinels)} pods ready,"
-        f" {len(picture.replicas_in_sync())} of {len(picture.wanted_pods) - 1} replicas in sync,"
-        f" {sentinels_ready(world)} of {len(picture.wanted_sentinels)} Sentinels watch"
+        f"{sum(pod.ready for pod in pods)} of {len(world.wanted_pods) + len(world.wanted_sentinels)} pods ready,"
+        f" {len(world.replicas_in_sync())} of {len(world.wanted_pods) - 1} replicas in sync,"
+        f" {sentinels_ready(world)} of {len(world.wanted_sentinels)} Sentinels watch"
     )

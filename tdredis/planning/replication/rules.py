@@ -13,7 +13,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.endpoints import Target, build_standby_endpoints
@@ -36,7 +37,6 @@ from tdredis.planning.objects import (
     target_pods,
 )
 from tdredis.planning.plan import Hold
-from tdredis.planning.replication.picture import Member
 from tdredis.planning.replication.primary import (
     follow_the_primary,
     hand_over_leaving,
@@ -45,18 +45,21 @@ from tdredis.planning.replication.primary import (
 )
 from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches, tell_of_sentinels
 from tdredis.planning.replication.stuck_pods import replace_stuck_pods
-from tdredis.planning.replication.world import Rule, World
+from tdredis.planning.replication.world import Member, World
 from tdredis.planning.replication.write_policy import keep_write_policy
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import AnnounceSentinel, Reconnect, SetConfig, Step
 from tdredis.redis.facts import Announced
+
+Rule: TypeAlias = Callable[[World], Ruling]
+
 
 # ---- objects
 
 
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants; what it does not ask for any more goes."""
-    snapshot = world.picture.snapshot
+    snapshot = world.snapshot
     children = build_replication_children(world.instance, snapshot.site, snapshot.passwords)
     external = build_external_services(world.instance)
     unwanted = (*remove_switched_off(snapshot, children), *remove_unwanted_external(snapshot, external))
@@ -75,12 +78,12 @@ def publish_endpoints(world: World) -> Ruling:
     that answers, or before the others have been told of a new one, readers keep the replicas they have: nobody is more
     up to date.
     """
-    picture, standby = world.picture, world.picture.standby
-    if standby is None or (picture.primary is None and picture.in_failover):
+    standby = world.standby
+    if standby is None or (world.primary is None and world.in_failover):
         # A standalone's Service has a selector. And what a failover will say in a moment is not worth two writes now.
         return Ruling()
-    primary = picture.primary
-    replicas = {member.name for member in picture.replicas_in_sync()}
+    primary = world.primary
+    replicas = {member.name for member in world.replicas_in_sync()}
     steps: list[Step] = []
     for service, names in (
         (client_service_name(standby.name), {primary.name} if primary else set()),
@@ -91,20 +94,20 @@ def publish_endpoints(world: World) -> Ruling:
 
 
 def _publish(world: World, standby: RedisStandby, service: str, names: set[str]) -> tuple[Step, ...]:
-    snapshot, site = world.picture.snapshot, world.picture.snapshot.site
+    snapshot, site = world.snapshot, world.snapshot.site
     address = service_ip(snapshot.children.get(Ref("Service", service)))
     if address is None:
         return ()  # the family of its addresses is the Service's, and can never be changed
     ipv6 = ":" in address
     ref = ref_of(build_standby_endpoints(standby, site, service, (), ipv6=ipv6))
     if not names or service == replica_service_name(standby.name):
-        picture, placed = world.picture, set(target_pods(snapshot.children.get(ref)))
-        names = names | {pod for pod in placed if pod in picture.unresponsive and not picture.unresponsive[pod].refused}
-        if (picture.primary is None or picture.in_failover) and service == replica_service_name(standby.name):
+        placed = set(target_pods(snapshot.children.get(ref)))
+        names = names | {pod for pod in placed if pod in world.unresponsive and not world.unresponsive[pod].refused}
+        if (world.primary is None or world.in_failover) and service == replica_service_name(standby.name):
             names = names | {
                 member.name
-                for member in picture.members
-                if member.name in placed and member.has_data and member is not picture.primary
+                for member in world.members
+                if member.name in placed and member.has_data and member is not world.primary
             }
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
@@ -120,12 +123,12 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
 
 def label_roles(world: World) -> Ruling:
     """Pods say who they are, for people and tools; nothing of ours goes by it."""
-    picture, primary = world.picture, world.picture.primary
+    primary = world.primary
     if primary is None:
         return Ruling()
-    steps = [label_role(picture.snapshot, primary.pod, "primary")]
+    steps = [label_role(world.snapshot, primary.pod, "primary")]
     steps += [
-        label_role(picture.snapshot, member.pod, "replica") for member in picture.members if picture.is_attached(member)
+        label_role(world.snapshot, member.pod, "replica") for member in world.members if world.is_attached(member)
     ]
     return Ruling(steps=tuple(step for step in steps if step is not None))
 
@@ -136,19 +139,18 @@ def announce_addresses(world: World) -> Ruling:
     """
     steps: list[Step] = []
     holds: list[Hold] = []
-    picture = world.picture
-    for member in picture.members:
-        wanted = picture.target(member.pod, "redis")
+    for member in world.members:
+        wanted = world.target(member.pod, "redis")
         if isinstance(wanted, Hold):
             holds.append(wanted)
         elif wanted is not None and member.place != (wanted.host, wanted.port):
             steps += _announce(member, wanted)
-        elif picture.primary is not None and picture.has_another_name(member) and not steps:
+        elif world.primary is not None and world.has_another_name(member) and not steps:
             # One at a time: the primary may have to wait for what its replicas acknowledge.
-            why = f"{picture.primary.name} does not know it as {member.place[0]}:{member.place[1]} yet"
+            why = f"{world.primary.name} does not know it as {member.place[0]}:{member.place[1]} yet"
             steps.append(Reconnect(process=member.process, why=why))
-    for watcher in picture.watchers:
-        wanted = picture.target(watcher.pod, "sentinel")
+    for watcher in world.watchers:
+        wanted = world.target(watcher.pod, "sentinel")
         if isinstance(wanted, Announced) and watcher.place != (wanted.host, wanted.port):
             why = f"that is where its users reach it; it says {watcher.place[0]}:{watcher.place[1]}"
             steps.append(AnnounceSentinel(process=watcher.process, host=wanted.host, port=wanted.port, why=why))
@@ -163,13 +165,13 @@ def _announce(member: Member, wanted: Announced) -> Iterator[SetConfig]:
 
 def follow_resources(world: World) -> Ruling:
     """Running containers may use what new ones would, where that can be changed in place."""
-    return Ruling(steps=tuple(resize_pods(world.picture.snapshot, *container_resources(world.instance))))
+    return Ruling(steps=tuple(resize_pods(world.snapshot, *container_resources(world.instance))))
 
 
 def limit_memory(world: World) -> Ruling:
     """maxmemory of every process is what capacity gives it, once its container has the room."""
-    growing = {step.pod for step in resize_pods(world.picture.snapshot, *container_resources(world.instance))}
-    return limit_maxmemory(world.picture.members, world.instance.spec, growing)
+    growing = {step.pod for step in resize_pods(world.snapshot, *container_resources(world.instance))}
+    return limit_maxmemory(world.members, world.instance.spec, growing)
 
 
 RULES: tuple[Rule, ...] = (

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
-from tdredis.planning.replication.picture import PORTS, SENTINEL_PORT, Member, Picture, Place, Watcher
-from tdredis.planning.replication.world import World
+from tdredis.planning.replication.world import PORTS, SENTINEL_PORT, Member, Place, Watcher, World
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import (
     ConfigureMonitor,
@@ -26,52 +25,52 @@ WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Se
 
 def set_watches(world: World) -> Ruling:
     """Every Sentinel watches the primary, with the settings of spec, and nothing else."""
-    picture, standby = world.picture, world.picture.standby
-    if standby is None or picture.primary is None or picture.in_failover:
+    standby = world.standby
+    if standby is None or world.primary is None or world.in_failover:
         return Ruling()
     steps: list[Step] = []
-    for watcher in picture.watchers:
+    for watcher in world.watchers:
         steps += _foreign(watcher, standby)
         if watcher.watch is None:
-            if not _replicas_are_awaited(picture):
-                steps.append(_watch(watcher, standby, picture.primary, replaces=False, why="it watches nobody yet"))
-        elif picture.primary.place != (watcher.watch.host, watcher.watch.port):
-            if not _hears_of_it(watcher, picture) and not _ahead(watcher, picture, picture.primary):
-                why = f"it watches {watcher.watch.host}:{watcher.watch.port}, and {picture.primary.name} is the primary"
-                steps.append(_watch(watcher, standby, picture.primary, replaces=True, why=why))
+            if not _replicas_are_awaited(world):
+                steps.append(_watch(watcher, standby, world.primary, replaces=False, why="it watches nobody yet"))
+        elif world.primary.place != (watcher.watch.host, watcher.watch.port):
+            if not _hears_of_it(watcher, world) and not _ahead(watcher, world, world.primary):
+                why = f"it watches {watcher.watch.host}:{watcher.watch.port}, and {world.primary.name} is the primary"
+                steps.append(_watch(watcher, standby, world.primary, replaces=True, why=why))
         else:
             steps += _settings(watcher, standby)
-            if watcher.watch.is_shut_out and picture.snapshot.passwords.redis:
+            if watcher.watch.is_shut_out and world.snapshot.passwords.redis:
                 why = "the primary refuses what it asks: it has no password, or a wrong one"
                 steps.append(SetAuthPass(process=watcher.process, master_name=watcher.watch.name, why=why))
     return Ruling(steps=tuple(steps))
 
 
-def _replicas_are_awaited(picture: Picture) -> bool:
+def _replicas_are_awaited(world: World) -> bool:
     """A Sentinel asks a primary for its replicas when it begins to watch it, and then every ten seconds: so it begins
     when they are there, unless one does not come.
     """
-    primary = picture.primary
+    primary = world.primary
     assert primary is not None  # noqa: S101 the caller has looked
     if primary.facts.uptime_s >= WAIT_FOR_SYNC_S:
         return False
-    return bool(picture.starting_pods) or len(picture.replicas_in_sync()) < len(picture.members) - 1
+    return bool(world.starting_pods) or len(world.replicas_in_sync()) < len(world.members) - 1
 
 
-def _hears_of_it(watcher: Watcher, picture: Picture) -> bool:
+def _hears_of_it(watcher: Watcher, world: World) -> bool:
     """Sentinels tell each other of a new primary, through the Redis processes that they know, within two seconds. One
     that is cut off from the others hears nothing, and goes on sending clients to the old one.
     """
     watch = watcher.watch
-    assert watch is not None and picture.primary is not None  # noqa: S101 the caller has looked
-    knows_primary = any((replica.host, replica.port) == picture.primary.place for replica in watch.replicas)
+    assert watch is not None and world.primary is not None  # noqa: S101 the caller has looked
+    knows_primary = any((replica.host, replica.port) == world.primary.place for replica in watch.replicas)
     reached = {(known.host, known.port) for known in watch.sentinels if not known.is_down}
     tells = any(
         other.watch is not None
         and other.place in reached
-        and (other.watch.host, other.watch.port) == picture.primary.place
+        and (other.watch.host, other.watch.port) == world.primary.place
         and other.watch.config_epoch > watch.config_epoch
-        for other in picture.watchers
+        for other in world.watchers
     )
     return knows_primary and tells
 
@@ -126,17 +125,16 @@ def _settings(watcher: Watcher, standby: RedisStandby) -> Iterator[ConfigureMoni
 
 def tell_of_sentinels(world: World) -> Ruling:
     """Sentinels hear of each other, and of a new primary, at once, not when they come to tell each other."""
-    picture = world.picture
-    if picture.standby is None or picture.primary is None:
+    if world.standby is None or world.primary is None:
         return Ruling()
     steps: list[Step] = []
-    for watcher in picture.watchers:
+    for watcher in world.watchers:
         if watcher.watch is None:
             continue
-        if _is_at(watcher, picture.primary):
-            others, why = _unknown_peers(watcher, picture, picture.primary), "they watch the same primary"
+        if _is_at(watcher, world.primary):
+            others, why = _unknown_peers(watcher, world, world.primary), "they watch the same primary"
         else:
-            others, why = _ahead(watcher, picture, picture.primary), f"{picture.primary.name} is the primary"
+            others, why = _ahead(watcher, world, world.primary), f"{world.primary.name} is the primary"
         if others:
             name = watcher.watch.name
             steps.append(PublishHellos(process=watcher.process, master_name=name, others=others, why=why))
@@ -147,18 +145,18 @@ def _is_at(watcher: Watcher, primary: Member) -> bool:
     return watcher.watch is not None and primary.place == (watcher.watch.host, watcher.watch.port)
 
 
-def _unknown_peers(watcher: Watcher, picture: Picture, primary: Member) -> tuple[SentinelHello, ...]:
+def _unknown_peers(watcher: Watcher, world: World, primary: Member) -> tuple[SentinelHello, ...]:
     """Those who watch *primary* too, and of whom the Sentinel has not heard."""
     assert watcher.watch is not None  # noqa: S101 the caller has looked
     known = {(other.host, other.port) for other in watcher.watch.sentinels}
     return tuple(
         _hello(other, primary)
-        for other in picture.watchers
+        for other in world.watchers
         if other is not watcher and other.facts.id and other.place not in known and _is_at(other, primary)
     )
 
 
-def _ahead(watcher: Watcher, picture: Picture, primary: Member) -> tuple[SentinelHello, ...]:
+def _ahead(watcher: Watcher, world: World, primary: Member) -> tuple[SentinelHello, ...]:
     """One who has a newer configuration, in which *primary* is the primary.
 
     That is also the one who carries out the failover: he has chosen the replica, and it says that it is a primary, but
@@ -169,13 +167,13 @@ def _ahead(watcher: Watcher, picture: Picture, primary: Member) -> tuple[Sentine
     assert watch is not None  # noqa: S101 the caller has looked
     if not any(primary.is_at((replica.host, replica.port)) for replica in watch.replicas):
         return ()  # it watches something else
-    for other in picture.watchers:
+    for other in world.watchers:
         theirs = other.watch
         if other is watcher or theirs is None or not other.facts.id:
             continue
         if _is_at(other, primary) and theirs.config_epoch > watch.config_epoch:
             return (_hello(other, primary),)
-        if picture.is_chosen_by(other, primary) and theirs.config_epoch >= watch.config_epoch:
+        if world.is_chosen_by(other, primary) and theirs.config_epoch >= watch.config_epoch:
             return (_hello(other, primary, config_epoch=theirs.config_epoch + 1),)
     return ()
 
@@ -202,61 +200,58 @@ def reset_stale_watches(world: World) -> Ruling:
     It begins to watch anew: then it asks the primary for its replicas at once, where otherwise, as after SENTINEL
     RESET, it would wait for ten seconds; and it is told of the other Sentinels and of the configuration epoch.
     """
-    picture = world.picture
-    if picture.standby is None or picture.primary is None or picture.in_failover:
+    if world.standby is None or world.primary is None or world.in_failover:
         return Ruling()
-    stale = {watcher.name: why for watcher in picture.watchers if (why := _why_stale(watcher, picture))}
+    stale = {watcher.name: why for watcher in world.watchers if (why := _why_stale(watcher, world))}
     if not stale:
         return Ruling()
     # One that does not know the replicas could not carry out a failover: it has nothing to lose.
-    candidates = [watcher for watcher in picture.watchers if watcher.name in stale]
-    first = next((watcher for watcher in candidates if lacks_replicas(watcher, picture)), candidates[0])
-    if hold := _others_are_informed(picture, first):
+    candidates = [watcher for watcher in world.watchers if watcher.name in stale]
+    first = next((watcher for watcher in candidates if lacks_replicas(watcher, world)), candidates[0])
+    if hold := _others_are_informed(world, first):
         return Ruling(holds=(hold,))
-    return Ruling(steps=(_watch(first, picture.standby, picture.primary, replaces=True, why=stale[first.name]),))
+    return Ruling(steps=(_watch(first, world.standby, world.primary, replaces=True, why=stale[first.name]),))
 
 
-def _why_stale(watcher: Watcher, picture: Picture) -> str:
-    if places := _stale_places(watcher, picture):
+def _why_stale(watcher: Watcher, world: World) -> str:
+    if places := _stale_places(watcher, world):
         return f"it still knows {', '.join(f'{host}:{port}' for host, port in places)}, where nobody is any more"
-    if names := _passed_over(watcher, picture):
+    if names := _passed_over(watcher, world):
         return f"{list_names(names)} may be chosen by now, and it has not asked since"
     return ""
 
 
-def _passed_over(watcher: Watcher, picture: Picture) -> list[str]:
+def _passed_over(watcher: Watcher, world: World) -> list[str]:
     """Replicas that it reaches, and would not choose because of the priority that they had when it asked them last."""
     known = watcher.watch.replicas if watcher.watch else ()
     passed_over = {(each.host, each.port) for each in known if not each.is_down and not each.priority}
     return [
-        each.name
-        for each in picture.replicas_in_sync()
-        if each.facts.replication.priority and each.place in passed_over
+        each.name for each in world.replicas_in_sync() if each.facts.replication.priority and each.place in passed_over
     ]
 
 
-def _stale_places(watcher: Watcher, picture: Picture) -> list[Place]:
+def _stale_places(watcher: Watcher, world: World) -> list[Place]:
     """Addresses it knows that nobody has, or that a process has besides the one under which it gives itself out: once
     that process is the primary, a Sentinel would take it for a second one, and have it follow itself.
 
     Not those that the primary itself names: somebody attached a replica that is not ours, or one of ours has connected
     too early (announce_addresses), and a Sentinel that forgot it would hear of it again at once.
     """
-    if watcher.watch is None or picture.primary is None:
+    if watcher.watch is None or world.primary is None:
         return []
-    snapshot = picture.snapshot
+    snapshot = world.snapshot
     replicas = {(known.host, known.port) for known in watcher.watch.replicas}
-    replicas -= _living(picture, picture.members, snapshot.pods, "redis")
-    replicas -= picture.primary.facts.replication.replicas
+    replicas -= _living(world, world.members, snapshot.pods, "redis")
+    replicas -= world.primary.facts.replication.replicas
     sentinels = {(known.host, known.port) for known in watcher.watch.sentinels}
     # They know each other by their ids, and a new address of one from what it says of itself.
-    sentinels -= _living(picture, picture.watchers, snapshot.sentinel_pods, "sentinel")
+    sentinels -= _living(world, world.watchers, snapshot.sentinel_pods, "sentinel")
     sentinels -= {(pod.ip, SENTINEL_PORT) for pod in snapshot.sentinel_pods.values() if pod.ip}
     return sorted(replicas | sentinels)
 
 
 def _living(
-    picture: Picture, answering: Sequence[Member | Watcher], pods: Mapping[str, PodFacts], port_name: str
+    world: World, answering: Sequence[Member | Watcher], pods: Mapping[str, PodFacts], port_name: str
 ) -> set[Place]:
     """Where everybody gives himself out; of those who do not answer, or are about to be told another address, all
     where they may do so.
@@ -264,7 +259,7 @@ def _living(
     found: set[Place] = set()
     places = {each.name: each.place for each in answering}
     for name, pod in pods.items():
-        place, target = places.get(name), picture.target(pod, port_name)
+        place, target = places.get(name), world.target(pod, port_name)
         wanted = (target.host, target.port) if isinstance(target, Announced) else None
         if place is not None:
             found.add(place)
@@ -273,38 +268,38 @@ def _living(
     return found
 
 
-def _others_are_informed(picture: Picture, first: Watcher) -> Hold | None:
+def _others_are_informed(world: World, first: Watcher) -> Hold | None:
     """None: *first* may begin anew."""
     guard = "other_sentinels_are_ready"
-    if picture.unresponsive or picture.without_process or picture.starting_pods or picture.unresponsive_sentinels:
+    if world.unresponsive or world.without_process or world.starting_pods or world.unresponsive_sentinels:
         return Hold(guard=guard, why="Sentinels forget nobody before every process has answered")
-    missing = [name for name in picture.wanted_sentinels if name not in picture.snapshot.sentinels]
+    missing = [name for name in world.wanted_sentinels if name not in world.snapshot.sentinels]
     if missing:
         return Hold(guard=guard, why=f"Sentinels forget nobody before all run: {list_names(missing)}")
     # One that is both stale and lacking somebody is mended by beginning anew itself, but those who lack more go before.
-    most = len(lacks_replicas(first, picture))
+    most = len(lacks_replicas(first, world))
     blind = [
         watcher.name
-        for watcher in picture.watchers
-        if watcher is not first and (lacks_sentinels(watcher, picture) or len(lacks_replicas(watcher, picture)) > most)
+        for watcher in world.watchers
+        if watcher is not first and (lacks_sentinels(watcher, world) or len(lacks_replicas(watcher, world)) > most)
     ]
     if blind:
         return Hold(guard=guard, why=f"{list_names(blind)} must know replicas and Sentinels first")
     return None
 
 
-def lacks(watcher: Watcher, picture: Picture) -> tuple[str, ...]:
+def lacks(watcher: Watcher, world: World) -> tuple[str, ...]:
     """Pods that are there and that the Sentinel does not know, holds for down, or would not choose as yet."""
-    return (*lacks_replicas(watcher, picture), *lacks_sentinels(watcher, picture))
+    return (*lacks_replicas(watcher, world), *lacks_sentinels(watcher, world))
 
 
-def lacks_replicas(watcher: Watcher, picture: Picture) -> tuple[str, ...]:
+def lacks_replicas(watcher: Watcher, world: World) -> tuple[str, ...]:
     known = watcher.watch.replicas if watcher.watch else ()
     able = {(each.host, each.port) for each in known if not each.is_down and each.priority}
-    return tuple(member.name for member in picture.replicas_in_sync() if member.place not in able)
+    return tuple(member.name for member in world.replicas_in_sync() if member.place not in able)
 
 
-def lacks_sentinels(watcher: Watcher, picture: Picture) -> tuple[str, ...]:
+def lacks_sentinels(watcher: Watcher, world: World) -> tuple[str, ...]:
     known = watcher.watch.sentinels if watcher.watch else ()
     able = {(each.host, each.port) for each in known if not each.is_down}
-    return tuple(other.name for other in picture.watchers if other is not watcher and other.place not in able)
+    return tuple(other.name for other in world.watchers if other is not watcher and other.place not in able)

@@ -1,26 +1,331 @@
-"""Decides what the rules of a RedisStandby or RedisStandalone look at."""
+"""Decides what the answers of all Redis and Sentinel processes together say: who is the primary, who follows it, who
+watches whom, what is missing.
+
+Identity is the pod's name, never the IP.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
-from tdredis.planning.objects import Ruling
+from tdredis.api.redisstandalone import RedisStandalone
+from tdredis.api.redisstandby import RedisStandby
+from tdredis.manifests.names import pod_names, sentinel_pod_names
+from tdredis.manifests.services import has_external_pods
+from tdredis.planning import pods as waiting
+from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.plan import Hold
-from tdredis.planning.replication.picture import Picture, Replicated
+from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
+from tdredis.planning.steps import Process
+from tdredis.redis.facts import REDIS_PORT, Announced, NodeFacts, Unknown
+from tdredis.redis.sentinels import SentinelFacts, Watch
+
+SENTINEL_PORT = 26379
+PORTS = {"redis": REDIS_PORT, "sentinel": SENTINEL_PORT}  # by the name that pods and Services give them
+Place: TypeAlias = tuple[str, int]  # host and port, as a process gives itself out
+Replicated: TypeAlias = RedisStandby | RedisStandalone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """What a rule looks at: the picture, and the resource with the effective values."""
+class Member:
+    """A Redis process that answered."""
 
-    picture: Picture
+    pod: PodFacts
+    facts: NodeFacts
+
+    @property
+    def name(self) -> str:
+        return self.pod.name
+
+    @property
+    def is_primary(self) -> bool:
+        return self.facts.replication.role == "master"
+
+    @property
+    def place(self) -> Place:
+        """Where others are to find it."""
+        announced = self.facts.announced
+        return (announced.host, announced.port) if announced else self.pod_place
+
+    @property
+    def pod_place(self) -> Place:
+        return self.pod.ip or "", REDIS_PORT
+
+    def is_at(self, place: Place) -> bool:
+        return place in (self.place, self.pod_place)
+
+    @property
+    def follows(self) -> Place | None:
+        """Whom it was told to replicate; None: nobody."""
+        link = self.facts.replication
+        return None if self.is_primary or link.primary_host is None else (link.primary_host, link.primary_port or 0)
+
+    @property
+    def has_data(self) -> bool:
+        """It holds keys, or has been in sync with a primary (whose data set may be empty)."""
+        return self.facts.keys > 0 or self.has_synced
+
+    @property
+    def has_synced(self) -> bool:
+        """It has been in sync with a primary since its start. One that has not gives itself offset 0 or 1
+        (replication.c, replicationCacheMasterUsingMyself).
+        """
+        link = self.facts.replication
+        return link.offset_bytes > 1 or link.was_linked
+
+    @property
+    def may_be_chosen(self) -> bool:
+        """It is a replica that Sentinels may make the primary."""
+        return bool(self.facts.replication.priority)
+
+    @property
+    def process(self) -> Process:
+        return Process(
+            pod=self.pod.name, uid=self.pod.uid, ip=self.pod.ip or "", id=self.facts.run_id, in_cluster=False
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watcher:
+    """A Sentinel process that answered. *watch*: what it does for us; None: nothing."""
+
+    pod: PodFacts
+    facts: SentinelFacts
+    watch: Watch | None
+
+    @property
+    def name(self) -> str:
+        return self.pod.name
+
+    @property
+    def place(self) -> Place:
+        host = self.facts.announced_host or self.pod.ip or ""
+        return host, self.facts.announced_port or SENTINEL_PORT
+
+    @property
+    def process(self) -> Process:
+        return Process(
+            pod=self.pod.name,
+            uid=self.pod.uid,
+            ip=self.pod.ip or "",
+            id=self.facts.run_id,
+            port=SENTINEL_PORT,
+            in_cluster=False,
+        )
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything the rules ask for, drawn from one snapshot. *instance* has the effective values."""
+
+    snapshot: ReplicationSnapshot
     instance: Replicated
 
+    @property
+    def standby(self) -> RedisStandby | None:
+        return self.instance if isinstance(self.instance, RedisStandby) else None
 
-Rule: TypeAlias = Callable[[World], Ruling]
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """By name."""
+        found = []
+        for name, node in sorted(self.snapshot.nodes.items()):
+            pod = self.snapshot.pods.get(name)
+            if pod is not None and isinstance(node, NodeFacts):
+                found.append(Member(pod=pod, facts=node))
+        return tuple(found)
 
+    @cached_property
+    def watchers(self) -> tuple[Watcher, ...]:
+        """By name."""
+        if self.standby is None:
+            return ()
+        name = self.standby.spec.sentinel.master_name
+        found = []
+        for pod_name, facts in sorted(self.snapshot.sentinels.items()):
+            pod = self.snapshot.sentinel_pods.get(pod_name)
+            if pod is not None and isinstance(facts, SentinelFacts):
+                found.append(Watcher(pod=pod, facts=facts, watch=facts.watch(name)))
+        return tuple(found)
 
-def held(guard: str, why: str) -> Ruling:
-    return Ruling(holds=(Hold(guard=guard, why=why),))
+    # -- pods ---------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def wanted_pods(self) -> tuple[str, ...]:
+        return pod_names(self.instance)
+
+    @cached_property
+    def wanted_sentinels(self) -> tuple[str, ...]:
+        return sentinel_pod_names(self.standby) if self.standby else ()
+
+    @cached_property
+    def unresponsive(self) -> Mapping[str, Unknown]:
+        """Redis processes that run and did not answer."""
+        return waiting.unresponsive(self.snapshot.nodes)
+
+    @cached_property
+    def unresponsive_sentinels(self) -> Mapping[str, Unknown]:
+        return waiting.unresponsive(self.snapshot.sentinels)
+
+    @cached_property
+    def without_process(self) -> tuple[str, ...]:
+        """Redis pods that may hold data and have no process to ask at the moment."""
+        on_volumes = bool(self.instance.spec.storage_class)
+        return waiting.without_process(self.snapshot.pods, self.snapshot.nodes, volumes_may_hold_data=on_volumes)
+
+    @cached_property
+    def missing_pods(self) -> tuple[str, ...]:
+        return waiting.missing(self.wanted_pods, self.snapshot.pods)
+
+    @cached_property
+    def starting_pods(self) -> tuple[str, ...]:
+        snapshot = self.snapshot
+        return waiting.starting(self.wanted_pods, snapshot.pods, snapshot.nodes, snapshot.now)
+
+    @cached_property
+    def starting_sentinels(self) -> tuple[str, ...]:
+        snapshot = self.snapshot
+        return waiting.starting(self.wanted_sentinels, snapshot.sentinel_pods, snapshot.sentinels, snapshot.now)
+
+    @cached_property
+    def troubled_pods(self) -> tuple[PodFacts, ...]:
+        return (
+            *waiting.troubled(self.wanted_pods, self.snapshot.pods),
+            *waiting.troubled(self.wanted_sentinels, self.snapshot.sentinel_pods),
+        )
+
+    # -- who is the primary -------------------------------------------------------------------------------------------
+
+    @cached_property
+    def agreed(self) -> Place | None:
+        """Where the Sentinels say that the primary is: the newest configuration, then the most voices, then the lowest.
+
+        None: no Sentinel that answers watches anything of ours.
+        """
+        watches = [watcher.watch for watcher in self.watchers if watcher.watch is not None]
+        if not watches:
+            return None
+        voices = Counter((watch.host, watch.port) for watch in watches if watch.config_epoch == self._newest_epoch)
+        return min(voices, key=lambda place: (-voices[place], place))
+
+    @cached_property
+    def in_failover(self) -> bool:
+        """A Sentinel is at it."""
+        return any(watcher.watch is not None and watcher.watch.in_failover for watcher in self.watchers)
+
+    @cached_property
+    def chosen(self) -> Member | None:
+        """The process that the Sentinels take for the primary, whatever it takes itself for."""
+        if self.agreed is None:
+            return None
+        return next((member for member in self.members if member.is_at(self.agreed)), None)
+
+    @cached_property
+    def primaries(self) -> tuple[Member, ...]:
+        """Everybody who takes himself for the primary, by name."""
+        return tuple(member for member in self.members if member.is_primary)
+
+    @cached_property
+    def primary(self) -> Member | None:
+        """Who is the primary now. The engine is the authority: of several the one that the Sentinels chose, and of
+        those the one that a failover has just made: what the former one takes from now on will not count.
+
+        Where they chose somebody who is none (it died, or came back as a replica of nobody), the only primary there is
+        was made by their failover, or by us. Nobody is one by accident: every process begins as a replica of nobody.
+        """
+        promoted = [member for member in self.primaries if self._is_promoted(member)]
+        if len(promoted) == 1:
+            return promoted[0]
+        if self.chosen is not None and self.chosen.is_primary:
+            return self.chosen
+        if len(self.primaries) == 1 and not self._chosen_one_may_live:
+            return self.primaries[0]
+        return None
+
+    def _is_promoted(self, member: Member) -> bool:
+        """A Sentinel that won the vote, or was asked, has chosen it: the others will hear of it in a second or two. Not
+        one that was cut off in the middle of it, while the others have agreed on something newer.
+        """
+        return any(
+            watcher.watch is not None and watcher.watch.config_epoch >= self._newest_epoch
+            for watcher in self.watchers
+            if self.is_chosen_by(watcher, member)
+        )
+
+    @cached_property
+    def _newest_epoch(self) -> int:
+        return max((watcher.watch.config_epoch for watcher in self.watchers if watcher.watch is not None), default=0)
+
+    def is_chosen_by(self, watcher: Watcher, member: Member) -> bool:
+        """*watcher* carries out a failover that makes *member* the primary."""
+        return (
+            watcher.watch is not None
+            and watcher.watch.in_failover
+            and any(
+                "promoted" in known.flags and member.is_at((known.host, known.port)) for known in watcher.watch.replicas
+            )
+        )
+
+    @property
+    def _chosen_one_may_live(self) -> bool:
+        """The process that the Sentinels chose did not answer: it may still be the primary for those it can reach."""
+        pod = self.agreed_pod
+        return pod is not None and pod.name in self.unresponsive and not self.unresponsive[pod.name].refused
+
+    @cached_property
+    def agreed_pod(self) -> PodFacts | None:
+        """The pod at the address on which the Sentinels agree; None: no pod has it (any more), or they say nothing."""
+        if self.agreed is None:
+            return None
+        if self.chosen is not None:
+            return self.chosen.pod
+        return next((pod for _, pod in sorted(self.snapshot.pods.items()) if self._is_of(pod, self.agreed)), None)
+
+    def _is_of(self, pod: PodFacts, place: Place) -> bool:
+        """*pod* is reached at *place*, by its own address or by its own Service's."""
+        target = self.target(pod, "redis")
+        return place == (pod.ip, REDIS_PORT) or (isinstance(target, Announced) and place == (target.host, target.port))
+
+    def target(self, pod: PodFacts, port_name: str) -> Announced | Hold | None:
+        """Where the process behind that port of *pod* is to give itself out. None: not known yet; what it says now
+        will do.
+        """
+        if not has_external_pods(self.instance):
+            return resting_place(pod, port=PORTS[port_name])
+        service = self.snapshot.children.get(Ref("Service", pod.name))
+        return external_target(self.snapshot, pod, service, (port_name,))
+
+    def finds(self, watcher: Watcher, pod: PodFacts) -> bool:
+        """*watcher* knows the replica in *pod*, and reaches it."""
+        if watcher.watch is None:
+            return False
+        return any(not known.is_down and self._is_of(pod, (known.host, known.port)) for known in watcher.watch.replicas)
+
+    @property
+    def recorded(self) -> str:
+        """Pod that was the primary when status was last written; "" for an instance that never had one."""
+        shards = self.snapshot.instance.status.shards
+        return shards[0].primary if shards else ""
+
+    def replicas_in_sync(self) -> tuple[Member, ...]:
+        primary = self.primary
+        if primary is None:
+            return ()
+        return tuple(member for member in self.members if self.is_attached(member) and member.facts.replication.link_up)
+
+    def is_attached(self, member: Member) -> bool:
+        """It was told to follow the primary, under the address that this has now."""
+        return self.primary is not None and member is not self.primary and member.follows == self.primary.place
+
+    def has_another_name(self, member: Member) -> bool:
+        """The primary, and whoever asks it for its replicas, know it under another address than the one that it gives
+        itself out under now: it connected before it was told of that.
+        """
+        if self.primary is None or not self.is_attached(member) or not member.facts.replication.link_up:
+            return False
+        known = self.primary.facts.replication.replicas
+        return member.place not in known and any(self._is_of(member.pod, place) for place in known)

@@ -13,8 +13,7 @@ from tdredis.api.redisstandby import RedisStandby
 from tdredis.planning.conditions import Finding
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
-from tdredis.planning.replication.picture import Member, Picture
-from tdredis.planning.replication.world import World
+from tdredis.planning.replication.world import Member, World
 from tdredis.planning.steps import SetConfig
 
 LEAST, LAG = "min-replicas-to-write", "min-replicas-max-lag"
@@ -22,18 +21,18 @@ LEAST, LAG = "min-replicas-to-write", "min-replicas-max-lag"
 
 def keep_write_policy(world: World) -> Ruling:
     """Every process has the values that the policy gives its role. The lag before the number that it is about."""
-    picture, standby = world.picture, world.picture.standby
+    standby = world.standby
     if standby is None:
         return Ruling()
     lag, asks = standby.spec.max_lag_s, f"writePolicy is {standby.spec.write_policy}"
     steps = [
         SetConfig(process=member.process, parameter=LAG, value=lag, why=asks)
-        for member in picture.members
+        for member in world.members
         if member.facts.min_replicas_max_lag_s not in (None, lag)
     ]
     holds: tuple[Hold, ...] = ()
-    for member in picture.members:
-        found = _wanted(picture, standby, member)
+    for member in world.members:
+        found = _wanted(world, standby, member)
         if isinstance(found, Hold):
             holds = (found,)
         elif found is not None and member.facts.min_replicas_to_write not in (None, found[0]):
@@ -41,54 +40,54 @@ def keep_write_policy(world: World) -> Ruling:
     return Ruling(steps=tuple(steps), holds=holds)
 
 
-def _wanted(picture: Picture, standby: RedisStandby, member: Member) -> tuple[int, str] | Hold | None:
+def _wanted(world: World, standby: RedisStandby, member: Member) -> tuple[int, str] | Hold | None:
     """How many replicas must be in reach of *member*, and why; None: as many as now."""
     if standby.spec.write_policy != "consistency":
         return 0, "writePolicy is availability"
-    if member is not picture.primary:
+    if member is not world.primary:
         # A second primary keeps what stops it, until it is one no more.
         return None if member.is_primary else (0, "a replica that becomes the primary takes writes at once")
-    if replicas := _in_reach(picture, member):
+    if replicas := _in_reach(world, member):
         return 1, f"writePolicy is consistency, and {list_names(replicas)} is in sync"
-    if member.facts.min_replicas_to_write and (hold := _replica_is_proven_dead(picture, member)):
+    if member.facts.min_replicas_to_write and (hold := _replica_is_proven_dead(world, member)):
         return hold
     return 0, "nobody could become the primary beside it: its replicas are proven dead, or have no copy"
 
 
-def _in_reach(picture: Picture, primary: Member) -> list[str]:
+def _in_reach(world: World, primary: Member) -> list[str]:
     """Replicas of which both sides say that they are in sync."""
     online = primary.facts.replication.online
-    return [member.name for member in picture.replicas_in_sync() if member.place in online]
+    return [member.name for member in world.replicas_in_sync() if member.place in online]
 
 
-def _replica_is_proven_dead(picture: Picture, primary: Member) -> Hold | None:
+def _replica_is_proven_dead(world: World, primary: Member) -> Hold | None:
     """Guard: nobody but *primary* could become the primary. None: so it is."""
-    others = sorted({*picture.wanted_pods, *picture.snapshot.pods} - {primary.name})
-    able = [name for name in others if _may_take_over(picture, name)]
+    others = sorted({*world.wanted_pods, *world.snapshot.pods} - {primary.name})
+    able = [name for name in others if _may_take_over(world, name)]
     if not able:
         return None
     why = f"{list_names(able)} could become the primary: {primary.name} refuses writes until one is in sync or dead"
     return Hold(guard="replica_is_proven_dead", why=why)
 
 
-def _may_take_over(picture: Picture, name: str) -> bool:
+def _may_take_over(world: World, name: str) -> bool:
     """The process in *name* could be made the primary, for all that is known. The proof that it could not is
     that by which a primary is dead: its process ended, its pod is gone, another process began in it, which has no copy
     yet; or it refuses connections, and most Sentinels have lost it too.
     """
-    member = next((each for each in picture.members if each.name == name), None)
+    member = next((each for each in world.members if each.name == name), None)
     if member is not None:
         return member.is_primary or member.may_be_chosen
-    unknown = picture.unresponsive.get(name)
+    unknown = world.unresponsive.get(name)
     if unknown is None:
         return False
-    lost = [watcher for watcher in picture.watchers if not picture.finds(watcher, picture.snapshot.pods[name])]
-    return not (unknown.refused and 2 * len(lost) > len(picture.watchers))
+    lost = [watcher for watcher in world.watchers if not world.finds(watcher, world.snapshot.pods[name])]
+    return not (unknown.refused and 2 * len(lost) > len(world.watchers))
 
 
 def writes_are_taken(world: World) -> Iterator[Finding]:
     """A primary that counts on a replica has one."""
-    primary = world.picture.primary
+    primary = world.primary
     if primary is not None and primary.facts.replication.in_reach == 0 and primary.facts.min_replicas_to_write:
         message = f"{primary.name} refuses writes: no replica is in reach that confirms them (min-replicas-to-write)"
         yield Finding(reason="WritesRefused", message=message, serious=True)

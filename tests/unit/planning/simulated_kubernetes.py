@@ -12,7 +12,7 @@ import msgspec
 from tdredis.api.json_object import JSONObject
 from tdredis.manifests.names import ROLE_LABEL
 from tdredis.manifests.site import Site
-from tdredis.planning.decide import plan, report
+from tdredis.planning.decide import assess, plan, report
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trouble
 from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, Step
@@ -80,14 +80,15 @@ class SimulatedKubernetes(Generic[ProcessT]):
     def run_pass(self, *, interrupt_after: int | None = None) -> tuple[Plan, int]:
         """One pass; with *interrupt_after*, the operator dies after so many steps. Returns the plan and steps done."""
         snapshot = self.snapshot()
-        made = plan(snapshot)
+        assessment = assess(snapshot)
+        made = plan(assessment)
         done = 0
         for step in made.steps:
             if interrupt_after is not None and done >= interrupt_after:
                 return made, done
             self.apply(step)
             done += 1
-        status = report(snapshot, made)
+        status = report(assessment, made)
         if status != snapshot.resource.status:
             self.status_writes += 1
             self.resource["status"] = msgspec.to_builtins(status)

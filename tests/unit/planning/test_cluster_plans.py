@@ -9,8 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from tdredis.planning.cluster.planner import plan
-from tdredis.planning.cluster.report import report
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref, Trouble
 from tdredis.planning.steps import (
@@ -28,6 +26,7 @@ from tdredis.planning.steps import (
 )
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS
+from tests.unit.planning.passes import plan, report
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 
 FIRST = "redis-cluster-rat-0-0"

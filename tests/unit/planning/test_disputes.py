@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tdredis.planning.decide import plan
 from tdredis.planning.slot_steps import ResetNode
 from tdredis.planning.steps import Forget, Meet
 from tdredis.redis.slots import NO_SLOTS, SlotSet, parse_slots
+from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import Node, SimulatedCluster
 
 FIRST, SECOND = "redis-cluster-rat-0-0", "redis-cluster-rat-0-1"

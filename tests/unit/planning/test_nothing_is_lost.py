@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tdredis.planning.decide import plan
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref, Trouble
 from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, SetConfig, Watch
+from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tdredis.planning.decide import plan, report
 from tdredis.planning.plan import Verdict
 from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
 from tdredis.planning.steps import AssignSlots
 from tdredis.redis.facts import NodeFacts
 from tdredis.redis.slots import SlotRange, SlotSet
 from tdredis.redis.views import parse_cluster_nodes
+from tests.unit.planning.passes import plan, report
 from tests.unit.planning.simulated_cluster import Node, SimulatedCluster
 
 SLOT = 93  # of the first shard

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import msgspec
 
-from tdredis.planning.decide import plan
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import ReplicationSnapshot
 from tdredis.planning.steps import Apply, Promote, Watch
 from tdredis.redis.sentinels import Known, SentinelFacts
 from tdredis.redis.sentinels import Watch as WatchFacts
+from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_standby import SimulatedStandby
 from tests.unit.planning.test_standby_plans import FIRST, SECOND, SENTINELS, THIRD, guards, planned, with_data
 

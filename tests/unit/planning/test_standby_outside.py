@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tdredis.planning.decide import plan
 from tdredis.planning.rules import ENGINE_WORKS_S
 from tdredis.planning.steps import Follow, Reconnect, SetConfig, Watch
 from tdredis.redis.facts import NodeFacts
+from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_standby import SimulatedStandby
 from tests.unit.planning.test_standby_plans import FIRST, SECOND, THIRD, healthy, planned, spec_of, with_data
 

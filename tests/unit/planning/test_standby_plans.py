@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tdredis.planning.decide import plan, report
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref, Trouble
 from tdredis.planning.steps import (
@@ -24,6 +23,7 @@ from tdredis.planning.steps import (
     Watch,
 )
 from tdredis.redis.sentinels import SentinelFacts
+from tests.unit.planning.passes import plan, report
 from tests.unit.planning.simulated_standby import SimulatedStandby, Watched
 
 NAME = "redis-standby-tom"

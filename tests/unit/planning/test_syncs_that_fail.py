@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tdredis.planning.decide import plan, report
 from tdredis.planning.snapshot import Snapshot
 from tdredis.planning.steps import Apply, SetConfig
 from tdredis.redis.facts import NodeFacts
+from tests.unit.planning.passes import plan, report
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 

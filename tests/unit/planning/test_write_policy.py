@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tdredis.planning.decide import plan, report
 from tdredis.planning.news import losses
 from tdredis.planning.plan import Plan
 from tdredis.planning.steps import Follow, SetConfig
+from tests.unit.planning.passes import plan, report
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
 NAME = "redis-standby-tom"

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from tdredis.api.rediscluster import RedisCluster
+from tdredis.manifests.names import shard_names
 from tdredis.manifests.services import CLUSTER_PORTS
 from tdredis.planning import pods as waiting
 from tdredis.planning.addresses import external_target, resting_place
@@ -50,10 +52,11 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Everything the rules ask for, drawn from one snapshot."""
+class World:
+    """Everything the rules ask for, read from one snapshot. *cluster* has the effective values in its spec."""
 
     snapshot: ClusterSnapshot
+    cluster: RedisCluster
     shards: tuple[Shard, ...]
     disputes: Disputes = NO_DISPUTES
 
@@ -210,9 +213,10 @@ class Picture:
         )
 
 
-def build_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], pods_per_shard: int) -> Picture:
-    """The picture of *snapshot* with one shard for each StatefulSet name, in order."""
-    answered: dict[str, list[Member]] = {name: [] for name in shard_names}
+def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster) -> World:
+    """What *snapshot* shows, with one shard for each StatefulSet of *cluster*, in order."""
+    names = shard_names(cluster)
+    answered: dict[str, list[Member]] = {name: [] for name in names}
     for pod_name, node in sorted(snapshot.nodes.items()):
         statefulset = pod_name.rpartition("-")[0]
         pod = snapshot.pods.get(pod_name)
@@ -228,10 +232,10 @@ def build_picture(snapshot: ClusterSnapshot, *, shard_names: tuple[str, ...], po
         Shard(
             index=index,
             name=name,
-            wanted=tuple(f"{name}-{ordinal}" for ordinal in range(pods_per_shard)),
+            wanted=tuple(f"{name}-{ordinal}" for ordinal in range(cluster.spec.pods_per_shard)),
             members=tuple(answered[name]),
             losers=disputes.losers,
         )
-        for index, name in enumerate(shard_names)
+        for index, name in enumerate(names)
     )
-    return Picture(snapshot=snapshot, shards=tuple(shards), disputes=disputes)
+    return World(snapshot=snapshot, cluster=cluster, shards=tuple(shards), disputes=disputes)
