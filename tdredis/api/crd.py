@@ -13,6 +13,7 @@ from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES
 from tdredis.api.validation import (
+    APP_SENTENCE,
     BOTH_PROXY_SECRETS_SENTENCE,
     BOTH_SECRETS_SENTENCE,
     CAPACITY_SENTENCE,
@@ -55,6 +56,7 @@ _CAPACITY: Final[JSONObject] = {
     "rule": f"!has(self.capacity) || self.capacity == 0 || self.capacity >= {LEAST_MIB}",
     "message": CAPACITY_SENTENCE,
 }
+_APP: Final[JSONObject] = {"rule": "self.app == oldSelf.app", "message": APP_SENTENCE}
 _PROXY_IMAGE: Final[JSONObject] = {
     "rule": "size(self.proxyimage) > 0 || (has(self.proxy) && has(self.proxy.enabled) && !self.proxy.enabled)",
     "message": PROXY_IMAGE_SENTENCE,
@@ -84,9 +86,9 @@ _WRITE_POLICY: Final[JSONObject] = {
     "message": WRITE_POLICY_SENTENCE,
 }
 RULES: Final[dict[str, tuple[JSONObject, ...]]] = {
-    "RedisCluster": (_CLUSTER_CAPACITY, _PROXY_IMAGE, *_PASSWORDS, *_PROXY_PASSWORDS),
-    "RedisStandby": (_CAPACITY, *_PASSWORDS, _WRITE_POLICY),
-    "RedisStandalone": (_CAPACITY, *_PASSWORDS),
+    "RedisCluster": (_APP, _CLUSTER_CAPACITY, _PROXY_IMAGE, *_PASSWORDS, *_PROXY_PASSWORDS),
+    "RedisStandby": (_APP, _CAPACITY, *_PASSWORDS, _WRITE_POLICY),
+    "RedisStandalone": (_APP, _CAPACITY, *_PASSWORDS),
 }
 _PRIMARY: Final[JSONObject] = {"name": "Primary", "type": "string", "jsonPath": ".status.shards[0].primary"}
 _SIZE: Final[JSONObject] = {"name": "Size", "type": "integer", "jsonPath": ".status.size"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from tdredis.api.changes import render_changes
 from tdredis.api.crd import build_crds
 
 _BOUNDS = (
@@ -16,8 +17,9 @@ _BOUNDS = (
 
 
 def render_references() -> dict[str, str]:
-    """A Markdown page for each kind, by file name."""
-    return {f"{crd['spec']['names']['singular']}.md": _render(crd) for crd in map(_any, build_crds())}
+    """A Markdown page for each kind, and one about edits, by file name."""
+    pages = {f"{crd['spec']['names']['singular']}.md": _render(crd) for crd in map(_any, build_crds())}
+    return {**pages, "changes.md": render_changes()}
 
 
 def _any(crd: object) -> Any:

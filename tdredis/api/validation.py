@@ -29,6 +29,9 @@ CAPACITY_SENTENCE: Final = f"capacity is too small: write {LEAST_MIB} (MiB) or m
 CLUSTER_CAPACITY_SENTENCE: Final = (
     f"capacity is too small for its shards: write {LEAST_MIB} (MiB) times size or more, or leave it out for no limit"
 )
+APP_SENTENCE: Final = (
+    "app cannot be changed, objects and labels are named after it: write the former app again, or make another resource"
+)
 PROXY_IMAGE_SENTENCE: Final = "proxyimage is empty: write the image of the proxy, or proxy.enabled: false"
 LINE_BREAK_SENTENCE: Final = "a password has a line break in it: write it on one line"
 BOTH_SECRETS_SENTENCE: Final = "secret and secretRef are both given: write one of them"

@@ -1,0 +1,278 @@
+"""Decides what it means to edit a field of spec: its class of change, what happens today, what clients notice.
+
+A field is named as users write it, with dots: `sentinel.pod.labels`. What is said of a field is said of all below it
+that have no line of their own. Made into docs/reference/changes.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, get_type_hints
+
+import msgspec
+
+from tdredis.api.fields import wire_name
+from tdredis.api.kinds import KINDS
+
+
+class ChangeClass(StrEnum):
+    """How a field of a running instance is changed."""
+
+    LIVE = "live"
+    GUARDED = "guarded"
+    ROLLED = "rolled"
+    MOVED = "moved"
+    PHASED = "phased"
+    FIXED = "fixed"
+
+
+MEANINGS: Final[Mapping[ChangeClass, str]] = {
+    ChangeClass.LIVE: "set at once, nothing is restarted",
+    ChangeClass.GUARDED: "set at once, after a check that can hold it with the reason",
+    ChangeClass.ROLLED: "pods have to be made anew",
+    ChangeClass.MOVED: "data has to move between shards",
+    ChangeClass.PHASED: "old and new have to be valid side by side for a while",
+    ChangeClass.FIXED: "stays as it was when the instance was made",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldChange:
+    """*today*: what this version does with an edit. *clients*: what they notice of it."""
+
+    class_: ChangeClass
+    today: str
+    clients: str = "nothing"
+
+
+def _live(today: str, clients: str = "nothing") -> FieldChange:
+    return FieldChange(class_=ChangeClass.LIVE, today=today, clients=clients)
+
+
+def _fixed(today: str) -> FieldChange:
+    return FieldChange(class_=ChangeClass.FIXED, today=today)
+
+
+_AS_POD_GOES = "nothing, until a pod is deleted: then what a restart of it is to them"
+_PROXY_GOES = "connections to a proxy that goes are closed; the next one they open works"
+_NEW_REDIS_PODS = FieldChange(
+    class_=ChangeClass.ROLLED,
+    today="The StatefulSets have it at once. Running pods stay as they are: one has it when it is made anew, because"
+    " it was deleted, evicted, or could not run. Nothing makes them anew for it.",
+    clients=_AS_POD_GOES,
+)
+_NEW_SENTINEL_PODS = FieldChange(
+    class_=ChangeClass.ROLLED,
+    today="The StatefulSet of the Sentinels has it at once. Running Sentinels stay as they are: one has it when its pod"
+    " is made anew, because it was deleted, evicted, or could not run. Nothing makes them anew for it.",
+    clients="nothing; those who ask a Sentinel that is made anew ask another one",
+)
+_NEW_PROXY_PODS = FieldChange(
+    class_=ChangeClass.ROLLED,
+    today="The proxy's Deployment makes its pods anew at once, a new one first, then one of the old ones goes.",
+    clients=_PROXY_GOES,
+)
+_RESOURCES = FieldChange(
+    class_=ChangeClass.ROLLED,
+    today="New pods have it. Where pods can be resized (Kubernetes 1.33), running Redis containers get CPU and memory"
+    " in place; a memory limit is lowered behind maxmemory, and what would change the pod's quality of service, or is"
+    " not asked for any more, waits for a new pod. Elsewhere running pods stay as they are until they are made anew.",
+    clients="nothing in place; otherwise what a restart of a pod is to them",
+)
+_PASSWORD = FieldChange(
+    class_=ChangeClass.PHASED,
+    today="Held (`password_is_unchanged`): the former password stays, Accepted says to write it again.",
+)
+_PROXY_PASSWORD = FieldChange(
+    class_=ChangeClass.PHASED,
+    today="The proxies are made anew at once, a new one first; a new one takes the new password only.",
+    clients=f"with the former password they are refused by new proxies; {_PROXY_GOES}",
+)
+_VOLUMES = _fixed(
+    "Held (`volumes_are_unchanged`): volumes stay as they were made, Accepted says what to write again."
+    " Before the first StatefulSet exists it may be changed."
+)
+_CAPACITY = FieldChange(
+    class_=ChangeClass.GUARDED,
+    today="maxmemory of every process is set, and the file for its next start. Less than the data needs and a tenth"
+    " more is held (`used_memory_fits`), and so is more than a container's memory limit has room for"
+    " (`memory_limit_follows`), until it has.",
+    clients="nothing; less memory may evict keys sooner from then on",
+)
+_REPLICAS = FieldChange(
+    class_=ChangeClass.GUARDED,
+    today="Pods are made, or those with the highest numbers removed, unless one of them is a primary or does not answer"
+    " (`no_primary_is_removed`).",
+    clients="connections to a replica that goes are closed",
+)
+
+_OF_ALL: Final[Mapping[str, FieldChange]] = {
+    "app": _fixed(
+        "Refused by the API server (Kubernetes 1.25 and later). Where it does not know how to, labels follow at once on"
+        " objects and later on pods, and a standby gets other Sentinels."
+    ),
+    "capacity": _CAPACITY,
+    "dc": FieldChange(
+        class_=ChangeClass.ROLLED,
+        today="Labels of objects follow at once, those of pods when these are made anew. Nothing makes them anew for"
+        " it.",
+    ),
+    "env": FieldChange(
+        class_=ChangeClass.ROLLED,
+        today="Where pods run follows when they are made anew; nothing makes them anew for it. The two CPUs of"
+        " production are given to running containers in place where pods can be resized (Kubernetes 1.33).",
+        clients=_AS_POD_GOES,
+    ),
+    "image": _NEW_REDIS_PODS,
+    "monitorimage": _NEW_REDIS_PODS,
+    "netmode": _live(
+        "The Service changes its type. Where clients are sent from pod to pod, pods get Services of their own, or lose"
+        " them when nobody believes in them any more, and announce other addresses one by one.",
+        "those inside nothing; those outside have another address (status.externalip), or none",
+    ),
+    "realname": _live("Nothing is made of it; the console shows it."),
+    "secret": _PASSWORD,
+    "secretRef": _PASSWORD,
+    "storageclass": _VOLUMES,
+    "storage.size": _VOLUMES,
+    "storage.retain": _live("The claims get the resource as their owner, or lose it."),
+    "vip": _live(
+        "status.externalip follows at once; where clients are sent from pod to pod, pods announce it one by one.",
+        "those outside have another address",
+    ),
+    "paused": _live("The operator stops changing anything, or goes on.", "nothing, as long as nothing fails"),
+    "resources": _RESOURCES,
+    "memoryOverheadPercent": _RESOURCES,
+    "imagePullSecrets": FieldChange(
+        class_=ChangeClass.ROLLED,
+        today="Every pod that is made anew has it. A proxy's Deployment makes its pods anew at once; nothing makes pods"
+        " of Redis and Sentinels anew for it.",
+        clients=f"of a proxy: {_PROXY_GOES}",
+    ),
+    "pod": _NEW_REDIS_PODS,
+    "outside.verify": _live("The next look at the addresses for outside goes by it."),
+    "networkPolicy.enabled": _live(
+        "The policies are made, or removed.", "those who are not in allowFrom cannot connect any more, or can again"
+    ),
+    "networkPolicy.allowFrom": _live("The policies follow.", "those who are not in it cannot connect any more"),
+    "podMonitor": _live("The PodMonitor is made, or removed."),
+}
+_OF_CLUSTER: Final[Mapping[str, FieldChange]] = {
+    "size": FieldChange(
+        class_=ChangeClass.MOVED,
+        today="Held (`size_is_unchanged`): the former number of shards stays, Accepted says to write it again. While no"
+        " slot has an owner yet it may be changed.",
+    ),
+    "replicas": _REPLICAS,
+    "proxyimage": _NEW_PROXY_PODS,
+    "proxysecret": _PROXY_PASSWORD,
+    "proxySecretRef": _PROXY_PASSWORD,
+    "proxy.enabled": _live(
+        "The proxy is made, or removed with its Service.",
+        "who goes by the proxy needs it: without it they must speak the cluster protocol, at another address",
+    ),
+    "proxy.kind": _NEW_PROXY_PODS,
+    "proxy.replicas": _live("The Deployment makes or removes pods.", _PROXY_GOES),
+    "proxy.resources": _NEW_PROXY_PODS,
+    "proxy.pod": _NEW_PROXY_PODS,
+}
+_OF_STANDBY: Final[Mapping[str, FieldChange]] = {
+    "replicas": _REPLICAS,
+    "sentinelimage": _NEW_SENTINEL_PODS,
+    "writePolicy": _live(
+        "Set on the primary, when it has replicas in sync.",
+        "with consistency, writes are refused while no replica is in sync",
+    ),
+    "sentinel.replicas": _live("Sentinels are made or removed, and all are told the new quorum."),
+    "sentinel.masterName": _live(
+        "Every Sentinel watches under the new name, and no more under the former one.",
+        "those who ask Sentinels by the former name get no answer",
+    ),
+    "sentinel.auth": FieldChange(
+        class_=ChangeClass.ROLLED,
+        today="The file for the Sentinels' next start has it at once. Running Sentinels stay as they are. Nothing"
+        " starts them anew for it.",
+        clients="a Sentinel that was started anew asks them for the password, or no more; the others do not change",
+    ),
+    "sentinel.external": _live(
+        "Pods get Services of their own, or lose them, and announce other addresses one by one.",
+        "those who ask Sentinels are told other addresses",
+    ),
+    "sentinel.downAfterMilliseconds": _live("Every Sentinel is told."),
+    "sentinel.failoverTimeoutMilliseconds": _live("Every Sentinel is told."),
+    "sentinel.resources": _NEW_SENTINEL_PODS,
+    "sentinel.pod": _NEW_SENTINEL_PODS,
+}
+_SAID: Final[Mapping[str, Mapping[str, FieldChange]]] = {
+    "RedisCluster": {**_OF_ALL, **_OF_CLUSTER},
+    "RedisStandby": {**_OF_ALL, **_OF_STANDBY},
+    "RedisStandalone": _OF_ALL,
+}
+
+
+def change_of(kind: str, path: str) -> FieldChange:
+    """What it means to edit the field *path* of spec. Raises KeyError for a field that *kind* does not have."""
+    said = _SAID[kind]
+    words = path.split(".")
+    for length in range(len(words), 0, -1):
+        if (found := said.get(".".join(words[:length]))) is not None:
+            return found
+    raise KeyError(path)
+
+
+def field_paths(kind: str) -> tuple[str, ...]:
+    """Every field of spec that holds no further fields of ours, as users write it."""
+    return tuple(_paths(get_type_hints(KINDS[kind])["spec"], ""))
+
+
+def lines_of(kind: str) -> tuple[str, ...]:
+    """The paths that have a line of their own."""
+    return tuple(_SAID[kind])
+
+
+def render_changes() -> str:
+    """docs/reference/changes.md."""
+    lines = [
+        "# What an edit does",
+        "",
+        "Made from `tdredis/api/changes.py` by `make generated`; do not edit.",
+        "",
+        "Each field of spec has a class of change: what it takes to change it in a running instance. What this version"
+        " does with an edit may be less, and stands beside it.",
+        "",
+        "| class | means |",
+        "|---|---|",
+        *(f"| {class_} | {meaning} |" for class_, meaning in MEANINGS.items()),
+    ]
+    for kind in KINDS:
+        lines += [
+            "",
+            f"## {kind}",
+            "",
+            "| field | class | what happens today | what clients notice |",
+            "|---|---|---|---|",
+        ]
+        lines += [
+            f"| {', '.join(paths)} | {change.class_} | {change.today} | {change.clients} |"
+            for change, paths in _by_change(kind).items()
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _by_change(kind: str) -> dict[FieldChange, list[str]]:
+    """Fields of which the same is to be said, in the order of their names."""
+    found: dict[FieldChange, list[str]] = {}
+    for path in sorted(field_paths(kind), key=str.lower):
+        found.setdefault(change_of(kind, path), []).append(path)
+    return found
+
+
+def _paths(type_: type[msgspec.Struct], above: str) -> Iterator[str]:
+    for attribute, hint in get_type_hints(type_).items():
+        path = f"{above}{wire_name(attribute)}"
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            yield from _paths(hint, f"{path}.")
+        else:
+            yield path
