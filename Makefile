@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Debian packages that the demo and the tests use (the operator itself needs none of them).
-APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporter prometheus bubblewrap nftables shellcheck faketime
+APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporter prometheus bubblewrap nftables iproute2 shellcheck faketime
 
 .PHONY: demo test install lock lint types imports unit e2e conformance generated peers clean
 
-install: $(VENV)/.installed /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/shellcheck /usr/bin/faketime
+install: $(VENV)/.installed /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy python3-venv'
@@ -20,7 +20,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	touch $@
 
 # Nothing is to start the packages' own services: the tests and the demo start what they need themselves.
-/usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/shellcheck /usr/bin/faketime &:
+/usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime &:
 	$(SUDO) scripts/apt-install $(APT_PACKAGES)
 
 lock: pyproject.toml

@@ -23,9 +23,15 @@ from tdredis.healing.rows import ROWS
 from tdredis.kube.config import ConfigError, load_config
 from tdredis.kube.errors import ApiError
 from tdredis.planning.snapshot import Key
+from tdredis.runtime.listening import parse_address
 from tdredis.runtime.logs import configure_logs
 
 SPELLINGS = {spelling: kind for kind in KINDS for spelling in (kind.lower(), PLURALS[kind], SHORT_NAMES[kind])}
+
+LISTEN_HELP = (
+    "health and metrics (default: %(default)s, every address by IPv4 and IPv6; "
+    "0.0.0.0:8080 IPv4 only, localhost:8080 from this pod only, '' none)"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the operator until SIGTERM or SIGINT")
     _add_cluster_options(run)
     run.add_argument("--workers", type=int, default=64, help="passes that run at once (default: %(default)s)")
-    run.add_argument("--listen", default="[::]:8080", metavar="ADDRESS:PORT", help="health and metrics; '' for none")
+    run.add_argument("--listen", default=":8080", metavar="[ADDRESS]:PORT", help=LISTEN_HELP)
     run.add_argument("--no-leader-election", action="store_true", help="only where nobody else can be running")
     run.add_argument("--lease-namespace", default=os.environ.get("POD_NAMESPACE", "default"))
     run.add_argument(
@@ -155,12 +161,10 @@ def _image_map(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _listen(text: str) -> tuple[str, int] | None:
-    if not text:
-        return None
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal():
-        raise ArgumentError(f"--listen {text!r}: write ADDRESS:PORT, for example 0.0.0.0:8080")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    try:
+        return parse_address(text) if text else None
+    except ValueError as error:
+        raise ArgumentError(f"--listen {error}") from error
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from typing import Self
 
 from aiohttp import web
 
+from tdredis.runtime.listening import open_sockets
+
 Probe = Callable[[], str | None]  # None: all is well; else the sentence that says why not
 
 
@@ -17,20 +19,21 @@ class StatusServer:
         self._render_metrics = render_metrics
         self._runner: web.AppRunner | None = None
 
-    async def start(self, host: str = "0.0.0.0", port: int = 8080) -> int:  # noqa: S104 - the kubelet asks from outside
-        """Returns the port, which `port` 0 leaves to the system. Raises OSError if it is taken."""
+    async def start(self, host: str = "", port: int = 8080) -> int:
+        """Serves on every address of *host* ("": of this machine, by IPv4 and IPv6).
+
+        Returns the port, which `port` 0 leaves to the system. Raises OSError if it is taken.
+        """
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
+        sockets = open_sockets(host, port)
+        bound: int = sockets[0].getsockname()[1]
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port).start()
-        except OSError:
-            await self.stop()
-            raise
-        bound: int = self._runner.addresses[0][1]
+        for one in sockets:
+            await web.SockSite(self._runner, one).start()
         return bound
 
     async def stop(self) -> None:
