@@ -17,8 +17,13 @@ from tdredis.redislink.pool import Address
 Followed: TypeAlias = tuple[str | None, int | None]  # host and port
 
 
+NAMES_A_POD = 16  # a process has three, and its predecessors' are of use for some seconds
+
+
 class Ages:
-    """Of one resource: since when its pods are there, and since when a process of it is silent, or not in sync."""
+    """Of one resource: since when its pods are there, since when a process of it is silent or not in sync, and in which
+    pod which process was.
+    """
 
     def __init__(self, now: Callable[[], float], steady: Callable[[], float]) -> None:
         """*now*: epoch seconds. *steady*: seconds of a clock that does not jump."""
@@ -27,6 +32,7 @@ class Ages:
         self._born: dict[str, float] | None = None  # steady seconds by uid; None: never looked
         self._silent: dict[Address, float] = {}  # steady seconds
         self._unsynced: dict[Address, tuple[Followed, float]] = {}  # whom it follows, and steady seconds
+        self._known: dict[str, str] = {}  # pods' uids by what their processes said of themselves, the oldest first
         self._looks = 0
         self._epoch = 0.0  # when the steady clock began, as of the last look
 
@@ -62,6 +68,20 @@ class Ages:
 
     def answered(self, address: Address) -> None:
         self._silent.pop(address, None)
+
+    def remember(self, uid: str, *said: str) -> None:
+        """A process in the pod *uid* gave itself these names: its ids, and where it is reached. They outlive the pod:
+        that it is gone is the proof that its process is.
+        """
+        for name in said:
+            self._known.pop(name, None)
+            self._known[name] = uid
+        most = NAMES_A_POD * (len(self._born or ()) + 1)
+        for name in list(self._known)[: max(0, len(self._known) - most)]:
+            del self._known[name]
+
+    def known_pods(self) -> dict[str, str]:
+        return dict(self._known)
 
     def not_in_sync(self, address: Address, link: Replication) -> Replication:
         """*link* of the process there, out of sync for no longer than we have seen it follow its present primary. Redis

@@ -51,6 +51,7 @@ from tdredis.observe.questions import (
     slot_questions,
 )
 from tdredis.observe.secrets import SecretReader, UnreadableSecretError
+from tdredis.planning.identity import names_of
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS, SlotSet, keys_into
@@ -119,6 +120,7 @@ class Observer:
             "claims": self._claims(key),
             "pods": pods,
             "leftover_pods": self._leftover_pods(key, children),
+            "known_pods": ages.known_pods(),
         }
         addresses = _addresses(pods)
         match instance:
@@ -292,6 +294,7 @@ class Observer:
         for pod, node in nodes.items():
             if isinstance(node, NodeFacts):
                 nodes[pod] = replace(node, replication=ages.not_in_sync(addresses[pod], node.replication))
+                ages.remember(addresses[pod].uid, *names_of(node, addresses[pod].ip))
         return nodes
 
     async def ask_proxies(

@@ -89,6 +89,9 @@ class Snapshot:
     pods: Mapping[str, PodFacts] = field(default_factory=dict)
     leftover_pods: tuple[str, ...] = ()  # of a former resource of the same name, still on their way out
     nodes: Mapping[str, NodeFacts | Unknown] = field(default_factory=dict)
+    # Uids of pods, there or not, by what a process in them said of itself when it last answered: its node id, its run
+    # id, "host:port" where it is reached. Addresses may change while it is silent; which pod it is in does not.
+    known_pods: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def resource(self) -> Instance:

@@ -35,6 +35,7 @@ class Watch:
     port: int
     quorum: int
     config_epoch: int  # the higher, the newer: of two that disagree the higher is right
+    run_id: str = ""  # of the process that was there when it read its INFO last; "": it has not yet
     flags: frozenset[str] = frozenset()
     down_after_ms: int = 0
     failover_timeout_ms: int = 0
@@ -100,6 +101,7 @@ def parse_watch(
         port=int(fields["port"]),
         quorum=int(fields["quorum"]),
         config_epoch=int(fields["config-epoch"]),
+        run_id=fields.get("runid", ""),
         flags=frozenset(fields["flags"].split(",")),
         down_after_ms=int(fields["down-after-milliseconds"]),
         failover_timeout_ms=int(fields["failover-timeout"]),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tdredis.planning.cluster.members import Member, descending
 from tdredis.planning.cluster.world import Shard, World
+from tdredis.planning.identity import find_pod
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.pods import STARTING_S
@@ -35,10 +36,10 @@ class Orphaned:
 
     @property
     def pod(self) -> PodFacts | None:
-        """The pod at the address of the dead one; None: no pod of the shard has it any more."""
-        pods = self.world.snapshot.pods
-        ours = [pods[name] for name in sorted(pods) if name.rpartition("-")[0] == self.shard.name]
-        return next((pod for pod in ours if self.world.is_at(pod, self.known)), None)
+        """The pod of the dead one; None: it is gone."""
+        snapshot, known = self.world.snapshot, self.known
+        ours = (pod for name, pod in snapshot.pods.items() if name.rpartition("-")[0] == self.shard.name)
+        return find_pod(snapshot, ours, [self.primary_id], known.port, lambda pod: self.world.is_at(pod, known))
 
 
 Guard = Callable[[Orphaned], Hold | None]
@@ -193,7 +194,7 @@ def proof_of_death(orphaned: Orphaned) -> str:
     """
     pod = orphaned.pod
     if pod is None:
-        return f"no pod has the address {orphaned.known.ip} of shard {orphaned.shard.name}'s primary any more"
+        return f"the pod of shard {orphaned.shard.name}'s primary, at {orphaned.known.ip}, is gone"
     if any(member.name == pod.name for member in orphaned.shard.members):
         return f"{pod.name} was started anew, as another node"
     unknown = orphaned.world.unresponsive.get(pod.name)

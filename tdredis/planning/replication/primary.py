@@ -58,7 +58,7 @@ def _proof_of_death(world: World) -> str:
     if world.agreed is None:
         return ""
     if pod is None:
-        return f"no pod has the primary's address {world.agreed[0]} any more"
+        return f"the pod of the primary, at {world.agreed[0]}, is gone"
     if world.chosen is not None:
         return f"{pod.name} was started anew, as a replica of nobody"
     unknown = world.unresponsive.get(pod.name)

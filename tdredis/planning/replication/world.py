@@ -18,6 +18,7 @@ from tdredis.manifests.names import pod_names, sentinel_pod_names
 from tdredis.manifests.services import has_external_pods
 from tdredis.planning import pods as waiting
 from tdredis.planning.addresses import external_target, resting_place
+from tdredis.planning.identity import find_pod, place_name
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import Process
@@ -222,7 +223,25 @@ class World:
         """The process that the Sentinels take for the primary, whatever it takes itself for."""
         if self.agreed is None:
             return None
+        if (pod := self._pod_of_agreed_run) is not None:
+            return next((member for member in self.members if member.pod.uid == pod), None)
         return next((member for member in self.members if member.is_at(self.agreed)), None)
+
+    @property
+    def _pod_of_agreed_run(self) -> str | None:
+        """Uid of the pod in which the run was that the Sentinels saw at that address; None: nobody remembers."""
+        found = (self.snapshot.known_pods.get(run_id) for run_id in self._agreed_runs)
+        return next((uid for uid in found if uid is not None), None)
+
+    @cached_property
+    def _agreed_runs(self) -> tuple[str, ...]:
+        """Run ids of the agreed primary, as the Sentinels that agree read them last; those of pods that are there
+        before others.
+        """
+        present = {pod.uid for pod in self.snapshot.pods.values()}
+        watches = (watcher.watch for watcher in self.watchers if watcher.watch is not None)
+        runs = {each.run_id for each in watches if (each.host, each.port) == self.agreed and each.run_id}
+        return tuple(sorted(runs, key=lambda run: (self.snapshot.known_pods.get(run) not in present, run)))
 
     @cached_property
     def primaries(self) -> tuple[Member, ...]:
@@ -278,15 +297,22 @@ class World:
 
     @cached_property
     def agreed_pod(self) -> PodFacts | None:
-        """The pod at the address on which the Sentinels agree; None: no pod has it (any more), or they say nothing."""
+        """The pod of the process on which the Sentinels agree; None: it is gone, or they say nothing."""
         if self.agreed is None:
             return None
         if self.chosen is not None:
             return self.chosen.pod
-        return next((pod for _, pod in sorted(self.snapshot.pods.items()) if self._is_of(pod, self.agreed)), None)
+        agreed = self.agreed
+        names = (*self._agreed_runs, place_name(*agreed))
+        pods = self.snapshot.pods.values()
+        return find_pod(self.snapshot, pods, names, agreed[1], lambda pod: self._is_of(pod, agreed))
 
     def _is_of(self, pod: PodFacts, place: Place) -> bool:
-        """*pod* is reached at *place*, by its own address or by its own Service's."""
+        """The process in *pod* is, or was when it last answered, reached at *place*: by its own address or by its own
+        Service's.
+        """
+        if uid := self.snapshot.known_pods.get(place_name(*place)):
+            return uid == pod.uid
         target = self.target(pod, "redis")
         return place == (pod.ip, REDIS_PORT) or (isinstance(target, Announced) and place == (target.host, target.port))
 

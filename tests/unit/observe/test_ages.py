@@ -118,3 +118,19 @@ def test_who_was_out_of_sync_before_us_has_been_so_for_as_long_as_it_says() -> N
     clocks.pass_s(10)
     ages.look([pod()])
     assert ages.not_in_sync(ADDRESS, unsynced(310)).link_down_s == 310
+
+
+def test_in_which_pod_a_process_was_is_remembered_when_the_pod_is_gone_and_not_for_ever() -> None:
+    ages = ages_of(Clocks())
+    ages.look([pod("u"), pod("v")])
+    ages.remember("u", "run-u", "10.0.0.1:6379")
+    ages.remember("v", "run-v", "10.0.0.2:6379")
+
+    ages.look([pod("v")])
+    ages.remember("v", "run-v", "10.0.0.1:6379")
+
+    assert ages.known_pods() == {"run-u": "u", "10.0.0.2:6379": "v", "run-v": "v", "10.0.0.1:6379": "v"}
+    for number in range(1000):
+        ages.remember("v", f"run-{number}")
+    assert len(ages.known_pods()) < 100
+    assert "run-999" in ages.known_pods()

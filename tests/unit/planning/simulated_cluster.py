@@ -103,6 +103,9 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
 
     def snapshot(self) -> ClusterSnapshot:
         cluster = self.cluster
+        nodes = {
+            name: self._node_facts(pod.process) for name, pod in self.pods.items() if pod.process and not pod.stopped
+        }
         return ClusterSnapshot(
             now=self.now,
             cluster=cluster,
@@ -111,11 +114,8 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             children=copy.deepcopy(self.children),
             claims=copy.deepcopy(self.claims),
             pods={name: self._facts(pod) for name, pod in self.pods.items()},
-            nodes={
-                name: self._node_facts(pod.process)
-                for name, pod in self.pods.items()
-                if pod.process and not pod.stopped
-            },
+            nodes=nodes,
+            known_pods=self.remember(nodes),
             proxies=self.proxies,
         )
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from tdredis.api.json_object import JSONObject
+from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.names import ROLE_LABEL
 from tdredis.manifests.site import Site
 from tdredis.planning.decide import assess, plan, report
+from tdredis.planning.identity import names_of
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trouble
 from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, Step
+from tdredis.redis.facts import NodeFacts, Unknown
 
 ProcessT = TypeVar("ProcessT")
 
@@ -59,9 +62,12 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.unschedulable: set[str] = set()
         self.forbidden: set[str] = set()  # pods that a quota keeps from being made
         self.goes_slowly = False  # pods that are sent away take their time: deleting, ended, gone; a pass each
+        self.balancers = False  # Services of type LoadBalancer get addresses
+        self.known_pods: dict[str, str] = {}  # as the operator remembers them
         self.status_writes = 0
         self._counter = 0
         self._node_ports: dict[str, int] = {}
+        self._balancers: dict[str, str] = {}
 
     def start(self, pod: SimulatedPod[ProcessT]) -> ProcessT:
         raise NotImplementedError
@@ -104,6 +110,14 @@ class SimulatedKubernetes(Generic[ProcessT]):
                 return made
         raise AssertionError(f"not healthy after {passes} passes: {made.verdict}, {made.holds}, {made.steps}")
 
+    def remember(self, nodes: Mapping[str, NodeFacts | Unknown]) -> Mapping[str, str]:
+        """What the operator knows of the passes before one that sees *nodes*."""
+        before = dict(self.known_pods)
+        for name, node in nodes.items():
+            if isinstance(node, NodeFacts):
+                self.known_pods |= dict.fromkeys(names_of(node, self.pods[name].ip), self.pods[name].uid)
+        return before
+
     # -- the API server and its controllers ---------------------------------------------------------------------------
 
     def next_number(self) -> int:
@@ -140,6 +154,10 @@ class SimulatedKubernetes(Generic[ProcessT]):
             spec.setdefault("clusterIP", f"10.96.0.{self.next_number()}")
             if spec["type"] == "NodePort":
                 self._give_node_ports(step.ref, spec)
+            if spec["type"] == "LoadBalancer" and self.balancers:
+                address = f"203.0.113.{len(self._balancers)}"
+                ingress: list[JSON] = [{"ip": self._balancers.setdefault(step.ref.name, address)}]
+                live["status"] = {"loadBalancer": {"ingress": ingress}}
         if step.ref.kind == "Deployment":
             live["status"] = {"availableReplicas": 2}
         if step.ref.kind == "StatefulSet" and isinstance(spec, dict):

@@ -97,6 +97,7 @@ class Watched:
     replicas: set[Place] = field(default_factory=set)
     others: dict[str, Place] = field(default_factory=dict)  # by Sentinel pod
     shut_out: bool = False  # it has no password
+    run: tuple[Place, str] | None = None  # where it read a primary's INFO last, and the run id in it
 
 
 @dataclass
@@ -133,6 +134,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
 
     def snapshot(self) -> ReplicationSnapshot:
         instance = self.instance
+        nodes = {pod.name: self._node_facts(node) for pod, node in self._of(Redis) if not pod.stopped}
         return ReplicationSnapshot(
             now=self.now,
             instance=instance,
@@ -141,7 +143,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             children=copy.deepcopy(self.children),
             claims=copy.deepcopy(self.claims),
             pods={pod.name: self._facts(pod) for pod in self.pods.values() if not is_sentinel(pod.name)},
-            nodes={pod.name: self._node_facts(node) for pod, node in self._of(Redis) if not pod.stopped},
+            nodes=nodes,
+            known_pods=self.remember(nodes),
             sentinel_pods={pod.name: self._facts(pod) for pod in self.pods.values() if is_sentinel(pod.name)},
             sentinels={pod.name: self._sentinel_facts(one) for pod, one in self._of(Sentinel) if not pod.stopped},
         )
@@ -287,6 +290,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         for name, (_, sentinel) in alive.items():
             for master, watch in sentinel.watched.items():
                 if watch.place in places:
+                    watch.run = (watch.place, places[watch.place].run_id)
                     watch.replicas |= {place for place, redis in places.items() if redis.follows == watch.place}
                     watch.replicas |= self.strangers
                 for other, (pod, peer) in alive.items():
@@ -422,6 +426,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             port=watch.place[1],
             quorum=watch.quorum,
             config_epoch=watch.epoch,
+            run_id=watch.run[1] if watch.run and watch.run[0] == watch.place else "",
             flags=frozenset(("master",) if up else ("master", "disconnected"))
             | (frozenset(("failover_in_progress",)) if one.failing_over else frozenset()),
             down_after_ms=watch.settings.get("down-after-milliseconds", 30000),

@@ -51,7 +51,7 @@ def test_a_promotion_that_was_cut_off_does_not_count_against_a_newer_configurati
             known = (Known(host=second[0], port=second[1], flags=SLAVE | {"promoted"}),)
             return replace(watch, config_epoch=1, flags=watch.flags | {"failover_in_progress"}, replicas=known)
         replicas = tuple(Known(host=host, port=port, flags=SLAVE) for host, port in (first, second))
-        return replace(watch, host=third[0], port=third[1], config_epoch=5, replicas=replicas)
+        return replace(watch, host=third[0], port=third[1], run_id="", config_epoch=5, replicas=replicas)
 
     assert targets(plan(as_sentinels_say(world, say)), f"{FIRST.removesuffix('-0')}-primary") == [THIRD]
 

@@ -264,3 +264,19 @@ def elected_beside(world: SimulatedStandby) -> None:
         watched.replicas = (watched.replicas | {watched.place}) - {world.place(SECOND)}
         watched.place, watched.epoch = world.place(SECOND), watched.epoch + 1
     world.redis()[FIRST].cut_off = False
+
+
+def test_a_standby_that_sentinels_reach_under_its_former_address_could_still_be_chosen() -> None:
+    """The address for outside was edited, and nobody has told the standby of it: it does not answer the operator."""
+    world = SimulatedStandby(
+        netmode="NodePort", vip="172.17.0.9", sentinel={"external": True}, writePolicy="consistency"
+    )
+    world.converge()
+    refused_and_found(world)
+    world.settle()
+    world.resource["spec"] = {**world.resource["spec"], "vip": "172.17.0.10"}  # type: ignore[dict-item]
+
+    made = plan(world.snapshot())
+
+    assert set_by(made) == []
+    assert "replica_is_proven_dead" in guards(made)
