@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tdredis.kube.objects import Container, ContainerStatus, Pod, parse_time
 from tdredis.manifests.names import ROLE_LABEL
 from tdredis.planning.snapshot import PodFacts, Trouble
@@ -32,7 +34,8 @@ def read_pod(pod: Pod, *, container: str) -> PodFacts:
         role=pod.metadata.labels.get(ROLE_LABEL, ""),
         requests={name: str(value) for name, value in spec.resources.requests.items()},
         limits={name: str(value) for name, value in spec.resources.limits.items()},
-        trouble=_find_trouble(pod),
+        trouble=_find_trouble(pod, (*pod.status.init_container_statuses, *pod.status.container_statuses)),
+        main_trouble=_find_trouble(pod, _in_the_way(pod, main)),
         oom_killed=_oom_killed(main) if main else None,
     )
 
@@ -55,13 +58,22 @@ def _ever_ran(status: ContainerStatus) -> bool:
     )
 
 
-def _find_trouble(pod: Pod) -> Trouble | None:
+def _in_the_way(pod: Pod, main: ContainerStatus | None) -> tuple[ContainerStatus, ...]:
+    """What *main* runs after or in itself; what stands beside it does not matter to it. Init containers run once: one
+    that goes on beside (a sidecar) is in the way of the first start only.
+    """
+    if main is None:
+        return tuple(pod.status.init_container_statuses)
+    return (main,) if _ever_ran(main) else (*pod.status.init_container_statuses, main)
+
+
+def _find_trouble(pod: Pod, containers: Iterable[ContainerStatus]) -> Trouble | None:
     if pod.status.phase == "Failed":
         return Trouble(reason=pod.status.reason or "PodFailed", message=pod.status.message)
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status == "False":
         return Trouble(reason=scheduled.reason or "Unschedulable", message=scheduled.message)
-    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+    for status in containers:
         waiting = status.state.waiting
         if waiting is not None and waiting.reason not in USUAL:
             message = f"container {status.name}: {waiting.message or waiting.reason}"

@@ -45,7 +45,7 @@ def starting(
         pod = pods.get(name)
         if pod is None:
             return True
-        if name in nodes or pod.trouble is not None:
+        if name in nodes or pod.main_trouble is not None:
             return False
         return now - pod.created < STARTING_S
 

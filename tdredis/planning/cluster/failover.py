@@ -135,13 +135,17 @@ def some_replica_has_the_data(orphaned: Orphaned) -> Hold | None:
 
 
 def majority_can_vote(orphaned: Orphaned) -> Hold | None:
-    """More than half of the primaries with slots answer, and the heir is connected to them."""
-    world, heir = orphaned.world, orphaned.heirs[0]
-    voters = [member for member in world.members if member.slots]
-    heard = [member for member in voters if (known := heir.view.others.get(member.id)) and known.link_connected]
-    if 2 * len(heard) > len(world.shards):
+    """More than half of the primaries with slots, the dead among them, answer, and the heir is connected to them.
+
+    The heir counts them so itself. Source: cluster.c, clusterHandleSlaveFailover (needed_quorum), clusterUpdateState.
+    """
+    heir = orphaned.heirs[0]
+    owners = {node_id for node_id, known in heir.view.others.items() if known.slots and not known.is_replica}
+    voters = [member for member in orphaned.world.members if member.slots and member.id in owners]
+    heard = [member for member in voters if heir.view.others[member.id].link_connected]
+    if 2 * len(heard) > len(owners):
         return None
-    why = f"{len(heard)} of {len(world.shards)} primaries can vote for {heir.name}, which is no majority"
+    why = f"{len(heard)} of {len(owners)} primaries can vote for {heir.name}, which is no majority"
     return Hold(guard="majority_can_vote", why=why)
 
 
@@ -179,7 +183,7 @@ def primary_is_not_restarting(orphaned: Orphaned) -> Hold | None:
 def _may_bring_data(pod: PodFacts | None, now: float, *, on_volumes: bool) -> bool:
     if pod is None:
         return on_volumes
-    if pod.trouble is not None or pod.finished:
+    if pod.main_trouble is not None or pod.finished:
         return False
     return pod.ever_ran or (on_volumes and now - pod.created < STARTING_S)
 

@@ -193,8 +193,8 @@ def _nothing_to_lose(world: World, shard: Shard, pod: PodFacts) -> str:
     """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does."""
     if not pod.ever_ran:
         return "it never ran"
-    if pod.name in world.snapshot.nodes:
-        return ""
+    if pod.name in world.snapshot.nodes or pod.main_trouble is None:
+        return ""  # one whose exporter fails comes back by itself
     if world.snapshot.cluster.spec.storage_class:
         return "it does not run, its data is on a volume"
     if not world.was_whole and not world.owned:
@@ -225,7 +225,9 @@ def replace_stuck_proxies(world: World) -> Ruling:
     """
     snapshot = world.snapshot
     pods = [pod for pod in snapshot.proxies if not pod.deleting and not pod.finished]
-    coming = [pod for pod in pods if not pod.ready and pod.trouble is None and snapshot.now - pod.created < STARTING_S]
+    coming = [
+        pod for pod in pods if not pod.ready and pod.main_trouble is None and snapshot.now - pod.created < STARTING_S
+    ]
     stuck = [pod for pod in pods if pod.name in world.stuck_proxies]
     if not stuck or coming or len(pods) < world.cluster.spec.proxy.replicas:
         return Ruling()

@@ -44,8 +44,8 @@ def _nothing_to_lose(world: World, pod: PodFacts) -> str:
     """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does."""
     if not pod.ever_ran:
         return "it never ran"
-    if pod.name in world.snapshot.nodes:
-        return ""
+    if pod.name in world.snapshot.nodes or pod.main_trouble is None:
+        return ""  # one whose exporter fails comes back by itself
     if world.instance.spec.storage_class:
         return "it does not run, its data is on a volume"
     if not world.recorded:
@@ -71,7 +71,8 @@ def _replace_sentinels(world: World) -> Iterator[Step]:
     pods = world.snapshot.sentinel_pods
     watching = [pods[name] for name in world.wanted_sentinels if name in pods]
     outdated = outdated_pods(world.snapshot, sentinel_name(world.standby), watching)
-    idle = [pod for pod in outdated if pod.name not in world.snapshot.sentinels]
+    stopped = [pod for pod in outdated if pod.name not in world.snapshot.sentinels]
+    idle = [pod for pod in stopped if pod.main_trouble or not pod.ever_ran]
     yield from (replace_troubled(pod, "it does not run") for pod in idle)
     if outdated and not idle and len(world.watchers) > world.standby.spec.sentinel.quorum:
         yield replace_troubled(outdated[0], "the other Sentinels watch")

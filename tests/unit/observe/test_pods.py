@@ -110,3 +110,34 @@ def test_a_pod_that_is_going_is_not_ready() -> None:
     facts = read_pod(parse_pod(msgspec.json.encode({"metadata": meta, "status": status})), container="redis")
 
     assert (facts.ready, facts.deleting) == (False, True)
+
+
+WAITING = {"waiting": {"reason": "ImagePullBackOff", "message": "back-off"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "is_in_the_way"),
+    [
+        ({"containerStatuses": [*container(state={"running": {}}), {"name": "exporter", "state": WAITING}]}, False),
+        (
+            {"containerStatuses": [*container(restartCount=1, state={"waiting": {}}), {"name": "x", "state": WAITING}]},
+            False,
+        ),
+        ({"containerStatuses": container(state=WAITING)}, True),
+        ({"containerStatuses": container(), "initContainerStatuses": [{"name": "init", "state": WAITING}]}, True),
+        (
+            {
+                "containerStatuses": container(restartCount=1, state={"waiting": {}}),
+                "initContainerStatuses": [{"name": "sidecar", "state": WAITING}],
+            },
+            False,
+        ),
+        ({"conditions": [NOT_SCHEDULED]}, True),
+        ({"phase": "Failed", "reason": "Evicted"}, True),
+    ],
+)
+def test_what_another_container_has_is_not_in_the_way_of_redis(status: dict[str, Any], is_in_the_way: bool) -> None:
+    facts = pod(**status)
+
+    assert facts.trouble is not None
+    assert (facts.main_trouble is not None) is is_in_the_way

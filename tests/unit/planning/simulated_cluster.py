@@ -317,6 +317,12 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             ),
         )
 
+    def _slots_of_dead(self, node_id: str) -> SlotSet:
+        """What nobody has taken over of what it owned."""
+        ended = {pod.process.id: pod.process.slots for pod in self.pods.values() if pod.process and pod.stopped}
+        held = ended.get(node_id) or self.slots_of_dead.get(node_id, NO_SLOTS)
+        return held - SlotSet.union(node.slots for node in self.nodes())
+
     def _open_slots(self) -> set[int]:
         return {slot for node in self.nodes() for slot in (*node.migrating, *node.importing)}
 
@@ -340,7 +346,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             primary_id=node.primary if node else None,
             config_epoch=node.epoch if node else 0,
             link_connected=node is not None and linked,
-            slots=believed if believed is not None else node.slots if node else NO_SLOTS,
+            slots=believed if believed is not None else node.slots if node else self._slots_of_dead(node_id),
             open_slots=tuple(_open_words(node)) if node and myself else (),
         )
 

@@ -31,6 +31,7 @@ class SimulatedPod(Generic[ProcessT]):
     revision: str
     process: ProcessT | None  # None: it never ran
     trouble: Trouble | None = None
+    main_trouble: Trouble | None = None
     stopped: bool = False  # its container ended, or ends over and over
     deleting: bool = False  # of one that its StatefulSet sends away: its process ends in the next pass, then it is gone
     age_s: float = 0.0
@@ -215,6 +216,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             revision=revision,
             process=None,
             trouble=trouble,
+            main_trouble=trouble,
             resources=json.loads(template)["spec"]["containers"][0].get("resources", {}),
         )
         if trouble is None:
@@ -239,6 +241,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             requests=pod.resources.get("requests", {}),
             limits=pod.resources.get("limits", {}),
             trouble=pod.trouble,
+            main_trouble=pod.main_trouble,
         )
 
 

@@ -593,7 +593,8 @@ def test_one_proxy_at_a_time_is_made_anew() -> None:
     assert with_reads(world, leaving, proxy_pod(2), silent_s=10).steps == (), "the other is not made yet"
     coming = proxy_pod(3, ready=False, created=world.now - 1)
     assert with_reads(world, leaving, proxy_pod(2), coming, silent_s=10).steps == (), "it is not ready yet"
-    broken = replace(coming, trouble=Trouble(reason="ImagePullBackOff", message=""))
+    pull = Trouble(reason="ImagePullBackOff", message="")
+    broken = replace(coming, trouble=pull, main_trouble=pull)
     assert with_reads(world, leaving, proxy_pod(2), broken, silent_s=10).steps != (), "it will not be ready"
 
 

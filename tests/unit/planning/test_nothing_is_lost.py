@@ -170,7 +170,8 @@ def test_an_image_that_ends_at_once_can_be_corrected_in_a_cluster() -> None:
 def test_a_standby_that_ends_at_once_can_be_corrected_while_its_primary_lives() -> None:
     world = with_data()
     world.pods[SECOND].stopped = True
-    world.pods[SECOND].trouble = Trouble(reason="CrashLoopBackOff", message="back-off")
+    world.pods[SECOND].main_trouble = Trouble(reason="CrashLoopBackOff", message="back-off")
+    world.pods[SECOND].trouble = world.pods[SECOND].main_trouble
     spec_of(world, image="redis:7.2")
 
     world.converge()
@@ -184,7 +185,7 @@ def crash(world: SimulatedStandby | SimulatedCluster) -> None:
     for name, pod in world.pods.items():
         if not name.startswith("sentinel-"):
             pod.stopped, pod.age_s = True, 3600.0
-            pod.trouble = Trouble(reason="CrashLoopBackOff", message="back-off")
+            pod.trouble = pod.main_trouble = Trouble(reason="CrashLoopBackOff", message="back-off")
     world.run_pass()
 
 

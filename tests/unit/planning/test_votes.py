@@ -1,0 +1,143 @@
+"""Who counts for a majority: primaries that own slots, as the engine counts them, the dead one among them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdredis.planning.snapshot import Trouble
+from tdredis.planning.steps import FailOverShard, ReplacePod, TakeOverShard
+from tdredis.redis.slots import NO_SLOTS, SlotSet
+from tests.unit.planning.passes import plan
+from tests.unit.planning.simulated_cluster import SimulatedCluster
+from tests.unit.planning.simulated_standby import SimulatedStandby
+
+
+def primaries(world: SimulatedCluster) -> list[str]:
+    return sorted(name for name, pod in world.pods.items() if pod.process is not None and pod.process.slots)
+
+
+def give_all_slots(world: SimulatedCluster, giver: str, taker: str) -> None:
+    one, two = world.pods[giver].process, world.pods[taker].process
+    assert one is not None
+    assert two is not None
+    two.slots, one.slots = SlotSet(one.slots.bits | two.slots.bits), NO_SLOTS
+
+
+def taken_over(world: SimulatedCluster) -> list[tuple[type, str]]:
+    made = plan(world.snapshot())
+    return [(type(step), step.shard) for step in made.steps if isinstance(step, FailOverShard | TakeOverShard)]
+
+
+def test_a_shard_without_slots_is_no_voter() -> None:
+    """Two of three owners live, which is a majority, however many shards there are: the engine's vote is won."""
+    world = SimulatedCluster(size=4)
+    world.converge()
+    names = primaries(world)
+    give_all_slots(world, names[3], names[0])
+    world.run_pass()
+
+    world.lose(names[1])
+
+    assert taken_over(world) == [(FailOverShard, "redis-cluster-rat-1")]
+
+
+def test_shards_without_slots_make_no_majority_of_what_is_none() -> None:
+    """Four of six shards answer, and three of the four owners are dead: the one that is left wins no vote."""
+    world = SimulatedCluster(size=6)
+    world.converge()
+    names = primaries(world)
+    give_all_slots(world, names[4], names[0])
+    give_all_slots(world, names[5], names[0])
+    world.run_pass()
+    for name in names[1:4]:
+        world.lose(name)
+
+    assert taken_over(world) == [(TakeOverShard, f"redis-cluster-rat-{number}") for number in (1, 2, 3)]
+
+
+def test_an_owner_beyond_the_shards_counts() -> None:
+    """Two own slots in one shard: of four owners two are no majority, though there are three shards."""
+    world = SimulatedCluster(replicas=2)
+    world.converge()
+    names = primaries(world)
+    second = world.pods["redis-cluster-rat-0-1"].process
+    first = world.pods[names[0]].process
+    assert second is not None
+    assert first is not None
+    half = SlotSet.of([next(iter(first.slots.ranges()))])
+    upper = SlotSet(half.bits & ~((1 << 2000) - 1))
+    second.slots, second.primary = upper, None
+    first.slots = first.slots - upper
+    world.run_pass()
+    for name in names[1:]:
+        world.lose(name)
+
+    assert {kind for kind, _ in taken_over(world)} == {TakeOverShard}
+
+
+def test_a_vote_of_all_owners_but_the_dead_one_is_asked_for_at_every_size() -> None:
+    for size in (3, 4, 5, 7):
+        world = SimulatedCluster(size=size)
+        world.converge()
+        world.lose(primaries(world)[1])
+
+        assert taken_over(world) == [(FailOverShard, "redis-cluster-rat-1")]
+
+
+# ---- whose trouble counts
+
+
+def restarting(trouble: Trouble | None, main_trouble: Trouble | None) -> SimulatedCluster:
+    """Two of three primaries' containers are started anew beside their data."""
+    world = SimulatedCluster()
+    world.converge()
+    for name in primaries(world)[:2]:
+        world.pods[name].stopped = True
+        world.pods[name].trouble = trouble
+        world.pods[name].main_trouble = main_trouble
+    return world
+
+
+PULL = Trouble(reason="ImagePullBackOff", message="container exporter: back-off pulling image")
+CRASH = Trouble(reason="CrashLoopBackOff", message="container redis: back-off restarting failed container")
+
+
+def test_an_exporter_that_cannot_be_pulled_is_no_sign_that_redis_does_not_come_back() -> None:
+    world = restarting(PULL, None)
+
+    assert taken_over(world) == []
+    assert "primary_is_not_restarting" in {hold.guard for hold in plan(world.snapshot()).holds}
+
+
+def test_a_redis_that_cannot_run_does_not_come_back() -> None:
+    assert [kind for kind, _ in taken_over(restarting(CRASH, CRASH))] == [TakeOverShard, TakeOverShard]
+
+
+@pytest.mark.parametrize(("main_trouble", "replaced"), [(None, False), (CRASH, True)])
+def test_a_pod_whose_redis_comes_back_by_itself_is_not_replaced_for_its_exporter(
+    main_trouble: Trouble | None, replaced: bool
+) -> None:
+    world = SimulatedCluster(storageclass="fast")
+    world.converge()
+    world.resource["spec"] = {**world.resource["spec"], "monitorimage": "exporter:fixed"}  # type: ignore[dict-item]
+    world.run_pass()
+    pod = world.pods["redis-cluster-rat-0-1"]
+    pod.stopped, pod.trouble, pod.main_trouble = True, PULL, main_trouble
+
+    made = plan(world.snapshot())
+
+    assert bool([step for step in made.steps if isinstance(step, ReplacePod)]) is replaced
+
+
+@pytest.mark.parametrize(("main_trouble", "replaced"), [(None, False), (CRASH, True)])
+def test_nor_a_standby_s(main_trouble: Trouble | None, replaced: bool) -> None:
+    world = SimulatedStandby(storageclass="fast")
+    world.converge()
+    world.resource["spec"] = {**world.resource["spec"], "monitorimage": "exporter:fixed"}  # type: ignore[dict-item]
+    world.run_pass()
+    pod = world.pods["redis-standby-tom-1"]
+    pod.stopped, pod.trouble, pod.main_trouble = True, PULL, main_trouble
+
+    made = plan(world.snapshot())
+
+    assert bool([step for step in made.steps if isinstance(step, ReplacePod)]) is replaced
