@@ -45,6 +45,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FACTOR",
         help="of a container's restart back-off, 10 s doubling to 5 min (default 1; 0.1: ten times as quick)",
     )
+    up.add_argument(
+        "--address-reuse", action="store_true", help="give a pod's address to the next pod of its node at once"
+    )
+    up.add_argument(
+        "--gone-addresses",
+        choices=("silent", "refused"),
+        help="what a connection meets at an address that no pod has: nothing and, after 3 s, 'no route to host', as in "
+        "a network of machines (needs root and nftables; the default where they are), or a refusal at once",
+    )
     faults.add_parser(commands)
     return parser
 
@@ -64,6 +73,8 @@ async def _up(arguments: argparse.Namespace) -> int:
             node_cpu=arguments.node_cpu,
             node_memory=arguments.node_memory,
             pace=Pace().scaled(arguments.restart_pace),
+            address_reuse=arguments.address_reuse,
+            gone_addresses=arguments.gone_addresses,
         )
     except (OSError, RuntimeError) as error:
         print(f"localkube: {error}", file=sys.stderr)
@@ -71,7 +82,7 @@ async def _up(arguments: argparse.Namespace) -> int:
     try:
         try:
             await cluster.start()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             print(f"localkube: {error}", file=sys.stderr)
             return 1
         _spare_the_collector()

@@ -10,14 +10,16 @@ import socket
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 import yaml
 
 from localkube.controllers import Controllers, Settings, start_all
 from localkube.errors import ApiError
-from localkube.faults import Admin, Faults
+from localkube.faults import Admin, BadFault, Faults
+from localkube.faults.firewall import Firewall
+from localkube.faults.silence import Silence
 from localkube.faults.uplink import Uplink
 from localkube.journal import Journal
 from localkube.kubelet import Kubelet, Nodes
@@ -28,6 +30,7 @@ from localkube.server.app import ApiServer
 
 # The second byte of the pods' addresses, 127.B.n.k; Service addresses begin 64 higher.
 BLOCKS = range(64, 128)
+GoneAddresses = Literal["silent", "refused"]
 NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 
@@ -43,6 +46,8 @@ class Cluster:
     """`async with Cluster(nodes=3) as cluster:` and `cluster.kubeconfig` is a file that any client understands.
 
     *state*: a directory that outlives this cluster; by default a temporary one. *pace*: restart back-off of containers.
+    *address_reuse*: an address is given out again at once. *gone_addresses*: what a connection to an address meets that
+    no pod has; by default it is silent where that is possible.
     Raises RuntimeError, with what to do, where pods cannot be fenced in.
     """
 
@@ -57,6 +62,8 @@ class Cluster:
         node_memory: str = "64Gi",
         node_pods: int = 110,
         pace: Pace | None = None,
+        address_reuse: bool = False,
+        gone_addresses: GoneAddresses | None = None,
     ) -> None:
         check_sandbox()
         self._keep_state = state is not None
@@ -84,9 +91,15 @@ class Cluster:
             memory=node_memory,
             pods=node_pods,
             pace=pace,
+            address_reuse=address_reuse,
             uplink=lambda name: self._uplinks.setdefault(name, Uplink(self.registry)),
         )
-        self.faults = Faults(self.registry, self.nodes, self.server, self._uplinks)
+        firewall = Firewall(block)
+        self._silence = Silence(self.nodes.addresses, self.nodes.ranges.values(), firewall)
+        self._gone_addresses = gone_addresses
+        self.faults = Faults(
+            self.registry, self.nodes, self.server, self._uplinks, firewall=firewall, silence=self._silence
+        )
         Admin(self.faults)
         self._journal = Journal(self.state / "journal.jsonl") if self._keep_state else None
         self._controllers: Controllers | None = None
@@ -107,6 +120,12 @@ class Cluster:
             if self.registry.find("namespaces", None, name) is None:
                 self.registry.create("namespaces", {"metadata": {"name": name}})
         self._controllers = start_all(self.registry, Settings(block=self.block, state_dir=self.state))
+        if self._gone_addresses != "refused":
+            try:
+                self._silence.begin()
+            except BadFault as error:
+                if self._gone_addresses == "silent":
+                    raise RuntimeError(f"addresses that are gone cannot be silent: {error}") from error
         self.nodes.start()
         await self.server.start()
         identity = _Identity(self.server.token, self.server.port, self.block)
@@ -118,6 +137,7 @@ class Cluster:
         await self.faults.clear()
         await self.server.stop()
         await self.nodes.stop()
+        self._silence.end()
         if self._controllers is not None:
             await self._controllers.stop()
             self._controllers = None

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from localkube.errors import ApiError, bad_request
 from localkube.faults.injector import Faults, Standing
-from localkube.faults.menu import BadFault, Fault, ForgetHistory, Kill, describe
+from localkube.faults.menu import BadFault, Fault, Strike, describe
 
 PATH = "/localkube/v1/faults"
 Answer = Callable[[], Awaitable[web.StreamResponse]]
@@ -63,7 +63,7 @@ class Admin:
             return socket
         with self._faults.api.spared(request.protocol):
             try:
-                if isinstance(ask.fault, Kill | ForgetHistory):
+                if isinstance(ask.fault, Strike):
                     self._faults.strike(ask.fault)
                     await _tell(socket, "done", describe(ask.fault))
                 else:

@@ -21,6 +21,7 @@ from localkube.faults.menu import (
     Delay,
     DelayWatch,
     DropWatch,
+    ExchangeAddresses,
     FailNode,
     Fault,
     FillVolume,
@@ -31,6 +32,7 @@ from localkube.faults.menu import (
     Lose,
     PartitionNode,
     Refuse,
+    RefuseGone,
     StopApi,
 )
 
@@ -78,6 +80,13 @@ def _add_process_faults(faults: argparse._SubParsersAction[argparse.ArgumentPars
     freeze.add_argument("pod", metavar="POD", help="NAME or NAMESPACE/NAME")
     freeze.add_argument("-c", "--container", metavar="NAME", help="only this one")
     freeze.set_defaults(build=lambda a: Freeze(pod=a.pod, container=a.container))
+    exchange = faults.add_parser(
+        "exchange-addresses", help="delete two pods; those that follow have each other's address (nothing to undo)"
+    )
+    exchange.add_argument("pod", metavar="POD", help="NAME or NAMESPACE/NAME")
+    exchange.add_argument("other", metavar="POD", help="NAME or NAMESPACE/NAME")
+    exchange.add_argument("--grace", type=int, metavar="SECONDS", help="of the deletion (default: the pods' own)")
+    exchange.set_defaults(build=lambda a: ExchangeAddresses(pod=a.pod, other=a.other, grace_s=a.grace))
     fill = _lasting(faults, "fill-volume", "leave no room on a volume of a pod")
     fill.add_argument("pod", metavar="POD", help="NAME or NAMESPACE/NAME")
     fill.add_argument("volume", metavar="VOLUME", help="its name in the pod's spec")
@@ -93,6 +102,10 @@ def _add_network_faults(faults: argparse._SubParsersAction[argparse.ArgumentPars
         parser.add_argument("between", metavar="SIDE", type=_side)
         parser.add_argument("and_", metavar="SIDE", type=_side, nargs="?", default=("others",))
         parser.add_argument("--one-way", action="store_true", help="only packets from the first side to the second")
+    gone = _lasting(
+        faults, "refuse-gone", "refuse connections to addresses that no pod has, which otherwise are silent"
+    )
+    gone.set_defaults(build=lambda _: RefuseGone())
     drop.add_argument("--percent", type=float, required=True, metavar="P")
     delay.add_argument("--by", type=_seconds, required=True, metavar="TIME", help="such as 100ms")
     delay.add_argument("--jitter", type=_seconds, default=0.0, metavar="TIME")

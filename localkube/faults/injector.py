@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, assert_never
 
 from localkube.errors import ApiError
-from localkube.faults import processes, volumes
+from localkube.faults import addresses, processes, volumes
 from localkube.faults.api import ApiFaults
 from localkube.faults.firewall import Firewall
 from localkube.faults.menu import (
@@ -17,6 +17,7 @@ from localkube.faults.menu import (
     Delay,
     DelayWatch,
     DropWatch,
+    ExchangeAddresses,
     FailNode,
     Fault,
     FillVolume,
@@ -28,12 +29,15 @@ from localkube.faults.menu import (
     Lose,
     PartitionNode,
     Refuse,
+    RefuseGone,
     StopApi,
+    Strike,
     describe,
 )
 from localkube.faults.network import NetworkFaults
 from localkube.faults.nodes import NodeFaults
 from localkube.faults.resizes import ResizeFaults
+from localkube.faults.silence import Silence
 from localkube.faults.targets import Sides
 from localkube.faults.uplink import Uplink
 from localkube.kubelet import Nodes
@@ -70,13 +74,23 @@ class Standing:
 class Faults:
     """`async with cluster.faults.frozen("redis-0"):`. What it raises when a fault is not possible is BadFault."""
 
-    def __init__(self, registry: Registry, nodes: Nodes, server: ApiServer, uplinks: Mapping[str, Uplink]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        nodes: Nodes,
+        server: ApiServer,
+        uplinks: Mapping[str, Uplink],
+        *,
+        firewall: Firewall,
+        silence: Silence,
+    ) -> None:
         self._registry = registry
         self._kubelets = nodes
         self.api = ApiFaults(server)
-        self._network = NetworkFaults(registry, Sides(registry, nodes.block, nodes.ranges), Firewall(nodes.block))
+        self._network = NetworkFaults(registry, Sides(registry, nodes.block, nodes.ranges), firewall)
         self.nodes = NodeFaults(registry, nodes, self._network, uplinks)
         self._resizes = ResizeFaults(nodes)
+        self._silence = silence
         self._numbers = itertools.count(1)
         self._standing: dict[int, Standing] = {}
 
@@ -116,13 +130,15 @@ class Faults:
         finally:
             await self.end(standing)
 
-    def strike(self, fault: Kill | ForgetHistory) -> None:
+    def strike(self, fault: Strike) -> None:
         """A fault that leaves nothing to undo. Raises BadFault."""
         match fault:
             case Kill():
                 processes.kill(self._registry, self._kubelets, fault)
             case ForgetHistory():
                 self.api.forget_history()
+            case ExchangeAddresses():
+                addresses.exchange(self._registry, self._kubelets.addresses, fault)
             case other:
                 assert_never(other)
 
@@ -146,6 +162,8 @@ class Faults:
                 return self.nodes.partitioned(fault)
             case FillVolume():
                 return volumes.filled(self._registry, self._kubelets, fault)
+            case RefuseGone():
+                return self._silence.broken()
             case HoldResize():
                 return self._resizes.held(fault)
             case other:
@@ -159,6 +177,9 @@ class Faults:
     def forget_history(self) -> None:
         self.strike(ForgetHistory())
 
+    def exchange_addresses(self, pod: str, other: str, *, grace_s: int | None = None) -> None:
+        self.strike(ExchangeAddresses(pod=pod, other=other, grace_s=grace_s))
+
     def frozen(self, pod: str, *, container: str | None = None) -> contextlib.AbstractAsyncContextManager[Standing]:
         return self.held(Freeze(pod=pod, container=container))
 
@@ -166,6 +187,9 @@ class Faults:
         self, pod: str, volume: str, *, leave_bytes: int = 0
     ) -> contextlib.AbstractAsyncContextManager[Standing]:
         return self.held(FillVolume(pod=pod, volume=volume, leave_bytes=leave_bytes))
+
+    def gone_addresses_refused(self) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(RefuseGone())
 
     def resize_held(
         self, pods: Words, at: ResizeStage, *, message: str = ""

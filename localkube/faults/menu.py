@@ -103,6 +103,21 @@ class StopApi(_Fault, frozen=True, kw_only=True, tag="stop-api"):
     forget: bool = False  # when it comes back it knows no history: every watch must list again
 
 
+class ExchangeAddresses(_Fault, frozen=True, kw_only=True, tag="exchange-addresses"):
+    """Two pods are deleted, and those that come after them have each other's address. Nothing to undo.
+
+    As with networks that give addresses out again at once: whoever knows a pod by its address meets the other one.
+    """
+
+    pod: str
+    other: str
+    grace_s: Annotated[int, msgspec.Meta(ge=0)] | None = None  # of the deletion; None: the pods' own
+
+
+class RefuseGone(_Fault, frozen=True, kw_only=True, tag="refuse-gone"):
+    """Who connects to an address that no pod has is refused at once, where otherwise nothing answers for 3 s."""
+
+
 class ForgetHistory(_Fault, frozen=True, kw_only=True, tag="forget-history"):
     """All watches end, and the server knows no history: every resumed watch gets 410. Nothing to undo."""
 
@@ -132,7 +147,7 @@ class DropWatch(_Fault, frozen=True, kw_only=True, tag="drop-watch"):
     path: str = ""
 
 
-Strike = Kill | ForgetHistory
+Strike = Kill | ForgetHistory | ExchangeAddresses
 Lasting = (
     Freeze
     | Lose
@@ -143,6 +158,7 @@ Lasting = (
     | PartitionNode
     | StopApi
     | Refuse
+    | RefuseGone
     | DelayWatch
     | DropWatch
 )

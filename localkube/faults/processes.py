@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from localkube.errors import ApiError
@@ -13,6 +14,9 @@ from localkube.faults.menu import BadFault, Freeze, Kill, signal_named
 from localkube.faults.targets import find_pod, node_of
 from localkube.kubelet import Nodes
 from localkube.registry import Registry
+
+STANDS_STILL_WITHIN_S = 5.0
+LOOK_S = 0.002
 
 
 def kill(registry: Registry, nodes: Nodes, fault: Kill) -> None:
@@ -48,14 +52,35 @@ async def frozen(registry: Registry, nodes: Nodes, fault: Freeze) -> AsyncIterat
         raise BadFault(error.message) from error
     stopped: dict[int, int] = {}  # process id -> its pidfd: the number alone may be another process's by then
     try:
-        for first in firsts:
-            _stop_all(first, stopped)
+        await _still(firsts, stopped)
         yield
     finally:
         for descriptor in stopped.values():
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(descriptor, signal.SIGCONT)
             os.close(descriptor)
+
+
+async def _still(firsts: Sequence[int], stopped: dict[int, int]) -> None:
+    """Until every process stands still: a busy machine hears a signal later. Raises BadFault."""
+    try:
+        async with asyncio.timeout(STANDS_STILL_WITHIN_S):
+            while True:
+                for first in firsts:
+                    _stop_all(first, stopped)
+                if not any(_moves(pid) for pid in stopped):
+                    return
+                await asyncio.sleep(LOOK_S)
+    except TimeoutError as error:
+        raise BadFault(f"its processes do not stand still within {STANDS_STILL_WITHIN_S} s") from error
+
+
+def _moves(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in ("T", "t", "Z", "X")
 
 
 def _stop_all(first: int, stopped: dict[int, int]) -> None:

@@ -106,8 +106,20 @@ class Sides:
             name = word.removeprefix("node:")
             if name not in self._nodes:
                 raise BadFault(f"there is no node {name}")
-            return {self._nodes[name]}
+            return self._of_node(name)
         return {ip for pod in self._pods(word) if (ip := (pod.get("status") or {}).get("podIP"))}
+
+    def _of_node(self, name: str) -> set[str]:
+        """The node's range, or where pods have addresses of another node's range, the node's and its pods' own."""
+        prefix = self._nodes[name].removesuffix("0/24")
+        pods = [
+            (pod["spec"].get("nodeName"), address)
+            for pod in self._registry.list("pods")
+            if (address := (pod.get("status") or {}).get("podIP"))
+        ]
+        if all((node == name) == address.startswith(prefix) for node, address in pods):
+            return {self._nodes[name]}
+        return {f"{prefix}1", *(address for node, address in pods if node == name)}
 
     def _pods(self, word: str) -> list[Obj]:
         namespace, rest = _split(word)

@@ -16,7 +16,7 @@ import aiohttp
 from aiohappyeyeballs import AddrInfoType
 
 from localkube.errors import ApiError, bad_request
-from localkube.kubelet.addresses import Addresses
+from localkube.kubelet.addresses import AddressBook, Addresses
 from localkube.kubelet.allocation import Allocations, Hold
 from localkube.kubelet.backoff import Pace
 from localkube.kubelet.container import Container
@@ -55,12 +55,14 @@ class NodeSettings:
 class Kubelet:
     """Lives on the loop's thread; its processes die when that thread does."""
 
-    def __init__(self, registry: Registry, settings: NodeSettings, *, catalogue: Catalogue | None = None) -> None:
+    def __init__(
+        self, registry: Registry, settings: NodeSettings, *, addresses: AddressBook, catalogue: Catalogue | None = None
+    ) -> None:
         self.name = settings.name
         self._registry = registry
         self._settings = settings
         self._catalogue = catalogue or Catalogue()
-        self._addresses = Addresses(settings.block, settings.number)
+        self._addresses = Addresses(addresses, settings.number)
         self._workers: dict[str, PodWorker] = {}
         self._unsubscribe: list[Callable[[], None]] = []
         self._lease_task: asyncio.Task[None] | None = None

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from localkube.errors import not_found
+from localkube.kubelet.addresses import AddressBook
 from localkube.kubelet.backoff import Pace
 from localkube.kubelet.images import Catalogue
 from localkube.kubelet.kubelet import Kubelet, NodeSettings
@@ -36,11 +37,14 @@ class Nodes:
         catalogue: Catalogue | None = None,
         pace: Pace | None = None,
         uplink: Callable[[str], Registry] | None = None,
+        address_reuse: bool = False,
     ) -> None:
         """*block* 64..127: second byte of the pods' addresses. *pace*: restart back-off; by default a real one's.
 
-        *uplink*: how the named node reaches the registry; by default directly.
+        *uplink*: how the named node reaches the registry; by default directly. *address_reuse*: a pod's address is
+        given to the next pod of its node.
         """
+        self.addresses = AddressBook(block, reuse=address_reuse)
         self._memory_dir = SHARED_MEMORY / f"{_MEMORY_PREFIX}{os.getpid()}-{block}"
         self.block = block
         self.ranges = {f"node-{number}": f"127.{block}.{number}.0/24" for number in range(1, count + 1)}
@@ -60,6 +64,7 @@ class Nodes:
                     pods=pods,
                     pace=pace or Pace(),
                 ),
+                addresses=self.addresses,
                 catalogue=shared,
             )
             for number in range(1, count + 1)

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 
 from localkube.errors import ApiError
-from localkube.kubelet.addresses import Addresses, AddressesSpent
+from localkube.kubelet.addresses import AddressAwaited, Addresses, AddressesSpent
 from localkube.kubelet.allocation import Allocations, Hold, Refusal, restarting
 from localkube.kubelet.backoff import Pace
 from localkube.kubelet.container import Container
@@ -35,6 +35,7 @@ from localkube.registry import Registry, time_text, utc_now
 Obj = dict[str, Any]
 MOUNT_RETRY_FIRST_S = 0.5
 MOUNT_RETRY_LONGEST_S = 120.0
+ADDRESS_WAIT_S = 60.0  # for the address that a fault promised it; then any other will do
 RESIZE_TAKES_S = 0.05  # from the promise to what the container has
 
 
@@ -295,9 +296,16 @@ class PodWorker:
         if self._pod["spec"].get("hostNetwork"):
             self.ip = self._node.node_ip
             return
+        give_up_at = asyncio.get_running_loop().time() + ADDRESS_WAIT_S
         while not self.ip:
             try:
-                self.ip = self._node.addresses.take()
+                self.ip = self._node.addresses.take(self.key)
+            except AddressAwaited:
+                try:
+                    async with asyncio.timeout_at(give_up_at):
+                        await self._node.addresses.book.until_freed()
+                except TimeoutError:
+                    self._node.addresses.book.break_promise(self.key)
             except AddressesSpent as problem:
                 self.event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {problem}")
                 await self.pause(self.pace.first_s)

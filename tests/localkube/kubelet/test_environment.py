@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from localkube.kubelet.addresses import Addresses, AddressesSpent
+from localkube.kubelet.addresses import AddressAwaited, AddressBook, Addresses, AddressesSpent
 from localkube.kubelet.backoff import Backoff, Pace
 from localkube.kubelet.environment import ConfigProblem, build_command, build_env, build_service_links, expand
 from localkube.kubelet.fields import parse_quantity, read_field, read_resource
 from localkube.kubelet.sandbox import Identity, Mount, Sandbox, build_bwrap_argv
 
+KEY, OTHER = ("default", "p"), ("other", "q")
 POD: dict[str, Any] = {
     "metadata": {"name": "p", "namespace": "default", "labels": {"b": 'say "x"', "a": "1"}},
     "spec": {"nodeName": "node-1"},
@@ -111,16 +112,50 @@ def test_back_off_starts_free_doubles_and_forgets() -> None:
 
 
 def test_an_address_is_not_given_again_soon_and_never_twice() -> None:
-    addresses = Addresses(64, 1)
-    first = addresses.take()
+    addresses = Addresses(AddressBook(64), 1)
+    first = addresses.take(KEY)
     addresses.give_back(first)
 
-    later = [addresses.take() for _ in range(253)]
+    later = [addresses.take(KEY) for _ in range(253)]
 
     assert later[-1] == first
     assert len(set(later)) == 253
     with pytest.raises(AddressesSpent):
-        addresses.take()
+        addresses.take(KEY)
+
+
+def test_where_addresses_are_given_out_again_at_once_the_next_pod_has_the_last_one_s() -> None:
+    addresses = Addresses(AddressBook(64, reuse=True), 1)
+    first, second = addresses.take(KEY), addresses.take(KEY)
+    addresses.give_back(first)
+    addresses.give_back(second)
+
+    assert [addresses.take(KEY), addresses.take(KEY)] == [second, first]
+
+
+def test_a_promised_address_is_for_one_pod_only_and_once() -> None:
+    book = AddressBook(64)
+    here, there = Addresses(book, 1), Addresses(book, 2)
+    address = here.take(KEY)
+    book.promise(OTHER, address)
+    with pytest.raises(AddressAwaited):
+        there.take(OTHER)
+    here.give_back(address)
+
+    assert address not in [here.take(KEY) for _ in range(252)]
+    assert there.take(OTHER) == address
+    assert there.take(OTHER) == "127.64.2.2"
+
+
+def test_a_broken_promise_frees_the_address() -> None:
+    book = AddressBook(64, reuse=True)
+    here = Addresses(book, 1)
+    address = here.take(KEY)
+    book.promise(OTHER, address)
+    here.give_back(address)
+    book.break_promise(OTHER)
+
+    assert here.take(KEY) == address
 
 
 def test_outer_mounts_come_before_inner_ones() -> None:
