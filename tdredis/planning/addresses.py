@@ -28,6 +28,16 @@ def external_target(
     return _at(_balancer(service), _ports(live, port_names, "port"), guard="balancer_has_an_ip", field="the balancer")
 
 
+def leads_from(service: JSONObject, host: str, port: int) -> bool:
+    """Whether a pod's own *service* is what takes connections at *host* and *port*."""
+    live = service.get("spec")
+    ports = live.get("ports") if isinstance(live, dict) else None
+    listed = [each for each in ports if isinstance(each, dict)] if isinstance(ports, list) else []
+    if port in [each.get("nodePort") for each in listed]:
+        return True
+    return host == _balancer(service) and port in [each.get("port") for each in listed]
+
+
 def resting_place(pod: PodFacts, *, port: int = 6379) -> Announced:
     """What the start script has a process announce: its pod's own address."""
     return Announced(host=pod.ip or "", port=port)

@@ -31,7 +31,6 @@ from tdredis.planning.objects import (
     pod_monitors_are_served,
     ref_of,
     remove_switched_off,
-    remove_unwanted_external,
     resize_pods,
     service_ip,
     target_pods,
@@ -45,6 +44,7 @@ from tdredis.planning.replication.primary import (
 )
 from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches, tell_of_sentinels
 from tdredis.planning.replication.stuck_pods import replace_stuck_pods
+from tdredis.planning.replication.unannounced import remove_unannounced
 from tdredis.planning.replication.world import Member, World
 from tdredis.planning.replication.write_policy import keep_write_policy
 from tdredis.planning.snapshot import Ref
@@ -62,7 +62,7 @@ def keep_children(world: World) -> Ruling:
     snapshot = world.snapshot
     children = build_replication_children(world.instance, snapshot.site, snapshot.passwords)
     external = build_external_services(world.instance)
-    unwanted = (*remove_switched_off(snapshot, children), *remove_unwanted_external(snapshot, external))
+    unwanted = (*remove_switched_off(snapshot, children), *remove_unannounced(world))
     kept = keep(snapshot, (*children, *external))
     return Ruling(
         steps=(*kept.steps, *unwanted, *keep_claims(snapshot)),

@@ -15,6 +15,7 @@ from tdredis.api.kinds import KINDS, parse
 from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
+from tdredis.manifests.services import is_external_service
 from tdredis.manifests.site import Passwords
 from tdredis.planning.snapshot import PodFacts, ReplicationSnapshot
 from tdredis.planning.steps import (
@@ -190,6 +191,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
     def apply(self, step: Step) -> None:  # noqa: PLR0912 a line a step
         match step:
             case Apply() | Remove() | ReplacePod() | ResizePod():
+                if isinstance(step, Remove) and is_external_service(self.children[step.ref]):
+                    self._assert_unused(self.children[step.ref])
                 self.apply_object(step)
             case Follow():
                 redis = self._redis(step.process)
@@ -249,6 +252,16 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 self._redis(step.process).maxmemory = int(step.value)
             case _:
                 raise AssertionError(f"not simulated: {step!r}")
+
+    def _assert_unused(self, service: JSONObject) -> None:
+        """Nobody gives himself out, or knows anybody, where *service* leads."""
+        ports = {each["nodePort"] for each in service["spec"]["ports"] if "nodePort" in each}  # type: ignore[index, call-overload, union-attr, operator]
+        watches = [watch for one in self.sentinels().values() for watch in one.watched.values()]
+        known = {place for watch in watches for place in (watch.place, *watch.replicas, *watch.others.values())}
+        known |= {self.place(name) for name in self.pods if self.pods[name].process}
+        known |= {redis.follows for redis in self.redis().values() if redis.follows}
+        known |= {self._known_as(name) for name in self.redis()}
+        assert not {port for _, port in known} & ports, f"deleted while somebody uses it: {service['metadata']}"
 
     def _fail_over(self, sentinel: Sentinel, name: str) -> None:
         watch = sentinel.watched[name]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from tdredis.manifests.services import is_external_service
+from tdredis.planning.addresses import leads_from
 from tdredis.planning.rules import ENGINE_WORKS_S
-from tdredis.planning.steps import Follow, Reconnect, SetConfig, Watch
+from tdredis.planning.steps import Follow, Reconnect, Remove, SetConfig, Watch
 from tdredis.redis.facts import NodeFacts
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_standby import SimulatedStandby
@@ -36,7 +39,8 @@ def test_switching_loses_nothing_and_ends(before: str, after: str) -> None:
     world = with_data(**{**OUTSIDE, "netmode": before})
 
     spec_of(world, netmode=after)
-    looks = [made.next_look_s for made, _ in (world.run_pass() for _ in range(12)) if made.steps]
+    plans = [made for made, _ in (world.run_pass() for _ in range(12))]
+    looks = [made.next_look_s for made in plans if any(not isinstance(step, Remove) for step in made.steps)]
     assert max(looks[1:]) <= ENGINE_WORKS_S, "nobody tells of what processes were told: it is looked at at once"
     world.converge()
 
@@ -126,3 +130,43 @@ def test_replicas_connect_again_one_at_a_time() -> None:
 
     world.converge()
     assert {world.redis()[pod].told for pod in (SECOND, THIRD)} == {world.place(SECOND), world.place(THIRD)}
+
+
+def own_services(world: SimulatedStandby) -> list[str]:
+    return [ref.name for ref, live in world.children.items() if ref.kind == "Service" and is_external_service(live)]
+
+
+def test_services_of_pods_go_when_nobody_uses_them_any_more_and_not_before() -> None:
+    """The simulator refuses to delete one that is used."""
+    world = with_data(**OUTSIDE)
+    spec_of(world, netmode="ClusterIP")
+    late = world.sentinels()["sentinel-standby-tom-1"]
+    late.silent = True
+
+    for _ in range(12):
+        world.run_pass()
+    assert len(own_services(world)) == 6, "a Sentinel that does not answer may still use them"
+
+    late.silent = False
+    world.converge()
+    assert own_services(world) == []
+    assert {redis.keys for redis in world.redis().values()} == {10}
+
+
+@pytest.mark.parametrize(
+    ("service", "place", "leads"),
+    [
+        ({"ports": [{"port": 6379, "nodePort": 30001}]}, ("172.17.0.9", 30001), True),
+        ({"ports": [{"port": 6379, "nodePort": 30001}]}, ("172.17.0.10", 30001), True),
+        ({"ports": [{"port": 6379, "nodePort": 30001}]}, ("172.17.0.9", 30002), False),
+        ({"ports": [{"port": 6379}]}, ("203.0.113.5", 6379), True),
+        ({"ports": [{"port": 6379}]}, ("10.0.0.1", 6379), False),
+        ({}, ("203.0.113.5", 6379), False),
+    ],
+)
+def test_what_leads_to_a_pod_is_its_service_s_port_on_any_node_or_its_balancer(
+    service: dict[str, object], place: tuple[str, int], leads: bool
+) -> None:
+    live: Any = {"spec": service, "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.5"}]}}}
+
+    assert leads_from(live, *place) is leads
