@@ -8,7 +8,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Debian packages that the demo and the tests use (the operator itself needs none of them).
 APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporter prometheus bubblewrap nftables iproute2 shellcheck faketime
 
-.PHONY: demo test install lock lint types imports unit e2e conformance generated peers clean
+.PHONY: demo test install lock lint types imports unit e2e conformance generated proxy-commands peers clean
 
 install: $(VENV)/.installed /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime
 
@@ -56,6 +56,10 @@ test: lint types imports
 generated: install
 	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml
 	$(BIN)/tdredis crds --reference docs/reference
+
+# Measures each command through a real Envoy again: after a change of its configuration, of Envoy or of Redis.
+proxy-commands: install
+	$(BIN)/python -m tests.proxy.record
 
 # Other projects' own suites against localkube; needs the package index and ten minutes, and is no part of `make test`.
 peers: install

@@ -23,7 +23,7 @@ from tdredis.manifests.names import (
     build_metadata,
 )
 from tdredis.manifests.redis_pods import EXPORTER_PORT
-from tdredis.manifests.services import BUS_PORT, REDIS_PORT, SENTINEL_PORT, has_external_pods
+from tdredis.manifests.services import BUS_PORT, REDIS_PORT, RESP3_PORT, SENTINEL_PORT, has_external_pods
 
 _OPERATOR: Final[JSONObject] = {
     "namespaceSelector": {},
@@ -52,7 +52,7 @@ def build_client_policy(instance: Instance) -> JSONObject:
     """
     match instance:
         case RedisCluster() if instance.spec.proxy.enabled:
-            components, ports = [PROXY_COMPONENT], [REDIS_PORT]
+            components, ports = [PROXY_COMPONENT], [REDIS_PORT, RESP3_PORT]
         case RedisCluster() if has_external_pods(instance):
             components, ports = [REDIS_COMPONENT], [REDIS_PORT, BUS_PORT]
         case RedisStandby():

@@ -14,6 +14,7 @@ from typing import Final
 from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.drift import encode_data
+from tdredis.manifests.envoy import REDIS_PASSWORD_KEY, build_envoy_files
 from tdredis.manifests.names import (
     PROXY_COMPONENT,
     PROXY_CONTAINER,
@@ -28,16 +29,14 @@ from tdredis.manifests.pods import (
     build_resources,
     component_selector,
 )
-from tdredis.manifests.services import REDIS_PORT as PORT
-from tdredis.manifests.services import REDIS_PORTS, build_service
+from tdredis.manifests.predixy import PREDIXY_CONF, build_predixy_auth, build_predixy_pool
+from tdredis.manifests.services import REDIS_PORT, REDIS_PORTS, RESP3_PORTS, build_service
 from tdredis.manifests.site import Passwords, Site
 from tdredis.manifests.start_scripts import ENVOY, PREDIXY
 
-REDIS_PASSWORD_KEY: Final = "redis-password"  # noqa: S105 a key, not a password
 VERSION_KEY: Final = "version"
 CONFIG_HASH: Final = "cache.tongdun.net/proxy-config"
 SECRET_VERSION: Final = "cache.tongdun.net/proxy-secret-version"  # noqa: S105 an annotation
-_TYPES: Final = "type.googleapis.com/envoy.extensions"
 
 
 def build_proxy_access(
@@ -45,7 +44,7 @@ def build_proxy_access(
 ) -> tuple[JSONObject, ...]:
     """Service, Secret and ConfigMap of the proxy. *seed_ip*: clusterIP of the cluster's own Service."""
     return (
-        build_proxy_service(cluster),
+        build_proxy_service(cluster, site),
         build_proxy_secret(cluster, passwords, seed_ip, secret_version=secret_version),
         build_proxy_config_map(cluster, site, passwords, seed_ip),
     )
@@ -58,12 +57,19 @@ def proxy_kind(cluster: RedisCluster, site: Site) -> str:
     return "envoy" if "envoy" in site.image(cluster.spec.proxy_image) else "predixy"
 
 
-def build_proxy_service(cluster: RedisCluster) -> JSONObject:
+def proxy_ports(cluster: RedisCluster, site: Site) -> dict[str, int]:
+    """By name, as clients find them. Whether an Envoy is new enough for RESP3 is seen when it runs, not by its image's
+    name: where it is not, nobody listens there, and status.addresses does not have it.
+    """
+    return {**REDIS_PORTS, **(RESP3_PORTS if proxy_kind(cluster, site) == "envoy" else {})}
+
+
+def build_proxy_service(cluster: RedisCluster, site: Site) -> JSONObject:
     return build_service(
         cluster,
         proxy_name(cluster.name),
         PROXY_COMPONENT,
-        REDIS_PORTS,
+        proxy_ports(cluster, site),
         type_=cluster.spec.net_mode,
         selector=component_selector(cluster, PROXY_COMPONENT),
     )
@@ -153,9 +159,12 @@ def _build_container(cluster: RedisCluster, site: Site) -> JSONObject:
         "image": site.image(cluster.spec.proxy_image),
         "command": ["sh", "/etc/proxy/start.sh"],
         "env": [build_field("POD_IP", "status.podIP")],
-        "ports": [{"name": "redis", "containerPort": PORT, "protocol": "TCP"}],
+        "ports": [
+            {"name": port_name, "containerPort": port, "protocol": "TCP"}
+            for port_name, port in proxy_ports(cluster, site).items()
+        ],
         # Envoy opens its port when it has found the slots: from then on the probe means what it says.
-        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1, "failureThreshold": 3},
+        "readinessProbe": {"tcpSocket": {"port": REDIS_PORT}, "periodSeconds": 1, "failureThreshold": 3},
         "volumeMounts": [
             {"name": "config", "mountPath": "/etc/proxy"},
             {"name": "secret", "mountPath": "/etc/proxy-secret"},
@@ -168,118 +177,8 @@ def _build_container(cluster: RedisCluster, site: Site) -> JSONObject:
 def _files(cluster: RedisCluster, site: Site, passwords: Passwords, seed_ip: str) -> JSONObject:
     if proxy_kind(cluster, site) == "predixy":
         return {"predixy.conf": PREDIXY_CONF, "start.sh": PREDIXY}
+    upstream_auth, downstream_auth = bool(passwords.redis), bool(passwords.proxy)
     return {
-        "envoy.json": json.dumps(build_envoy(seed_ip, authenticated=bool(passwords.redis)), indent=1),
-        "listener.json": json.dumps(build_listener(authenticated=bool(passwords.proxy))),
+        **build_envoy_files(seed_ip, upstream_auth=upstream_auth, downstream_auth=downstream_auth),
         "start.sh": ENVOY,
     }
-
-
-# ---- Envoy. Source: envoyproxy.io, "Redis proxy" and "Redis Cluster" (extensions.clusters.redis)
-
-
-def build_envoy(seed_ip: str, *, authenticated: bool) -> JSONObject:
-    """The upstream: Redis Cluster discovery from one seed, refreshed at the first sign that slots have moved."""
-    cluster: JSONObject = {
-        "name": "redis",
-        "connect_timeout": "0.25s",
-        "lb_policy": "CLUSTER_PROVIDED",
-        "cluster_type": {
-            "name": "envoy.clusters.redis",
-            "typed_config": {
-                "@type": f"{_TYPES}.clusters.redis.v3.RedisClusterConfig",
-                "cluster_refresh_rate": "1s",
-                "cluster_refresh_timeout": "1s",
-                "redirect_refresh_interval": "0.1s",
-                "redirect_refresh_threshold": 1,
-                "failure_refresh_threshold": 1,
-            },
-        },
-        "load_assignment": {
-            "cluster_name": "redis",
-            "endpoints": [
-                {
-                    "lb_endpoints": [
-                        {"endpoint": {"address": {"socket_address": {"address": seed_ip, "port_value": PORT}}}}
-                    ]
-                }
-            ],
-        },
-    }
-    if authenticated:
-        cluster["typed_extension_protocol_options"] = {
-            "envoy.filters.network.redis_proxy": {
-                "@type": f"{_TYPES}.filters.network.redis_proxy.v3.RedisProtocolOptions",
-                "auth_password": {"filename": f"/etc/proxy-secret/{REDIS_PASSWORD_KEY}"},
-            }
-        }
-    return {"static_resources": {"clusters": [cluster]}}
-
-
-def build_listener(*, authenticated: bool) -> JSONObject:
-    """Laid over the rest by the start script, with the address in the place of LISTEN_ADDRESS."""
-    proxy: JSONObject = {
-        "@type": f"{_TYPES}.filters.network.redis_proxy.v3.RedisProxy",
-        "stat_prefix": "redis",
-        "settings": {
-            "op_timeout": "3s",
-            "enable_redirection": True,
-            "enable_hashtagging": True,
-            "read_policy": "MASTER",
-        },
-        "prefix_routes": {"catch_all_route": {"cluster": "redis"}},
-    }
-    if authenticated:
-        proxy["downstream_auth_passwords"] = [{"filename": f"/etc/proxy-secret/{PROXY_PASSWORD_KEY}"}]
-    listener: JSONObject = {
-        "name": "redis",
-        "address": {"socket_address": {"address": "LISTEN_ADDRESS", "port_value": PORT}},
-        "filter_chains": [{"filters": [{"name": "envoy.filters.network.redis_proxy", "typed_config": proxy}]}],
-    }
-    return {"static_resources": {"listeners": [listener]}}
-
-
-# ---- predixy. Source: its conf/*.conf
-
-PREDIXY_CONF: Final = """\
-Name PredixyTD
-WorkerThreads 4
-ClientTimeout 300
-LogVerbSample 0
-LogDebugSample 0
-LogInfoSample 10000
-LogNoticeSample 1
-LogWarnSample 1
-LogErrorSample 1
-Include /etc/proxy-secret/auth.conf
-Include /etc/proxy-secret/cluster.conf
-"""
-
-
-def build_predixy_auth(password: str) -> str:
-    return f"Authority {{\n    Auth {_quoted(password)}{{\n        Mode admin\n    }}\n}}\n"
-
-
-def build_predixy_pool(password: str, seed_ip: str) -> str:
-    host = f"[{seed_ip}]" if ":" in seed_ip else seed_ip
-    return (
-        "ClusterServerPool {\n"
-        "    MasterReadPriority 60\n"
-        "    StaticSlaveReadPriority 50\n"
-        "    DynamicSlaveReadPriority 50\n"
-        "    RefreshInterval 1\n"
-        "    ServerTimeout 1\n"
-        "    ServerFailureLimit 10\n"
-        "    ServerRetryTimeout 1\n"
-        "    KeepAlive 120\n"
-        + (f"    Password {_quoted(password)}\n" if password else "")
-        + f"    Servers {{\n        + {host}:{PORT}\n    }}\n}}\n"
-    )
-
-
-def _quoted(password: str) -> str:
-    """A word of predixy's configuration, or nothing for no password."""
-    if not password:
-        return ""
-    escaped = password.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}" '

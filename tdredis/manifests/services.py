@@ -23,10 +23,12 @@ from tdredis.manifests.names import (
 from tdredis.manifests.pods import component_selector
 
 REDIS_PORT: Final = 6379
+RESP3_PORT: Final = 6380  # of a proxy: one listener speaks one version of the protocol
 BUS_PORT: Final = 16379
 SENTINEL_PORT: Final = 26379
 # By name, as external addresses are asked for.
 REDIS_PORTS: Final = {"redis": REDIS_PORT}
+RESP3_PORTS: Final = {"redis-resp3": RESP3_PORT}
 CLUSTER_PORTS: Final = {"redis": REDIS_PORT, "bus": BUS_PORT}
 SENTINEL_PORTS: Final = {"sentinel": SENTINEL_PORT}
 EXTERNAL_LABEL: Final = "cache.tongdun.net/external"  # of a pod's own Service

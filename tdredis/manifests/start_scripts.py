@@ -214,7 +214,22 @@ ALL6=::
 """
     + _LISTEN
     + """\
-overlay=$(sed "s/LISTEN_ADDRESS/$listen/" /etc/proxy/listener.json)
+# "envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL". RESP3 came with 1.40: one before it would refuse the whole
+# configuration because of a word that it does not know, and one of which nothing is known is taken for such.
+version=$(envoy --version 2>/dev/null) || version=
+version=${version#*version: }
+version=${version#*/}
+minor=${version#*.}
+minor=${minor%%.*}
+case ${version%%.*}.$minor in
+  *[!0-9.]* | .* | *.) listener=listener ;;
+  0.* | 1.[0-9] | 1.[0-3][0-9]) listener=listener ;;
+  *) listener="listener-resp3" ;;
+esac
+if [ "$listener" = listener ]; then
+  echo "start.sh: this Envoy is older than 1.40, so there is no RESP3 listener on port 6380" >&2
+fi
+overlay=$(sed "s/LISTEN_ADDRESS/$listen/g" "/etc/proxy/$listener.json")
 exec envoy -c /etc/proxy/envoy.json --config-yaml "$overlay" --disable-hot-restart --concurrency 2 --log-level warn
 """
 )

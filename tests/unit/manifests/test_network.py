@@ -40,7 +40,7 @@ OWN, METRICS = (0, "own"), (9121, "everybody")
     ("instance", "component", "expected"),
     [
         (sample(**ON), "redis", [OWN, METRICS]),
-        (sample(**ON), "proxy", [OWN, (6379, "everybody"), METRICS]),
+        (sample(**ON), "proxy", [OWN, (6379, "everybody"), (6380, "everybody"), METRICS]),
         (sample(**ON, proxy={"enabled": False}), "redis", [OWN, (6379, "everybody"), METRICS]),
         (
             sample(**ON, proxy={"enabled": False}, netmode="NodePort"),

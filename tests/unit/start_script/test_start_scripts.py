@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import subprocess
 from contextlib import AsyncExitStack
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tdredis.manifests.proxy import build_envoy, build_listener
+from tdredis.manifests.envoy import build_envoy_files
 from tdredis.manifests.start_scripts import CLUSTER_NODE, ENVOY, PREDIXY, SENTINEL, STANDALONE, STANDBY_NODE, STOP
 from tdredis.redis.slots import even_split
 from tdredis.redislink.errors import Refused
@@ -152,8 +151,7 @@ async def test_envoy_leads_plain_clients_to_the_right_shard_and_asks_for_the_pas
             4,
             {
                 "/etc/proxy": {
-                    "envoy.json": json.dumps(build_envoy(f"{network.network}.1", authenticated=True)),
-                    "listener.json": json.dumps(build_listener(authenticated=True)),
+                    **build_envoy_files(f"{network.network}.1", upstream_auth=True, downstream_auth=True),
                     "start.sh": ENVOY,
                 },
                 "/etc/proxy-secret": {"redis-password": INNER, "proxy-password": OUTER},
