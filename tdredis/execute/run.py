@@ -11,22 +11,24 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import cast
 
 import structlog
 
 from tdredis.api.json_object import JSONObject
-from tdredis.execute.commands import PAUSE, PAUSE_WRITES, UNPAUSE, migrate, redis_commands
+from tdredis.execute.commands import PAUSE, PAUSE_WRITES, UNPAUSE, RedisStep, migrate, redis_commands
+from tdredis.execute.objects import NAMESPACE_GOES, ObjectStep, ObjectWriter, PreconditionError, is_of_the_server, kind_of
 from tdredis.kube.client import Client
-from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable
-from tdredis.kube.resources import PODS, Resource, resource_of
+from tdredis.kube.errors import ApiError
 from tdredis.planning.plan import Plan
 from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import OBJECT_STEPS, Apply, FailOver, Follow, Process, Remove, ReplacePod, ResizePod, Step
+from tdredis.planning.steps import OBJECT_STEPS, FailOver, Follow, HandOver, Process, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redis.views import parse_cluster_nodes
 from tdredis.redislink.errors import LinkError, Refused
+from tdredis.redislink.link import Link
 from tdredis.redislink.pool import Address, Command, LinkPool
 
 log = structlog.get_logger(__name__)
@@ -37,22 +39,28 @@ CATCHES_UP_S, CATCH_UP_LOOK_S = 1.5, 0.01
 KEYS_A_ROUND = 20  # both nodes serve nobody else while they are moved
 # A pass that moves keys sees nothing else meanwhile: not that a primary died. What is left is for the next.
 MOVING_A_SLOT_S, MOVING_S = 1.0, 3.0
+HAND_OVER_AGAIN_S = 1.0  # cluster.c: each CLUSTER FAILOVER begins the one that is in progress anew
+# Who a process is and where it stands. One section a question: servers before 7.0 take no more.
+WHO_AND_WHERE: tuple[Command, ...] = (("INFO", "server"), ("INFO", "replication"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What was done of a plan. *failed* is the first step that did not succeed, *error* why; *server_refused*: the API
-    server did, or was not to be reached, so that trying again at once would be a burden to it.
+    """What was done of a plan. *failed* is the first step that did not succeed, now or when it was last tried; *error*
+    why, *kind* what of that stays the same while its words differ. *redis_failed*: a process refused.
+
+    *retry_in_s*: until the first object that was refused is to be tried again; None: none was. *is_cut_short*: the API
+    server is slow, and objects are left for another pass. *namespace_is_going*: nothing can be made any more.
     """
 
     done: tuple[Step, ...] = ()
     failed: Step | None = None
     error: str = ""
-    server_refused: bool = False
-
-
-class PreconditionError(Exception):
-    """The world is not any more what the step was planned for: nothing was done, look again."""
+    kind: str = ""
+    redis_failed: bool = False
+    retry_in_s: float | None = None
+    is_cut_short: bool = False
+    namespace_is_going: bool = False
 
 
 class LeadLostError(Exception):
@@ -61,8 +69,9 @@ class LeadLostError(Exception):
 
 class Executor:
     """Carries out plans. *on_applied* is given what the API server answered to an apply: the caches are to know it.
-    *may_act* is asked directly before every effect: False, and nothing is done any more. *is_urgent* is asked whether a
-    process died meanwhile: then a pass keeps no more than one request to the API server before it.
+    *may_act* is asked directly before every effect: False, and nothing is done any more. *hurry* gives a future that is
+    done as soon as a process of the resource dies: a pass waits for no object any longer then. *on_late* is told of a
+    resource of which an object was written, or refused, after its pass.
     """
 
     def __init__(
@@ -72,234 +81,268 @@ class Executor:
         *,
         on_applied: Callable[[JSONObject], None] = lambda _answer: None,
         may_act: Callable[[], bool] = lambda: True,
-        is_urgent: Callable[[Key], bool] = lambda _key: False,
+        hurry: Callable[[Key], asyncio.Future[None] | None] = lambda _key: None,
+        on_late: Callable[[Key], None] = lambda _key: None,
     ) -> None:
-        self._client = client
         self._links = links
-        self._on_applied = on_applied
         self._may_act = may_act
-        self._is_urgent = is_urgent
+        self._objects = ObjectWriter(
+            client, on_applied=on_applied, require_lead=self.require_lead, hurry=hurry, on_late=on_late
+        )
+        self._handed_over: dict[tuple[Key, str], float] = {}  # when an heir was last asked to take over
 
     def require_lead(self) -> None:
-        """Raises LeadLostError. Between this and the effect nothing may be awaited: a process can be stopped there, and
-        go on when another one leads.
+        """Raises LeadLostError. Between this and a command to Redis nothing may be awaited: a process can be stopped
+        there, and go on when another one leads. A request to the API server may still wait for a connection behind it;
+        what it changes is checked by uid.
         """
         if not self._may_act():
             raise LeadLostError("the lease has run out: another operator may be working")
 
-    async def run(self, key: Key, plan: Plan, *, password: str) -> Outcome:
+    def forget(self, key: Key) -> None:
+        """The resource is gone."""
+        self._objects.forget(key)
+
+    async def close(self) -> None:
+        """Gives up what is under way, and waits until it has ended."""
+        await self._objects.close()
+        self._handed_over.clear()
+
+    async def run(self, key: Key, plan: Plan) -> Outcome:
         """Carries out *plan* step by step. Never raises for what the world may answer: that is in the outcome. Raises
         LeadLostError.
 
-        When the API server cannot be reached, or somebody died, the remaining steps that need it are left for another
-        pass: it may take ten seconds for each.
+        Redis waits for no object: where the API server is slow, or somebody died, the remaining steps that need it are
+        left for another pass.
         """
-        done: list[Step] = []
-        failures: list[tuple[Step, str]] = []
-        server_is_there = True
-        server_refused = False
+        tally = _Tally()
+        for step, error in self._objects.late(key):
+            tally.add(step, error)
         moving_until = math.inf
-        for step in plan.steps:
+        waits = all(isinstance(step, OBJECT_STEPS) for step in plan.steps)
+        for step in self._in_order(key, plan.steps):
             if isinstance(step, MoveKeys):
                 now = time.monotonic()
                 moving_until = min(moving_until, now + MOVING_S)
                 if now > moving_until:
                     continue
-            if isinstance(step, OBJECT_STEPS):
-                # One is always done: deaths can come without end.
-                waits = self._is_urgent(key) and any(isinstance(each, OBJECT_STEPS) for each in done)
-                if waits or not server_is_there:
-                    continue
             try:
-                await self.run_step(key, step, password=password)
+                if not isinstance(step, OBJECT_STEPS):
+                    if self._is_in_progress(key, step):
+                        continue
+                    await self.run_step(key, step)
+                elif tally.objects_wait:
+                    continue
+                elif refusal := self._objects.refusal(key, step):
+                    tally.still_refused(refusal.step, refusal.words, refusal.kind)
+                    continue
+                elif not await self.write(key, step, waits=waits):
+                    tally.objects_wait = tally.is_cut_short = True
+                    continue
             except (ApiError, LinkError, PreconditionError) as error:
-                server_is_there = server_is_there and not isinstance(error, ServerUnavailable)
-                server_refused = server_refused or isinstance(error, ApiError)
-                failures.append((step, f"{step}: {error}"))
-                log.warning("step failed", resource=str(key), namespace=key.namespace, step=str(step), error=str(error))
+                tally.add(step, error)
             else:
-                log.info("step done", resource=str(key), namespace=key.namespace, step=str(step), why=step.why)
-                done.append(step)
-        failed, error_text = failures[0] if failures else (None, "")
-        return Outcome(done=tuple(done), failed=failed, error=error_text, server_refused=server_refused)
+                tally.add(step, None)
+        if not any(step.barrier for step in plan.steps):
+            self._objects.keep(key, tuple(step for step in plan.steps if isinstance(step, OBJECT_STEPS)))
+        return tally.outcome(self._objects.wait_s(key))
 
-    async def run_step(self, key: Key, step: Step, *, password: str) -> None:
-        """One effect. Raises ApiError, LinkError, PreconditionError or LeadLostError."""
+    def _in_order(self, key: Key, steps: Sequence[Step]) -> list[Step]:
+        """As planned, but for objects that were refused: others are not to wait for a server that takes its time to
+        refuse them again.
+        """
+        return sorted(steps, key=lambda step: isinstance(step, OBJECT_STEPS) and self._objects.was_refused(key, step))
+
+    def _is_in_progress(self, key: Key, step: Step) -> bool:
+        """The heir was asked to take over a moment ago, and asking again would begin that anew."""
+        if not isinstance(step, HandOver):
+            return False
+        now = time.monotonic()
+        self._handed_over = {heir: at for heir, at in self._handed_over.items() if now < at + HAND_OVER_AGAIN_S}
+        return (key, step.process.id) in self._handed_over
+
+    async def write(self, key: Key, step: ObjectStep, *, waits: bool) -> bool:
+        """One object. False: it is left for another pass. Raises ApiError, PreconditionError or LeadLostError."""
+        return await self._objects.write(key, step, waits=waits)
+
+    async def run_step(self, key: Key, step: Step) -> None:
+        """One effect on a Redis process. Raises LinkError, PreconditionError or LeadLostError."""
         self.require_lead()
         match step:
-            case Apply():
-                await self._apply(key, step)
-            case Remove():
-                await self._remove(key, step)
-            case ReplacePod():
-                await self._replace_pod(key, step)
-            case ResizePod():
-                await self._resize(key, step)
             case FailOver(primary=Process() as primary):
-                await self._hand_over(key, step, primary, password)
+                await self._hand_over(key, step, primary)
             case Follow():
-                await self._follow(key, step, password)
+                await self._follow(key, step)
             case ResetNode():
-                await self._reset(key, step, password)
+                await self._reset(key, step)
             case MoveKeys():
-                await self._move_keys(key, step, password)
+                await self._move_keys(key, step)
             case _:
-                process, commands = redis_commands(step, password)
-                await self._do(key, process, commands, password)
+                await self._do(key, *self._commands(key, step))
+        if isinstance(step, HandOver):
+            self._handed_over[key, step.process.id] = time.monotonic()
 
-    async def _apply(self, key: Key, step: Apply) -> None:
-        """Raises PreconditionError when the name is taken by an object that our resource does not control."""
-        resource = _resource(step.manifest)
-        if step.is_new:
-            found = await self._client.find(resource, key.namespace, step.ref.name)
-            if found is not None and _controller_uid(found) != _controller_uid(step.manifest):
-                raise PreconditionError("there is one that is not ours: rename or delete it")
-            self.require_lead()
-        try:
-            self._on_applied(await self._client.apply(resource, step.manifest))
-        except ServerUnavailable:
-            raise
-        except ApiError as error:
-            if step.ref.kind == "Secret":
-                # What the server says of it may quote it.
-                raise PreconditionError(f"refused with {error.status} {error.reason}") from None
-            raise
-
-    async def _remove(self, key: Key, step: Remove) -> None:
-        resource = resource_of(step.api_version, step.ref.kind)
-        try:
-            await self._client.delete(resource, key.namespace, step.ref.name, propagation="Background", uid=step.uid)
-        except NotFound:
-            return  # somebody was quicker
-
-    async def _replace_pod(self, key: Key, step: ReplacePod) -> None:
-        try:
-            await self._client.delete(PODS, key.namespace, step.pod, uid=step.uid)
-        except NotFound:
-            return
-
-    async def _hand_over(self, key: Key, step: FailOver, primary: Process, password: str) -> None:
+    async def _hand_over(self, key: Key, step: FailOver, primary: Process) -> None:
         """Raises PreconditionError when an heir does not get all that the primary has; it goes on as it was. A Sentinel
         that does not answer may be failing over: the writes stay stopped as long as that takes.
         """
-        answers = await self._pause(key, primary, password)
+        answers = await self._pause(key, primary)
         is_asked = False
         try:
             if answers:
-                await self._until_heirs_have_all(key, step.heirs, primary, password)
+                await self._until_heirs_have_all(key, step.heirs, primary)
             is_asked = True
-            await self._do(key, *redis_commands(step, password), password)
+            await self._do(key, *self._commands(key, step))
         except (LinkError, PreconditionError) as error:
             if not is_asked or isinstance(error, Refused | PreconditionError):
                 with contextlib.suppress(LinkError, PreconditionError):  # it ends by itself too
-                    await self._do(key, primary, [UNPAUSE], password)
+                    await self._do(key, primary, [UNPAUSE])
             raise
 
-    async def _until_heirs_have_all(self, key: Key, heirs: Sequence[Process], primary: Process, password: str) -> None:
-        end_bytes = await self._offset_bytes(key, primary, password)
+    async def _until_heirs_have_all(self, key: Key, heirs: Sequence[Process], primary: Process) -> None:
+        end_bytes = await self._offset_bytes(key, primary)
         until = time.monotonic() + CATCHES_UP_S
         for heir in heirs:
-            while await self._offset_bytes(key, heir, password) < end_bytes:
+            while await self._offset_bytes(key, heir) < end_bytes:
                 if time.monotonic() > until:
                     raise PreconditionError(f"{heir.pod} does not have all that {primary.pod} has: looking again")
                 await asyncio.sleep(CATCH_UP_LOOK_S)
 
-    async def _offset_bytes(self, key: Key, process: Process, password: str) -> int:
+    async def _offset_bytes(self, key: Key, process: Process) -> int:
         """How much of the stream of writes *process* has. Raises PreconditionError when it is another by now."""
-        (info,) = await self._ask(key, process, [("INFO",)], password)
-        found = parse_info(info.decode("utf-8", "replace") if isinstance(info, bytes) else "")
-        if found.get("run_id") != process.id:
-            raise PreconditionError(f"{process.pod} is another process by now")
+        found = await self._info(process, await self._open(key, process))
         return int(found.get("slave_repl_offset") or found.get("master_repl_offset") or 0)
 
-    async def _pause(self, key: Key, primary: Process, password: str) -> bool:
+    async def _pause(self, key: Key, primary: Process) -> bool:
         """False: it answers nothing any more. Before 6.2 reads wait too, our own among them."""
         try:
-            await self._do(key, primary, [PAUSE_WRITES], password)
+            await self._do(key, primary, [PAUSE_WRITES])
         except Refused:
-            await self._do(key, primary, [PAUSE], password)
+            await self._do(key, primary, [PAUSE])
             return False
         return True
 
-    async def _follow(self, key: Key, step: Follow, password: str) -> None:
+    async def _follow(self, key: Key, step: Follow) -> None:
         """Raises PreconditionError when it was made a primary meanwhile, by a vote that we have not seen."""
-        process, commands = redis_commands(step, password)
-        (info,) = await self._ask(key, process, [("INFO",)], password)
-        found = parse_info(info.decode("utf-8", "replace") if isinstance(info, bytes) else "")
-        if found.get("run_id") != process.id:
-            raise PreconditionError(f"{process.pod} is another process by now")
+        process, commands = self._commands(key, step)
+        link = await self._open(key, process)
+        found = await self._info(process, link)
         if found.get("role") == "master" and not step.was_primary:
             raise PreconditionError(f"{process.pod} is a primary by now: looking again")
-        await self._ask(key, process, commands, password)
+        await self._ask(link, commands)
 
-    async def _reset(self, key: Key, step: ResetNode, password: str) -> None:
+    async def _reset(self, key: Key, step: ResetNode) -> None:
         """Steps before it may have waited for the API server. Raises PreconditionError when *step* is no more right."""
-        process, commands = redis_commands(step, password)
-        (nodes,) = await self._ask(key, process, [("CLUSTER", "NODES")], password)
+        process, commands = self._commands(key, step)
+        link = await self._open(key, process)
+        (nodes,) = await self._ask(link, [("CLUSTER", "NODES")])
         view = parse_cluster_nodes(nodes.decode("utf-8", "replace") if isinstance(nodes, bytes) else "")
         if view.me.id != process.id:
             raise PreconditionError(f"{process.pod} is another process by now")
         if reached := [node_id for node_id in step.apart if view.reaches(node_id)]:
             raise PreconditionError(f"{process.pod} reaches {len(reached)} nodes by now that it did not: looking again")
-        await self._ask(key, process, commands, password)
+        await self._ask(link, commands)
 
-    async def _move_keys(self, key: Key, step: MoveKeys, password: str) -> None:
+    async def _move_keys(self, key: Key, step: MoveKeys) -> None:
         """Raises Refused when the target does not take them."""
         until = time.monotonic() + MOVING_A_SLOT_S
+        password = self._links.password(key)
         while True:
-            (keys,) = await self._do(
-                key, step.process, [("CLUSTER", "GETKEYSINSLOT", step.slot, KEYS_A_ROUND)], password
-            )
+            (keys,) = await self._do(key, step.process, [("CLUSTER", "GETKEYSINSLOT", step.slot, KEYS_A_ROUND)])
             if not isinstance(keys, list) or not keys:
                 return
-            await self._do(key, step.process, [migrate(step, keys, password)], password)
+            await self._do(key, step.process, [migrate(step, keys, password)])
             if time.monotonic() > until:
                 return
 
-    async def _resize(self, key: Key, step: ResizePod) -> None:
-        """Raises ApiError, Conflict among them when the pod is another by now."""
-        container: JSONObject = {
-            "name": step.container,
-            "resources": {"requests": dict(step.requests), "limits": dict(step.limits)},
-        }
-        patch: JSONObject = {"metadata": {"uid": step.uid}, "spec": {"containers": [container]}}
-        answer = await self._client.patch(PODS, key.namespace, step.pod, patch, kind="strategic", subresource="resize")
-        self._on_applied(answer)
+    def _commands(self, key: Key, step: Step) -> tuple[Process, list[Command]]:
+        return redis_commands(cast("RedisStep", step), self._links.password(key))
 
-    async def _do(self, key: Key, process: Process, commands: Sequence[Command], password: str) -> list[object]:
+    async def _do(self, key: Key, process: Process, commands: Sequence[Command]) -> list[object]:
         """The replies to the commands, in one round trip, after the process has said that it is the one we mean.
 
         Raises PreconditionError when it is another, Refused when it refuses one of them.
         """
+        link = await self._open(key, process)
         if process.in_cluster:
-            (found,) = await self._ask(key, process, [("CLUSTER", "MYID")], password)
+            (found,) = await self._ask(link, [("CLUSTER", "MYID")])
         else:
-            (info,) = await self._ask(key, process, [("INFO", "server")], password)
+            (info,) = await self._ask(link, [("INFO", "server")])
             found = parse_info(info.decode()).get("run_id", "").encode() if isinstance(info, bytes) else None
         if found != process.id.encode():
             raise PreconditionError(f"{process.pod} is another process by now")
-        return await self._ask(key, process, commands, password)
+        return await self._ask(link, commands)
 
-    async def _ask(self, key: Key, process: Process, commands: Sequence[Command], password: str) -> list[object]:
-        """Whoever is at the address of *process*. Raises Refused when it refuses one of *commands*."""
-        address = Address(process.uid, process.ip, process.port)
-        replies = await self._links.ask(
-            key, address, commands, password=password, timeout_s=COMMAND_S, before_sending=self.require_lead
-        )
+    async def _info(self, process: Process, link: Link) -> dict[str, str]:
+        """Raises PreconditionError when *process* is another by now."""
+        texts = await self._ask(link, WHO_AND_WHERE)
+        found: dict[str, str] = {}
+        for text in texts:
+            found |= parse_info(text.decode("utf-8", "replace") if isinstance(text, bytes) else "")
+        if found.get("run_id") != process.id:
+            raise PreconditionError(f"{process.pod} is another process by now")
+        return found
+
+    async def _open(self, key: Key, process: Process) -> Link:
+        """The connection to whoever is at the address of *process*: a command goes by the same one as the question who
+        that is. Between two connections a container may have started anew.
+        """
+        address = Address(process.uid, process.ip, process.port, process.pod)
+        return await self._links.open(key, address, timeout_s=COMMAND_S)
+
+    async def _ask(self, link: Link, commands: Sequence[Command]) -> list[object]:
+        """Raises Refused when it refuses one of *commands*."""
+        self.require_lead()
+        replies = await link.call_all(commands, timeout_s=COMMAND_S)
         for reply in replies:
             if isinstance(reply, Refused):
                 raise reply
         return replies
 
 
-def _controller_uid(manifest: JSONObject) -> object:
-    metadata = manifest.get("metadata")
-    owners = metadata.get("ownerReferences") if isinstance(metadata, dict) else None
-    for owner in owners if isinstance(owners, list) else ():
-        if isinstance(owner, dict) and owner.get("controller"):
-            return owner.get("uid")
-    return None
+@dataclass(slots=True)
+class _Tally:
+    """What became of a plan's steps so far."""
 
+    done: list[Step] = field(default_factory=list)
+    failures: list[tuple[Step, str, str]] = field(default_factory=list)  # with words and kind
+    redis_failed: bool = False
+    objects_wait: bool = False  # for another pass
+    is_cut_short: bool = False
+    namespace_is_going: bool = False
 
-def _resource(manifest: JSONObject) -> Resource:
-    return resource_of(str(manifest["apiVersion"]), str(manifest["kind"]))
+    def add(self, step: Step, error: Exception | None) -> None:
+        """*step* was done, or failed with *error*. Raises any that the world does not answer."""
+        match error:
+            case None:
+                log.info("step done", step=str(step), why=step.why)
+                self.done.append(step)
+            case ApiError() | PreconditionError() | LinkError():
+                is_object = isinstance(step, OBJECT_STEPS)
+                self.redis_failed = self.redis_failed or not is_object
+                if is_object and not isinstance(error, LinkError):
+                    self.objects_wait = self.objects_wait or is_of_the_server(error)
+                self.still_refused(step, f"{step}: {error}", kind_of(error))
+                if not self.namespace_is_going:
+                    log.warning("step failed", step=str(step), error=str(error))
+            case _:
+                raise error
+
+    def still_refused(self, step: Step, words: str, kind: str) -> None:
+        if kind == NAMESPACE_GOES:
+            self.namespace_is_going = self.objects_wait = True
+        elif not any(str(step) == str(before) for before, *_ in self.failures):
+            self.failures.append((step, words, kind))
+
+    def outcome(self, retry_in_s: float | None) -> Outcome:
+        failed, error, kind = self.failures[0] if self.failures else (None, "", "")
+        return Outcome(
+            done=tuple(self.done),
+            failed=failed,
+            error=error,
+            kind=kind,
+            redis_failed=self.redis_failed,
+            retry_in_s=retry_in_s,
+            is_cut_short=self.is_cut_short,
+            namespace_is_going=self.namespace_is_going,
+        )

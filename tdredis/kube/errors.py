@@ -126,6 +126,15 @@ def parse_error(status: int, body: bytes | msgspec.Raw, headers: Mapping[str, st
     return error
 
 
+def is_namespace_going(error: ApiError) -> bool:
+    """The namespace is being deleted: nothing new may be made in it, and nobody need be told. Source: the admission
+    plug-in NamespaceLifecycle, cause NamespaceTerminating.
+    """
+    causes = error.details.get("causes")
+    found = (cause.get("reason") for cause in causes if isinstance(cause, dict)) if isinstance(causes, list) else ()
+    return error.status == 403 and "NamespaceTerminating" in found
+
+
 def _details(said: _Status) -> JSONObject:
     details = None if isinstance(said.details, msgspec.UnsetType) else msgspec.json.decode(said.details)
     return details if isinstance(details, dict) else {}

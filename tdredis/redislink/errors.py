@@ -1,9 +1,10 @@
 """What can go wrong between us and a Redis process: one tree, so that a caller catches as wide as it can answer for.
 
 LinkError
-├── Unreachable    no connection, or it was lost before the answer came
-├── NoAnswer       the deadline passed
-└── Refused        Redis answered with an error; `code` is its first word (ERR, NOAUTH, WRONGPASS, ...)
+├── Unreachable        no connection, or it was lost before the answer came
+├── NoAnswer           the deadline passed
+└── Refused            Redis answered with an error; `code` is its first word (ERR, NOAUTH, WRONGPASS, ...)
+    └── NoFreeConnection   it has as many clients as it may have, and closes the connection
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ class LinkError(Exception):
 
 class Unreachable(LinkError):
     """There is no connection: refused, reset, or closed before the answer. *refused*: nobody listens at the address,
-    as the kernel that has it says; with the pod's address in place that means that the process is dead.
+    as the kernel that has it says; with the pod's address in place that means that the process is dead. *accepted*:
+    somebody took the connection and closed it without a word.
     """
 
-    def __init__(self, message: str, *, refused: bool = False) -> None:
+    def __init__(self, message: str, *, refused: bool = False, accepted: bool = False) -> None:
         super().__init__(message)
         self.refused = refused
+        self.accepted = accepted
 
 
 class NoAnswer(LinkError):
@@ -33,3 +36,12 @@ class Refused(LinkError):
     @property
     def code(self) -> str:
         return str(self).partition(" ")[0]
+
+    @property
+    def is_of_the_password(self) -> bool:
+        """It is another password, or there must be one. Redis before 6, predixy and Envoy answer without a code."""
+        return self.code in ("WRONGPASS", "NOAUTH") or "invalid password" in str(self)
+
+
+class NoFreeConnection(Refused):
+    """Redis has no connection left (maxclients). It lives: this is neither silence nor death."""

@@ -39,7 +39,9 @@ class KeyedQueue(Generic[K]):
         self._chance = chance
         self._clock = clock
         self._ready: OrderedDict[K, float] = OrderedDict()  # key -> since when it is ready
-        self._active: set[K] = set()
+        self._front: set[K] = set()  # of the ready ones: added to the front
+        self._active: dict[K, bool] = {}  # being worked -> from the front?
+        self._hurries: dict[K, asyncio.Future[None]] = {}  # done once it is added to the front while it is worked
         self._again: dict[K, bool] = {}  # added while worked -> to the front?
         self._due: dict[K, float] = {}  # key -> the earliest time asked for
         self._heap: list[tuple[float, int, K]] = []  # may hold superseded entries: `_due` says which count
@@ -63,14 +65,25 @@ class KeyedQueue(Generic[K]):
         """Keys being worked."""
         return len(self._active)
 
-    def is_urgent(self, key: K) -> bool:
-        """It was added to the front while it is worked."""
-        return self._again.get(key, False)
+    def was_urgent(self, key: K) -> bool:
+        """It is being worked because it was added to the front."""
+        return self._active.get(key, False)
+
+    def hurry(self, key: K) -> asyncio.Future[None]:
+        """Done as soon as the key, which is being worked, is added to the front: its next pass is urgent."""
+        found = self._hurries.get(key)
+        if found is None:
+            found = self._hurries[key] = asyncio.get_running_loop().create_future()
+            if self._again.get(key, False):
+                found.set_result(None)
+        return found
 
     def add(self, key: K, *, front: bool = False) -> None:
         """The key is to be worked now; `front` before all that are ready (a node died: its shard goes first)."""
         if key in self._active:
             self._again[key] = front or self._again.get(key, False)
+            if front and (hurry := self._hurries.get(key)) is not None and not hurry.done():
+                hurry.set_result(None)
             return
         self._make_ready(key, front=front)
 
@@ -97,7 +110,8 @@ class KeyedQueue(Generic[K]):
             self._wake_due()
             if self._ready:
                 key, since = self._ready.popitem(last=False)
-                self._active.add(key)
+                self._active[key] = key in self._front
+                self._front.discard(key)
                 if self._on_wait is not None:
                     self._on_wait(max(0.0, self._now() - since))
                 return key
@@ -116,7 +130,8 @@ class KeyedQueue(Generic[K]):
 
     def done(self, key: K) -> None:
         """The pass over `key` ended. Raises KeyError if nobody was working it: two passes would run side by side."""
-        self._active.remove(key)
+        del self._active[key]
+        self._hurries.pop(key, None)
         front = self._again.pop(key, None)
         if front is not None:
             self._make_ready(key, front=front)
@@ -149,6 +164,7 @@ class KeyedQueue(Generic[K]):
         """The resource is gone: nothing of it is to stay here. A pass that is running is not disturbed."""
         self._failures.pop(key, None)
         self._ready.pop(key, None)
+        self._front.discard(key)
         self._again.pop(key, None)
         self._due.pop(key, None)
         self._forget_superseded()
@@ -163,6 +179,7 @@ class KeyedQueue(Generic[K]):
             self._ready[key] = self._now()
             self._wake_one()
         if front:
+            self._front.add(key)
             self._ready.move_to_end(key, last=False)
         self._forget_superseded()
 
