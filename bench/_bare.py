@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tdredis.redis.facts import parse_info
 from tdredis.redis.slots import even_split
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError
 from tdredis.redislink.link import Link, connect
 from tests.e2e.world import eventually
@@ -143,7 +144,7 @@ async def connected(address: str, port: int = 6379) -> Link:
 
     async def attempt() -> Link | None:
         try:
-            return await connect(address, port, password="", timeout_s=2)
+            return await connect(address, port, access=Access(("",)), timeout_s=2)
         except LinkError:
             return None
 

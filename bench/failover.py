@@ -27,6 +27,7 @@ from bench._localkube import localkube
 from tdredis.kube.client import Client
 from tdredis.kube.resources import PODS
 from tdredis.redis.slots import parse_slots
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError
 from tdredis.redislink.link import connect
 from tests.chaos.ledger import ByCluster, BySentinel, Door, Ledger
@@ -228,7 +229,7 @@ async def _make_anew(client: Client, subject: Subject, pod: str) -> None:
 async def _is_replica(subject: Subject, ip: str) -> bool:
     password = (await subject.get())["spec"]["secret"]
     try:
-        link = await connect(ip, 6379, password=password, timeout_s=1)
+        link = await connect(ip, 6379, access=Access((password,)), timeout_s=1)
         try:
             role = await link.call("ROLE", timeout_s=1)
         finally:

@@ -83,7 +83,7 @@ async def _hold(wanted: list[tuple[Server, int]]) -> tuple[LinkPool[str], asynci
 
     async def hold(owner: str, address: Address) -> None:
         async with at_once:
-            await pool.ask(owner, address, [("PING",)], password="", timeout_s=DEADLINE_S)
+            await pool.ask(owner, address, [("PING",)], timeout_s=DEADLINE_S)
 
     async with asyncio.TaskGroup() as group:
         for server, count in wanted:

@@ -50,6 +50,7 @@ from tdredis.manifests.names import (
     proxy_name,
 )
 from tdredis.observe.caches import CHILDREN
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError
 from tdredis.redislink.link import connect
 
@@ -325,7 +326,7 @@ async def _write_and_read(console: Console, sandbox: Sandbox, instance: Instance
     name, key = _password_place(instance)
     secret: dict[str, Any] = await sandbox.client.get(SECRETS, instance.namespace, name)
     password = base64.b64decode(secret["data"][key]).decode()
-    link = await connect(host, port, password=password, timeout_s=START_S)
+    link = await connect(host, port, access=Access((password,)), timeout_s=START_S)
     names = [f"key:{number}" for number in range(KEYS)]
     await link.call_all([("SET", name, f"value of {name}") for name in names], timeout_s=START_S)
     values = await link.call_all([("GET", name) for name in names], timeout_s=START_S)

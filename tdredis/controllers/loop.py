@@ -26,13 +26,15 @@ from tdredis.planning.decide import assess, plan, records_data, report
 from tdredis.planning.news import losses, transitions
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key, Snapshot
-from tdredis.planning.steps import Step
+from tdredis.planning.steps import OBJECT_STEPS, Step
 from tdredis.runtime.logs import forget_secret, redact, register_secret
 from tdredis.runtime.queue import KeyedQueue
 
 log = structlog.get_logger(__name__)
 
 MOST_TOLD = 4
+NAMESPACE_GOES_S = 60.0  # its resources go too, and of each the watch tells
+SOONEST_RETRY_S = 0.1  # of what was refused
 SLOWEST_LOOK_S = 2.0  # while the engine works and nothing changes, looks grow rarer up to this
 
 
@@ -85,6 +87,7 @@ class Loop:
                 for _ in range(self._workers):
                     group.create_task(self._work())
         finally:
+            await self._executor.close()
             await self._statuses.close()
 
     def _look_again(self, key: Key, written: bool) -> None:
@@ -129,7 +132,7 @@ class Loop:
         self._keep_secret(key, frozenset((snapshot.passwords.redis, snapshot.passwords.proxy)))
         assessment = assess(snapshot)
         made = plan(assessment)
-        outcome = await self._executor.run(key, made, password=snapshot.passwords.redis)
+        outcome = await self._executor.run(key, made)
         status = report(assessment, made, redact(outcome.error))  # the server quotes what it refuses
         # One that has no record is taken for new, in which nobody has data: the next pass must know better.
         is_first_record = records_data(status) and not records_data(snapshot.resource.status)
@@ -150,6 +153,7 @@ class Loop:
 
     def _forget(self, key: Key) -> None:
         self._keep_secret(key, frozenset())
+        self._executor.forget(key)
         self._queue.drop(key)
         self._unchanged.pop(key, None)
         self._said.pop(key, None)
@@ -180,15 +184,26 @@ class Loop:
         return status if status is not None and uid == snapshot.resource.metadata.uid else snapshot.resource.status
 
     def _schedule(self, key: Key, made: Plan, outcome: Outcome, *, written: bool) -> str:
-        if outcome.server_refused or not written:
-            self._queue.retry(key)
-            return "failed"
-        if outcome.failed is not None:
+        """When the next pass comes, if no news bring it earlier. What an API server refuses is paced by itself, and
+        does not keep a Redis that heals over several barriers from the next one.
+        """
+        if outcome.namespace_is_going:
+            self._queue.forget(key)
+            self._queue.add_after(key, NAMESPACE_GOES_S)
+            return "namespace goes"
+        is_on_its_way = any(not isinstance(step, OBJECT_STEPS) for step in outcome.done)
+        if not written or (outcome.redis_failed and not is_on_its_way):
             # Redis refused, or is another by now: waiting a minute would let what is broken be so for a minute.
-            self._queue.retry(key, most_s=SLOWEST_LOOK_S)
+            self._queue.retry(key, most_s=None if not outcome.redis_failed else SLOWEST_LOOK_S)
             return "failed"
         if not self._statuses.is_under_way(key):
             self._queue.forget(key)
+        self._queue.add_after(key, self._next_look_s(key, made, outcome))
+        if outcome.failed is not None:
+            return "failed"
+        return made.verdict.value if made.verdict is not Verdict.HEALTHY else "ok"
+
+    def _next_look_s(self, key: Key, made: Plan, outcome: Outcome) -> float:
         seen = (made.verdict, made.holds, tuple(map(str, made.steps)))
         before, times = self._unchanged.get(key, (None, 0))
         times = times + 1 if before == seen else 0
@@ -196,8 +211,9 @@ class Loop:
         delay_s = made.next_look_s
         if delay_s < SLOWEST_LOOK_S:
             delay_s = min(SLOWEST_LOOK_S, delay_s * 1.1 ** min(times, 64))
-        self._queue.add_after(key, delay_s)
-        return made.verdict.value if made.verdict is not Verdict.HEALTHY else "ok"
+        if outcome.retry_in_s is not None:
+            delay_s = min(delay_s, max(outcome.retry_in_s, SOONEST_RETRY_S))
+        return delay_s
 
 
 def _told_together(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:

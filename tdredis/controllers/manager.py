@@ -98,7 +98,12 @@ class Manager:
         self.observer = Observer(client, self.caches, self.links, secrets, site=site, now=time.time, pulse=self.pulse)
         self._elector: LeaderElector | None = None
         self.executor = Executor(
-            client, self.links, on_applied=self._learn, may_act=self._may_act, is_urgent=self.queue.is_urgent
+            client,
+            self.links,
+            on_applied=self._learn,
+            may_act=self._may_act,
+            hurry=self.queue.hurry,
+            on_late=self.queue.add,
         )
         self.loop = Loop(
             self.queue,
@@ -116,7 +121,7 @@ class Manager:
 
     def _on_lost(self, key: Key, address: Address) -> None:
         """A process died, or its pod: nothing is more urgent."""
-        log.info("connection lost", resource=str(key), namespace=key.namespace, address=str(address))
+        log.info("connection lost", resource=str(key), namespace=key.namespace, pod=address.pod)
         self.queue.add(key, front=True)
 
     def _may_act(self) -> bool:

@@ -116,7 +116,7 @@ class ObjectWriter:
         lane = self._lanes.setdefault(key, _Lane())
         if lane.under_way is not None and not await self._ends(key, lane.under_way, waits=waits):
             return False
-        task = asyncio.create_task(self._carry_out(key, step))
+        task = asyncio.create_task(self.carry_out(key, step))
         lane.under_way, lane.is_left = task, False
         task.add_done_callback(lambda ended: self._ended(key, lane, step, ended))
         lane.is_left = not await self._ends(key, task, waits=waits)
@@ -181,7 +181,8 @@ class ObjectWriter:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _carry_out(self, key: Key, step: ObjectStep) -> None:
+    async def carry_out(self, key: Key, step: ObjectStep) -> None:
+        """Raises ApiError, PreconditionError, or what *require_lead* does."""
         self._require_lead()
         match step:
             case Apply():

@@ -18,7 +18,14 @@ import structlog
 
 from tdredis.api.json_object import JSONObject
 from tdredis.execute.commands import PAUSE, PAUSE_WRITES, UNPAUSE, RedisStep, migrate, redis_commands
-from tdredis.execute.objects import NAMESPACE_GOES, ObjectStep, ObjectWriter, PreconditionError, is_of_the_server, kind_of
+from tdredis.execute.objects import (
+    NAMESPACE_GOES,
+    ObjectStep,
+    ObjectWriter,
+    PreconditionError,
+    is_of_the_server,
+    kind_of,
+)
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError
 from tdredis.planning.plan import Plan
@@ -116,8 +123,8 @@ class Executor:
         left for another pass.
         """
         tally = _Tally()
-        for step, error in self._objects.late(key):
-            tally.add(step, error)
+        for ended, error in self._objects.late(key):
+            tally.add(ended, error)
         moving_until = math.inf
         waits = all(isinstance(step, OBJECT_STEPS) for step in plan.steps)
         for step in self._in_order(key, plan.steps):
@@ -229,19 +236,19 @@ class Executor:
         found = await self._info(process, link)
         if found.get("role") == "master" and not step.was_primary:
             raise PreconditionError(f"{process.pod} is a primary by now: looking again")
-        await self._ask(link, commands)
+        await self.ask(link, commands)
 
     async def _reset(self, key: Key, step: ResetNode) -> None:
         """Steps before it may have waited for the API server. Raises PreconditionError when *step* is no more right."""
         process, commands = self._commands(key, step)
         link = await self._open(key, process)
-        (nodes,) = await self._ask(link, [("CLUSTER", "NODES")])
+        (nodes,) = await self.ask(link, [("CLUSTER", "NODES")])
         view = parse_cluster_nodes(nodes.decode("utf-8", "replace") if isinstance(nodes, bytes) else "")
         if view.me.id != process.id:
             raise PreconditionError(f"{process.pod} is another process by now")
         if reached := [node_id for node_id in step.apart if view.reaches(node_id)]:
             raise PreconditionError(f"{process.pod} reaches {len(reached)} nodes by now that it did not: looking again")
-        await self._ask(link, commands)
+        await self.ask(link, commands)
 
     async def _move_keys(self, key: Key, step: MoveKeys) -> None:
         """Raises Refused when the target does not take them."""
@@ -265,17 +272,17 @@ class Executor:
         """
         link = await self._open(key, process)
         if process.in_cluster:
-            (found,) = await self._ask(link, [("CLUSTER", "MYID")])
+            (found,) = await self.ask(link, [("CLUSTER", "MYID")])
         else:
-            (info,) = await self._ask(link, [("INFO", "server")])
+            (info,) = await self.ask(link, [("INFO", "server")])
             found = parse_info(info.decode()).get("run_id", "").encode() if isinstance(info, bytes) else None
         if found != process.id.encode():
             raise PreconditionError(f"{process.pod} is another process by now")
-        return await self._ask(link, commands)
+        return await self.ask(link, commands)
 
     async def _info(self, process: Process, link: Link) -> dict[str, str]:
         """Raises PreconditionError when *process* is another by now."""
-        texts = await self._ask(link, WHO_AND_WHERE)
+        texts = await self.ask(link, WHO_AND_WHERE)
         found: dict[str, str] = {}
         for text in texts:
             found |= parse_info(text.decode("utf-8", "replace") if isinstance(text, bytes) else "")
@@ -290,8 +297,8 @@ class Executor:
         address = Address(process.uid, process.ip, process.port, process.pod)
         return await self._links.open(key, address, timeout_s=COMMAND_S)
 
-    async def _ask(self, link: Link, commands: Sequence[Command]) -> list[object]:
-        """Raises Refused when it refuses one of *commands*."""
+    async def ask(self, link: Link, commands: Sequence[Command]) -> list[object]:
+        """The replies. Raises LeadLostError, Unreachable, NoAnswer, or Refused when one of *commands* is refused."""
         self.require_lead()
         replies = await link.call_all(commands, timeout_s=COMMAND_S)
         for reply in replies:

@@ -55,8 +55,9 @@ from tdredis.planning.identity import names_of
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS, SlotSet, keys_into
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError, Unreachable
-from tdredis.redislink.pool import SENTINEL_PORT, Address, LinkPool
+from tdredis.redislink.pool import REDIS_PORT, SENTINEL_PORT, Address, LinkPool
 
 # Proxies are asked last, and a pass waits for them: not for long, unless one has been silent for so long that it is
 # about to be condemned. Where Redis is slow every proxy is, and none of them is to blame.
@@ -110,6 +111,7 @@ class Observer:
         pods = self._pods(key, children, REDIS_COMPONENT, REDIS_CONTAINER)
         desired_passwords, problems = await self._wished(instance)
         effective = _effective(instance, children, desired_passwords)
+        access = _access(effective, desired_passwords)
         seen: dict[str, Any] = {
             "site": self._site,
             "passwords": effective,
@@ -129,14 +131,15 @@ class Observer:
                 proxies = {pod.name: pod for pod in found}
                 doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
                 self._links.keep(key, (*addresses.values(), *doors.values()))
-                nodes = await self._ask_nodes(key, addresses, effective.redis, CLUSTER_NODE)
+                self._links.admit(key, access, doors=doors.values(), door=Access((effective.proxy,)))
+                nodes = await self._ask_nodes(key, addresses, CLUSTER_NODE)
                 if self._pulse is not None:
-                    self._pulse.follow(key, addresses.values(), effective.redis)
-                nodes = await self._with_slot_keys(key, addresses, nodes, effective.redis)
+                    self._pulse.follow(key, addresses.values())
+                nodes = await self._with_slot_keys(key, addresses, nodes)
                 reads: dict[str, ProxyFacts | Unknown] = {}
                 if keys := _keys_of(nodes.values()):
                     reading = proxy_questions(keys)
-                    reads = await self.ask_proxies(key, doors, effective.proxy, reading)
+                    reads = await self.ask_proxies(key, doors, reading)
                 return ClusterSnapshot(
                     now=ages.now(),
                     cluster=instance,
@@ -147,21 +150,23 @@ class Observer:
                 )
             case RedisStandalone():
                 self._links.keep(key, addresses.values())
-                nodes = await self._ask_nodes(key, addresses, effective.redis, REPLICATION_NODE)
+                self._links.admit(key, access)
+                nodes = await self._ask_nodes(key, addresses, REPLICATION_NODE)
                 return ReplicationSnapshot(now=ages.now(), instance=instance, nodes=nodes, **seen)
             case RedisStandby():
                 sentinel_pods = self._pods(key, children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
                 watching = _addresses(sentinel_pods, SENTINEL_PORT)
                 self._links.keep(key, (*addresses.values(), *watching.values()))
+                self._links.admit(key, access)
                 questions = sentinel_questions(instance.spec.sentinel.master_name)
                 nodes, sentinels = await asyncio.gather(
-                    self._ask_nodes(key, addresses, effective.redis, REPLICATION_NODE),
-                    self._ask_all(key, watching, effective.redis, questions),
+                    self._ask_nodes(key, addresses, REPLICATION_NODE),
+                    self._ask_all(key, watching, questions),
                 )
                 if self._pulse is not None:
                     answers = ((addresses[pod], node) for pod, node in nodes.items() if isinstance(node, NodeFacts))
                     roles = {address: role_signs(node.replication) for address, node in answers}
-                    self._pulse.follow(key, addresses.values(), effective.redis, ROLE, roles)
+                    self._pulse.follow(key, addresses.values(), ROLE, roles)
                 return ReplicationSnapshot(
                     now=ages.now(),
                     instance=instance,
@@ -271,7 +276,7 @@ class Observer:
         return (pod for pod in pods if pod.metadata.labels.get(COMPONENT_LABEL) == component)
 
     async def _with_slot_keys(
-        self, key: Key, addresses: Mapping[str, Address], nodes: dict[str, NodeFacts | Unknown], password: str
+        self, key: Key, addresses: Mapping[str, Address], nodes: dict[str, NodeFacts | Unknown]
     ) -> dict[str, NodeFacts | Unknown]:
         """While slots are open: *nodes* with their keys in them. One that does not answer that has not said it."""
         views = (node.view for node in nodes.values() if isinstance(node, NodeFacts) and node.view is not None)
@@ -279,17 +284,17 @@ class Observer:
         if not found:
             return nodes
         asked = {pod: addresses[pod] for pod, node in nodes.items() if isinstance(node, NodeFacts)}
-        counts = await self._ask_all(key, asked, password, slot_questions(sorted(found)[:MOST_OPEN_SLOTS]))
+        counts = await self._ask_all(key, asked, slot_questions(sorted(found)[:MOST_OPEN_SLOTS]))
         return {
             pod: replace(node, slot_keys=said) if isinstance(node, NodeFacts) and isinstance(said, dict) else node
             for pod, node, said in ((pod, node, counts.get(pod)) for pod, node in nodes.items())
         }
 
     async def _ask_nodes(
-        self, key: Key, addresses: Mapping[str, Address], password: str, questions: Questions[NodeFacts]
+        self, key: Key, addresses: Mapping[str, Address], questions: Questions[NodeFacts]
     ) -> dict[str, NodeFacts | Unknown]:
         """As `_ask_all`, of Redis processes."""
-        nodes = await self._ask_all(key, addresses, password, questions)
+        nodes = await self._ask_all(key, addresses, questions)
         ages = self._ages.setdefault(key, Ages(self._now, self._steady))
         for pod, node in nodes.items():
             if isinstance(node, NodeFacts):
@@ -298,7 +303,7 @@ class Observer:
         return nodes
 
     async def ask_proxies(
-        self, key: Key, doors: Mapping[str, Address], password: str, reading: Questions[ProxyFacts]
+        self, key: Key, doors: Mapping[str, Address], reading: Questions[ProxyFacts]
     ) -> dict[str, ProxyFacts | Unknown]:
         """As `_ask_all`, of proxies."""
         ages = self._ages.setdefault(key, Ages(self._now, self._steady))
@@ -306,7 +311,7 @@ class Observer:
 
         async def ask(pod: str, door: Address) -> ProxyFacts | Unknown:
             timeout_s = ASK_LATE_PROXY_S if pod in late else ASK_PROXY_S
-            return await self._ask(key, door, password, reading, timeout_s, again_s=timeout_s)
+            return await self._ask(key, door, reading, timeout_s, again_s=timeout_s)
 
         answers = await asyncio.gather(*(ask(pod, door) for pod, door in doors.items()))
         return dict(zip(doors, answers, strict=True))
@@ -315,13 +320,12 @@ class Observer:
         self,
         key: Key,
         addresses: Mapping[str, Address],
-        password: str,
         questions: Questions[FactsT],
     ) -> dict[str, FactsT | Unknown]:
         """One answer or Unknown for every pod whose process runs."""
 
         async def ask(address: Address) -> FactsT | Unknown:
-            return await self._ask(key, address, password, questions, ASK_S, again_s=ASK_AGAIN_S)
+            return await self._ask(key, address, questions, ASK_S, again_s=ASK_AGAIN_S)
 
         answers = await asyncio.gather(*map(ask, addresses.values()))
         return dict(zip(addresses, answers, strict=True))
@@ -330,7 +334,6 @@ class Observer:
         self,
         key: Key,
         address: Address,
-        password: str,
         questions: Questions[FactsT],
         timeout_s: float,
         *,
@@ -342,7 +345,7 @@ class Observer:
         if silent_s is not None and silent_s < VOTE_IS_NEAR_S:
             timeout_s = min(timeout_s, again_s)
         try:
-            replies = await self._links.ask(key, address, questions.commands, password=password, timeout_s=timeout_s)
+            replies = await self._links.ask(key, address, questions.commands, timeout_s=timeout_s)
             facts = questions.parse(replies)
         except (LinkError, ValueError, KeyError) as error:
             since = ages.silent_since(address)
@@ -352,13 +355,9 @@ class Observer:
         return facts
 
 
-def _addresses(pods: Mapping[str, PodFacts], port: int | None = None) -> dict[str, Address]:
+def _addresses(pods: Mapping[str, PodFacts], port: int = REDIS_PORT) -> dict[str, Address]:
     """Where to ask those whose process runs."""
-    return {
-        name: Address(pod.uid, pod.ip) if port is None else Address(pod.uid, pod.ip, port)
-        for name, pod in pods.items()
-        if pod.running and pod.ip
-    }
+    return {name: Address(pod.uid, pod.ip, port, name) for name, pod in pods.items() if pod.running and pod.ip}
 
 
 def _keys_of(nodes: Iterable[NodeFacts | Unknown]) -> tuple[str, ...]:
@@ -400,6 +399,11 @@ def _effective(
     redis = _stored(children, auth_secret_name(instance.name), PASSWORD_KEY)
     proxy = None if desired_passwords else _stored(children, proxy_name(instance.name), PROXY_PASSWORD_KEY)
     return Passwords(redis=wanted.redis if redis is None else redis, proxy=wanted.proxy if proxy is None else proxy)
+
+
+def _access(effective: Passwords, desired: Passwords | None) -> Access:
+    """A process may have the password that spec asks for, and not that of the Secret that was made of it."""
+    return Access(tuple(dict.fromkeys((effective.redis, desired.redis if desired else effective.redis))))
 
 
 def _stored(children: Mapping[Ref, JSONObject], name: str, key: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import structlog
@@ -32,7 +32,6 @@ Signs = tuple[str, ...]
 
 @dataclass(slots=True)
 class _Followed:
-    password: str = field(repr=False)
     question: Command
     signs: dict[Address, Signs | None]  # what each said last; None: nothing yet
 
@@ -49,7 +48,6 @@ class Pulse:
         self,
         key: Key,
         addresses: Iterable[Address],
-        password: str,
         question: Command = CLUSTER_INFO,
         seen: Mapping[Address, Signs] = MappingProxyType({}),
     ) -> None:
@@ -58,7 +56,7 @@ class Pulse:
         """
         before = self._followed.get(key)
         known = {**(before.signs if before else {}), **seen}
-        self._followed[key] = _Followed(password, question, {address: known.get(address) for address in addresses})
+        self._followed[key] = _Followed(question, {address: known.get(address) for address in addresses})
 
     def drop(self, key: Key) -> None:
         self._followed.pop(key, None)
@@ -85,19 +83,26 @@ class Pulse:
         signs = await self._ask(key, address, followed)
         before, followed.signs[address] = followed.signs[address], signs
         if signs != before and (before is not None or signs[0] == SILENT):
-            log.info("pulse changed", resource=str(key), namespace=key.namespace, address=str(address), signs=signs)
+            log.info(
+                "heartbeat answer changed",
+                resource=str(key),
+                namespace=key.namespace,
+                pod=address.pod,
+                was=before,
+                now=signs,
+            )
             self._on_change(key)
 
     async def _ask(self, key: Key, address: Address, followed: _Followed) -> Signs:
         question = [followed.question]
         try:
-            (reply,) = await self._links.ask(key, address, question, password=followed.password, timeout_s=ANSWER_S)
+            (reply,) = await self._links.ask(key, address, question, timeout_s=ANSWER_S)
             return _read(reply)
         except LinkError as error:
             return (SILENT, type(error).__name__)
         except Exception:
             # The pulse of all others goes on: without it the operator would end.
-            log.exception("pulse not read", resource=str(key), namespace=key.namespace, address=str(address))
+            log.exception("heartbeat answer not read", resource=str(key), namespace=key.namespace, pod=address.pod)
             return ("unread",)
 
 

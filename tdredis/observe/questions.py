@@ -38,26 +38,35 @@ _REPLICATION_CONFIG = (
 )
 
 
+# Sections that are read, one a question: servers before 7.0 take no more. Never all of them: errorstats and
+# commandstats grow with what clients do, to megabytes that take the server's only thread a tenth of a second.
+INFO_SECTIONS = ("server", "memory", "persistence", "replication", "keyspace")
+_INFO: tuple[Command, ...] = tuple(("INFO", section) for section in INFO_SECTIONS)
+
+
 def _config_questions(parameters: Sequence[str]) -> tuple[Command, ...]:
     return tuple(("CONFIG", "GET", parameter) for parameter in parameters)
 
 
+def _info(replies: Sequence[object]) -> str:
+    return "\r\n".join(map(_text, replies[: len(_INFO)]))
+
+
 def _parse_cluster_node(replies: Sequence[object]) -> NodeFacts:
-    info, nodes, cluster_info = (_text(reply) for reply in replies[:3])
-    return parse_node_facts(info, parse_cluster_nodes(nodes), cluster_info, _config(replies[3:]))
+    nodes, cluster_info = map(_text, replies[len(_INFO) : len(_INFO) + 2])
+    config = _config(replies[len(_INFO) + 2 :])
+    return parse_node_facts(_info(replies), parse_cluster_nodes(nodes), cluster_info, config)
 
 
 def _parse_replication_node(replies: Sequence[object]) -> NodeFacts:
-    return parse_node_facts(_text(replies[0]), None, None, _config(replies[1:]))
+    return parse_node_facts(_info(replies), None, None, _config(replies[len(_INFO) :]))
 
 
 CLUSTER_NODE = Questions(
-    commands=(("INFO",), ("CLUSTER", "NODES"), ("CLUSTER", "INFO"), *_config_questions(_CLUSTER_CONFIG)),
+    commands=(*_INFO, ("CLUSTER", "NODES"), ("CLUSTER", "INFO"), *_config_questions(_CLUSTER_CONFIG)),
     parse=_parse_cluster_node,
 )
-REPLICATION_NODE = Questions(
-    commands=(("INFO",), *_config_questions(_REPLICATION_CONFIG)), parse=_parse_replication_node
-)
+REPLICATION_NODE = Questions(commands=(*_INFO, *_config_questions(_REPLICATION_CONFIG)), parse=_parse_replication_node)
 
 
 def _parse_read(replies: Sequence[object]) -> ProxyFacts:

@@ -110,8 +110,8 @@ class LinkPool(Generic[Owner]):
         return await link.call_all(commands, timeout_s=timeout_s)
 
     async def open(self, owner: Owner, address: Address, *, timeout_s: float) -> Link:
-        """The connection to the process there, for questions that must reach the same one. Raises Unreachable, NoAnswer,
-        or Refused (the password, or no connection is free). Waiting for others who are connecting is a part of it.
+        """The connection to the process there, for questions that must reach the same one. Waiting for others who are
+        connecting is a part of it. Raises Unreachable, NoAnswer, or Refused (the password, or no connection is free).
         """
         held = self._held.setdefault(owner, {}).setdefault(address, _Held())
         if held.link is not None and held.link.open:

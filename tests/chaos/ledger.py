@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Protocol
 
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.redislink.link import Link, connect
 
@@ -55,7 +56,9 @@ class Door:
         """*asking*: a cluster's node sent us here for this key alone."""
         try:
             if self._link is None or not self._link.open:
-                self._link = await connect(self._host, self._port, password=self._password, timeout_s=PATIENCE_S)
+                self._link = await connect(
+                    self._host, self._port, access=Access((self._password,)), timeout_s=PATIENCE_S
+                )
             if asking:
                 _, reply = await self._link.call_all([("ASKING",), words], timeout_s=PATIENCE_S)
                 if isinstance(reply, Refused):

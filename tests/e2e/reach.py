@@ -12,6 +12,7 @@ from itertools import pairwise
 from redis.asyncio.sentinel import Sentinel
 from redis.exceptions import RedisError
 
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError, Unreachable
 from tdredis.redislink.link import Link, connect
 
@@ -27,7 +28,7 @@ async def linked(address: str, password: str) -> AsyncIterator[Link]:
     end = time.monotonic() + FORWARDED_S
     while True:
         try:
-            link = await connect(host, int(port), password=password, timeout_s=10)
+            link = await connect(host, int(port), access=Access((password,)), timeout_s=10)
             break
         except Unreachable:
             if time.monotonic() > end:
@@ -123,7 +124,9 @@ class ServiceWrites:
     async def __call__(self, number: int) -> None:
         try:
             if self._link is None or not self._link.open:
-                self._link = await connect(self._host, self._port, password=self._password, timeout_s=PATIENCE_S)
+                self._link = await connect(
+                    self._host, self._port, access=Access((self._password,)), timeout_s=PATIENCE_S
+                )
             await self._link.call("SET", f"service:{number}", number, timeout_s=PATIENCE_S)
         except BaseException:
             self.close()

@@ -10,16 +10,16 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from tdredis.cli import main
 from tdredis.execute.run import Executor
 from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import FailOver, FailOverShard, Step
-from tdredis.redislink.pool import Address, Command, LinkPool
+from tdredis.redislink.link import Link
+from tdredis.redislink.pool import Command
 
 number, instant = signal.Signals[sys.argv[1]], sys.argv[2]
-run_step, ask = Executor.run_step, LinkPool.ask
+run_step, ask = Executor.run_step, Executor.ask
 stops_at = ""
 
 
@@ -30,25 +30,23 @@ def stop(now: str) -> None:
         os.kill(os.getpid(), number)
 
 
-async def run_step_and_stop(self: Executor, key: Key, step: Step, *, password: str) -> None:
+async def run_step_and_stop(self: Executor, key: Key, step: Step) -> None:
     global stops_at  # noqa: PLW0603
     if isinstance(step, FailOver | FailOverShard) and not stops_at:
         stops_at = instant
     stop("planned")
-    await run_step(self, key, step, password=password)
+    await run_step(self, key, step)
     if isinstance(step, FailOver | FailOverShard):
         stop("done")
 
 
-async def ask_and_stop(
-    self: LinkPool[Key], owner: Key, address: Address, commands: Sequence[Command], **how: Any
-) -> list[object]:
-    replies = await ask(self, owner, address, commands, **how)
+async def ask_and_stop(self: Executor, link: Link, commands: Sequence[Command]) -> list[object]:
+    replies = await ask(self, link, commands)
     stop("asked")
     return replies
 
 
 Executor.run_step = run_step_and_stop  # type: ignore[method-assign] # that is what this file is for
-LinkPool.ask = ask_and_stop  # type: ignore[method-assign, assignment]
+Executor.ask = ask_and_stop  # type: ignore[method-assign]
 
 sys.exit(main(sys.argv[3:]))

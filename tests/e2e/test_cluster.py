@@ -23,6 +23,7 @@ from tdredis.kube.resources import (
     STATEFULSETS,
 )
 from tdredis.manifests.names import MANAGED_BY_SELECTOR
+from tdredis.redislink.access import Access
 from tdredis.redislink.link import connect
 from tests.e2e.leftovers import OURS, nothing_left, ours
 from tests.e2e.needs import SIX_NODES
@@ -77,7 +78,7 @@ async def test_a_resource_made_again_under_its_name_at_once_is_a_new_one(
 
         resource = await until_ready(client, namespace)
         host, _, port = resource["status"]["clusterIP"].rpartition(":")
-        link = await connect(host, int(port), password="another", timeout_s=10)
+        link = await connect(host, int(port), access=Access(("another",)), timeout_s=10)
         assert await link.call("GET", "key:1", timeout_s=10) is None
         link.close()
 

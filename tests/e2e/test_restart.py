@@ -13,6 +13,7 @@ import pytest
 
 from tdredis.kube.client import Client
 from tdredis.kube.resources import NAMESPACES, REDISCLUSTERS
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError
 from tdredis.redislink.link import connect
 from tests.e2e.needs import LOCALKUBE
@@ -42,7 +43,7 @@ async def read(client: Client, namespace: str, key: str) -> object:
     resource = await client.get(REDISCLUSTERS, namespace, "redis-cluster-rat")
     host, _, port = resource["status"]["clusterIP"].rpartition(":")  # type: ignore[index, call-overload, union-attr]
     try:
-        link = await connect(host, int(port), password="abc", timeout_s=2)
+        link = await connect(host, int(port), access=Access(("abc",)), timeout_s=2)
         try:
             return await link.call("GET", key, timeout_s=2)
         finally:
@@ -65,7 +66,7 @@ async def test_an_operator_outlives_its_api_server_and_heals_what_died_with_it(t
             await client.create(REDISCLUSTERS, sample("rat"))
             before = await until_ready(client, "rat")
             host, _, port = before["status"]["clusterIP"].rpartition(":")
-            link = await connect(host, int(port), password="abc", timeout_s=5)
+            link = await connect(host, int(port), access=Access(("abc",)), timeout_s=5)
             await link.call("SET", "kept", "yes", timeout_s=5)
             link.close()
 

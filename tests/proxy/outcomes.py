@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tdredis.manifests.services import REDIS_PORT, RESP3_PORT
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError, NoAnswer, Refused
 from tdredis.redislink.link import Link, connect
 from tdredis.redislink.pool import Command
@@ -122,8 +123,8 @@ class Comparison:
 
     async def _connect(self, address: str, port: int) -> Link:
         if not self._resp3:
-            return await connect(address, port, password=OUTER, timeout_s=ANSWER_S)
-        link = await connect(address, port, password="", timeout_s=ANSWER_S)
+            return await connect(address, port, access=Access((OUTER,)), timeout_s=ANSWER_S)
+        link = await connect(address, port, access=Access(("",)), timeout_s=ANSWER_S)
         await link.call("HELLO", "3", "AUTH", "default", OUTER, timeout_s=ANSWER_S)
         return link
 

@@ -11,6 +11,7 @@ from tdredis.execute.commands import redis_commands
 from tdredis.observe.questions import sentinel_questions
 from tdredis.planning.steps import Process, PublishHellos, SentinelHello
 from tdredis.redis.sentinels import SentinelFacts
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import Unreachable
 from tdredis.redislink.link import connect
 from tests.e2e.world import eventually
@@ -46,7 +47,7 @@ async def sentinel(folder: Path) -> AsyncIterator[None]:
 async def asked() -> SentinelFacts | None:
     questions = sentinel_questions("mymaster")
     try:
-        link = await connect(HOST, 26379, password="", timeout_s=5)
+        link = await connect(HOST, 26379, access=Access(("",)), timeout_s=5)
     except Unreachable:
         return None
     try:
@@ -62,7 +63,7 @@ async def test_a_sentinel_believes_what_it_is_told_of_another(tmp_path: Path) ->
         assert len(before.id) == 40
         step = PublishHellos(process=PROCESS, master_name="mymaster", others=(OTHER,), why="")
         _, commands = redis_commands(step, "")
-        link = await connect(HOST, 26379, password="", timeout_s=5)
+        link = await connect(HOST, 26379, access=Access(("",)), timeout_s=5)
         assert await link.call_all(commands, timeout_s=5) == [1]
         link.close()
         after = await asked()

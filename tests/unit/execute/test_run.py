@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key, Ref
 from tdredis.planning.steps import Apply, FailOver, Follow, Process, SetConfig, Step
 from tdredis.redis.facts import parse_info
+from tdredis.redislink.access import Access
+from tdredis.redislink.link import Link
 from tdredis.redislink.pool import Address, Command, LinkPool
 from tests.e2e.world import eventually
 from tests.unit.redislink.test_link import HOST, PASSWORD, redis_server
@@ -60,13 +63,15 @@ def plan_of(*steps: Step) -> Plan:
     return Plan(verdict=Verdict.FORMING, steps=steps)
 
 
-def links() -> LinkPool[Key]:
-    return LinkPool(lambda _key, _address: None)
+def links(password: str = "") -> LinkPool[Key]:
+    pool: LinkPool[Key] = LinkPool(lambda _key, _address: None)
+    pool.admit(KEY, Access((password,)))
+    return pool
 
 
 async def test_a_refused_step_keeps_no_other_from_being_done() -> None:
     async with api_server({"b": 403}) as (client, asked):
-        outcome = await Executor(client, links()).run(KEY, plan_of(apply("a"), apply("b"), apply("c")), password="")
+        outcome = await Executor(client, links()).run(KEY, plan_of(apply("a"), apply("b"), apply("c")))
 
     assert asked == ["a", "b", "c"]
     assert [str(step) for step in outcome.done] == ["apply ConfigMap a", "apply ConfigMap c"]
@@ -75,21 +80,23 @@ async def test_a_refused_step_keeps_no_other_from_being_done() -> None:
 
 
 async def test_objects_wait_when_a_process_died_meanwhile(tmp_path: Path) -> None:
-    """Redis is cared for all the same, and the first step is always done: news can come without end."""
+    """Redis is cared for all the same."""
     async with (
         api_server({}) as (client, asked),
         redis_server(tmp_path, password=PASSWORD, cluster=True) as (port, _),
     ):
-        pool = links()
+        pool = links(PASSWORD)
         step = await _set_config(pool, port)
-        executor = Executor(client, pool, is_urgent=lambda _key: True)
+        died: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        died.set_result(None)
+        executor = Executor(client, pool, hurry=lambda _key: died)
 
-        outcome = await executor.run(KEY, plan_of(apply("a"), apply("b"), step, apply("c")), password=PASSWORD)
+        outcome = await executor.run(KEY, plan_of(apply("a"), apply("b"), step, apply("c")))
+        await executor.close()
         pool.close()
 
-    assert asked == ["a"]
-    assert outcome.done == (apply("a"), step)
-    assert (outcome.failed, outcome.server_refused) == (None, False)
+    assert len(asked) <= 1
+    assert (outcome.done, outcome.failed, outcome.is_cut_short) == ((step,), None, True)
 
 
 async def test_without_an_api_server_redis_is_still_cared_for(tmp_path: Path) -> None:
@@ -97,10 +104,10 @@ async def test_without_an_api_server_redis_is_still_cared_for(tmp_path: Path) ->
         api_server({"a": 503}) as (client, asked),
         redis_server(tmp_path, password=PASSWORD, cluster=True) as (port, _),
     ):
-        pool = links()
+        pool = links(PASSWORD)
         step = await _set_config(pool, port)
 
-        outcome = await Executor(client, pool).run(KEY, plan_of(apply("a"), step, apply("b")), password=PASSWORD)
+        outcome = await Executor(client, pool).run(KEY, plan_of(apply("a"), step, apply("b")))
 
         assert asked == ["a"]
         assert outcome.done == (step,)
@@ -109,10 +116,10 @@ async def test_without_an_api_server_redis_is_still_cared_for(tmp_path: Path) ->
 
 async def test_a_process_that_is_another_by_now_is_left_alone(tmp_path: Path) -> None:
     async with api_server({}) as (client, _), redis_server(tmp_path, password=PASSWORD, cluster=True) as (port, _):
-        pool = links()
+        pool = links(PASSWORD)
         step = await _set_config(pool, port, node_id="0" * 40)
 
-        outcome = await Executor(client, pool).run(KEY, plan_of(step), password=PASSWORD)
+        outcome = await Executor(client, pool).run(KEY, plan_of(step))
 
         assert (outcome.done, outcome.failed) == ((), step)
         assert "another process by now" in outcome.error
@@ -123,13 +130,13 @@ async def test_a_process_that_is_another_by_now_is_left_alone(tmp_path: Path) ->
 @pytest.mark.parametrize("instants", [0, 1, 2], ids=["before the step", "before the question", "before the command"])
 async def test_who_may_not_act_any_more_does_nothing_at_any_instant_of_a_step(tmp_path: Path, instants: int) -> None:
     async with api_server({}) as (client, asked), redis_server(tmp_path, password=PASSWORD, cluster=True) as (port, _):
-        pool = links()
+        pool = links(PASSWORD)
         step = await _set_config(pool, port)
         left = iter([True] * instants)
 
         with pytest.raises(LeadLostError):
             executor = Executor(client, pool, may_act=lambda: next(left, False))
-            await executor.run(KEY, plan_of(step, apply("a")), password=PASSWORD)
+            await executor.run(KEY, plan_of(step, apply("a")))
 
         assert (asked, await _config(pool, port)) == ([], b"0")
         pool.close()
@@ -149,7 +156,7 @@ async def test_a_node_is_not_emptied_once_it_reaches_those_from_whom_it_was_apar
         pool = links()
 
         async def ask(*words: str | int, at: int = port) -> object:
-            (reply,) = await pool.ask(KEY, Address("u", HOST, at), [words], password="", timeout_s=5)
+            (reply,) = await pool.ask(KEY, Address("u", HOST, at), [words], timeout_s=5)
             return reply
 
         ids = [str(await ask("CLUSTER", "MYID", at=at), "ascii") for at in (port, other_port)]  # type: ignore[call-overload]
@@ -171,7 +178,7 @@ async def test_a_node_is_not_emptied_once_it_reaches_those_from_whom_it_was_apar
         process = Process(pod="p", uid="u", ip=HOST, port=port, id=ids[0])
         step = ResetNode(process=process, keys=1, is_replica=False, apart=frozenset(ids[1:]), why="the test says so")
 
-        outcome = await Executor(client, pool).run(KEY, plan_of(step), password="")
+        outcome = await Executor(client, pool).run(KEY, plan_of(step))
 
         assert (outcome.failed, await ask("DBSIZE")) == ((step, 1) if met else (None, 0))
         assert (await ask("CLUSTER", "MYID") == ids[0].encode()) is met
@@ -183,15 +190,15 @@ async def test_one_that_was_promoted_meanwhile_is_not_demoted(tmp_path: Path, wa
     async with api_server({}) as (client, _), redis_server(tmp_path) as (port, _):
         pool = links()
         address = Address("u", HOST, port)
-        (info,) = await pool.ask(KEY, address, [["INFO", "server"]], password="", timeout_s=5)
+        (info,) = await pool.ask(KEY, address, [["INFO", "server"]], timeout_s=5)
         assert isinstance(info, bytes)
         run_id = parse_info(info.decode())["run_id"]
         process = Process(pod="p", uid="u", ip=HOST, port=port, id=run_id, in_cluster=False)
         step = Follow(process=process, primary="q", host=HOST, port=1, was_primary=was_primary, why="the test says so")
 
-        outcome = await Executor(client, pool).run(KEY, plan_of(step), password="")
+        outcome = await Executor(client, pool).run(KEY, plan_of(step))
 
-        (role,) = await pool.ask(KEY, address, [["ROLE"]], password="", timeout_s=5)
+        (role,) = await pool.ask(KEY, address, [["ROLE"]], timeout_s=5)
         assert isinstance(role, list)
         assert (outcome.failed, role[0]) == ((None, b"slave") if was_primary else (step, b"master"))
         pool.close()
@@ -214,7 +221,7 @@ async def test_a_primary_hands_over_only_to_who_has_all_of_it_and_else_goes_on(
         pool = links()
 
         async def ask(at: int, *words: str | int) -> object:
-            (reply,) = await pool.ask(KEY, Address("u", HOST, at), [words], password="", timeout_s=5)
+            (reply,) = await pool.ask(KEY, Address("u", HOST, at), [words], timeout_s=5)
             return reply
 
         async def info(at: int) -> dict[str, str]:
@@ -237,35 +244,28 @@ async def test_a_primary_hands_over_only_to_who_has_all_of_it_and_else_goes_on(
         ]
         step = FailOver(process=primary, master_name="m", primary=primary, heirs=(heir,), why="the test says so")
 
-        outcome = await Executor(client, pool).run(KEY, plan_of(step), password="")
+        outcome = await Executor(client, pool).run(KEY, plan_of(step))
 
         # There is no Sentinel here: whoever is asked for the failover refuses.
         assert outcome.failed == step
         assert ("heir does not have all that primary has" in outcome.error) is not follows
         # It would not answer before PAUSE_MS.
-        assert await pool.ask(KEY, Address("u", HOST, port), [["SET", "key", "again"]], password="", timeout_s=1) == [
-            b"OK"
-        ]
+        assert await pool.ask(KEY, Address("u", HOST, port), [["SET", "key", "again"]], timeout_s=1) == [b"OK"]
         pool.close()
 
 
-class FullSlots(LinkPool[Key]):
+class FullSlots(Link):
     """Every slot has more keys than are ever moved."""
 
     def __init__(self) -> None:
-        super().__init__(lambda _key, _address: None)
+        super().__init__()
         self.moved: list[object] = []
 
-    async def ask(
-        self,
-        owner: Key,  # noqa: ARG002 the signature of a pool
-        address: Address,  # noqa: ARG002
-        commands: Sequence[Command],
-        *,
-        password: str,  # noqa: ARG002
-        timeout_s: float,  # noqa: ARG002
-        before_sending: Callable[[], None] = lambda: None,  # noqa: ARG002
-    ) -> list[object]:
+    @property
+    def open(self) -> bool:
+        return True
+
+    async def call_all(self, commands: Sequence[Command], *, timeout_s: float) -> list[object]:  # noqa: ARG002 a link's
         match list(commands[0]):
             case ["CLUSTER", "MYID"]:
                 return [b"a"]
@@ -288,23 +288,26 @@ async def test_a_pass_that_moves_keys_comes_to_an_end(
     process = Process(pod="p", uid="u", ip=HOST, id="a")
     steps = [MoveKeys(process=process, target=process, slot=slot, why="the test says so") for slot in (1, 2)]
     async with api_server({}) as (client, _):
-        pool = FullSlots()
+        link = FullSlots()
 
-        outcome = await Executor(client, pool).run(KEY, plan_of(*steps), password="")
+        async def connect(host: str, port: int, **_how: object) -> Link:
+            return link
 
-    assert (pool.moved, outcome.failed) == (slots, None)
+        pool: LinkPool[Key] = LinkPool(lambda _key, _address: None, connect=connect)
+
+        outcome = await Executor(client, pool).run(KEY, plan_of(*steps))
+
+    assert (link.moved, outcome.failed) == (slots, None)
 
 
 async def _set_config(pool: LinkPool[Key], port: int, node_id: str = "") -> SetConfig:
-    (myid,) = await pool.ask(KEY, Address("u", HOST, port), [["CLUSTER", "MYID"]], password=PASSWORD, timeout_s=5)
+    (myid,) = await pool.ask(KEY, Address("u", HOST, port), [["CLUSTER", "MYID"]], timeout_s=5)
     assert isinstance(myid, bytes)
     process = Process(pod="p", uid="u", ip=HOST, port=port, id=node_id or myid.decode())
     return SetConfig(process=process, parameter="maxmemory", value=1024, why="the test says so")
 
 
 async def _config(pool: LinkPool[Key], port: int) -> object:
-    (reply,) = await pool.ask(
-        KEY, Address("u", HOST, port), [["CONFIG", "GET", "maxmemory"]], password=PASSWORD, timeout_s=5
-    )
+    (reply,) = await pool.ask(KEY, Address("u", HOST, port), [["CONFIG", "GET", "maxmemory"]], timeout_s=5)
     assert isinstance(reply, list)
     return reply[1]

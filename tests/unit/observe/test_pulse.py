@@ -30,11 +30,10 @@ class Nodes(LinkPool[Key]):
         address: Address,
         commands: Sequence[Command],
         *,
-        password: str,
         timeout_s: float,
         before_sending: Callable[[], None] = lambda: None,  # noqa: ARG002 the signature of a pool
     ) -> list[object]:
-        assert (owner, list(commands), password, timeout_s) == (KEY, [self.question], "vault", 1.0)
+        assert (owner, list(commands), timeout_s) == (KEY, [self.question], 1.0)
         self.asked.append(address)
         said = self.says[address]
         if isinstance(said, Exception):
@@ -52,7 +51,7 @@ def info(*, pfail: int = 0, epoch: int = 3) -> bytes:
 def followed(nodes: Nodes) -> tuple[Pulse, list[Key]]:
     told: list[Key] = []
     pulse = Pulse(nodes, told.append)
-    pulse.follow(KEY, NODES, "vault")
+    pulse.follow(KEY, NODES)
     return pulse, told
 
 
@@ -99,7 +98,7 @@ async def test_what_is_followed_still_is_no_news_when_it_is_said_again() -> None
     nodes = Nodes()
     pulse, told = followed(nodes)
     await beats(pulse, 1)
-    pulse.follow(KEY, NODES[:2], "vault")
+    pulse.follow(KEY, NODES[:2])
 
     nodes.says = dict.fromkeys(NODES, info(epoch=4))
     await beats(pulse, 1)
@@ -110,7 +109,7 @@ async def test_what_is_followed_still_is_no_news_when_it_is_said_again() -> None
 async def test_a_replica_that_was_made_a_second_primary_is_told_and_its_offset_is_no_news() -> None:
     nodes, told = Nodes(question=("ROLE",)), list[Key]()
     pulse = Pulse(nodes, told.append)
-    pulse.follow(KEY, NODES, "vault", ROLE)
+    pulse.follow(KEY, NODES, ROLE)
     for offset in (100, 200):
         nodes.says = {node: [b"slave", b"10.0.0.9", 6379, b"connected", offset] for node in NODES}
         nodes.says[NODES[0]] = [b"master", offset, []]
@@ -129,7 +128,7 @@ async def test_what_a_pass_saw_is_what_news_are_measured_by() -> None:
     pulse = Pulse(nodes, told.append)
     replica = Replication(role="slave", offset_bytes=7, primary_host="10.0.0.9", primary_port=6379, link_up=True)
     seen = (Replication(role="master", offset_bytes=7), replica)
-    pulse.follow(KEY, NODES[:2], "vault", ROLE, dict(zip(NODES, map(role_signs, seen), strict=False)))
+    pulse.follow(KEY, NODES[:2], ROLE, dict(zip(NODES, map(role_signs, seen), strict=False)))
 
     await beats(pulse, 1)
 
@@ -142,7 +141,7 @@ async def test_a_host_that_is_no_text_ends_nothing() -> None:
     nodes.says = {node: [b"slave", b"\xff", 6379, b"\xfe", -1] for node in NODES}
     pulse = Pulse(nodes, told.append)
     seen = Replication(role="slave", offset_bytes=7, primary_host="10.0.0.9", primary_port=6379, link_up=True)
-    pulse.follow(KEY, NODES, "vault", ROLE, dict.fromkeys(NODES, role_signs(seen)))
+    pulse.follow(KEY, NODES, ROLE, dict.fromkeys(NODES, role_signs(seen)))
 
     await beats(pulse, 1)
 

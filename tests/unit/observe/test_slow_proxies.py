@@ -40,9 +40,9 @@ async def test_a_proxy_that_is_late_is_waited_for_before_it_is_condemned() -> No
         nothing, nothing, links, nothing, site=nothing, now=lambda: 1000.0, steady=lambda: 50.0 + passed_s
     )
     async with slow_proxy() as address:
-        in_a_hurry = await observer.ask_proxies(KEY, {"predixy-1": address}, "", proxy_questions(["key"]))
+        in_a_hurry = await observer.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
         passed_s = 2.5
-        patient = await observer.ask_proxies(KEY, {"predixy-1": address}, "", proxy_questions(["key"]))
+        patient = await observer.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
         links.close()
 
     assert isinstance(in_a_hurry["predixy-1"], Unknown)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tdredis.redislink.access import OPEN, Access
 from tdredis.redislink.errors import NoAnswer, Refused, Unreachable
 from tdredis.redislink.link import connect
 from tdredis.redislink.pool import Address, LinkPool
@@ -65,7 +66,7 @@ async def _listens(port: int) -> bool:
 
 async def test_commands_are_answered_in_order(tmp_path: Path) -> None:
     async with redis_server(tmp_path) as (port, _):
-        link = await connect(HOST, port, password="", timeout_s=5)
+        link = await connect(HOST, port, access=OPEN, timeout_s=5)
 
         replies = await link.call_all([["SET", "a", 1], ["GET", "a"], ["INCR", "a"]], timeout_s=5)
 
@@ -75,7 +76,7 @@ async def test_commands_are_answered_in_order(tmp_path: Path) -> None:
 
 async def test_an_error_reply_is_refused_with_redis_own_words(tmp_path: Path) -> None:
     async with redis_server(tmp_path) as (port, _):
-        link = await connect(HOST, port, password="", timeout_s=5)
+        link = await connect(HOST, port, access=OPEN, timeout_s=5)
 
         with pytest.raises(Refused, match="unknown command") as caught:
             await link.call("NOSUCH", timeout_s=5)
@@ -87,7 +88,7 @@ async def test_an_error_reply_is_refused_with_redis_own_words(tmp_path: Path) ->
 async def test_a_wrong_password_is_refused_and_not_repeated(tmp_path: Path) -> None:
     async with redis_server(tmp_path, password=PASSWORD) as (port, _):
         with pytest.raises(Refused) as caught:
-            await connect(HOST, port, password="wrong horse", timeout_s=5)
+            await connect(HOST, port, access=Access(("wrong horse",)), timeout_s=5)
 
         assert caught.value.code == "WRONGPASS"
         assert "horse" not in str(caught.value)
@@ -95,7 +96,7 @@ async def test_a_wrong_password_is_refused_and_not_repeated(tmp_path: Path) -> N
 
 async def test_a_server_without_a_password_is_reached_all_the_same(tmp_path: Path) -> None:
     async with redis_server(tmp_path) as (port, _):
-        link = await connect(HOST, port, password=PASSWORD, timeout_s=5)
+        link = await connect(HOST, port, access=Access((PASSWORD,)), timeout_s=5)
 
         assert await link.call("PING", timeout_s=5) == b"PONG"
         link.close()
@@ -104,7 +105,7 @@ async def test_a_server_without_a_password_is_reached_all_the_same(tmp_path: Pat
 async def test_a_killed_process_is_known_at_once(tmp_path: Path) -> None:
     async with redis_server(tmp_path, password=PASSWORD) as (port, process):
         lost = asyncio.Event()
-        link = await connect(HOST, port, password=PASSWORD, timeout_s=5, on_lost=lost.set)
+        link = await connect(HOST, port, access=Access((PASSWORD,)), timeout_s=5, on_lost=lost.set)
 
         process.kill()
 
@@ -116,7 +117,7 @@ async def test_a_killed_process_is_known_at_once(tmp_path: Path) -> None:
 
 async def test_a_frozen_process_gives_no_answer_and_the_link_is_not_used_again(tmp_path: Path) -> None:
     async with redis_server(tmp_path) as (port, process):
-        link = await connect(HOST, port, password="", timeout_s=5)
+        link = await connect(HOST, port, access=OPEN, timeout_s=5)
         process.send_signal(signal.SIGSTOP)
 
         with pytest.raises(NoAnswer):
@@ -133,8 +134,11 @@ async def test_what_was_not_delivered_when_we_gave_up_is_never_delivered() -> No
         listener.bind((HOST, 0))
         listener.listen()
         listener.setblocking(False)
-        link = await connect(HOST, listener.getsockname()[1], password="", timeout_s=5)
+        connecting = asyncio.create_task(connect(HOST, listener.getsockname()[1], access=OPEN, timeout_s=5))
         peer, _ = await loop.sock_accept(listener)
+        await loop.sock_recv(peer, 100)
+        await loop.sock_sendall(peer, b"+PONG\r\n")
+        link = await connecting
         with pytest.raises(NoAnswer):
             await link.call("SET", "key", "x" * 1_000_000, timeout_s=0.1)
         await asyncio.sleep(0)  # an aborted transport closes its socket in the next turn
@@ -152,7 +156,7 @@ async def test_what_was_not_delivered_when_we_gave_up_is_never_delivered() -> No
 async def test_who_waits_little_takes_the_answer_from_nobody_who_asked_before(tmp_path: Path) -> None:
     """A pulse of a second must not end a MIGRATE that may take two."""
     async with redis_server(tmp_path) as (port, _):
-        link = await connect(HOST, port, password="", timeout_s=5)
+        link = await connect(HOST, port, access=OPEN, timeout_s=5)
         patient = asyncio.create_task(link.call("BLPOP", "nothing", 1, timeout_s=5))
         await asyncio.sleep(0)  # it asks first
 
@@ -172,10 +176,9 @@ async def test_what_is_no_redis_is_unreachable() -> None:
 
     server = await asyncio.start_server(babble, HOST, 0)
     port = server.sockets[0].getsockname()[1]
-    link = await connect(HOST, port, password="", timeout_s=5)
 
     with pytest.raises(Unreachable):
-        await link.call("PING", timeout_s=5)
+        await connect(HOST, port, access=OPEN, timeout_s=5)
     server.close()
     await server.wait_closed()
 
@@ -185,8 +188,9 @@ async def test_the_pool_opens_once_reopens_and_closes_what_is_gone(tmp_path: Pat
     pool: LinkPool[str] = LinkPool(lambda owner, address: lost.append((owner, address)))
     async with redis_server(tmp_path, password=PASSWORD) as (port, _):
         address = Address("uid-1", HOST, port)
+        pool.admit("rat", Access((PASSWORD,)))
         first, second = await asyncio.gather(
-            *(pool.ask("rat", address, [["CLIENT", "ID"]], password=PASSWORD, timeout_s=5) for _ in range(2))
+            *(pool.ask("rat", address, [["CLIENT", "ID"]], timeout_s=5) for _ in range(2))
         )
         assert first == second
         assert len(pool) == 1
@@ -206,7 +210,7 @@ async def test_who_waits_little_is_not_kept_by_others_who_try_the_same(tmp_path:
 
         async def ask(timeout_s: float) -> None:
             with pytest.raises(NoAnswer):
-                await pool.ask("rat", address, [["PING"]], password=PASSWORD, timeout_s=timeout_s)
+                await pool.ask("rat", address, [["PING"]], timeout_s=timeout_s)
 
         patient = [group.create_task(ask(1)), group.create_task(ask(1))]
         await asyncio.sleep(0)  # they are first

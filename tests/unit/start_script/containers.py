@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tdredis.manifests.redis_config import build_auth_conf, build_redis_conf
 from tdredis.manifests.start_scripts import CLUSTER_NODE
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.redislink.link import Link, connect
 from tests.unit.manifests.builders import sample
@@ -98,7 +99,7 @@ async def connected(address: str, password: str, port: int = 6379) -> Link:
     async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
-                link = await connect(address, port, password=password, timeout_s=2)
+                link = await connect(address, port, access=Access((password,)), timeout_s=2)
                 try:
                     await link.call("PING", timeout_s=2)
                 except LinkError:

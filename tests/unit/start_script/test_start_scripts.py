@@ -13,6 +13,7 @@ import pytest
 from tdredis.manifests.envoy import build_envoy_files
 from tdredis.manifests.start_scripts import CLUSTER_NODE, ENVOY, PREDIXY, SENTINEL, STANDALONE, STANDBY_NODE, STOP
 from tdredis.redis.slots import even_split
+from tdredis.redislink.access import Access
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.link import Link, connect
 from tests.unit.start_script.containers import DEADLINE_S, INNER, OUTER, command_lines, config, connected, pods
@@ -60,7 +61,7 @@ async def test_the_password_is_demanded_and_not_on_the_command_line(tmp_path: Pa
         assert process.returncode is None
         assert not [command for command in command_lines() if 'p"w' in command]
         with pytest.raises(Refused):
-            await connect(f"{network.network}.1", 6379, password="wrong", timeout_s=5)
+            await connect(f"{network.network}.1", 6379, access=Access(("wrong",)), timeout_s=5)
         link.close()
 
 
@@ -167,7 +168,7 @@ async def test_envoy_leads_plain_clients_to_the_right_shard_and_asks_for_the_pas
         sizes = [await link.call("DBSIZE", timeout_s=5) for link in links]
         assert all(isinstance(size, int) and size > 20 for size in sizes)
         with pytest.raises(Refused):
-            await connect(address, 6379, password=INNER, timeout_s=5)
+            await connect(address, 6379, access=Access((INNER,)), timeout_s=5)
 
 
 async def _all_ok(links: list[Link]) -> None:
