@@ -46,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
         help="of a container's restart back-off, 10 s doubling to 5 min (default 1; 0.1: ten times as quick)",
     )
     up.add_argument(
+        "--empty-dir-size", metavar="Q", help="each emptyDir is a filesystem in memory of this size (needs root)"
+    )
+    up.add_argument(
         "--address-reuse", action="store_true", help="give a pod's address to the next pod of its node at once"
     )
     up.add_argument(
@@ -74,6 +77,7 @@ async def _up(arguments: argparse.Namespace) -> int:
             node_memory=arguments.node_memory,
             pace=Pace().scaled(arguments.restart_pace),
             address_reuse=arguments.address_reuse,
+            empty_dir_size=arguments.empty_dir_size,
             gone_addresses=arguments.gone_addresses,
         )
     except (OSError, RuntimeError) as error:

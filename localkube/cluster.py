@@ -46,8 +46,9 @@ class Cluster:
     """`async with Cluster(nodes=3) as cluster:` and `cluster.kubeconfig` is a file that any client understands.
 
     *state*: a directory that outlives this cluster; by default a temporary one. *pace*: restart back-off of containers.
-    *address_reuse*: an address is given out again at once. *gone_addresses*: what a connection to an address meets that
-    no pod has; by default it is silent where that is possible.
+    *empty_dir_size*: emptyDirs are filesystems of that size, which can be full. *address_reuse*: an address is given
+    out again at once. *gone_addresses*: what a connection to an address meets that no pod has; by default it is silent
+    where that is possible.
     Raises RuntimeError, with what to do, where pods cannot be fenced in.
     """
 
@@ -63,6 +64,7 @@ class Cluster:
         node_pods: int = 110,
         pace: Pace | None = None,
         address_reuse: bool = False,
+        empty_dir_size: str | None = None,
         gone_addresses: GoneAddresses | None = None,
     ) -> None:
         check_sandbox()
@@ -92,6 +94,7 @@ class Cluster:
             pods=node_pods,
             pace=pace,
             address_reuse=address_reuse,
+            empty_dir_size=empty_dir_size,
             uplink=lambda name: self._uplinks.setdefault(name, Uplink(self.registry)),
         )
         firewall = Firewall(block)

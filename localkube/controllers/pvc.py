@@ -13,7 +13,10 @@ from localkube.controllers.events import Recorder
 from localkube.controllers.pods import Obj, is_terminal, is_terminating, labels_of
 from localkube.controllers.quantities import parse_quantity
 from localkube.controllers.settings import Settings
-from localkube.controllers.sized import (
+from localkube.controllers.workqueue import KeyedQueue
+from localkube.registry import Event, Registry
+from localkube.selectors import selector_predicate
+from localkube.sized import (
     ANNOTATION,
     MEDIUM,
     MEMORY,
@@ -23,9 +26,6 @@ from localkube.controllers.sized import (
     unmount_below,
     unmount_orphans,
 )
-from localkube.controllers.workqueue import KeyedQueue
-from localkube.registry import Event, Registry
-from localkube.selectors import selector_predicate
 
 NAME = "persistentvolume-controller"
 CLAIMS = "persistentvolumeclaims"

@@ -11,8 +11,8 @@ import msgspec
 from aiohttp import web
 
 from localkube.errors import ApiError
-from localkube.faults.menu import DelayWatch, DropWatch, Refuse, StopApi
-from localkube.server.app import ApiServer
+from localkube.faults.menu import DelayWatch, DropWatch, Hang, Refuse, StopApi
+from localkube.server.app import ApiServer, keep_body
 
 _REASONS = {
     400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 409: "Conflict", 410: "Expired",
@@ -20,6 +20,32 @@ _REASONS = {
 }  # fmt: skip
 # The door through which faults are asked for must stay open whatever else is refused.
 ADMIN_PREFIX = "/localkube/"
+
+
+class _Hanging:
+    """One fault of requests that are not answered, and those that it has taken."""
+
+    def __init__(self, fault: Hang) -> None:
+        self._fault = fault
+        self.undone = asyncio.Event()
+        self.taken = 0
+
+    def takes(self, path: str, method: str) -> bool:
+        fault = self._fault
+        if fault.path not in path or (fault.verbs and method not in fault.verbs):
+            return False
+        if fault.count and self.taken >= fault.count:
+            return False
+        self.taken += 1
+        return True
+
+    async def answer(self, answer: Callable[[], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        given = await answer() if self._fault.after else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._fault.each_s):
+                await self.undone.wait()
+        # Whoever asked may have gone away meanwhile: a server carries out what it was asked all the same.
+        return given if given is not None else await answer()
 
 
 class ApiFaults:
@@ -30,11 +56,25 @@ class ApiFaults:
         self._random = random_source or random.Random()  # noqa: S311 - chance, not secrecy
         self._refusals: list[Refuse] = []
         self._watch_faults: list[DelayWatch | DropWatch] = []
+        self._hangs: list[_Hanging] = []
         self._outages = 0
         self._spared: set[object] = set()  # connections that outlive an outage: those that hold it
         self.admin: Callable[[str, web.BaseRequest], Awaitable[web.StreamResponse]] | None = None
         server.around = self._around
         server.disturb = self._disturb
+
+    def effect(
+        self, fault: StopApi | Refuse | Hang | DelayWatch | DropWatch
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        match fault:
+            case StopApi():
+                return self.stopped(fault)
+            case Refuse():
+                return self.refusing(fault)
+            case Hang():
+                return self.hanging(fault)
+            case _:
+                return self.disturbing(fault)
 
     @contextlib.asynccontextmanager
     async def refusing(self, fault: Refuse) -> AsyncIterator[None]:
@@ -43,6 +83,16 @@ class ApiFaults:
             yield
         finally:
             self._refusals.remove(fault)
+
+    @contextlib.asynccontextmanager
+    async def hanging(self, fault: Hang) -> AsyncIterator[None]:
+        hanging = _Hanging(fault)
+        self._hangs.append(hanging)
+        try:
+            yield
+        finally:
+            self._hangs.remove(hanging)
+            hanging.undone.set()
 
     @contextlib.asynccontextmanager
     async def disturbing(self, fault: DelayWatch | DropWatch) -> AsyncIterator[None]:
@@ -86,6 +136,10 @@ class ApiFaults:
     ) -> web.StreamResponse:
         if path.startswith(ADMIN_PREFIX) and self.admin is not None:
             return await self.admin(path, request)
+        for hanging in self._hangs:
+            if hanging.takes(path, request.method):
+                await keep_body(request)
+                return await hanging.answer(answer)
         struck = self._refusal(path, request.method)
         if struck is None:
             return await answer()
@@ -97,6 +151,11 @@ class ApiFaults:
         if struck.delay_s:
             await asyncio.sleep(struck.delay_s)
         return refused
+
+    @property
+    def hung(self) -> int:
+        """How many requests the faults in force have let hang so far."""
+        return sum(one.taken for one in self._hangs)
 
     def _refusal(self, path: str, method: str) -> Refuse | None:
         for fault in self._refusals:

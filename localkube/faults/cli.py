@@ -18,6 +18,7 @@ import yaml
 from localkube.faults.admin import PATH, Ask, Told
 from localkube.faults.menu import (
     BadFault,
+    BreakFile,
     Delay,
     DelayWatch,
     DropWatch,
@@ -27,12 +28,14 @@ from localkube.faults.menu import (
     FillVolume,
     ForgetHistory,
     Freeze,
+    Hang,
     HoldResize,
     Kill,
     Lose,
     PartitionNode,
     Refuse,
     RefuseGone,
+    SlowScripts,
     StopApi,
 )
 
@@ -80,6 +83,28 @@ def _add_process_faults(faults: argparse._SubParsersAction[argparse.ArgumentPars
     freeze.add_argument("pod", metavar="POD", help="NAME or NAMESPACE/NAME")
     freeze.add_argument("-c", "--container", metavar="NAME", help="only this one")
     freeze.set_defaults(build=lambda a: Freeze(pod=a.pod, container=a.container))
+    damage = faults.add_parser("break-file", help="damage a file of a pod's volume (nothing to undo)")
+    damage.add_argument("pod", metavar="POD", help="NAME or NAMESPACE/NAME")
+    damage.add_argument("volume", metavar="VOLUME", help="its name in the pod's spec")
+    damage.add_argument("file", metavar="FILE", help="path or pattern in the volume; of several, the last by name")
+    damage.add_argument("--how", required=True, choices=("truncate", "nuls", "delete", "last-line", "garbage"))
+    damage.add_argument("--bytes", type=int, default=100, metavar="N", help="how many at its end (default 100)")
+    damage.add_argument("--text", default="nonsense", help="what last-line and garbage write (default: nonsense)")
+    damage.add_argument("--kill", metavar="CONTAINER", help="kill its process 1 first")
+    damage.set_defaults(
+        build=lambda a: BreakFile(
+            pod=a.pod, volume=a.volume, file=a.file, how=a.how, size_bytes=a.bytes, text=a.text, kill=a.kill
+        )
+    )
+    slow = _lasting(faults, "slow-scripts", "let hooks, probes and what exec runs begin late in some pods")
+    slow.add_argument("pods", metavar="PODS", type=_side, help="by name, NAMESPACE/KEY=VALUE or NAMESPACE/*")
+    slow.add_argument("--by", type=_seconds, required=True, metavar="TIME", help="such as 5s")
+    slow.add_argument("-c", "--container", metavar="NAME", help="only in this one")
+    slow.add_argument("--text", default="", help="only commands that contain it, such as stop.sh")
+    slow.add_argument("--start", action="store_true", help="a container's own command as well")
+    slow.set_defaults(
+        build=lambda a: SlowScripts(pods=a.pods, delay_s=a.by, container=a.container, text=a.text, start=a.start)
+    )
     exchange = faults.add_parser(
         "exchange-addresses", help="delete two pods; those that follow have each other's address (nothing to undo)"
     )
@@ -163,6 +188,17 @@ def _add_api_faults(faults: argparse._SubParsersAction[argparse.ArgumentParser])
             path=a.path,
             after=a.after,
             delay_s=a.delay,
+        )
+    )
+    hang = _lasting(faults, "hang", "do not answer some API requests until the fault is undone; then carry them out")
+    hang.add_argument("--verb", action="append", default=[], metavar="METHOD", help="GET, PATCH ... (default: all)")
+    hang.add_argument("--path", default="", metavar="TEXT", help="only paths that contain it, such as /pods/")
+    hang.add_argument("--count", type=int, default=0, metavar="N", help="only the first N of them (default: all)")
+    hang.add_argument("--each", type=_seconds, metavar="TIME", help="each for so long only")
+    hang.add_argument("--after", action="store_true", help="carry them out at once; only the answer hangs")
+    hang.set_defaults(
+        build=lambda a: Hang(
+            verbs=tuple(verb.upper() for verb in a.verb), path=a.path, count=a.count, each_s=a.each, after=a.after
         )
     )
     late = _lasting(faults, "delay-watch", "tell watchers of changes later")

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, assert_never
 
 from localkube.errors import ApiError
-from localkube.faults import addresses, processes, volumes
+from localkube.faults import addresses, files, processes, volumes
 from localkube.faults.api import ApiFaults
 from localkube.faults.firewall import Firewall
 from localkube.faults.menu import (
     BadFault,
+    BreakFile,
     Delay,
     DelayWatch,
     DropWatch,
@@ -23,6 +24,7 @@ from localkube.faults.menu import (
     FillVolume,
     ForgetHistory,
     Freeze,
+    Hang,
     HoldResize,
     Kill,
     Lasting,
@@ -30,6 +32,7 @@ from localkube.faults.menu import (
     PartitionNode,
     Refuse,
     RefuseGone,
+    SlowScripts,
     StopApi,
     Strike,
     describe,
@@ -37,6 +40,7 @@ from localkube.faults.menu import (
 from localkube.faults.network import NetworkFaults
 from localkube.faults.nodes import NodeFaults
 from localkube.faults.resizes import ResizeFaults
+from localkube.faults.scripts import ScriptFaults
 from localkube.faults.silence import Silence
 from localkube.faults.targets import Sides
 from localkube.faults.uplink import Uplink
@@ -45,6 +49,7 @@ from localkube.registry import Registry
 from localkube.server.app import ApiServer
 
 ResizeStage = Literal["deferred", "infeasible", "in-progress", "error"]
+Damage = Literal["truncate", "nuls", "delete", "last-line", "garbage"]
 Words = str | Sequence[str]  # one side of a conversation, see menu.py
 
 
@@ -90,6 +95,7 @@ class Faults:
         self._network = NetworkFaults(registry, Sides(registry, nodes.block, nodes.ranges), firewall)
         self.nodes = NodeFaults(registry, nodes, self._network, uplinks)
         self._resizes = ResizeFaults(nodes)
+        self._scripts = ScriptFaults(nodes)
         self._silence = silence
         self._numbers = itertools.count(1)
         self._standing: dict[int, Standing] = {}
@@ -137,6 +143,8 @@ class Faults:
                 processes.kill(self._registry, self._kubelets, fault)
             case ForgetHistory():
                 self.api.forget_history()
+            case BreakFile():
+                files.break_file(self._registry, self._kubelets, fault)
             case ExchangeAddresses():
                 addresses.exchange(self._registry, self._kubelets.addresses, fault)
             case other:
@@ -146,12 +154,8 @@ class Faults:
         match fault:
             case Freeze():
                 return processes.frozen(self._registry, self._kubelets, fault)
-            case StopApi():
-                return self.api.stopped(fault)
-            case Refuse():
-                return self.api.refusing(fault)
-            case DelayWatch() | DropWatch():
-                return self.api.disturbing(fault)
+            case StopApi() | Refuse() | Hang() | DelayWatch() | DropWatch():
+                return self.api.effect(fault)
             case Lose():
                 return self._network.losing(fault)
             case Delay():
@@ -162,6 +166,8 @@ class Faults:
                 return self.nodes.partitioned(fault)
             case FillVolume():
                 return volumes.filled(self._registry, self._kubelets, fault)
+            case SlowScripts():
+                return self._scripts.slowed(fault)
             case RefuseGone():
                 return self._silence.broken()
             case HoldResize():
@@ -179,6 +185,35 @@ class Faults:
 
     def exchange_addresses(self, pod: str, other: str, *, grace_s: int | None = None) -> None:
         self.strike(ExchangeAddresses(pod=pod, other=other, grace_s=grace_s))
+
+    def break_file(
+        self,
+        pod: str,
+        volume: str,
+        file: str,
+        how: Damage,
+        *,
+        size_bytes: int = 100,
+        text: str = "nonsense",
+        kill: str | None = None,
+    ) -> None:
+        self.strike(BreakFile(pod=pod, volume=volume, file=file, how=how, size_bytes=size_bytes, text=text, kill=kill))
+
+    def scripts_slowed(
+        self, pods: Words, delay_s: float, *, container: str | None = None, text: str = "", start: bool = False
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(SlowScripts(pods=_side(pods), delay_s=delay_s, container=container, text=text, start=start))
+
+    def requests_hanging(
+        self,
+        *,
+        verbs: tuple[str, ...] = (),
+        path: str = "",
+        count: int = 0,
+        each_s: float | None = None,
+        after: bool = False,
+    ) -> contextlib.AbstractAsyncContextManager[Standing]:
+        return self.held(Hang(verbs=verbs, path=path, count=count, each_s=each_s, after=after))
 
     def frozen(self, pod: str, *, container: str | None = None) -> contextlib.AbstractAsyncContextManager[Standing]:
         return self.held(Freeze(pod=pod, container=container))

@@ -64,6 +64,36 @@ class FillVolume(_Fault, frozen=True, kw_only=True, tag="fill-volume"):
     leave_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
+class BreakFile(_Fault, frozen=True, kw_only=True, tag="break-file"):
+    """A file of a pod's volume is damaged, as by a crash or a bad disk. Nothing to undo.
+
+    truncate: its last *size_bytes* are missing; nuls: they are NUL; delete: it is not there; last-line: its last line
+    is *text*; garbage: all of it is *text*. Of several files that match *file*, a pattern, it is the last one by name.
+    With *kill*, process 1 of that container is killed first, and begins again with what is left.
+    """
+
+    pod: str
+    volume: str
+    file: str
+    how: Literal["truncate", "nuls", "delete", "last-line", "garbage"]
+    size_bytes: Annotated[int, msgspec.Meta(ge=1)] = 100
+    text: str = "nonsense"
+    kill: str | None = None
+
+
+class SlowScripts(_Fault, frozen=True, kw_only=True, tag="slow-scripts"):
+    """Commands in some pods begin *delay_s* late: hooks, probes and what is run by exec.
+
+    Only those that contain *text*, if there is one. With *start*, also a container's own command.
+    """
+
+    pods: Side
+    delay_s: Seconds
+    container: str | None = None
+    text: str = ""
+    start: bool = False
+
+
 class HoldResize(_Fault, frozen=True, kw_only=True, tag="hold-resize"):
     """Resizes of some pods go no further than *at*; what a pod has already, it keeps. Undone, they go on.
 
@@ -133,6 +163,19 @@ class Refuse(_Fault, frozen=True, kw_only=True, tag="refuse"):
     delay_s: Seconds = 0.0  # before the answer
 
 
+class Hang(_Fault, frozen=True, kw_only=True, tag="hang"):
+    """Some API requests are not answered until the fault is undone, or for *each_s*; then they are carried out.
+
+    *after*: they are carried out at once, and only the answer hangs. *count*: only so many of them; 0: all.
+    """
+
+    verbs: tuple[str, ...] = ()  # HTTP methods; none: all
+    path: str = ""  # only requests whose path contains it
+    count: Annotated[int, msgspec.Meta(ge=0)] = 0
+    each_s: Seconds | None = None
+    after: bool = False
+
+
 class DelayWatch(_Fault, frozen=True, kw_only=True, tag="delay-watch"):
     """Watchers hear of changes *delay_s* later, in order."""
 
@@ -147,13 +190,15 @@ class DropWatch(_Fault, frozen=True, kw_only=True, tag="drop-watch"):
     path: str = ""
 
 
-Strike = Kill | ForgetHistory | ExchangeAddresses
+Strike = Kill | ForgetHistory | ExchangeAddresses | BreakFile
 Lasting = (
     Freeze
     | Lose
     | Delay
     | FillVolume
     | HoldResize
+    | SlowScripts
+    | Hang
     | FailNode
     | PartitionNode
     | StopApi

@@ -27,7 +27,8 @@ async def filled(registry: Registry, nodes: Nodes, fault: FillVolume) -> AsyncIt
     if not folder.is_mount():
         raise BadFault(
             f"volume {fault.volume} shares this machine's disk, and filling it would fill the machine: give the pod a "
-            "claim of a StorageClass of provisioner localkube.io/directory with the parameter medium: Memory"
+            "claim of a StorageClass of provisioner localkube.io/directory with the parameter medium: Memory, or start "
+            "localkube with --empty-dir-size"
         )
     filler = folder / FILLER
     descriptor = os.open(filler, os.O_RDWR | os.O_CREAT, 0o600)

@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from localkube.kubelet.images import IDENTITY_SCHEME, Catalogue, Image, ImagePro
 from localkube.kubelet.logs import LogFile, rotated
 from localkube.kubelet.pod_status import ContainerFacts
 from localkube.kubelet.probes import Finding, ProbeName, Target, Verdict, act, parse_timing, run_probe
-from localkube.kubelet.process import Exit, SandboxedProcess, Stream, identity_of
+from localkube.kubelet.process import Exit, SandboxedProcess, Stream, identity_of, later
 from localkube.kubelet.sandbox import DEFAULT_CAPABILITIES, Mount, Sandbox
 from localkube.kubelet.volumes import PAYLOAD_KINDS, MountProblem, PodVolumes, kind_of, sub_path
 from localkube.registry import time_text, utc_now
@@ -50,6 +50,7 @@ class PodHost(Protocol):
     def spec_of(self, name: str) -> Obj: ...
     def lookup(self, resource: str, name: str) -> Obj | None: ...
     def service_links(self) -> Mapping[str, str]: ...
+    def delay_of(self, container: str, command: Sequence[str], *, start: bool) -> float: ...
     def changed(self) -> None: ...
     def event(self, kind: str, reason: str, message: str, container: str) -> None: ...
     async def pause(self, timeout_s: float) -> None: ...  # ends early when something the pod refers to changes
@@ -190,8 +191,15 @@ class Container:
                 await self._pod.pause(CONFIG_RETRY_S)
                 continue
             self.log = self._new_log()
+            late_s = self._pod.delay_of(self.name, command, start=True)
             try:
-                process = SandboxedProcess(box, command, env, self._on_output)
+                process = SandboxedProcess(
+                    box,
+                    later(command, late_s),
+                    env,
+                    self._on_output,
+                    delay_of=lambda entering: self._pod.delay_of(self.name, entering, start=False),
+                )
             except OSError as error:
                 self.log.close()
                 message = f"cannot start bubblewrap ({error.strerror}); install it: apt install bubblewrap"

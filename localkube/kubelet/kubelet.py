@@ -7,7 +7,7 @@ import datetime
 import platform
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class NodeSettings:
     memory: str = "64Gi"
     pods: int = 110
     pace: Pace = field(default_factory=Pace)
+    empty_dir_bytes: int | None = None  # None: emptyDirs are directories, without a size
 
 
 class Kubelet:
@@ -67,7 +68,9 @@ class Kubelet:
         self._unsubscribe: list[Callable[[], None]] = []
         self._lease_task: asyncio.Task[None] | None = None
         self._context: NodeContext | None = None
-        # For faults: how far the resize of a pod may go.
+        # For faults: how many seconds later than asked a command begins in a container (of that name) of a pod, as the
+        # container's own (True) or beside it; and how far the resize of a pod may go.
+        self.delay_of: Callable[[Obj, str, Sequence[str], bool], float] = lambda *_: 0.0
         self.hold_of: Callable[[Obj], Hold | None] = lambda _: None
 
     def start(self) -> None:
@@ -88,6 +91,8 @@ class Kubelet:
             allocatable=self._capacity(),
             allocations=Allocations(self._capacity()),
             on_room=self._retry_resizes,
+            empty_dir_bytes=self._settings.empty_dir_bytes,
+            delay_of=self._delay,
             hold_of=self._hold,
         )
         self._register()
@@ -188,6 +193,9 @@ class Kubelet:
             worker.resize()
 
     # ---- pods
+
+    def _delay(self, pod: Obj, container: str, command: Sequence[str], start: bool) -> float:
+        return self.delay_of(pod, container, command, start)
 
     def _hold(self, pod: Obj) -> Hold | None:
         return self.hold_of(pod)  # asked each time: a fault may put another one there

@@ -17,6 +17,8 @@ from localkube.kubelet.images import Catalogue
 from localkube.kubelet.kubelet import Kubelet, NodeSettings
 from localkube.kubelet.volumes import SHARED_MEMORY
 from localkube.registry import Registry
+from localkube.sized import unmount_below
+from localkube.units import quantity_value
 
 _MEMORY_PREFIX = "localkube-"
 
@@ -38,17 +40,21 @@ class Nodes:
         pace: Pace | None = None,
         uplink: Callable[[str], Registry] | None = None,
         address_reuse: bool = False,
+        empty_dir_size: str | None = None,
     ) -> None:
         """*block* 64..127: second byte of the pods' addresses. *pace*: restart back-off; by default a real one's.
 
         *uplink*: how the named node reaches the registry; by default directly. *address_reuse*: a pod's address is
-        given to the next pod of its node.
+        given to the next pod of its node. *empty_dir_size*: emptyDirs are filesystems in memory of that size; None:
+        directories.
         """
         self.addresses = AddressBook(block, reuse=address_reuse)
         self._memory_dir = SHARED_MEMORY / f"{_MEMORY_PREFIX}{os.getpid()}-{block}"
         self.block = block
         self.ranges = {f"node-{number}": f"127.{block}.{number}.0/24" for number in range(1, count + 1)}
         shared = catalogue or Catalogue()
+        self._state_dir = state_dir
+        empty_dir_bytes = None if empty_dir_size is None else round(quantity_value(empty_dir_size) or 0)
         self._kubelets = {
             f"node-{number}": Kubelet(
                 registry if uplink is None else uplink(f"node-{number}"),
@@ -63,6 +69,7 @@ class Nodes:
                     memory=memory,
                     pods=pods,
                     pace=pace or Pace(),
+                    empty_dir_bytes=empty_dir_bytes,
                 ),
                 addresses=self.addresses,
                 catalogue=shared,
@@ -79,6 +86,7 @@ class Nodes:
 
     async def stop(self) -> None:
         await asyncio.gather(*(kubelet.stop() for kubelet in self._kubelets.values()))
+        unmount_below(self._state_dir / "pods")
         shutil.rmtree(self._memory_dir, ignore_errors=True)
 
     @property

@@ -56,6 +56,8 @@ class NodeContext:
     allocatable: Mapping[str, str]
     allocations: Allocations
     on_room: Callable[[], None]  # to be called when a pod needs less than before
+    empty_dir_bytes: int | None
+    delay_of: Callable[[Obj, str, Sequence[str], bool], float]  # see Kubelet.delay_of
     hold_of: Callable[[Obj], Hold | None]  # how far a fault lets the pod's resize go
 
 
@@ -75,7 +77,13 @@ class PodWorker:
         self.catalogue = node.catalogue
         self.http = node.http
         self.allocatable = node.allocatable
-        self.volumes = PodVolumes(self.folder / "volumes", node.memory_dir / self.uid, self.lookup, node.allocatable)
+        self.volumes = PodVolumes(
+            self.folder / "volumes",
+            node.memory_dir / self.uid,
+            self.lookup,
+            node.allocatable,
+            empty_dir_bytes=node.empty_dir_bytes,
+        )
         self._node = node
         self._pod = pod
         self._refers = references(pod)
@@ -214,6 +222,9 @@ class PodWorker:
     def lookup(self, resource: str, name: str) -> Obj | None:
         namespace = None if resource == "persistentvolumes" else self.key[0]
         return self._node.registry.find(resource, namespace, name)
+
+    def delay_of(self, container: str, command: Sequence[str], *, start: bool) -> float:
+        return self._node.delay_of(self._pod, container, command, start)
 
     def service_links(self) -> Mapping[str, str]:
         registry = self._node.registry

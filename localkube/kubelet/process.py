@@ -102,11 +102,15 @@ class SandboxedProcess:
         command: Sequence[str],
         env: Mapping[str, str],
         on_output: Callable[[Stream, bytes], None],
+        *,
+        delay_of: Callable[[Sequence[str]], float] = lambda _: 0.0,
     ) -> None:
+        """*delay_of*: how many seconds later than asked a command begins that enters this container."""
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Exit] = loop.create_future()
         self._box = box
         self._env = dict(env)
+        self._delay_of = delay_of
         self.known_pid: int | None = None  # the command's process id on this machine, once it runs
         self._pid_fd: int | None = None
         self._first_pid: asyncio.Future[int | None] = loop.create_future()  # process 1 of the sandbox
@@ -182,6 +186,7 @@ class SandboxedProcess:
 
         Raises ProcessLookupError when the container has ended.
         """
+        command = later(command, self._delay_of(command))
         pid = self.known_pid
         if pid is None or self.ended.done():
             raise ProcessLookupError("container not running")
@@ -221,6 +226,11 @@ class SandboxedProcess:
         # bubblewrap reports the code only of a program that it could execute. Killed with its sandbox, it has none.
         killed = code == 128 + signal.SIGKILL
         self.ended.set_result(Exit(code, executed=killed or b'"exit-code"' in self._status))
+
+
+def later(command: Sequence[str], seconds: float) -> list[str]:
+    """*command* as a shell begins it after so many seconds: whoever waits for it, or ends it, does so from now on."""
+    return ["/bin/sh", "-c", 'sleep "$0" && exec "$@"', f"{seconds:g}", *command] if seconds > 0 else list(command)
 
 
 class ExecProcess:

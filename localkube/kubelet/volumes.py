@@ -15,6 +15,7 @@ from typing import Any
 
 from localkube.kubelet.environment import Lookup
 from localkube.kubelet.fields import FieldProblem, read_field, read_resource
+from localkube.sized import CannotMount, mount_sized, unmount_below
 
 Obj = dict[str, Any]
 DATA_LINK = "..data"
@@ -170,8 +171,18 @@ def _same(data_link: Path, payload: Payload) -> bool:
 class PodVolumes:
     """The volumes of one pod below *folder*. Paths of this machine; mounting them is the sandbox's work."""
 
-    def __init__(self, folder: Path, memory_folder: Path, lookup: Lookup, allocatable: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        memory_folder: Path,
+        lookup: Lookup,
+        allocatable: Mapping[str, str],
+        *,
+        empty_dir_bytes: int | None = None,
+    ) -> None:
+        """*empty_dir_bytes*: each emptyDir is a filesystem in memory of that size; None: a directory."""
         self._folder = folder
+        self._empty_dir_bytes = empty_dir_bytes
         self._memory_folder = memory_folder
         self._lookup = lookup
         self._allocatable = allocatable
@@ -205,6 +216,8 @@ class PodVolumes:
                     self._show(volume, pod, self._paths[volume["name"]], group)
 
     def remove(self) -> None:
+        if self._empty_dir_bytes is not None:
+            unmount_below(self._folder)
         shutil.rmtree(self._folder, ignore_errors=True)
         self.remove_memory()
 
@@ -224,6 +237,11 @@ class PodVolumes:
             case "emptyDir":
                 if (volume["emptyDir"] or {}).get("medium") == "Memory":
                     folder = self._memory_folder / volume["name"]
+                elif self._empty_dir_bytes is not None and not folder.is_mount():
+                    try:
+                        mount_sized(folder, self._empty_dir_bytes)
+                    except CannotMount as problem:
+                        raise MountProblem(str(problem)) from problem
                 _make_shared(folder, group)
                 return folder
             case "persistentVolumeClaim":

@@ -46,6 +46,7 @@ CONTINUES_KEPT = 500
 _DELETE_ANSWERS_OBJECT = frozenset(
     ("pods", "services", "persistentvolumeclaims", "persistentvolumes", "serviceaccounts")
 )
+_BODY = web.RequestKey("body", bytes)
 _OPEN_PATHS = frozenset(("/healthz", "/livez", "/readyz", "/version"))
 
 
@@ -748,7 +749,15 @@ def _not_allowed() -> ApiError:
     return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
+async def keep_body(request: web.BaseRequest) -> None:
+    """Reads the body now: it can be answered even when its sender is gone by then. Raises ApiError 413."""
+    request[_BODY] = await _read(request)
+
+
 async def _read(request: web.BaseRequest) -> bytes:
+    kept: bytes | None = request.get(_BODY)
+    if kept is not None:
+        return kept
     if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
         raise ApiError(413, "RequestEntityTooLarge", f"limit is {MAX_BODY_BYTES}", {})
     # Most bodies are there before anybody asks for them.

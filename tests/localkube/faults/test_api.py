@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.localkube.faults.conftest import DEADLINE_S, House
+from tests.localkube.faults.conftest import DEADLINE_S, House, eventually
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 
@@ -152,3 +152,54 @@ async def test_lost_changes_are_never_told_and_those_afterwards_are(house: House
 
     assert listed == ["a", "b"]
     assert told == ("ADDED", "c")
+
+
+async def hangs(request: asyncio.Task[int], within_s: float = 0.3) -> bool:
+    done, _ = await asyncio.wait({request}, timeout=within_s)
+    return not done
+
+
+async def test_a_request_that_hangs_is_carried_out_when_the_fault_is_undone(house: House) -> None:
+    async with house.faults.requests_hanging(verbs=("POST",), path="/configmaps"):
+        hung = asyncio.create_task(house.status_of(MAPS, "POST", config_map("a")))
+        assert await hangs(hung)
+        assert await house.status_of(MAPS) == 200
+        assert await house.status_of(f"{MAPS}/a") == 404
+
+    assert await hung == 201
+
+
+async def test_only_some_hang_and_each_for_its_time(house: House) -> None:
+    async with house.faults.requests_hanging(path="/configmaps/a", count=1, each_s=0.2):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        first = await house.status_of(f"{MAPS}/a")
+        took_s = loop.time() - began
+        second = asyncio.create_task(house.status_of(f"{MAPS}/a"))
+
+        assert (first, await second) == (404, 404)
+        assert took_s >= 0.2
+        assert house.faults.api.hung == 1
+
+
+async def test_the_answer_alone_may_hang(house: House) -> None:
+    async with house.faults.requests_hanging(verbs=("POST",), after=True):
+        hung = asyncio.create_task(house.status_of(MAPS, "POST", config_map("a")))
+        await eventually(lambda: exists(house, "a"))
+        assert await hangs(hung)
+
+    assert await hung == 201
+
+
+async def exists(house: House, name: str) -> bool:
+    return await house.status_of(f"{MAPS}/{name}") == 200
+
+
+async def test_what_its_client_gave_up_may_be_carried_out_later(house: House) -> None:
+    async with house.faults.requests_hanging(verbs=("POST",)):
+        hung = asyncio.create_task(house.status_of(MAPS, "POST", config_map("a")))
+        assert await hangs(hung)
+        hung.cancel()
+        await asyncio.wait({hung})
+
+    await eventually(lambda: exists(house, "a"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from localkube.cluster import Cluster
+from localkube.kubelet.backoff import Pace
 from tests.localkube.faults.conftest import House, Obj
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
@@ -80,6 +81,27 @@ async def test_a_volume_is_as_large_as_its_claim_and_grows_with_it(house: House)
 
     assert too_large == 1
     assert await write(house, 2048) == 0
+
+
+async def test_an_empty_dir_can_have_a_size_and_be_full() -> None:
+    async with Cluster(nodes=1, empty_dir_size="4Mi", pace=Pace(first_s=0.3, longest_s=2.0)) as cluster:
+        house = House(cluster, None)  # type: ignore[arg-type] # nothing is asked over HTTP
+        pod = on_claim() | {"volumes": [{"name": "data", "emptyDir": {}}]}
+        await house.run("p", IDLE, **pod)
+
+        assert await write(house, 1024) == 0
+        async with house.faults.volume_filled("p", "data"):
+            assert await write(house, 2048) == 1
+        assert await write(house, 2048) == 0
+        house.faults.kill("p")
+        await house.until(lambda: house.restarts("p") == 1 and house.is_ready("p"))
+        kept = cluster.kubelet_for("node-1").volume_path("default", "p", "data") / "file"
+        assert kept.stat().st_size == 2048 * 1024
+
+        cluster.registry.delete("pods", "default", "p", grace_s=0)
+        await house.until(lambda: cluster.registry.find("pods", "default", "p") is None)
+        await cluster.nodes.addresses.until_freed()
+        assert mounts_below(cluster.state) == []
 
 
 async def test_no_mount_is_left_behind(house: House) -> None:
