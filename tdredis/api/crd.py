@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
@@ -12,23 +13,8 @@ from tdredis.api.fields import GROUP, VERSION, wire_name
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES
-from tdredis.api.validation import (
-    APP_SENTENCE,
-    BOTH_PROXY_SECRETS_SENTENCE,
-    BOTH_SECRETS_SENTENCE,
-    CAPACITY_SENTENCE,
-    CLUSTER_CAPACITY_SENTENCE,
-    LEAST_DOWN_AFTER_MS,
-    LEAST_MIB,
-    LINE_BREAK_SENTENCE,
-    LONGEST_NAME,
-    NAME_PATTERN,
-    NAME_SENTENCE,
-    NO_PROXY_SECRET_SENTENCE,
-    PROXY_IMAGE_SENTENCE,
-    WRITE_POLICY_SENTENCE,
-    schema_of,
-)
+from tdredis.api.rules import NAME_RULES, Rule, rules_of
+from tdredis.api.validation import schema_of
 
 _SCALARS: Final[dict[object, JSONObject]] = {
     str: {"type": "string"},
@@ -36,60 +22,6 @@ _SCALARS: Final[dict[object, JSONObject]] = {
     bool: {"type": "boolean"},
 }
 
-NAME_RULE: Final[JSONObject] = {
-    "rule": f"size(self.metadata.name) <= {LONGEST_NAME}",
-    "message": (
-        f"metadata.name is too long: write at most {LONGEST_NAME} characters,"
-        " the names of its pods and their labels are made of it"
-    ),
-}
-NAME_SHAPE_RULE: Final[JSONObject] = {
-    "rule": f"self.metadata.name.matches('^{NAME_PATTERN}$')",
-    "message": f"metadata.name: {NAME_SENTENCE}",
-}
-
-_CLUSTER_CAPACITY: Final[JSONObject] = {
-    "rule": f"!has(self.capacity) || self.capacity == 0 || self.capacity >= {LEAST_MIB} * self.size",
-    "message": CLUSTER_CAPACITY_SENTENCE,
-}
-_CAPACITY: Final[JSONObject] = {
-    "rule": f"!has(self.capacity) || self.capacity == 0 || self.capacity >= {LEAST_MIB}",
-    "message": CAPACITY_SENTENCE,
-}
-_APP: Final[JSONObject] = {"rule": "self.app == oldSelf.app", "message": APP_SENTENCE}
-_PROXY_IMAGE: Final[JSONObject] = {
-    "rule": "size(self.proxyimage) > 0 || (has(self.proxy) && has(self.proxy.enabled) && !self.proxy.enabled)",
-    "message": PROXY_IMAGE_SENTENCE,
-}
-# On spec, not on the fields: a refusal quotes the value of the field that it is about.
-_PASSWORDS: Final[tuple[JSONObject, ...]] = (
-    {"rule": "!has(self.secret) || !self.secret.contains('\\n')", "message": LINE_BREAK_SENTENCE},
-    {
-        "rule": "!has(self.secretRef) || !has(self.secret) || size(self.secret) == 0",
-        "message": BOTH_SECRETS_SENTENCE,
-    },
-)
-_PROXY_PASSWORDS: Final[tuple[JSONObject, ...]] = (
-    {"rule": "!has(self.proxysecret) || !self.proxysecret.contains('\\n')", "message": LINE_BREAK_SENTENCE},
-    {"rule": "has(self.proxysecret) || has(self.proxySecretRef)", "message": NO_PROXY_SECRET_SENTENCE},
-    {
-        "rule": "!has(self.proxySecretRef) || !has(self.proxysecret) || size(self.proxysecret) == 0",
-        "message": BOTH_PROXY_SECRETS_SENTENCE,
-    },
-)
-_WRITE_POLICY: Final[JSONObject] = {
-    "rule": (
-        "!has(self.writePolicy) || self.writePolicy != 'consistency' || !has(self.sentinel)"
-        " || !has(self.sentinel.downAfterMilliseconds)"
-        f" || self.sentinel.downAfterMilliseconds >= {LEAST_DOWN_AFTER_MS}"
-    ),
-    "message": WRITE_POLICY_SENTENCE,
-}
-RULES: Final[dict[str, tuple[JSONObject, ...]]] = {
-    "RedisCluster": (_APP, _CLUSTER_CAPACITY, _PROXY_IMAGE, *_PASSWORDS, *_PROXY_PASSWORDS),
-    "RedisStandby": (_APP, _CAPACITY, *_PASSWORDS, _WRITE_POLICY),
-    "RedisStandalone": (_APP, _CAPACITY, *_PASSWORDS),
-}
 _PRIMARY: Final[JSONObject] = {"name": "Primary", "type": "string", "jsonPath": ".status.shards[0].primary"}
 _SIZE: Final[JSONObject] = {"name": "Size", "type": "integer", "jsonPath": ".status.size"}
 OWN_COLUMNS: Final[dict[str, tuple[JSONObject, ...]]] = {
@@ -107,14 +39,13 @@ def build_crds() -> list[JSONObject]:
 def _build_crd(kind: type[Instance]) -> JSONObject:
     hints = get_type_hints(kind)
     spec = _object_schema(hints["spec"], "What the owner wants.")
-    spec["x-kubernetes-validations"] = list(RULES[kind.KIND])
     status = _object_schema(hints["status"], "The instance as it is.")
     status.pop("required", None)
     root: JSONObject = {
         "type": "object",
         "description": _summary(kind),
         "required": ["spec"],
-        "x-kubernetes-validations": [NAME_RULE, NAME_SHAPE_RULE],
+        "x-kubernetes-validations": _written(NAME_RULES),
         "properties": {
             "apiVersion": {"type": "string", "description": "Version of this schema."},
             "kind": {"type": "string", "description": "Kind of this object."},
@@ -182,25 +113,56 @@ def _object_schema(type_: type[msgspec.Struct], description: str) -> JSONObject:
     schema: JSONObject = {
         "type": "object",
         "description": description,
-        "properties": {wire_name(attribute): _schema(hint) for attribute, hint in hints.items()},
+        "properties": {
+            wire_name(attribute): _with_rules(_schema(hint), rules_of(type_, attribute))
+            for attribute, hint in hints.items()
+        },
     }
     if required:
         schema["required"] = list(required)
-    return schema
+    return _with_rules(schema, rules_of(type_, ""))
 
 
 def _schema(hint: Any) -> JSONObject:
+    extra = schema_of(hint)
     description = ""
-    extra = {name: value for name, value in schema_of(hint).items() if not name.startswith("x-write")}
     if get_origin(hint) is Annotated:
         hint, *metas = get_args(hint)
         meta = next(each for each in metas if isinstance(each, msgspec.Meta))
         description = meta.description or ""
     schema = _plain_schema(hint, description)
-    if schema["type"] == "array" and extra.pop("x-kubernetes-preserve-unknown-fields", False):
+    if schema["type"] == "array" and extra.get("x-kubernetes-preserve-unknown-fields"):
         schema["items"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        extra = {name: value for name, value in extra.items() if name != "x-kubernetes-preserve-unknown-fields"}
     # Strings first decide what they are, then what they may be.
-    return {**schema, **({"description": description} if description else {}), **extra}  # type: ignore[dict-item] # JSON by construction
+    return {**schema, **({"description": description} if description else {}), **_in_words(extra)}
+
+
+def _in_words(bounds: Mapping[str, Any]) -> JSONObject:
+    """*bounds* as the CRD has them: a server quotes a pattern that does not match, and a rule adds what to write."""
+    schema: JSONObject = {name: value for name, value in bounds.items() if name != "x-write"}
+    if isinstance(others := schema.get("additionalProperties"), dict):
+        schema["additionalProperties"] = _in_words(others)
+    if "x-write" not in bounds:
+        return schema
+    words = Rule(cel=f"self.matches('{_escaped(bounds['pattern'])}')", message=f"write {bounds['x-write']}", holds=None)
+    return _with_rules(schema, (words,))
+
+
+def _escaped(pattern: str) -> str:
+    """*pattern* between the quotes of CEL."""
+    return pattern.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _with_rules(schema: JSONObject, rules: Sequence[Rule]) -> JSONObject:
+    if not rules:
+        return schema
+    before = schema.get("x-kubernetes-validations")
+    return {**schema, "x-kubernetes-validations": [*(before if isinstance(before, list) else ()), *_written(rules)]}
+
+
+def _written(rules: Sequence[Rule]) -> list[JSON]:
+    return [{"rule": rule.cel, "message": rule.message} for rule in rules]
 
 
 def _plain_schema(hint: Any, description: str) -> JSONObject:

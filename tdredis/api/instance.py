@@ -8,11 +8,14 @@ import msgspec
 from msgspec import Meta
 
 from tdredis.api.fields import (
+    ADDRESS_OR_NONE,
     AS_KUBERNETES_HAS_IT,
     IMAGE,
     IMAGE_OR_NONE,
+    MOST_MIB,
     NET_MODE,
     OBJECT_NAME,
+    OBJECT_NAME_OR_NONE,
     PASSWORD,
     TEXT,
     wire_name,
@@ -30,11 +33,20 @@ class SecretRef(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
         str,
         Meta(
             description="Name of the Secret.",
-            extra_json_schema={"minLength": 1, "maxLength": 253, "x-write": "the name of a Secret in this namespace"},
+            extra_json_schema={**OBJECT_NAME, "x-write": "the name of a Secret in this namespace"},
         ),
     ]
     key: Annotated[
-        str, Meta(description="Which of its keys.", extra_json_schema={"minLength": 1, "maxLength": 253})
+        str,
+        Meta(
+            description="Which of its keys.",
+            extra_json_schema={
+                "minLength": 1,
+                "maxLength": 253,
+                "pattern": "^[-._A-Za-z0-9]+$",
+                "x-write": "letters, digits, '-', '_' and '.'",
+            },
+        ),
     ] = "password"
 
 
@@ -47,8 +59,9 @@ class StorageSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
             description="Size of each pod's volume when storageclass is set. It cannot be changed after creation.",
             extra_json_schema={
                 "maxLength": 32,
-                "pattern": r"^[1-9][0-9]*(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$",
-                "x-write": "a quantity such as 64Gi",
+                # Without a unit it is bytes: eight digits of them are no slip of the pen.
+                "pattern": "^([1-9][0-9]{0,5}([.][0-9]{1,3})?[MGTP]i?|[1-9][0-9]{3,8}(Ki|k)|[1-9][0-9]{7,17})$",
+                "x-write": "an amount with its unit, such as 64Gi",
             },
         ),
     ] = "64Gi"
@@ -101,7 +114,7 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
                 "minLength": 1,
                 # 57: the label CLUSTER is redis-<app>, and a label's value ends at 63.
                 "maxLength": 57,
-                "pattern": r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+                "pattern": "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
                 "x-write": "letters, digits, '-', '_' and '.', a letter or digit at both ends (it becomes a label)",
             },
         ),
@@ -111,7 +124,7 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
         int,
         Meta(
             description="Memory in MiB: maxmemory. 0 or absent: no limit.",
-            extra_json_schema={"minimum": 0, "maximum": 1 << 40},
+            extra_json_schema={"minimum": 0, "maximum": MOST_MIB},
         ),
     ] = 0
     dc: Annotated[
@@ -152,7 +165,7 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
         str,
         Meta(
             description="Non-empty: data on persistent volumes of this class. Empty: on an emptyDir of the node.",
-            extra_json_schema=TEXT,
+            extra_json_schema=OBJECT_NAME_OR_NONE,
         ),
     ] = ""
     storage: Annotated[StorageSpec, Meta(description="Volumes of the Redis pods.")] = StorageSpec()
@@ -160,7 +173,7 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
         str,
         Meta(
             description="Address published in status.externalip as vip:nodePort when netmode is NodePort.",
-            extra_json_schema=TEXT,
+            extra_json_schema=ADDRESS_OR_NONE,
         ),
     ] = ""
     paused: Annotated[

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from tdredis.api.fields import AS_KUBERNETES_HAS_IT, TEXT, wire_name
+from tdredis.api.fields import ANNOTATIONS, AS_KUBERNETES_HAS_IT, LABELS, OBJECT_NAME_OR_NONE, wire_name
+from tdredis.api.quantities import AMOUNTS
 
 Plain = dict[str, Any]  # a part of a pod's spec, exactly as Kubernetes has it
 
@@ -15,11 +16,9 @@ Plain = dict[str, Any]  # a part of a pod's spec, exactly as Kubernetes has it
 class ResourceSettings(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
     """Requests and limits of a container, as Kubernetes has them."""
 
-    requests: Annotated[
-        Plain, Meta(description="What the container is promised.", extra_json_schema=AS_KUBERNETES_HAS_IT)
-    ] = {}
+    requests: Annotated[Plain, Meta(description="What the container is promised.", extra_json_schema=AMOUNTS)] = {}
     limits: Annotated[
-        Plain, Meta(description="What the container may use at the most.", extra_json_schema=AS_KUBERNETES_HAS_IT)
+        Plain, Meta(description="What the container may use at the most.", extra_json_schema=AMOUNTS)
     ] = {}
 
 
@@ -35,8 +34,13 @@ class PodSettings(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, o
             extra_json_schema={"enum": ["restricted", "image"]},
         ),
     ] = "restricted"
-    annotations: Annotated[dict[str, str], Meta(description="Annotations of the pods, beside the operator's own.")] = {}
-    labels: Annotated[dict[str, str], Meta(description="Labels of the pods, beside the operator's own.")] = {}
+    annotations: Annotated[
+        dict[str, str],
+        Meta(description="Annotations of the pods, beside the operator's own.", extra_json_schema=ANNOTATIONS),
+    ] = {}
+    labels: Annotated[
+        dict[str, str], Meta(description="Labels of the pods, beside the operator's own.", extra_json_schema=LABELS)
+    ] = {}
     affinity: Annotated[
         Plain,
         Meta(
@@ -47,7 +51,9 @@ class PodSettings(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, o
     tolerations: Annotated[
         tuple[Plain, ...], Meta(description="Taints that the pods tolerate.", extra_json_schema=AS_KUBERNETES_HAS_IT)
     ] = ()
-    node_selector: Annotated[dict[str, str], Meta(description="Labels that a node must have.")] = {}
+    node_selector: Annotated[
+        dict[str, str], Meta(description="Labels that a node must have.", extra_json_schema=LABELS)
+    ] = {}
     topology_spread_constraints: Annotated[
         tuple[Plain, ...],
         Meta(
@@ -55,7 +61,7 @@ class PodSettings(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, o
             extra_json_schema=AS_KUBERNETES_HAS_IT,
         ),
     ] = ()
-    priority_class_name: Annotated[str, Meta(description="Priority class.", extra_json_schema=TEXT)] = ""
+    priority_class_name: Annotated[str, Meta(description="Priority class.", extra_json_schema=OBJECT_NAME_OR_NONE)] = ""
     security_context: Annotated[
         Plain,
         Meta(

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from tdredis.api.fields import IMAGE, IMAGE_OR_NONE, NET_MODE, PASSWORD, TEXT, wire_name
+from tdredis.api.fields import IMAGE, IMAGE_OR_NONE, MOST_MIB, NET_MODE, PASSWORD, TEXT, wire_name
 from tdredis.api.instance import Instance, InstanceSpec, InstanceStatus, SecretRef
 from tdredis.api.pod_settings import PodSettings, ResourceSettings
 
@@ -79,7 +79,7 @@ class RedisClusterSpec(InstanceSpec, frozen=True, kw_only=True, rename=wire_name
         int,
         Meta(
             description="Memory in MiB over all shards, each gets capacity / size. 0 or absent: no limit.",
-            extra_json_schema={"minimum": 0, "maximum": 1 << 40},
+            extra_json_schema={"minimum": 0, "maximum": MOST_MIB},
         ),
     ] = 0
     replicas: Annotated[

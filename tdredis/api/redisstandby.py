@@ -31,7 +31,7 @@ class SentinelSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
             extra_json_schema={
                 "minLength": 1,
                 "maxLength": 63,
-                "pattern": r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
+                "pattern": "^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$",
                 "x-write": "letters, digits, '-', '_' and '.', a letter or digit at both ends",
             },
         ),
@@ -89,7 +89,7 @@ class RedisStandbySpec(InstanceSpec, frozen=True, kw_only=True, rename=wire_name
                 # sentinel-<app> names a Service (at most 63, RFC 1035) and a StatefulSet, whose revisions are its
                 # name, a dash and 10 characters within 63.
                 "maxLength": 43,
-                "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+                "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
                 "x-write": "lower-case letters, digits and '-', a letter or digit at both ends"
                 " (Services are named after it)",
             },

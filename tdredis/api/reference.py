@@ -12,7 +12,6 @@ _BOUNDS = (
     ("minimum", "at least {}"),
     ("maximum", "at most {}"),
     ("maxLength", "at most {} characters"),
-    ("pattern", "matches `{}`"),
 )
 
 
@@ -62,8 +61,14 @@ def _rows(schema: Any, path: str) -> Iterator[str]:
             yield from _rows(inner, f"{place}{'[]' if inner is not field else ''}.")
 
 
+def _values(field: Any) -> Any:
+    """What bounds the values of *field*: of a list its items, of a map of texts its values."""
+    others = field.get("additionalProperties", field.get("items", field))
+    return field if "x-kubernetes-validations" in field else others
+
+
 def _type(field: Any) -> str:
-    match field["type"]:
+    match field.get("type", "amount"):
         case "array":
             return f"list of {_type(field['items'])}"
         case "object" if "additionalProperties" in field:
@@ -76,5 +81,8 @@ def _bounds(field: Any) -> Iterator[str]:
     if "enum" in field:
         yield f"One of: {', '.join(f'`{value}`' for value in field['enum'])}."
     said = [text.format(field[name]) for name, text in _BOUNDS if name in field]
+    said += [
+        rule["message"] for rule in _values(field).get("x-kubernetes-validations", ()) if "properties" not in field
+    ]
     if said:
         yield f"({'; '.join(said)})"

@@ -1,114 +1,57 @@
 """Decides whether a resource can be carried out, for servers too old to refuse it themselves.
 
-The bounds are those of the schema, read from the same annotations; the sentences say what to write instead.
+The bounds are those of the schema, read from the same annotations, and the rules those of the CRD; the sentences say
+what to write instead.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Final, cast, get_args, get_origin, get_type_hints
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from tdredis.api.fields import wire_name
 from tdredis.api.instance import Instance
-from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
-from tdredis.api.redisstandby import LEAST_LAG_S, RedisStandby, RedisStandbySpec
-
-# A StatefulSet <name>-<i> carries the label controller-revision-hash: its name, a dash and 10 characters within 63;
-# with i of up to three digits that leaves the resource's name 63 - 11 - 4.
-LONGEST_NAME: Final = 48
-LEAST_MIB: Final = 16  # of one Redis process
-# A Service's name, which the resource's becomes, begins with a letter and has no dots (RFC 1035).
-NAME_PATTERN: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
-NAME_SENTENCE: Final = "write lower-case letters, digits and '-', a letter first: Services are named after it"
-CAPACITY_SENTENCE: Final = f"capacity is too small: write {LEAST_MIB} (MiB) or more, or leave it out for no limit"
-# A sentence without the number to write: an expression that made it would cost a modern server more than it allows.
-CLUSTER_CAPACITY_SENTENCE: Final = (
-    f"capacity is too small for its shards: write {LEAST_MIB} (MiB) times size or more, or leave it out for no limit"
-)
-APP_SENTENCE: Final = (
-    "app cannot be changed, objects and labels are named after it: write the former app again, or make another resource"
-)
-PROXY_IMAGE_SENTENCE: Final = "proxyimage is empty: write the image of the proxy, or proxy.enabled: false"
-LINE_BREAK_SENTENCE: Final = "a password has a line break in it: write it on one line"
-BOTH_SECRETS_SENTENCE: Final = "secret and secretRef are both given: write one of them"
-BOTH_PROXY_SECRETS_SENTENCE: Final = "proxysecret and proxySecretRef are both given: write one of them"
-LEAST_DOWN_AFTER_MS: Final = (LEAST_LAG_S + 2) * 1000
-WRITE_POLICY_SENTENCE: Final = (
-    f"writePolicy: consistency needs time for a primary to stop before another is chosen: write"
-    f" sentinel.downAfterMilliseconds: {LEAST_DOWN_AFTER_MS} or more, or writePolicy: availability"
-)
-NO_PROXY_SECRET_SENTENCE: Final = 'proxysecret is missing: write it ("" for no password), or proxySecretRef'  # noqa: S105
+from tdredis.api.rules import NAME_RULES, RULES
 
 
 def problems(instance: Instance) -> tuple[str, ...]:
     """What is wrong with *instance*, a sentence each; () if nothing is."""
-    own = _of_cluster(instance.spec) if isinstance(instance, RedisCluster) else _capacity(instance)
-    policy = _write_policy(instance.spec) if isinstance(instance, RedisStandby) else ()
-    bounds = _bounds(type(instance.spec), instance.spec, "spec")
-    return (*_name(instance), *bounds, *own, *policy, *_passwords(instance))
+    names = (rule.message for rule in NAME_RULES if rule.holds and not rule.holds(instance))
+    return (*names, *_of_struct(instance.spec, "spec"))
 
 
-def _name(instance: Instance) -> Iterator[str]:
-    if not re.fullmatch(NAME_PATTERN, instance.name):
-        yield f"metadata.name {instance.name!r}: {NAME_SENTENCE}"
-    if len(instance.name) > LONGEST_NAME:
-        yield (
-            f"metadata.name has {len(instance.name)} characters: write at most {LONGEST_NAME},"
-            " the names of its pods and their labels are made of it"
-        )
-
-
-def _of_cluster(spec: RedisClusterSpec) -> Iterator[str]:
-    if 0 < spec.capacity < LEAST_MIB * spec.size:
-        yield CLUSTER_CAPACITY_SENTENCE
-    if spec.proxy.enabled and not spec.proxy_image:
-        yield PROXY_IMAGE_SENTENCE
-    if spec.proxy_secret is None and spec.proxy_secret_ref is None:
-        yield NO_PROXY_SECRET_SENTENCE
-    if spec.proxy_secret and spec.proxy_secret_ref is not None:
-        yield BOTH_PROXY_SECRETS_SENTENCE
-    if "\n" in (spec.proxy_secret or ""):
-        yield LINE_BREAK_SENTENCE
-
-
-def _capacity(instance: Instance) -> Iterator[str]:
-    if 0 < instance.spec.capacity < LEAST_MIB:
-        yield CAPACITY_SENTENCE
-
-
-def _write_policy(spec: RedisStandbySpec) -> Iterator[str]:
-    if spec.write_policy == "consistency" and spec.sentinel.down_after_milliseconds < LEAST_DOWN_AFTER_MS:
-        yield WRITE_POLICY_SENTENCE
-
-
-def _passwords(instance: Instance) -> Iterator[str]:
-    if "\n" in instance.spec.secret:
-        yield LINE_BREAK_SENTENCE
-    if instance.spec.secret and instance.spec.secret_ref is not None:
-        yield BOTH_SECRETS_SENTENCE
-
-
-def _bounds(type_: type[msgspec.Struct], value: msgspec.Struct, path: str) -> Iterator[str]:
-    for attribute, name, schema in _bounded_fields(type_):
+def _of_struct(value: msgspec.Struct, path: str) -> Iterator[str]:
+    for attribute, name, schema in _fields(type(value)):
         found = getattr(value, attribute)
         where = f"{path}.{name}"
         if isinstance(found, msgspec.Struct):
-            yield from _bounds(type(found), found, where)
-            continue
-        if found is None or (attribute == "env" and found == ""):
-            continue  # absent
-        yield from _breaks(schema, found, where)
+            yield from _of_struct(found, where)
+        elif found is not None and not (attribute == "env" and found == ""):  # absent
+            yield from _of_value(schema, found, where)
+    for rule in RULES.get(type(value), ()):
+        about = getattr(value, rule.at) if rule.at else value
+        if rule.holds is not None and not rule.holds(about):
+            where = f"{path}.{wire_name(rule.at)}" if rule.at else path
+            yield f"{where}: {rule.message}"
 
 
 @functools.cache  # evaluating annotations took a fifth of the operator's time while many instances are formed
-def _bounded_fields(type_: type[msgspec.Struct]) -> tuple[tuple[str, str, Mapping[str, object]], ...]:
-    """Attribute, name as users write it, and schema of each field."""
+def _fields(type_: type[msgspec.Struct]) -> tuple[tuple[str, str, Mapping[str, object]], ...]:
+    """Attribute, name as users write it, and bounds of each field; those of a list's items under "items"."""
     hints = get_type_hints(type_, include_extras=True).items()
-    return tuple((attribute, wire_name(attribute), schema_of(hint)) for attribute, hint in hints)
+    return tuple((attribute, wire_name(attribute), _bounds(hint)) for attribute, hint in hints)
+
+
+def _bounds(hint: object) -> Mapping[str, object]:
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    for each in (bare, *get_args(bare)):  # also of X | None
+        if get_origin(each) is tuple:
+            return {**schema_of(hint), "items": schema_of(get_args(each)[0])}
+    return schema_of(hint)
 
 
 def schema_of(hint: object) -> Mapping[str, object]:
@@ -119,23 +62,57 @@ def schema_of(hint: object) -> Mapping[str, object]:
     return (meta.extra_json_schema or {}) if meta else {}
 
 
-def _breaks(schema: Mapping[str, object], value: object, where: str) -> Iterator[str]:
+def _of_value(schema: Mapping[str, object], value: object, where: str) -> Iterator[str]:
+    match value:
+        case str():
+            yield from _of_text(schema, value, where)
+        case int():
+            yield from _of_number(schema, value, where)
+        case dict():
+            yield from _of_map(schema, value, where)
+        case tuple() | list():
+            yield from _of_list(schema, value, where)
     allowed = schema.get("enum")
     if isinstance(allowed, list) and value not in allowed:
         yield f"{where}: {value!r} is not known: write {', '.join(map(str, allowed))}"
-    if isinstance(value, int):
-        least, most = cast("int | None", schema.get("minimum")), cast("int | None", schema.get("maximum"))
-        if least is not None and value < least:
-            yield f"{where}: {value} is too small: write {least} or more"
-        if most is not None and value > most:
-            yield f"{where}: {value} is too large: write {most} or less"
-    if isinstance(value, str):
-        shortest = cast("int", schema.get("minLength", 0))
-        longest = cast("int", schema.get("maxLength", len(value)))
-        pattern = schema.get("pattern")
-        if len(value) < shortest:
-            yield f"{where} is empty: write {schema.get('x-write', 'a value')}"
-        elif len(value) > longest:
-            yield f"{where} has {len(value)} characters: write at most {longest}"
-        elif isinstance(pattern, str) and not re.fullmatch(pattern, value):
-            yield f"{where}: write {schema.get('x-write', f'something that matches {pattern}')}"
+
+
+def _of_number(schema: Mapping[str, object], value: int, where: str) -> Iterator[str]:
+    least, most = cast("int | None", schema.get("minimum")), cast("int | None", schema.get("maximum"))
+    if least is not None and value < least:
+        yield f"{where}: {value} is too small: write {least} or more"
+    if most is not None and value > most:
+        yield f"{where}: {value} is too large: write {most} or less"
+
+
+def _of_text(schema: Mapping[str, object], value: str, where: str) -> Iterator[str]:
+    """A pattern that says nothing in words belongs to amounts, of which the rules speak."""
+    longest = cast("int", schema.get("maxLength", len(value)))
+    if len(value) > longest:
+        yield f"{where} has {len(value)} characters: write at most {longest}"
+    elif "x-write" in schema and not fits(cast("str", schema["pattern"]), value):
+        yield f"{where}: write {schema['x-write']}"
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Whether *text* is as the anchored *pattern* of a schema wants it: `$` is the very end there, and not here."""
+    return re.fullmatch(pattern.removeprefix("^").removesuffix("$"), text) is not None
+
+
+def _of_map(schema: Mapping[str, object], value: Mapping[str, object], where: str) -> Iterator[str]:
+    most = cast("int | None", schema.get("maxProperties"))
+    if most is not None and len(value) > most:
+        yield f"{where} has {len(value)} entries: write at most {most}"
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        for name in sorted(value):
+            yield from _of_value(others, value[name], f"{where}.{name}")
+
+
+def _of_list(schema: Mapping[str, object], value: Sequence[object], where: str) -> Iterator[str]:
+    most = cast("int | None", schema.get("maxItems"))
+    if most is not None and len(value) > most:
+        yield f"{where} has {len(value)} entries: write at most {most}"
+    items = cast("Mapping[str, object]", schema.get("items", {}))
+    for index, each in enumerate(value):
+        yield from _of_value(items, each, f"{where}[{index}]")

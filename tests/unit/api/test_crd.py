@@ -11,7 +11,8 @@ import yaml
 from tdredis.api.crd import build_crds, render_crds
 from tdredis.api.kinds import KINDS, parse
 from tdredis.api.reference import render_references
-from tdredis.api.validation import LONGEST_NAME, problems
+from tdredis.api.rules import LONGEST_NAME
+from tdredis.api.validation import problems
 from tests.unit.manifests.builders import sample
 
 ROOT = Path(__file__).parents[3]
@@ -73,14 +74,14 @@ def test_kubectl_shows_what_people_ask_for() -> None:
         ({"env": "prod"}, "spec.env: 'prod' is not known: write production, staging, demo"),
         ({"netmode": "HostPort"}, "spec.netmode: 'HostPort' is not known: write ClusterIP, NodePort, LoadBalancer"),
         ({"capacity": -1}, "spec.capacity: -1 is too small: write 0 or more"),
-        ({"capacity": 47}, "capacity is too small for its shards: write 16 (MiB) times size or more"),
-        ({"image": "a b"}, "spec.image: write an image name without blanks"),
+        ({"capacity": 47}, "spec: capacity is too small for its shards: write 16 (MiB) times size or more"),
+        ({"image": "a b"}, "spec.image: write an image such as redis:7.0"),
         ({"app": "-x"}, "spec.app: write letters, digits"),
         ({"proxy": {"replicas": 0}}, "spec.proxy.replicas: 0 is too small: write 1 or more"),
-        ({"proxyimage": ""}, "proxyimage is empty: write the image of the proxy, or proxy.enabled: false"),
-        ({"proxysecret": "two\nlines"}, "a password has a line break in it: write it on one line"),
+        ({"proxyimage": ""}, "spec: proxyimage is empty: write the image of the proxy, or proxy.enabled: false"),
+        ({"proxysecret": "two\nlines"}, "spec: a password has a line break in it: write it on one line"),
         ({"app": "rat\n"}, "spec.app: write letters, digits"),
-        ({"storage": {"size": "lots"}}, "spec.storage.size: write a quantity such as 64Gi"),
+        ({"storage": {"size": "lots"}}, "spec.storage.size: write an amount with its unit, such as 64Gi"),
     ],
 )
 def test_bad_values_are_answered_with_what_to_write(spec: dict[str, object], says: str) -> None:

@@ -1,0 +1,180 @@
+"""Decides what a resource must obey beyond the bounds of single fields: rows of CEL, sentence and predicate.
+
+CEL is for servers from Kubernetes 1.25 on, and uses nothing that 1.25 does not have; the predicate says the same for
+older ones. The sentence says what to write instead, and is the same for both: an expression that worded it would cost a
+modern server more than it allows (`messageExpression`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from tdredis.api import quantities
+from tdredis.api.fields import QUALIFIED_NAME, wire_name
+from tdredis.api.pod_settings import PodSettings, ResourceSettings
+from tdredis.api.rediscluster import RedisClusterSpec
+from tdredis.api.redisstandalone import RedisStandaloneSpec
+from tdredis.api.redisstandby import LEAST_LAG_S, RedisStandbySpec
+
+# A StatefulSet <name>-<i> carries the label controller-revision-hash: its name, a dash and 10 characters within 63;
+# with i of up to three digits that leaves the resource's name 63 - 11 - 4.
+LONGEST_NAME: Final = 48
+LEAST_MIB: Final = 16  # of one Redis process
+# A Service's name, which the resource's becomes, begins with a letter and has no dots (RFC 1035).
+NAME_PATTERN: Final = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+LEAST_DOWN_AFTER_MS: Final = (LEAST_LAG_S + 2) * 1000
+
+Predicate: TypeAlias = Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """*at*: the attribute that the rule is about, "" for the whole; *holds* is asked about what stands there. None: it
+    is about a change, of which only the API server sees both sides.
+    """
+
+    cel: str
+    message: str
+    holds: Predicate | None
+    at: str = ""
+
+
+NAME_RULES: Final = (
+    Rule(
+        cel=f"size(self.metadata.name) <= {LONGEST_NAME}",
+        message=f"metadata.name is too long: write at most {LONGEST_NAME} characters,"
+        " the names of its pods and their labels are made of it",
+        holds=lambda instance: len(instance.name) <= LONGEST_NAME,
+    ),
+    Rule(
+        cel=f"self.metadata.name.matches('{NAME_PATTERN}')",
+        message="metadata.name: write lower-case letters, digits and '-', a letter first: Services are named after it",
+        holds=lambda instance: re.fullmatch(NAME_PATTERN.strip("^$"), instance.name) is not None,
+    ),
+)
+
+_APP: Final = Rule(
+    cel="self.app == oldSelf.app",
+    message="app cannot be changed, objects and labels are named after it: write the former app again,"
+    " or make another resource",
+    holds=None,
+)
+# On spec, not on the fields: a refusal quotes the value of the field that it is about.
+_SECRETS: Final = (
+    Rule(
+        cel="!has(self.secret) || !self.secret.contains('\\n')",
+        message="a password has a line break in it: write it on one line",
+        holds=lambda spec: "\n" not in spec.secret,
+    ),
+    Rule(
+        cel="!has(self.secretRef) || !has(self.secret) || size(self.secret) == 0",
+        message="secret and secretRef are both given: write one of them",
+        holds=lambda spec: spec.secret_ref is None or not spec.secret,
+    ),
+)
+_PROXY_SECRETS: Final = (
+    Rule(
+        cel="!has(self.proxysecret) || !self.proxysecret.contains('\\n')",
+        message="a password has a line break in it: write it on one line",
+        holds=lambda spec: "\n" not in (spec.proxy_secret or ""),
+    ),
+    Rule(
+        cel="has(self.proxysecret) || has(self.proxySecretRef)",
+        message='proxysecret is missing: write it ("" for no password), or proxySecretRef',
+        holds=lambda spec: spec.proxy_secret is not None or spec.proxy_secret_ref is not None,
+    ),
+    Rule(
+        cel="!has(self.proxySecretRef) || !has(self.proxysecret) || size(self.proxysecret) == 0",
+        message="proxysecret and proxySecretRef are both given: write one of them",
+        holds=lambda spec: spec.proxy_secret_ref is None or not spec.proxy_secret,
+    ),
+)
+_CAPACITY: Final = Rule(
+    cel=f"!has(self.capacity) || self.capacity == 0 || self.capacity >= {LEAST_MIB}",
+    message=f"capacity is too small: write {LEAST_MIB} (MiB) or more, or leave it out for no limit",
+    holds=lambda spec: not 0 < spec.capacity < LEAST_MIB,
+)
+_CLUSTER_CAPACITY: Final = Rule(
+    cel=f"!has(self.capacity) || self.capacity == 0 || self.capacity >= {LEAST_MIB} * self.size",
+    message=f"capacity is too small for its shards: write {LEAST_MIB} (MiB) times size or more,"
+    " or leave it out for no limit",
+    holds=lambda spec: not 0 < spec.capacity < LEAST_MIB * spec.size,
+)
+_PROXY_IMAGE: Final = Rule(
+    cel="size(self.proxyimage) > 0 || (has(self.proxy) && has(self.proxy.enabled) && !self.proxy.enabled)",
+    message="proxyimage is empty: write the image of the proxy, or proxy.enabled: false",
+    holds=lambda spec: bool(spec.proxy_image) or not spec.proxy.enabled,
+)
+_WRITE_POLICY: Final = Rule(
+    cel="!has(self.writePolicy) || self.writePolicy != 'consistency' || !has(self.sentinel)"
+    " || !has(self.sentinel.downAfterMilliseconds)"
+    f" || self.sentinel.downAfterMilliseconds >= {LEAST_DOWN_AFTER_MS}",
+    message="writePolicy: consistency needs time for a primary to stop before another is chosen: write"
+    f" sentinel.downAfterMilliseconds: {LEAST_DOWN_AFTER_MS} or more, or writePolicy: availability",
+    holds=lambda spec: (
+        spec.write_policy != "consistency" or spec.sentinel.down_after_milliseconds >= LEAST_DOWN_AFTER_MS
+    ),
+)
+
+
+def _amounts(at: str) -> tuple[Rule, ...]:
+    names = Rule(
+        at=at,
+        cel=quantities.cel_names(),
+        message=quantities.NAMES_SENTENCE,
+        holds=quantities.names_are_known,
+    )
+    each = (
+        Rule(
+            at=at,
+            cel=quantities.cel_amount(name),
+            message=quantities.amount_sentence(name),
+            holds=partial(quantities.is_amount, name),
+        )
+        for name in quantities.NAMES
+    )
+    return (names, *each)
+
+
+def _request_fits(name: str, settings: ResourceSettings) -> bool:
+    return quantities.request_fits(name, settings.requests, settings.limits)
+
+
+_REQUESTS_FIT: Final = tuple(
+    Rule(
+        cel=quantities.cel_request_fits(name),
+        message=quantities.request_sentence(name),
+        holds=partial(_request_fits, name),
+    )
+    for name in quantities.NAMES
+)
+
+
+def _keys(at: str) -> Rule:
+    return Rule(
+        at=at,
+        cel=f"self.all(name, name.matches('{QUALIFIED_NAME}'))",
+        message=f"{wire_name(at)}: write names of letters, digits, '-', '_' and '.', at most 63 and with a letter or"
+        " digit at both ends, after a prefix such as example.com/ if you like",
+        holds=lambda found: all(re.fullmatch(QUALIFIED_NAME.strip("^$"), name) for name in found),
+    )
+
+
+RULES: Final[dict[type[msgspec.Struct], tuple[Rule, ...]]] = {
+    RedisClusterSpec: (_APP, _CLUSTER_CAPACITY, _PROXY_IMAGE, *_SECRETS, *_PROXY_SECRETS),
+    RedisStandbySpec: (_APP, _CAPACITY, *_SECRETS, _WRITE_POLICY),
+    RedisStandaloneSpec: (_APP, _CAPACITY, *_SECRETS),
+    PodSettings: (_keys("annotations"), _keys("labels"), _keys("node_selector")),
+    ResourceSettings: (*_amounts("requests"), *_amounts("limits"), *_REQUESTS_FIT),
+}
+
+
+def rules_of(type_: type[msgspec.Struct], at: str) -> tuple[Rule, ...]:
+    """The rules of *type_* about its attribute *at*, or about the whole where that is ""."""
+    return tuple(rule for rule in RULES.get(type_, ()) if rule.at == at)
