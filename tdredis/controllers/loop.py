@@ -22,7 +22,7 @@ from tdredis.execute.run import Executor, LeadLostError, Outcome
 from tdredis.kube.client import Client
 from tdredis.kube.events import Reference
 from tdredis.observe.gather import Observer
-from tdredis.planning.decide import assess, plan, records_data, report
+from tdredis.planning.decide import assess, must_see_all, plan, records_data, report
 from tdredis.planning.news import losses, transitions
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key, Snapshot
@@ -76,6 +76,7 @@ class Loop:
             client, on_status=on_status, on_late=self._look_again, require_lead=executor.require_lead
         )
         self._unchanged: dict[Key, tuple[object, int]] = {}  # pacing only: what the last pass saw, and how often
+        self._at_peace: set[Key] = set()  # the last pass found nothing to do
         self._secrets: dict[Key, frozenset[str]] = {}
         self._said: dict[Key, frozenset[str]] = {}  # what the last pass announced: an unchanged pass is silent
         self._reported: dict[Key, tuple[str, InstanceStatus]] = {}  # uid, and the status that the last pass came to
@@ -119,7 +120,7 @@ class Loop:
     async def reconcile(self, key: Key) -> str:
         """One pass. Returns its outcome in one word."""
         try:
-            snapshot = await self._observer.gather(key)
+            snapshot = await self._observer.gather(key, at_peace=key in self._at_peace)
         except InvalidResourceError as error:
             log.warning("resource cannot be read", resource=str(key), namespace=key.namespace, error=str(error))
             self._announce(self._observer.subject(key), warning=True, reason="Unreadable", message=str(error))
@@ -132,8 +133,12 @@ class Loop:
         self._keep_secret(key, frozenset((snapshot.passwords.redis, snapshot.passwords.proxy)))
         assessment = assess(snapshot)
         made = plan(assessment)
+        if must_see_all(assessment, made):
+            self._at_peace.discard(key)
+            return await self.reconcile(key)
         outcome = await self._executor.run(key, made)
         status = report(assessment, made, redact(outcome.error))  # the server quotes what it refuses
+        (self._at_peace.add if made.at_peace else self._at_peace.discard)(key)
         # One that has no record is taken for new, in which nobody has data: the next pass must know better.
         is_first_record = records_data(status) and not records_data(snapshot.resource.status)
         written = await self._statuses.write(key, snapshot.resource, status, to_the_end=is_first_record)
@@ -156,6 +161,7 @@ class Loop:
         self._executor.forget(key)
         self._queue.drop(key)
         self._unchanged.pop(key, None)
+        self._at_peace.discard(key)
         self._said.pop(key, None)
         self._reported.pop(key, None)
 

@@ -44,6 +44,7 @@ from tdredis.observe.pods import read_pod
 from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.observe.questions import (
     CLUSTER_NODE,
+    CLUSTER_NODE_WITHOUT_VIEW,
     REPLICATION_NODE,
     Questions,
     proxy_questions,
@@ -51,6 +52,7 @@ from tdredis.observe.questions import (
     slot_questions,
 )
 from tdredis.observe.secrets import SecretReader, UnreadableSecretError
+from tdredis.observe.views import Views
 from tdredis.planning.identity import names_of
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
@@ -94,9 +96,11 @@ class Observer:
         self._steady = steady
         self._pulse = pulse
         self._ages: dict[Key, Ages] = {}
+        self._views: dict[Key, Views] = {}
 
-    async def gather(self, key: Key) -> Snapshot | None:
-        """The snapshot of *key*; None: there is no such resource (any more), and nothing is held of it.
+    async def gather(self, key: Key, *, at_peace: bool = False) -> Snapshot | None:
+        """The snapshot of *key*; None: there is no such resource (any more), and nothing is held of it. *at_peace*: it
+        will probably show that nothing is to be done, and a large cluster is not asked for everything.
 
         Raises InvalidResourceError when the stored object has another shape.
         """
@@ -132,7 +136,7 @@ class Observer:
                 doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
                 self._links.keep(key, (*addresses.values(), *doors.values()))
                 self._links.admit(key, access, doors=doors.values(), door=Access((effective.proxy,)))
-                nodes = await self._ask_nodes(key, addresses, CLUSTER_NODE)
+                nodes, are_kept = await self._ask_cluster(key, addresses, at_peace=at_peace)
                 if self._pulse is not None:
                     self._pulse.follow(key, addresses.values())
                 nodes = await self._with_slot_keys(key, addresses, nodes)
@@ -146,6 +150,7 @@ class Observer:
                     nodes=nodes,
                     proxies=tuple(proxies.values()),
                     reads=reads,
+                    views_are_kept=are_kept,
                     **seen,
                 )
             case RedisStandalone():
@@ -190,10 +195,12 @@ class Observer:
         if self._pulse is not None:
             self._pulse.drop(key)
         self._ages.pop(key, None)
+        self._views.pop(key, None)
 
     def forget(self) -> None:
         """Another has led meanwhile: what was seen before is of no use, and nobody was silent all the time."""
         self._ages.clear()
+        self._views.clear()
         if self._pulse is not None:
             self._pulse.forget()
 
@@ -301,6 +308,32 @@ class Observer:
                 nodes[pod] = replace(node, replication=ages.not_in_sync(addresses[pod], node.replication))
                 ages.remember(addresses[pod].uid, *names_of(node, addresses[pod].ip))
         return nodes
+
+    async def _ask_cluster(
+        self, key: Key, addresses: Mapping[str, Address], *, at_peace: bool
+    ) -> tuple[dict[str, NodeFacts | Unknown], bool]:
+        """As `_ask_all`, of cluster nodes, and whether some views are of passes before."""
+        views = self._views.setdefault(key, Views())
+        due = views.due(addresses.values())
+        if at_peace and len(due) < len(addresses):
+            asked = {pod: address for pod, address in addresses.items() if address in due}
+            others = {pod: address for pod, address in addresses.items() if address not in due}
+            some, rest = await asyncio.gather(
+                self._ask_nodes(key, asked, CLUSTER_NODE),
+                self._ask_nodes(key, others, CLUSTER_NODE_WITHOUT_VIEW),
+            )
+            answers = {**some, **rest}
+            kept = views.complete({address: answers[pod] for pod, address in addresses.items()})
+            if kept is not None:
+                return {
+                    pod: replace(node, view=kept[addresses[pod]])
+                    if isinstance(node, NodeFacts) and node.view is None
+                    else node
+                    for pod, node in answers.items()
+                }, True
+        nodes = await self._ask_nodes(key, addresses, CLUSTER_NODE)
+        views.learn((address, nodes[pod]) for pod, address in addresses.items())
+        return nodes, False
 
     async def ask_proxies(
         self, key: Key, doors: Mapping[str, Address], reading: Questions[ProxyFacts]

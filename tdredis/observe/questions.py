@@ -58,6 +58,11 @@ def _parse_cluster_node(replies: Sequence[object]) -> NodeFacts:
     return parse_node_facts(_info(replies), parse_cluster_nodes(nodes), cluster_info, config)
 
 
+def _parse_without_view(replies: Sequence[object]) -> NodeFacts:
+    cluster_info, config = _text(replies[len(_INFO)]), _config(replies[len(_INFO) + 1 :])
+    return parse_node_facts(_info(replies), None, cluster_info, config)
+
+
 def _parse_replication_node(replies: Sequence[object]) -> NodeFacts:
     return parse_node_facts(_info(replies), None, None, _config(replies[len(_INFO) :]))
 
@@ -65,6 +70,9 @@ def _parse_replication_node(replies: Sequence[object]) -> NodeFacts:
 CLUSTER_NODE = Questions(
     commands=(*_INFO, ("CLUSTER", "NODES"), ("CLUSTER", "INFO"), *_config_questions(_CLUSTER_CONFIG)),
     parse=_parse_cluster_node,
+)
+CLUSTER_NODE_WITHOUT_VIEW = Questions(
+    commands=(*_INFO, ("CLUSTER", "INFO"), *_config_questions(_CLUSTER_CONFIG)), parse=_parse_without_view
 )
 REPLICATION_NODE = Questions(commands=(*_INFO, *_config_questions(_REPLICATION_CONFIG)), parse=_parse_replication_node)
 

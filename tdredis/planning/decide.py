@@ -62,6 +62,12 @@ def report(assessment: Judged, made: Plan, failure: str = "") -> InstanceStatus:
     return report_replication(assessment, made, failure)
 
 
+def must_see_all(assessment: Judged, made: Plan) -> bool:
+    """It is not at peace for all that is known, and not everything was looked at: no step may rest on that."""
+    snapshot = assessment.world.snapshot
+    return isinstance(snapshot, ClusterSnapshot) and snapshot.views_are_kept and not made.at_peace
+
+
 def records_data(status: InstanceStatus) -> bool:
     """It says where data is: who owns which slots, or who the primary is."""
     if isinstance(status, RedisClusterStatus):

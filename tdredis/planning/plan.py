@@ -35,6 +35,11 @@ class Plan:
     holds: tuple[Hold, ...] = ()
     next_look_s: float = 15.0
 
+    @property
+    def at_peace(self) -> bool:
+        """All is well, and nothing is to be done."""
+        return self.verdict is Verdict.HEALTHY and not self.steps
+
 
 def until_barrier(steps: Iterable[Step]) -> tuple[Step, ...]:
     """The steps up to the first barrier, with the same kind of step directly behind it: they are one stage."""

@@ -104,6 +104,7 @@ class ClusterSnapshot(Snapshot):
     """A RedisCluster and its world at one moment."""
 
     cluster: RedisCluster
+    views_are_kept: bool = False  # some nodes were not asked whom they know: no step may rest on this snapshot
     proxies: tuple[PodFacts, ...] = ()
     reads: Mapping[str, ProxyFacts | Unknown] = field(default_factory=dict)  # by proxy pod whose process runs
 

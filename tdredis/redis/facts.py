@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 
 from tdredis.redis.views import ClusterView
 
@@ -62,6 +64,7 @@ class NodeFacts:
     replication: Replication
     view: ClusterView | None = None  # None: not in cluster mode
     cluster_ok: bool | None = None  # cluster_state:ok; None: not in cluster mode
+    cluster_counts: tuple[str, ...] = ()  # CLUSTER INFO's state, slots, nodes and epochs
     node_timeout_ms: int | None = None  # None: not in cluster mode
     run_id: str = ""  # another one after every start of the process
     announced: Announced | None = None  # None: it announces nothing, so what others see is its pod's address
@@ -79,14 +82,13 @@ class ProxyFacts:
     """A proxy that answered a read, which it can only with the help of some Redis."""
 
 
+_OF_MESSAGES = ("cluster_stats_", "total_cluster_links_")  # what CLUSTER INFO counts of them
+_INFO_FIELD = re.compile(r"^([^#:\r\n][^:\r\n]*):([^\r\n]*)", re.MULTILINE)
+
+
 def parse_info(text: str) -> dict[str, str]:
     """INFO (or CLUSTER INFO) to its fields; section headers are passed over."""
-    fields: dict[str, str] = {}
-    for line in text.splitlines():
-        name, colon, value = line.partition(":")
-        if colon and not line.startswith("#"):
-            fields[name] = value
-    return fields
+    return dict(_INFO_FIELD.findall(text))
 
 
 def parse_replication(info: dict[str, str]) -> Replication:
@@ -96,6 +98,7 @@ def parse_replication(info: dict[str, str]) -> Replication:
     offset = info.get("slave_repl_offset") if is_replica else info.get("master_repl_offset")
     # -1, or absent while the link is up: it was never down (replication.c, repl_down_since).
     down_s = int(info.get("master_link_down_since_seconds") or -1)
+    replicas = tuple(_parse_replicas(info))
     return Replication(
         role=info["role"],
         offset_bytes=int(offset or 0),
@@ -104,9 +107,9 @@ def parse_replication(info: dict[str, str]) -> Replication:
         link_up=link_up if is_replica else None,
         priority=int(info.get("slave_priority") or 0) if is_replica else None,
         sync_in_progress=info.get("master_sync_in_progress") == "1",
-        replicas=frozenset(place for place, _ in _parse_replicas(info)),
+        replicas=frozenset(place for place, _ in replicas),
         in_reach=None if (count := info.get("min_slaves_good_slaves")) is None else int(count),
-        online=frozenset(place for place, state in _parse_replicas(info) if state == "online"),
+        online=frozenset(place for place, state in replicas if state == "online"),
         id=info.get("master_replid", ""),
         former_id=info.get("master_replid2", ""),
         former_end_bytes=int(info.get("second_repl_offset") or -1),
@@ -117,17 +120,19 @@ def parse_replication(info: dict[str, str]) -> Replication:
 
 def _parse_replicas(info: Mapping[str, str]) -> Iterator[tuple[tuple[str, int], str]]:
     """Place and state, of the lines ``slave0:ip=10.0.0.1,port=6379,state=online,...``."""
-    for name, value in info.items():
-        if name.startswith("slave") and name[5:].isdigit():
-            fields = dict(word.split("=", 1) for word in value.split(",") if "=" in word)
-            yield (fields.get("ip", ""), int(fields.get("port") or 0)), fields.get("state", "")
+    for number in count():  # as Redis counts them (replication.c, genRedisInfoString)
+        value = info.get(f"slave{number}")
+        if value is None:
+            return
+        fields = dict(word.split("=", 1) for word in value.split(",") if "=" in word)
+        yield (fields.get("ip", ""), int(fields.get("port") or 0)), fields.get("state", "")
 
 
 def count_keys(info: dict[str, str]) -> int:
     """Keys over all databases: the sum of the keyspace lines ``db0:keys=3,expires=0,...``."""
     total = 0
     for name, value in info.items():
-        if name.startswith("db") and name[2:].isdigit():
+        if name[:2] == "db" and name[2:].isdigit():
             total += int(value.partition("keys=")[2].partition(",")[0] or 0)
     return total
 
@@ -162,6 +167,7 @@ def parse_node_facts(
         replication=parse_replication(info),
         view=view,
         cluster_ok=None if cluster is None else cluster.get("cluster_state") == "ok",
+        cluster_counts=tuple(value for name, value in (cluster or {}).items() if not name.startswith(_OF_MESSAGES)),
         node_timeout_ms=None if cluster is None or timeout is None else int(timeout),
         run_id=info.get("run_id", ""),
         announced=parse_announced(config),

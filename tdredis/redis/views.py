@@ -6,6 +6,8 @@ Source: redis.io, "CLUSTER NODES" (serialization format), Redis 4 to 8 and Valke
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import TypeAlias
 
 from tdredis.redis.slots import NO_SLOTS, SlotSet, parse_slots
 
@@ -52,12 +54,21 @@ class KnownNode:
         return "handshake" in self.flags
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+Whereabouts: TypeAlias = tuple[str, str, int]  # node id, ip and port
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClusterView:
     """What one node believes of all, keyed by node id. *me* is its own line."""
 
     me: KnownNode
     others: dict[str, KnownNode] = field(default_factory=dict)
+
+    @cached_property
+    def whereabouts(self) -> frozenset[Whereabouts]:
+        """Of itself and of all nodes that it has met: in a cluster at peace every node has the same set, one object."""
+        met = [node for node in self.others.values() if not node.in_handshake]
+        return _shared(frozenset([(node.id, node.ip, node.port) for node in (self.me, *met)]))
 
     def knows(self, node_id: str) -> bool:
         """Handshakes do not count: such an id is made up until the other side answers."""
@@ -79,7 +90,11 @@ def parse_cluster_nodes(text: str) -> ClusterView:
     for line in text.splitlines():
         if not line:
             continue
-        node = _parse_line(line)
+        words = line.split(" ", 7)
+        if len(words) < 8:
+            raise ValueError(f"CLUSTER NODES line has {len(words)} words, expected 8 or more: {line!r}")
+        node_id, address, flags, primary, _ping, _pong, epoch, rest = words
+        node = _parse_node(node_id, address, flags, primary, epoch, rest)
         if node.myself:
             me = node
         else:
@@ -89,13 +104,21 @@ def parse_cluster_nodes(text: str) -> ClusterView:
     return ClusterView(me=me, others=others)
 
 
-def _parse_line(line: str) -> KnownNode:
-    words = line.split(" ")
-    if len(words) < 8:
-        raise ValueError(f"CLUSTER NODES line has {len(words)} words, expected 8 or more: {line!r}")
-    node_id, address, flags, primary, _ping, _pong, epoch, link = words[:8]
+@lru_cache(maxsize=64)
+def _shared(found: frozenset[Whereabouts]) -> frozenset[Whereabouts]:
+    """The first object that was equal to *found*: a thousand equal sets are compared by identity."""
+    return found
+
+
+@lru_cache(maxsize=8192)
+def _parse_node(node_id: str, address: str, flags: str, primary: str, epoch: str, rest: str) -> KnownNode:  # noqa: PLR0917 the words of a line, which are its key
+    """One line without the times of pings and pongs: what a thousand nodes say of one node is read once.
+
+    *rest*: state of the link, and slots.
+    """
+    link, *words = rest.split(" ")
     ip, port = _parse_address(address)
-    rest = [word for word in words[8:] if word]
+    ranges = [word for word in words if word]
     return KnownNode(
         id=node_id,
         ip=ip,
@@ -104,8 +127,8 @@ def _parse_line(line: str) -> KnownNode:
         primary_id=None if primary == "-" else primary,
         config_epoch=int(epoch),
         link_connected=link == "connected",
-        slots=parse_slots(word for word in rest if not word.startswith("[")),
-        open_slots=tuple(word for word in rest if word.startswith("[")),
+        slots=parse_slots(word for word in ranges if not word.startswith("[")),
+        open_slots=tuple(word for word in ranges if word.startswith("[")),
     )
 
 

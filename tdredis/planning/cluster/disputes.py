@@ -36,6 +36,8 @@ def find_disputes(members: Sequence[Member], *, all_answer: bool) -> Disputes:
     the better part of a side, or those who voted.
     """
     owners = [member for member in members if member.slots]
+    if sum(len(owner.slots) for owner in owners) == len(SlotSet.union(owner.slots for owner in owners)):
+        return NO_DISPUTES  # nobody owns what another owns: no need to compare each with each
     pairs = [(a, b) for number, a in enumerate(owners) for b in owners[number + 1 :] if a.slots & b.slots]
     if not pairs:
         return NO_DISPUTES

@@ -373,7 +373,13 @@ def introduce(world: World) -> Ruling:
         return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
     steps = []
     for place, member in enumerate(members):
-        strangers = [other for other in members if not member.knows(other) and not member.is_handshaking_with(other)]
+        strangers = [
+            other
+            for other in world.strangers[member.name]
+            if not other.pod.deleting and not member.is_handshaking_with(other)
+        ]
+        if not strangers:
+            continue
         near = {members[number].name for number in _neighbours(place, len(members))}
         peers = tuple(other for other in strangers if other.name in near) or tuple(strangers[:1])
         if peers:

@@ -24,7 +24,7 @@ from tdredis.redis.views import KnownNode
 PROXY_CATCHES_UP_S = 3.0  # a proxy looks for moved slots every second
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Shard:
     """One StatefulSet of the cluster: *wanted* names the pods asked for, *members* all of its pods that answered."""
 
@@ -34,7 +34,7 @@ class Shard:
     members: tuple[Member, ...]  # by pod name
     losers: frozenset[str] = frozenset()  # pods that own slots which are another's
 
-    @property
+    @cached_property
     def owner(self) -> Member | None:
         """The member that owns slots: the most, then the lowest name."""
         owners = [member for member in self.members if member.slots and member.name not in self.losers]
@@ -158,20 +158,22 @@ class World:
     @cached_property
     def strangers(self) -> Mapping[str, tuple[Member, ...]]:
         """For each member, in order, the others that it does not know under their present address."""
+        places = [((each.id, each.announces.host, each.announces.port), each) for each in self.members]
+        # What many nodes say alike is compared once.
+        unknown = {
+            known: [other for place, other in places if place not in known]
+            for known in {member.view.whereabouts for member in self.members}
+        }
         return {
-            member.name: tuple(other for other in self.members if not member.knows(other)) for member in self.members
+            member.name: tuple(other for other in unknown[member.view.whereabouts] if not member.knows(other))
+            for member in self.members
         }
 
     @cached_property
     def ghosts(self) -> tuple[str, ...]:
         """Ids that somebody knows and no process has."""
-        known = {
-            node_id
-            for member in self.members
-            for node_id, node in member.view.others.items()
-            if not node.in_handshake and node_id not in self.by_id
-        }
-        return tuple(sorted(known))
+        told = {member.view.whereabouts for member in self.members}
+        return tuple(sorted({node_id for known in told for node_id, _, _ in known if node_id not in self.by_id}))
 
     @property
     def was_whole(self) -> bool:
