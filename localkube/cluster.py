@@ -22,7 +22,7 @@ from localkube.faults.firewall import Firewall
 from localkube.faults.silence import Silence
 from localkube.faults.uplink import Uplink
 from localkube.journal import Journal
-from localkube.kubelet import Kubelet, Nodes
+from localkube.kubelet import Catalogue, Kubelet, Nodes
 from localkube.kubelet.backoff import Pace
 from localkube.kubelet.preflight import check_sandbox
 from localkube.registry import Registry
@@ -49,6 +49,7 @@ class Cluster:
     *empty_dir_size*: emptyDirs are filesystems of that size, which can be full. *address_reuse*: an address is given
     out again at once. *gone_addresses*: what a connection to an address meets that no pod has; by default it is silent
     where that is possible.
+    *catalogue*: which programs play which images.
     Raises RuntimeError, with what to do, where pods cannot be fenced in.
     """
 
@@ -66,6 +67,7 @@ class Cluster:
         address_reuse: bool = False,
         empty_dir_size: str | None = None,
         gone_addresses: GoneAddresses | None = None,
+        catalogue: Catalogue | None = None,
     ) -> None:
         check_sandbox()
         self._keep_state = state is not None
@@ -92,6 +94,7 @@ class Cluster:
             cpu=node_cpu,
             memory=node_memory,
             pods=node_pods,
+            catalogue=catalogue,
             pace=pace,
             address_reuse=address_reuse,
             empty_dir_size=empty_dir_size,

@@ -106,6 +106,7 @@ BUILT_IN: tuple[ResourceType, ...] = (
     _in("coordination.k8s.io", "leases", "Lease"),
     _in("discovery.k8s.io", "endpointslices", "EndpointSlice", generation=True),
     _in("storage.k8s.io", "storageclasses", "StorageClass", "sc", namespaced=False),
+    _in("scheduling.k8s.io", "priorityclasses", "PriorityClass", "pc", namespaced=False),
     _in("rbac.authorization.k8s.io", "roles", "Role"),
     _in("rbac.authorization.k8s.io", "rolebindings", "RoleBinding"),
     _in("rbac.authorization.k8s.io", "clusterroles", "ClusterRole", namespaced=False),

@@ -324,6 +324,8 @@ SliceConditions
  ready b; serving b; terminating b
 StorageClass
  provisioner s !; parameters {}s; reclaimPolicy s; mountOptions []s atomic; allowVolumeExpansion b; volumeBindingMode s; allowedTopologies []any atomic
+PriorityClass
+ value i !; globalDefault b; description s; preemptionPolicy s
 Role
  rules []PolicyRule atomic
 ClusterRole

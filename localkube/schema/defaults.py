@@ -25,6 +25,7 @@ def default_built_in(rtype: ResourceType, new: Obj, old: Obj | None) -> None:
 _WITHOUT_SPEC = frozenset(
     ("endpoints", "configmaps", "secrets", "events", "serviceaccounts", "controllerrevisions.apps",
      "endpointslices.discovery.k8s.io", "storageclasses.storage.k8s.io", "roles.rbac.authorization.k8s.io",
+     "priorityclasses.scheduling.k8s.io",
      "rolebindings.rbac.authorization.k8s.io", "clusterroles.rbac.authorization.k8s.io",
      "clusterrolebindings.rbac.authorization.k8s.io")
 )  # fmt: skip

@@ -168,10 +168,6 @@ class Manager:
         async with contextlib.AsyncExitStack() as stack:
             feeding = asyncio.create_task(self.caches.run(), name="caches")
             stack.push_async_callback(_end, feeding)
-            if settings.listen is not None:
-                pages = StatusServer(alive=lambda: None, ready=self.why_not_ready, render_metrics=self._metrics.render)
-                stack.push_async_callback(pages.stop)
-                await pages.start(*settings.listen)
             await _unless_ended(self.caches.synced(), feeding)
             frozen = freeze_after_sync()
             log.info("caches are synced", frozen_objects=frozen.frozen)
@@ -220,8 +216,21 @@ async def operate(config: ClusterConfig, settings: Settings) -> int:
 
 
 async def _run(client: Client, settings: Settings, metrics: Metrics) -> None:
-    served = await _discover(client)
-    await Manager(client, served, settings, metrics).run()
+    manager: Manager | None = None
+
+    def why_not_ready() -> str | None:
+        return (
+            "waiting for the API server, or for the custom resource definitions"
+            if manager is None
+            else manager.why_not_ready()
+        )
+
+    # Before anything is waited for: the kubelet would otherwise end us for what the API server has not got yet.
+    async with StatusServer(alive=lambda: None, ready=why_not_ready, render_metrics=metrics.render) as pages:
+        if settings.listen is not None:
+            await pages.start(*settings.listen)
+        manager = Manager(client, await _discover(client), settings, metrics)
+        await manager.run()
 
 
 async def _discover(client: Client) -> Served:
