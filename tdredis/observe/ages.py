@@ -33,6 +33,8 @@ class Ages:
         self._silent: dict[Address, float] = {}  # steady seconds
         self._unsynced: dict[Address, tuple[Followed, float]] = {}  # whom it follows, and steady seconds
         self._known: dict[str, str] = {}  # pods' uids by what their processes said of themselves, the oldest first
+        self._heard: dict[Address, float] = {}  # steady seconds of the first of all answers in a row
+        self._write_failed: dict[str, float] = {}  # steady seconds when that was last seen, by pod uid
         self._looks = 0
         self._epoch = 0.0  # when the steady clock began, as of the last look
 
@@ -49,6 +51,8 @@ class Ages:
             self._born = {pod.metadata.uid: self._born.get(pod.metadata.uid, steady) for pod in pods}
         self._silent = {address: since for address, since in self._silent.items() if address.uid in self._born}
         self._unsynced = {address: found for address, found in self._unsynced.items() if address.uid in self._born}
+        self._heard = {address: since for address, since in self._heard.items() if address.uid in self._born}
+        self._write_failed = {uid: when for uid, when in self._write_failed.items() if uid in self._born}
 
     def now(self) -> float:
         return self._epoch + self._steady()
@@ -59,6 +63,7 @@ class Ages:
 
     def silent_since(self, address: Address) -> float:
         """It did not answer: when that began."""
+        self._heard.pop(address, None)
         return self._epoch + self._silent.setdefault(address, self._steady())
 
     def silent_for_s(self, address: Address) -> float | None:
@@ -68,6 +73,24 @@ class Ages:
 
     def answered(self, address: Address) -> None:
         self._silent.pop(address, None)
+        self._heard.setdefault(address, self._steady())
+
+    def heard_s(self, address: Address) -> float:
+        """For how long it has answered every time; 0: it did not, or never was asked."""
+        return self._steady() - self._heard.get(address, self._steady())
+
+    def write_failed_s(self, uid: str, *, fails: bool) -> float | None:
+        """How long ago a process in the pod *uid* was last seen unable to write to its disk, which it *fails* now or
+        does not. None: never.
+        """
+        if fails:
+            self._write_failed[uid] = self._steady()
+        when = self._write_failed.get(uid)
+        return None if when is None else self._steady() - when
+
+    def write_failures(self) -> dict[str, float]:
+        """Seconds since then, by pod uid."""
+        return {uid: self._steady() - when for uid, when in self._write_failed.items()}
 
     def remember(self, uid: str, *said: str) -> None:
         """A process in the pod *uid* gave itself these names: its ids, and where it is reached. They outlive the pod:

@@ -127,6 +127,7 @@ class Observer:
             "pods": pods,
             "leftover_pods": self._leftover_pods(key, children),
             "known_pods": ages.known_pods(),
+            "write_failures": ages.write_failures(),
         }
         addresses = _addresses(pods)
         match instance:
@@ -305,7 +306,12 @@ class Observer:
         ages = self._ages.setdefault(key, Ages(self._now, self._steady))
         for pod, node in nodes.items():
             if isinstance(node, NodeFacts):
-                nodes[pod] = replace(node, replication=ages.not_in_sync(addresses[pod], node.replication))
+                nodes[pod] = replace(
+                    node,
+                    replication=ages.not_in_sync(addresses[pod], node.replication),
+                    write_failed_s=ages.write_failed_s(addresses[pod].uid, fails=bool(node.write_error)),
+                    heard_s=ages.heard_s(addresses[pod]),
+                )
                 ages.remember(addresses[pod].uid, *names_of(node, addresses[pod].ip))
         return nodes
 

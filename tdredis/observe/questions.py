@@ -29,12 +29,14 @@ _CLUSTER_CONFIG = (
     "cluster-announce-ip",
     "cluster-announce-port",
     "cluster-announce-bus-port",
+    "save",
 )
 _REPLICATION_CONFIG = (
     "replica-announce-ip",
     "replica-announce-port",
     "min-replicas-to-write",
     "min-replicas-max-lag",
+    "save",
 )
 
 

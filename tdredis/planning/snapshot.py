@@ -93,6 +93,7 @@ class Snapshot:
     # Uids of pods, there or not, by what a process in them said of itself when it last answered: its node id, its run
     # id, "host:port" where it is reached. Addresses may change while it is silent; which pod it is in does not.
     known_pods: Mapping[str, str] = field(default_factory=dict)
+    write_failures: Mapping[str, float] = field(default_factory=dict)  # seconds since a pod's disk took nothing, by uid
 
     @property
     def resource(self) -> Instance:

@@ -104,6 +104,7 @@ class HandOver:
     until the new one has everything. Source: redis.io, "CLUSTER FAILOVER" without options."""
 
     barrier: ClassVar[bool] = True
+    pace_s: ClassVar[float] = 1.0  # asked again, the engine begins anew with it (cluster.c, resetManualFailover)
     process: Process
     shard: str
     why: str
@@ -307,6 +308,7 @@ class SetAuthPass:
     """
 
     barrier: ClassVar[bool] = False
+    pace_s: ClassVar[float] = 10.0  # it cuts what the Sentinel has under way
     process: Process
     master_name: str
     why: str

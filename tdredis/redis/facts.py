@@ -72,6 +72,10 @@ class NodeFacts:
     min_replicas_to_write: int | None = None  # so many must be in reach, or a primary refuses writes. None: not asked
     min_replicas_max_lag_s: int | None = None  # seconds of silence after which one is not in reach. None: not asked
 
+    write_error: str = ""  # why a primary refuses writes (MISCONF): its disk takes nothing more. "": it does take it
+    write_failed_s: float | None = None  # so long ago that was last seen of its pod. None: never
+    heard_s: float = 0.0  # it has answered every question for so long
+
     @property
     def id(self) -> str | None:
         return self.view.me.id if self.view else None
@@ -137,6 +141,17 @@ def count_keys(info: dict[str, str]) -> int:
     return total
 
 
+def find_write_error(info: Mapping[str, str], save: str) -> str:
+    """The field of INFO persistence for which a primary refuses writes, and PING; "" if none. Source: config.c,
+    writeCommandsDeniedByDiskError: an append-only file that cannot be written, or a snapshot, where there are to be any.
+    """
+    if info.get("aof_enabled") == "1" and info.get("aof_last_write_status") == "err":
+        return "aof_last_write_status:err"
+    if save and info.get("rdb_last_bgsave_status") == "err":
+        return "rdb_last_bgsave_status:err"
+    return ""
+
+
 def parse_announced(config: Mapping[str, str]) -> Announced | None:
     """What CONFIG GET says of announcing, in cluster mode or not. None: nothing is announced. Raises ValueError."""
     kind = "cluster" if "cluster-announce-ip" in config else "replica"
@@ -173,4 +188,5 @@ def parse_node_facts(
         announced=parse_announced(config),
         min_replicas_to_write=None if least is None else int(least),
         min_replicas_max_lag_s=None if lag is None else int(lag),
+        write_error=find_write_error(info, config.get("save", "")),
     )

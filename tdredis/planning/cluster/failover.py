@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tdredis.planning.cluster.members import Member, descending
 from tdredis.planning.cluster.world import Shard, World
+from tdredis.planning.disks import may_take_over, no_heir_has_room
 from tdredis.planning.identity import find_pod
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
@@ -111,6 +112,23 @@ def hand_over_leaving(world: World) -> Ruling:
         why = f"{shard.owner.name} is being deleted; {heir.name} has its data"
         steps.append(HandOver(process=heir.process, shard=shard.name, why=why))
     return Ruling(steps=tuple(steps))
+
+
+def hand_over_full(world: World) -> Ruling:
+    """A primary that cannot write to its disk refuses writes: it hands over, once, to a replica that can."""
+    steps, holds = [], []
+    for shard in world.shards:
+        owner = shard.owner
+        if owner is None or owner.pod.deleting or not owner.facts.write_error:
+            continue
+        heirs = [each for each in world.replicas_in_sync(shard) if not each.pod.deleting and may_take_over(each.facts)]
+        if not heirs:
+            holds.append(no_heir_has_room(owner.name, owner.facts))
+            continue
+        heir = max(heirs, key=_rank)
+        why = f"{owner.name} cannot write to its disk ({owner.facts.write_error}); {heir.name} has its data and room"
+        steps.append(HandOver(process=heir.process, shard=shard.name, why=why))
+    return Ruling(steps=tuple(steps), holds=tuple(holds))
 
 
 # ---- guards, in their order: the first that refuses is the reason in status

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from tdredis.manifests.names import proxy_name
 from tdredis.planning.cluster.world import World
 from tdredis.planning.conditions import Finding, is_ready
+from tdredis.planning.disks import disks_that_fail
 from tdredis.planning.findings import pods_that_fail, syncs_that_fail, unready_pods, unresponsive_processes
 from tdredis.planning.objects import list_names
 from tdredis.planning.pods import unresponsive
@@ -28,6 +29,10 @@ def processes_answer(world: World) -> Iterator[Finding]:
 
 def pods_are_ready(world: World) -> Iterator[Finding]:
     return unready_pods(world.wanted_pods, world.snapshot.pods)
+
+
+def disks_take_writes(world: World) -> Iterator[Finding]:
+    return disks_that_fail(world.snapshot, frozenset(member.name for member in world.members if member.slots))
 
 
 def slots_are_owned(world: World) -> Iterator[Finding]:
@@ -104,6 +109,7 @@ def proxy_serves(world: World) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
+    disks_take_writes,
     pods_run,
     processes_answer,
     slots_are_owned,

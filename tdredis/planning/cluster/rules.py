@@ -26,7 +26,7 @@ from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce, remove_unannounced
-from tdredis.planning.cluster.failover import hand_over_leaving, replace_dead_primaries
+from tdredis.planning.cluster.failover import hand_over_full, hand_over_leaving, replace_dead_primaries
 from tdredis.planning.cluster.members import Member, descending
 from tdredis.planning.cluster.resetting import reset_losers
 from tdredis.planning.cluster.slots_healing import close_open_slots as close_slots
@@ -74,9 +74,11 @@ Rule = Callable[[World], Ruling]
 
 
 def fail_over(world: World) -> Ruling:
-    """A shard whose primary is proven dead gets another, at once; one whose primary is to go, before it goes."""
-    dead, leaving = replace_dead_primaries(world), hand_over_leaving(world)
-    return Ruling(steps=(*dead.steps, *leaving.steps), holds=dead.holds)
+    """A shard whose primary is proven dead gets another, at once; one whose primary is to go, before it goes; and one
+    whose primary refuses writes because its disk is full.
+    """
+    dead, leaving, full = replace_dead_primaries(world), hand_over_leaving(world), hand_over_full(world)
+    return Ruling(steps=(*dead.steps, *leaving.steps, *full.steps), holds=(*dead.holds, *full.holds))
 
 
 # ---- objects

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tdredis.planning.conditions import Finding
+from tdredis.planning.disks import disks_that_fail
 from tdredis.planning.findings import pods_that_fail, syncs_that_fail, unready_pods, unresponsive_processes
 from tdredis.planning.objects import list_names
 from tdredis.planning.replication.sentinels import lacks
@@ -28,6 +29,10 @@ def processes_answer(world: World) -> Iterator[Finding]:
         (*world.wanted_pods, *world.wanted_sentinels),
         {**snapshot.pods, **snapshot.sentinel_pods},
     )
+
+
+def disks_take_writes(world: World) -> Iterator[Finding]:
+    return disks_that_fail(world.snapshot, frozenset(member.name for member in world.primaries))
 
 
 def there_is_one_primary(world: World) -> Iterator[Finding]:
@@ -82,6 +87,7 @@ def pods_are_ready(world: World) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
+    disks_take_writes,
     pods_run,
     processes_answer,
     there_is_one_primary,

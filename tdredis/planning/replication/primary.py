@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tdredis.manifests.claims import CLAIM
+from tdredis.planning.disks import may_take_over, no_heir_has_room
 from tdredis.planning.objects import Ruling, held, list_names
 from tdredis.planning.pods import silence_hold
 from tdredis.planning.replication.world import Member, Place, Watcher, World
@@ -179,12 +180,35 @@ def hand_over_leaving(world: World) -> Ruling:
     return Ruling(steps=tuple(hand_over(world, primary, heirs, f"{primary.name} is to go")))
 
 
+def hand_over_full(world: World) -> Ruling:
+    """A primary that cannot write to its disk refuses writes: it hands over, once, to a replica that can."""
+    primary = world.primary
+    if world.standby is None or primary is None or primary.pod.deleting or world.in_failover:
+        return Ruling()
+    if not primary.facts.write_error:
+        return Ruling()
+    heirs = [each for each in world.replicas_in_sync() if not each.pod.deleting and may_take_over(each.facts)]
+    if not heirs:
+        return Ruling(holds=(no_heir_has_room(primary.name, primary.facts),))
+    why = f"{primary.name} cannot write to its disk ({primary.facts.write_error})"
+    return Ruling(steps=tuple(hand_over(world, primary, heirs, why)))
+
+
 def hand_over(world: World, primary: Member, heirs: Sequence[Member], why: str) -> Iterator[FailOver]:
-    """The Sentinels' failover while the primary's writes are stopped, so that its heir has them all."""
+    """The Sentinels' failover while the primary's writes are stopped, so that its heir has them all.
+
+    Sentinels hold a primary for down that answers PING with an error, as one does that cannot write to its disk. One
+    that would choose a replica whose disk is full is not asked.
+    """
     places = {heir.place for heir in heirs}
+    unfit = {each.place for each in world.members if each.facts.write_error}
     for watcher in reversed(world.watchers):  # the last: see _failover_leader
         watch = watcher.watch
-        if watch is None or watch.is_down or (watch.host, watch.port) != primary.place:
+        if watch is None or (watch.is_down and not primary.facts.write_error):
+            continue
+        if (watch.host, watch.port) != primary.place:
+            continue
+        if any((known.host, known.port) in unfit and known.priority and not known.is_down for known in watch.replicas):
             continue
         if any((known.host, known.port) in places and not known.is_down for known in watch.replicas):
             has_data = list_names([heir.name for heir in heirs])
@@ -207,7 +231,17 @@ def vouch_for_replicas(world: World) -> Ruling:
             process=member.process, parameter=PRIORITY, value=100, why=f"{member.name} is in sync: it may take over"
         )
         for member in synced
-        if not member.may_be_chosen
+        if not member.may_be_chosen and not member.facts.write_error
+    ]
+    steps += [
+        SetConfig(
+            process=member.process,
+            parameter=PRIORITY,
+            value=0,
+            why=f"{member.name} cannot write to its disk: it may not take over",
+        )
+        for member in synced
+        if member.may_be_chosen and member.facts.write_error
     ]
     steps += [
         SetConfig(

@@ -38,6 +38,7 @@ from tdredis.planning.objects import (
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.primary import (
     follow_the_primary,
+    hand_over_full,
     hand_over_leaving,
     have_a_primary,
     vouch_for_replicas,
@@ -178,6 +179,7 @@ RULES: tuple[Rule, ...] = (
     have_a_primary,
     keep_write_policy,
     hand_over_leaving,
+    hand_over_full,
     tell_of_sentinels,
     keep_children,
     publish_endpoints,
@@ -197,6 +199,7 @@ HEALING_RULES: tuple[Rule, ...] = (
     have_a_primary,
     keep_write_policy,
     hand_over_leaving,
+    hand_over_full,
     tell_of_sentinels,
     publish_endpoints,
     announce_addresses,

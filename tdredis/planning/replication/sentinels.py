@@ -20,6 +20,7 @@ from tdredis.planning.steps import (
 )
 from tdredis.redis.facts import Announced
 
+SENTINEL_ASKS_S = 2.0  # it sends a PING every second
 WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Sentinel looks for them
 
 
@@ -40,10 +41,20 @@ def set_watches(world: World) -> Ruling:
                 steps.append(_watch(watcher, standby, world.primary, replaces=True, why=why))
         else:
             steps += _settings(watcher, standby)
-            if watcher.watch.is_shut_out and world.snapshot.passwords.redis:
+            if watcher.watch.is_shut_out and world.snapshot.passwords.redis and _refuses_for_a_password(world.primary):
                 why = "the primary refuses what it asks: it has no password, or a wrong one"
                 steps.append(SetAuthPass(process=watcher.process, master_name=watcher.watch.name, why=why))
     return Ruling(steps=tuple(steps))
+
+
+def _refuses_for_a_password(primary: Member) -> bool:
+    """No other reason is known why *primary* would answer a PING with an error: it can write to its disk (MISCONF), and
+    has not been busy (BUSY) since a Sentinel asked it last. One that loads, or lost its primary, is no error to them
+    (sentinel.c, sentinelPingReplyCallback).
+    """
+    failed_s = primary.facts.write_failed_s
+    can_write = not primary.facts.write_error and (failed_s is None or failed_s > SENTINEL_ASKS_S)
+    return can_write and primary.facts.heard_s > SENTINEL_ASKS_S
 
 
 def _replicas_are_awaited(world: World) -> bool:
@@ -296,7 +307,8 @@ def lacks(watcher: Watcher, world: World) -> tuple[str, ...]:
 def lacks_replicas(watcher: Watcher, world: World) -> tuple[str, ...]:
     known = watcher.watch.replicas if watcher.watch else ()
     able = {(each.host, each.port) for each in known if not each.is_down and each.priority}
-    return tuple(member.name for member in world.replicas_in_sync() if member.place not in able)
+    fit = (member for member in world.replicas_in_sync() if not member.facts.write_error)
+    return tuple(member.name for member in fit if member.place not in able)
 
 
 def lacks_sentinels(watcher: Watcher, world: World) -> tuple[str, ...]:
