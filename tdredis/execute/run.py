@@ -31,7 +31,7 @@ from tdredis.kube.errors import ApiError
 from tdredis.planning.plan import Plan
 from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import OBJECT_STEPS, FailOver, Follow, HandOver, Process, Step
+from tdredis.planning.steps import OBJECT_STEPS, PACED_STEPS, FailOver, Follow, Process, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redis.views import parse_cluster_nodes
 from tdredis.redislink.errors import LinkError, Refused
@@ -46,7 +46,6 @@ CATCHES_UP_S, CATCH_UP_LOOK_S = 1.5, 0.01
 KEYS_A_ROUND = 20  # both nodes serve nobody else while they are moved
 # A pass that moves keys sees nothing else meanwhile: not that a primary died. What is left is for the next.
 MOVING_A_SLOT_S, MOVING_S = 1.0, 3.0
-HAND_OVER_AGAIN_S = 1.0  # cluster.c: each CLUSTER FAILOVER begins the one that is in progress anew
 # Who a process is and where it stands. One section a question: servers before 7.0 take no more.
 WHO_AND_WHERE: tuple[Command, ...] = (("INFO", "server"), ("INFO", "replication"))
 
@@ -96,7 +95,7 @@ class Executor:
         self._objects = ObjectWriter(
             client, on_applied=on_applied, require_lead=self.require_lead, hurry=hurry, on_late=on_late
         )
-        self._handed_over: dict[tuple[Key, str], float] = {}  # when an heir was last asked to take over
+        self._paced: dict[tuple[Key, str, str], float] = {}  # until when what was done to a process is not repeated
 
     def require_lead(self) -> None:
         """Raises LeadLostError. Between this and a command to Redis nothing may be awaited: a process can be stopped
@@ -113,7 +112,7 @@ class Executor:
     async def close(self) -> None:
         """Gives up what is under way, and waits until it has ended."""
         await self._objects.close()
-        self._handed_over.clear()
+        self._paced.clear()
 
     async def run(self, key: Key, plan: Plan) -> Outcome:
         """Carries out *plan* step by step. Never raises for what the world may answer: that is in the outcome. Raises
@@ -135,7 +134,7 @@ class Executor:
                     continue
             try:
                 if not isinstance(step, OBJECT_STEPS):
-                    if self._is_in_progress(key, step):
+                    if self._is_paced(key, step):
                         continue
                     await self.run_step(key, step)
                 elif tally.objects_wait:
@@ -160,13 +159,13 @@ class Executor:
         """
         return sorted(steps, key=lambda step: isinstance(step, OBJECT_STEPS) and self._objects.was_refused(key, step))
 
-    def _is_in_progress(self, key: Key, step: Step) -> bool:
-        """The heir was asked to take over a moment ago, and asking again would begin that anew."""
-        if not isinstance(step, HandOver):
+    def _is_paced(self, key: Key, step: Step) -> bool:
+        """The same was done to the same process a moment ago, and doing it again would undo what comes of it."""
+        if not isinstance(step, PACED_STEPS):
             return False
         now = time.monotonic()
-        self._handed_over = {heir: at for heir, at in self._handed_over.items() if now < at + HAND_OVER_AGAIN_S}
-        return (key, step.process.id) in self._handed_over
+        self._paced = {done: until for done, until in self._paced.items() if now < until}
+        return (key, str(step), step.process.id) in self._paced
 
     async def write(self, key: Key, step: ObjectStep, *, waits: bool) -> bool:
         """One object. False: it is left for another pass. Raises ApiError, PreconditionError or LeadLostError."""
@@ -186,8 +185,8 @@ class Executor:
                 await self._move_keys(key, step)
             case _:
                 await self._do(key, *self._commands(key, step))
-        if isinstance(step, HandOver):
-            self._handed_over[key, step.process.id] = time.monotonic()
+        if isinstance(step, PACED_STEPS):
+            self._paced[key, str(step), step.process.id] = time.monotonic() + step.pace_s
 
     async def _hand_over(self, key: Key, step: FailOver, primary: Process) -> None:
         """Raises PreconditionError when an heir does not get all that the primary has; it goes on as it was. A Sentinel

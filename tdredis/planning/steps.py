@@ -364,6 +364,7 @@ class ResizePod:
         return f"resize pod {self.pod}"
 
 
+PACED_STEPS: Final = (HandOver, SetAuthPass)  # not done again to the same process before their pace_s is over
 OBJECT_STEPS: Final = (Apply, Remove, ReplacePod, ResizePod)  # what needs the API server; all others need a process
 
 Step: TypeAlias = (

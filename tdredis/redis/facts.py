@@ -143,7 +143,7 @@ def count_keys(info: dict[str, str]) -> int:
 
 def find_write_error(info: Mapping[str, str], save: str) -> str:
     """The field of INFO persistence for which a primary refuses writes, and PING; "" if none. Source: config.c,
-    writeCommandsDeniedByDiskError: an append-only file that cannot be written, or a snapshot, where there are to be any.
+    writeCommandsDeniedByDiskError: an append-only file that cannot be written, or snapshots, where there are to be any.
     """
     if info.get("aof_enabled") == "1" and info.get("aof_last_write_status") == "err":
         return "aof_last_write_status:err"

@@ -187,7 +187,8 @@ def hand_over_full(world: World) -> Ruling:
         return Ruling()
     if not primary.facts.write_error:
         return Ruling()
-    heirs = [each for each in world.replicas_in_sync() if not each.pod.deleting and may_take_over(each.facts)]
+    able = [each for each in world.replicas_in_sync() if not each.pod.deleting and each.may_be_chosen]
+    heirs = [each for each in able if may_take_over(each.facts)]
     if not heirs:
         return Ruling(holds=(no_heir_has_room(primary.name, primary.facts),))
     why = f"{primary.name} cannot write to its disk ({primary.facts.write_error})"
@@ -210,7 +211,7 @@ def hand_over(world: World, primary: Member, heirs: Sequence[Member], why: str) 
             continue
         if any((known.host, known.port) in unfit and known.priority and not known.is_down for known in watch.replicas):
             continue
-        if any((known.host, known.port) in places and not known.is_down for known in watch.replicas):
+        if any((known.host, known.port) in places and known.priority and not known.is_down for known in watch.replicas):
             has_data = list_names([heir.name for heir in heirs])
             yield failover_step(watcher, why=f"{why}; {has_data} has its data", primary=primary, heirs=heirs)
             return

@@ -134,3 +134,33 @@ def test_in_which_pod_a_process_was_is_remembered_when_the_pod_is_gone_and_not_f
         ages.remember("v", f"run-{number}")
     assert len(ages.known_pods()) < 100
     assert "run-999" in ages.known_pods()
+
+
+def test_when_a_disk_took_nothing_last_is_remembered_by_its_pod_whatever_process_runs_in_it() -> None:
+    clocks = Clocks()
+    ages = ages_of(clocks)
+    ages.look([pod()])
+    assert ages.write_failed_s("u", fails=False) is None
+    assert ages.write_failed_s("u", fails=True) == 0.0
+    clocks.pass_s(5.0)
+
+    assert ages.write_failed_s("u", fails=False) == 5.0
+    assert ages.write_failures() == {"u": 5.0}
+    ages.look([pod("v")])
+    assert ages.write_failures() == {}
+
+
+def test_who_did_not_answer_once_is_heard_from_the_beginning_again() -> None:
+    clocks = Clocks()
+    ages = ages_of(clocks)
+    ages.look([pod()])
+    assert ages.heard_s(ADDRESS) == 0.0
+    ages.answered(ADDRESS)
+    clocks.pass_s(5.0)
+    ages.answered(ADDRESS)
+    assert ages.heard_s(ADDRESS) == 5.0
+
+    ages.silent_since(ADDRESS)
+    ages.answered(ADDRESS)
+
+    assert ages.heard_s(ADDRESS) == 0.0

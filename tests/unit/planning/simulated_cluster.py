@@ -74,6 +74,7 @@ class Node:
     used_mib: int = 1
     timeout_ms: int = 1000
     silent: bool = False
+    write_error: str = ""  # its disk is full
     believes: dict[str, SlotSet] = field(default_factory=dict)  # id: what it has heard last, where that is not so
     migrating: dict[int, str] = field(default_factory=dict)
     importing: dict[int, str] = field(default_factory=dict)
@@ -103,9 +104,8 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
 
     def snapshot(self) -> ClusterSnapshot:
         cluster = self.cluster
-        nodes = {
-            name: self._node_facts(pod.process) for name, pod in self.pods.items() if pod.process and not pod.stopped
-        }
+        processes = {name: pod.process for name, pod in self.pods.items() if pod.process and not pod.stopped}
+        nodes = self.with_memory({name: self._node_facts(process) for name, process in processes.items()})
         return ClusterSnapshot(
             now=self.now,
             cluster=cluster,
@@ -116,6 +116,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             pods={name: self._facts(pod) for name, pod in self.pods.items()},
             nodes=nodes,
             known_pods=self.remember(nodes),
+            write_failures=self.write_failures(),
             proxies=self.proxies,
         )
 
@@ -309,6 +310,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             ),
             cluster_ok=covered,
             node_timeout_ms=node.timeout_ms,
+            write_error=node.write_error,
             slot_keys={slot: len(node.slot_keys.get(slot, {})) for slot in self._open_slots()},
             announced=Announced(
                 host=node.address[0],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -65,6 +65,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.goes_slowly = False  # pods that are sent away take their time: deleting, ended, gone; a pass each
         self.balancers = False  # Services of type LoadBalancer get addresses
         self.known_pods: dict[str, str] = {}  # as the operator remembers them
+        self.failed_writes: dict[str, float] = {}  # when each pod's disk was last seen to take nothing, by uid
         self.status_writes = 0
         self._counter = 0
         self._node_ports: dict[str, int] = {}
@@ -118,6 +119,22 @@ class SimulatedKubernetes(Generic[ProcessT]):
             if isinstance(node, NodeFacts):
                 self.known_pods |= dict.fromkeys(names_of(node, self.pods[name].ip), self.pods[name].uid)
         return before
+
+    def with_memory(self, nodes: dict[str, NodeFacts | Unknown]) -> dict[str, NodeFacts | Unknown]:
+        """*nodes* with what the operator knows of the passes before."""
+        return {name: self._with_memory(name, node) for name, node in nodes.items()}
+
+    def _with_memory(self, name: str, node: NodeFacts | Unknown) -> NodeFacts | Unknown:
+        if isinstance(node, Unknown):
+            return node
+        uid = self.pods[name].uid
+        if node.write_error:
+            self.failed_writes[uid] = self.now
+        when = self.failed_writes.get(uid)
+        return replace(node, heard_s=3600.0, write_failed_s=None if when is None else self.now - when)
+
+    def write_failures(self) -> dict[str, float]:
+        return {uid: self.now - when for uid, when in self.failed_writes.items()}
 
     # -- the API server and its controllers ---------------------------------------------------------------------------
 

@@ -73,6 +73,7 @@ class Redis:
     keys: int = 0
     used_mib: int = 1
     silent: bool = False
+    write_error: str = ""  # its disk is full
     refused: bool = False
     link_up: bool = False
     priority: int = 0  # as the start script has it
@@ -135,7 +136,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
 
     def snapshot(self) -> ReplicationSnapshot:
         instance = self.instance
-        nodes = {pod.name: self._node_facts(node) for pod, node in self._of(Redis) if not pod.stopped}
+        answers = {pod.name: self._node_facts(node) for pod, node in self._of(Redis) if not pod.stopped}
+        nodes = self.with_memory(answers)
         return ReplicationSnapshot(
             now=self.now,
             instance=instance,
@@ -146,6 +148,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             pods={pod.name: self._facts(pod) for pod in self.pods.values() if not is_sentinel(pod.name)},
             nodes=nodes,
             known_pods=self.remember(nodes),
+            write_failures=self.write_failures(),
             sentinel_pods={pod.name: self._facts(pod) for pod in self.pods.values() if is_sentinel(pod.name)},
             sentinels={pod.name: self._sentinel_facts(one) for pod, one in self._of(Sentinel) if not pod.stopped},
         )
@@ -394,6 +397,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             min_replicas_to_write=node.least,
             min_replicas_max_lag_s=node.lag,
             run_id=node.run_id,
+            write_error=node.write_error,
             announced=Announced(host=node.announces[0], port=node.announces[1]) if all(node.announces) else None,
         )
 
@@ -433,6 +437,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
 
         primary = self._at(watch.place)
         up = primary is not None and not primary.silent
+        refuses = watch.shut_out or (primary is not None and primary.write_error)  # a PING, at any rate
         return WatchFacts(
             name=name,
             host=watch.place[0],
@@ -440,11 +445,12 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             quorum=watch.quorum,
             config_epoch=watch.epoch,
             run_id=watch.run[1] if watch.run and watch.run[0] == watch.place else "",
-            flags=frozenset(("master",) if up else ("master", "disconnected"))
+            flags=frozenset(("master", "s_down") if refuses else ("master",) if up else ("master", "disconnected"))
             | (frozenset(("failover_in_progress",)) if one.failing_over else frozenset()),
             down_after_ms=watch.settings.get("down-after-milliseconds", 30000),
             failover_timeout_ms=watch.settings.get("failover-timeout", 180000),
-            ok_age_ms=5000 if watch.shut_out else 0,
+            ok_age_ms=5000 if refuses else 0,
+            info_age_ms=9000 if refuses and not watch.shut_out else 0,
             parallel_syncs=watch.settings.get("parallel-syncs", 1),
             replicas=tuple(known(place) for place in sorted(watch.replicas)),
             sentinels=tuple(

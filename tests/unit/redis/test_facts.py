@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tdredis.redis.facts import parse_info, parse_replication
+from tdredis.redis.facts import find_write_error, parse_info, parse_replication
 
 
 @pytest.mark.parametrize("host", ["10.0.0.7", "fd00::7"])
@@ -42,3 +42,18 @@ def test_a_replica_that_is_sent_its_first_copy_is_not_online_yet() -> None:
 
     assert found.online == {("10.0.0.7", 6379)}
     assert (found.in_reach, len(found.replicas)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("info", "save", "error"),
+    [
+        ({"aof_enabled": "1", "aof_last_write_status": "ok", "rdb_last_bgsave_status": "ok"}, "", ""),
+        ({"aof_enabled": "1", "aof_last_write_status": "err"}, "", "aof_last_write_status:err"),
+        ({"aof_enabled": "0", "aof_last_write_status": "err"}, "", ""),
+        ({"aof_enabled": "0", "rdb_last_bgsave_status": "err"}, "", ""),
+        ({"aof_enabled": "0", "rdb_last_bgsave_status": "err"}, "3600 1 300 100", "rdb_last_bgsave_status:err"),
+        ({}, "", ""),
+    ],
+)
+def test_why_a_primary_refuses_writes_for_its_disk(info: dict[str, str], save: str, error: str) -> None:
+    assert find_write_error(info, save) == error
