@@ -1,14 +1,15 @@
-"""Decides which faults are promised to heal: the 25 rows, and what of the planner is not about faults."""
+"""Decides which faults are promised to heal: all rows, and what of the planner is not about faults."""
 
 from __future__ import annotations
 
 from tdredis.healing.catalogue import Code, Guard, Row
+from tdredis.healing.disk_rows import DISK_ROWS
 from tdredis.healing.operator_rows import OPERATOR_ROWS
 from tdredis.healing.redis_rows import REDIS_ROWS
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import rules
 
-ROWS: tuple[Row, ...] = (*REDIS_ROWS, *OPERATOR_ROWS)
+ROWS: tuple[Row, ...] = (*REDIS_ROWS, *OPERATOR_ROWS, *DISK_ROWS)
 
 # Rules that keep what spec asks for, in a world in which nothing broke.
 RULES_NOT_ABOUT_FAULTS: tuple[Code, ...] = (

@@ -22,7 +22,7 @@ def cluster(**spec: object) -> SimulatedCluster:
 
 
 def standby(**spec: object) -> SimulatedStandby:
-    return SimulatedStandby(**spec)
+    return SimulatedStandby("RedisStandby", **spec)
 
 
 KINDS = pytest.mark.parametrize("make", [cluster, standby], ids=["cluster", "standby"])
