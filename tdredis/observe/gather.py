@@ -158,6 +158,7 @@ class Observer:
                 self._links.keep(key, addresses.values())
                 self._links.admit(key, access)
                 nodes = await self._ask_nodes(key, addresses, REPLICATION_NODE)
+                self._follow_roles(key, addresses, nodes)
                 return ReplicationSnapshot(now=ages.now(), instance=instance, nodes=nodes, **seen)
             case RedisStandby():
                 sentinel_pods = self._pods(key, children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
@@ -169,10 +170,7 @@ class Observer:
                     self._ask_nodes(key, addresses, REPLICATION_NODE),
                     self._ask_all(key, watching, questions),
                 )
-                if self._pulse is not None:
-                    answers = ((addresses[pod], node) for pod, node in nodes.items() if isinstance(node, NodeFacts))
-                    roles = {address: role_signs(node.replication) for address, node in answers}
-                    self._pulse.follow(key, addresses.values(), ROLE, roles)
+                self._follow_roles(key, addresses, nodes)
                 return ReplicationSnapshot(
                     now=ages.now(),
                     instance=instance,
@@ -183,6 +181,13 @@ class Observer:
                 )
             case _:
                 raise TypeError(f"no snapshot is made of {key.kind}")
+
+    def _follow_roles(
+        self, key: Key, addresses: Mapping[str, Address], nodes: Mapping[str, NodeFacts | Unknown]
+    ) -> None:
+        if self._pulse is not None:
+            answers = ((addresses[pod], node) for pod, node in nodes.items() if isinstance(node, NodeFacts))
+            self._pulse.follow(key, addresses.values(), ROLE, {address: role_signs(node) for address, node in answers})
 
     def subject(self, key: Key) -> Reference:
         """Whom an event about *key* is about, also where the rest of it cannot be read."""

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import structlog
 
 from tdredis.planning.snapshot import Key
-from tdredis.redis.facts import Replication, parse_info
+from tdredis.redis.facts import AOF_ERROR, NodeFacts, find_write_error, parse_info
 from tdredis.redislink.errors import LinkError
 from tdredis.redislink.pool import Address, Command, LinkPool
 
@@ -25,7 +25,9 @@ PULSE_S = 3.0
 ANSWER_S = 1.0
 CLUSTER_INFO: Command = ("CLUSTER", "INFO")
 ROLE: Command = ("ROLE",)
+PERSISTENCE: Command = ("INFO", "persistence")  # that its disk is full breaks no connection either
 SILENT = "silent"
+DISK_FAILS = "disk fails"
 SIGNS = ("cluster_state", "cluster_slots_pfail", "cluster_slots_fail", "cluster_current_epoch")
 Signs = tuple[str, ...]
 
@@ -94,10 +96,10 @@ class Pulse:
             self._on_change(key)
 
     async def _ask(self, key: Key, address: Address, followed: _Followed) -> Signs:
-        question = [followed.question]
+        questions = [followed.question, PERSISTENCE]
         try:
-            (reply,) = await self._links.ask(key, address, question, timeout_s=ANSWER_S)
-            return _read(reply)
+            reply, persistence = await self._links.ask(key, address, questions, timeout_s=ANSWER_S)
+            return (*_read(reply), _read_disk(persistence))
         except LinkError as error:
             return (SILENT, type(error).__name__)
         except Exception:
@@ -106,11 +108,20 @@ class Pulse:
             return ("unread",)
 
 
-def role_signs(found: Replication) -> Signs:
-    """What a process will say to ROLE that was found so."""
-    if found.role == "master":
-        return ("master",)
-    return ("slave", found.primary_host or "", str(found.primary_port), "connected" if found.link_up else "connect")
+def role_signs(found: NodeFacts) -> Signs:
+    """What a process will say to ROLE, and of its disk, that was found so."""
+    disk = DISK_FAILS if found.write_error == AOF_ERROR else ""
+    link = found.replication
+    if link.role == "master":
+        return ("master", disk)
+    place = (link.primary_host or "", str(link.primary_port))
+    return ("slave", *place, "connected" if link.link_up else "connect", disk)
+
+
+def _read_disk(reply: object) -> str:
+    """Of one that does not say it nothing is known."""
+    said = parse_info(reply.decode("utf-8", "replace")) if isinstance(reply, bytes) else {}
+    return DISK_FAILS if find_write_error(said, "") == AOF_ERROR else ""
 
 
 def _read(reply: object) -> Signs:

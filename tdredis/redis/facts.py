@@ -10,6 +10,7 @@ from itertools import count
 from tdredis.redis.views import ClusterView
 
 REDIS_PORT = 6379
+AOF_ERROR = "aof_last_write_status:err"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +147,7 @@ def find_write_error(info: Mapping[str, str], save: str) -> str:
     writeCommandsDeniedByDiskError: an append-only file that cannot be written, or snapshots, where there are to be any.
     """
     if info.get("aof_enabled") == "1" and info.get("aof_last_write_status") == "err":
-        return "aof_last_write_status:err"
+        return AOF_ERROR
     if save and info.get("rdb_last_bgsave_status") == "err":
         return "rdb_last_bgsave_status:err"
     return ""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
 
 from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.planning.snapshot import Key
-from tdredis.redis.facts import Replication
+from tdredis.redis.facts import AOF_ERROR, Replication
 from tdredis.redislink.errors import NoAnswer
 from tdredis.redislink.pool import Address, Command, LinkPool
+from tests.unit.planning.test_objects import node
 
 KEY = Key("RedisCluster", "redis", "rat")
 NODES = tuple(Address(f"uid-{number}", f"10.0.0.{number}") for number in range(3))
@@ -23,6 +27,7 @@ class Nodes(LinkPool[Key]):
         self.question = question
         self.says: dict[Address, bytes | list[object] | Exception] = dict.fromkeys(NODES, info())
         self.asked: list[Address] = []
+        self.full: set[Address] = set()
 
     async def ask(
         self,
@@ -33,12 +38,17 @@ class Nodes(LinkPool[Key]):
         timeout_s: float,
         before_sending: Callable[[], None] = lambda: None,  # noqa: ARG002 the signature of a pool
     ) -> list[object]:
-        assert (owner, list(commands), timeout_s) == (KEY, [self.question], 1.0)
+        assert (owner, list(commands), timeout_s) == (KEY, [self.question, ("INFO", "persistence")], 1.0)
         self.asked.append(address)
         said = self.says[address]
         if isinstance(said, Exception):
             raise said
-        return [said]
+        status = b"err" if address in self.full else b"ok"
+        return [said, b"aof_enabled:1\r\naof_current_size:4711\r\naof_last_write_status:" + status + b"\r\n"]
+
+
+def signs_of(link: Replication) -> tuple[str, ...]:
+    return role_signs(replace(node(), replication=link))
 
 
 def info(*, pfail: int = 0, epoch: int = 3) -> bytes:
@@ -57,8 +67,8 @@ def followed(nodes: Nodes) -> tuple[Pulse, list[Key]]:
 
 async def beats(pulse: Pulse, count: int) -> None:
     for _ in range(count):
-        for node in NODES:
-            await pulse.beat(KEY, node)
+        for each in NODES:
+            await pulse.beat(KEY, each)
 
 
 async def test_nothing_new_is_no_news() -> None:
@@ -128,7 +138,7 @@ async def test_what_a_pass_saw_is_what_news_are_measured_by() -> None:
     pulse = Pulse(nodes, told.append)
     replica = Replication(role="slave", offset_bytes=7, primary_host="10.0.0.9", primary_port=6379, link_up=True)
     seen = (Replication(role="master", offset_bytes=7), replica)
-    pulse.follow(KEY, NODES[:2], ROLE, dict(zip(NODES, map(role_signs, seen), strict=False)))
+    pulse.follow(KEY, NODES[:2], ROLE, dict(zip(NODES, map(signs_of, seen), strict=False)))
 
     await beats(pulse, 1)
 
@@ -141,7 +151,7 @@ async def test_a_host_that_is_no_text_ends_nothing() -> None:
     nodes.says = {node: [b"slave", b"\xff", 6379, b"\xfe", -1] for node in NODES}
     pulse = Pulse(nodes, told.append)
     seen = Replication(role="slave", offset_bytes=7, primary_host="10.0.0.9", primary_port=6379, link_up=True)
-    pulse.follow(KEY, NODES, ROLE, dict.fromkeys(NODES, role_signs(seen)))
+    pulse.follow(KEY, NODES, ROLE, dict.fromkeys(NODES, signs_of(seen)))
 
     await beats(pulse, 1)
 
@@ -181,3 +191,33 @@ async def test_what_is_gone_is_not_asked() -> None:
     await beats(pulse, 1)
 
     assert (nodes.asked, told) == ([], [])
+
+
+@pytest.mark.parametrize("question", [("CLUSTER", "INFO"), ROLE])
+async def test_a_disk_that_is_full_is_noticed_and_room_too(question: Command) -> None:
+    nodes, told = Nodes(question), list[Key]()
+    pulse = Pulse(nodes, told.append)
+    pulse.follow(KEY, NODES, question)
+    await beats(pulse, 2)
+    assert told == []
+
+    nodes.full = {NODES[1]}
+    await beats(pulse, 2)
+    assert told == [KEY]
+
+    nodes.full = set()
+    await beats(pulse, 2)
+    assert told == [KEY, KEY]
+
+
+async def test_a_full_disk_that_a_pass_has_seen_is_no_news() -> None:
+    nodes, told = Nodes(question=ROLE), list[Key]()
+    nodes.says = {each: [b"master", 7, []] for each in NODES}
+    nodes.full = set(NODES)
+    pulse = Pulse(nodes, told.append)
+    primary = replace(node(), replication=Replication(role="master", offset_bytes=7), write_error=AOF_ERROR)
+    pulse.follow(KEY, NODES, ROLE, dict.fromkeys(NODES, role_signs(primary)))
+
+    await beats(pulse, 1)
+
+    assert told == []
