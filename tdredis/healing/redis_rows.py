@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tdredis.healing.catalogue import Guard, Row, Seen
-from tdredis.planning.cluster import failover
+from tdredis.planning.cluster import failover, proxies
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import primary, rules, sentinels, write_policy
 from tdredis.planning.slot_steps import ResetNode
@@ -176,7 +176,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         fault="all pods of everything are lost at once, on volumes or emptyDirs",
         must="the same slot map; with the data, or empty: never a mix",
         bound="Ready again in 20 s",
-        rules=(cluster.assign_free_slots, cluster.replace_stuck_proxies, primary.have_a_primary, sentinels.set_watches),
+        rules=(cluster.assign_free_slots, proxies.replace_stuck_proxies, primary.have_a_primary, sentinels.set_watches),
         guards=(
             "every_process_answers",
             "pods_have_started",
@@ -194,7 +194,7 @@ REDIS_ROWS: tuple[Row, ...] = (
             f"{FAULTS}::test_everything_lost_at_once_comes_back_whole",
             f"{CLUSTER}::test_everything_lost_at_once_is_rebuilt_with_the_same_slot_map",
             f"{STANDBY}::test_whatever_dies_at_once_an_interrupted_operator_brings_back",
-            f"{CLUSTER}::test_a_proxy_that_cannot_read_from_a_cluster_that_works_is_made_anew",
+            f"{CLUSTER}::test_a_proxy_that_answers_for_itself_though_the_cluster_works_is_made_anew",
         ),
     ),
     Row(

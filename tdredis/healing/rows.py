@@ -6,6 +6,7 @@ from tdredis.healing.catalogue import Code, Guard, Row
 from tdredis.healing.disk_rows import DISK_ROWS
 from tdredis.healing.operator_rows import OPERATOR_ROWS
 from tdredis.healing.redis_rows import REDIS_ROWS
+from tdredis.planning.cluster import proxies
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import rules
 
@@ -13,7 +14,7 @@ ROWS: tuple[Row, ...] = (*REDIS_ROWS, *OPERATOR_ROWS, *DISK_ROWS)
 
 # Rules that keep what spec asks for, in a world in which nothing broke.
 RULES_NOT_ABOUT_FAULTS: tuple[Code, ...] = (
-    cluster.keep_proxy,
+    proxies.keep_proxy,
     cluster.remove_unwanted,
     cluster.announce_addresses,
     cluster.set_node_timeout,

@@ -152,6 +152,19 @@ def build_proxy_deployment(
     }
 
 
+def build_proxy_budget(cluster: RedisCluster) -> JSONObject:
+    """One at a time: whoever drains a node leaves clients the others."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": build_metadata(cluster, proxy_name(cluster.name), PROXY_COMPONENT),
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": component_selector(cluster, PROXY_COMPONENT)},
+        },
+    }
+
+
 def _build_container(cluster: RedisCluster, site: Site) -> JSONObject:
     resources = build_resources(cluster.spec.proxy.resources)
     return {

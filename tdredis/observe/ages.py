@@ -31,6 +31,7 @@ class Ages:
         self._steady = steady
         self._born: dict[str, float] | None = None  # steady seconds by uid; None: never looked
         self._silent: dict[Address, float] = {}  # steady seconds
+        self._refusing: dict[Address, float] = {}  # steady seconds
         self._unsynced: dict[Address, tuple[Followed, float]] = {}  # whom it follows, and steady seconds
         self._known: dict[str, str] = {}  # pods' uids by what their processes said of themselves, the oldest first
         self._heard: dict[Address, float] = {}  # steady seconds of the first of all answers in a row
@@ -50,6 +51,7 @@ class Ages:
         else:
             self._born = {pod.metadata.uid: self._born.get(pod.metadata.uid, steady) for pod in pods}
         self._silent = {address: since for address, since in self._silent.items() if address.uid in self._born}
+        self._refusing = {address: since for address, since in self._refusing.items() if address.uid in self._born}
         self._unsynced = {address: found for address, found in self._unsynced.items() if address.uid in self._born}
         self._heard = {address: since for address, since in self._heard.items() if address.uid in self._born}
         self._write_failed = {uid: when for uid, when in self._write_failed.items() if uid in self._born}
@@ -73,6 +75,7 @@ class Ages:
 
     def answered(self, address: Address) -> None:
         self._silent.pop(address, None)
+        self._refusing.pop(address, None)
         self._heard.setdefault(address, self._steady())
 
     def heard_s(self, address: Address) -> float:
@@ -91,6 +94,13 @@ class Ages:
     def write_failures(self) -> dict[str, float]:
         """Seconds since then, by pod uid."""
         return {uid: self._steady() - when for uid, when in self._write_failed.items()}
+
+    def refusing_since(self, address: Address, *, replied: bool) -> float | None:
+        """It gave no answer but an error, or no reply at all (*replied*): since when it replies with errors only."""
+        if not replied:
+            self._refusing.pop(address, None)
+            return None
+        return self._epoch + self._refusing.setdefault(address, self._steady())
 
     def remember(self, uid: str, *said: str) -> None:
         """A process in the pod *uid* gave itself these names: its ids, and where it is reached. They outlive the pod:

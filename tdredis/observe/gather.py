@@ -58,7 +58,7 @@ from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, Repli
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS, SlotSet, keys_into
 from tdredis.redislink.access import Access
-from tdredis.redislink.errors import LinkError, Unreachable
+from tdredis.redislink.errors import LinkError, Refused, Unreachable
 from tdredis.redislink.pool import REDIS_PORT, SENTINEL_PORT, Address, LinkPool
 
 # Proxies are asked last, and a pass waits for them: not for long, unless one has been silent for so long that it is
@@ -394,7 +394,9 @@ class Observer:
         except (LinkError, ValueError, KeyError) as error:
             since = ages.silent_since(address)
             refused = isinstance(error, Unreachable) and error.refused
-            return Unknown(since=since, error=str(error) or type(error).__name__, refused=refused)
+            refusing = ages.refusing_since(address, replied=isinstance(error, Refused))
+            text = str(error) or type(error).__name__
+            return Unknown(since=since, error=text, refused=refused, refusing_since=refusing)
         ages.answered(address)
         return facts
 

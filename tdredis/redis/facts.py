@@ -20,6 +20,9 @@ class Unknown:
     since: float  # of the first question in a row that got no answer; epoch seconds by the clock of snapshot.now
     error: str  # the asker's words; holds no secret
     refused: bool = False  # the pod's own kernel said that nobody listens there: the process that did is dead
+    refusing_since: float | None = (
+        None  # of the first error reply in a row; None: the last question got no reply at all
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,10 +122,9 @@ class Comparison:
         return answers
 
     async def _connect(self, address: str, port: int) -> Link:
-        if not self._resp3:
-            return await connect(address, port, access=Access((OUTER,)), timeout_s=ANSWER_S)
-        link = await connect(address, port, access=Access(("",)), timeout_s=ANSWER_S)
-        await link.call("HELLO", "3", "AUTH", "default", OUTER, timeout_s=ANSWER_S)
+        link = await connect(address, port, access=Access((OUTER,)), timeout_s=ANSWER_S)
+        if self._resp3:
+            await link.call("HELLO", "3", timeout_s=ANSWER_S)
         return link
 
     async def _state(self, links: Iterable[Link]) -> State:

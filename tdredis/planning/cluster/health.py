@@ -102,9 +102,9 @@ def proxy_serves(world: World) -> Iterator[Finding]:
             message = f"proxy {pod} cannot read from every shard yet: {unread.error}"
             yield Finding(reason="ProxyNotReady", message=message, serious=True)
         return
-    stuck = world.stuck_proxies
-    if stuck and len(stuck) == len(reads):
-        message = f"no pod of proxy {name} can read from every shard: {next(iter(stuck.values())).error}"
+    late = world.late_proxies
+    if late and len(late) == len(reads):
+        message = f"no pod of proxy {name} can read from every shard: {next(iter(late.values())).error}"
         yield Finding(reason="ProxyNotReady", message=message, serious=True)
 
 

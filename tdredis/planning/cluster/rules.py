@@ -20,14 +20,14 @@ from collections.abc import Callable, Iterator
 from tdredis.api.json_object import JSONObject
 from tdredis.manifests.children import build_children
 from tdredis.manifests.endpoints import Target, build_endpoints
-from tdredis.manifests.names import SHARDS, client_service_name, proxy_name
-from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment, next_secret_version
+from tdredis.manifests.names import SHARDS, client_service_name
 from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce, remove_unannounced
 from tdredis.planning.cluster.failover import hand_over_full, hand_over_leaving, replace_dead_primaries
 from tdredis.planning.cluster.members import Member, descending
+from tdredis.planning.cluster.proxies import keep_proxy, remove_unwanted_proxy, replace_stuck_proxies
 from tdredis.planning.cluster.resetting import reset_losers
 from tdredis.planning.cluster.slots_healing import close_open_slots as close_slots
 from tdredis.planning.cluster.waiting import everybody_has_answered, nobody_is_unknown
@@ -44,7 +44,6 @@ from tdredis.planning.objects import (
     outdated_pods,
     pod_monitors_are_served,
     ref_of,
-    remove,
     remove_switched_off,
     replace_troubled,
     resize_pods,
@@ -52,7 +51,6 @@ from tdredis.planning.objects import (
     target_pods,
 )
 from tdredis.planning.plan import Hold
-from tdredis.planning.pods import STARTING_S
 from tdredis.planning.snapshot import PodFacts, Ref
 from tdredis.planning.steps import (
     AssignSlots,
@@ -60,7 +58,6 @@ from tdredis.planning.steps import (
     HandOver,
     Meet,
     Remove,
-    ReplacePod,
     Replicate,
     SetConfig,
     Step,
@@ -96,39 +93,14 @@ def _children(world: World) -> tuple[JSONObject, ...]:
     return build_children(world.cluster, snapshot.site, snapshot.passwords)
 
 
-def keep_proxy(world: World) -> Ruling:
-    """The proxy is there; it is told the cluster's own Service, whose address the API server gives."""
-    snapshot, cluster = world.snapshot, world.cluster
-    seed = service_ip(snapshot.children.get(Ref("Service", client_service_name(cluster.name))))
-    if not cluster.spec.proxy.enabled or seed is None:
-        return Ruling()
-    live = snapshot.children.get(Ref("Secret", proxy_name(cluster.name)))
-    if live is None and snapshot.secret_problems:
-        return Ruling()  # the password is not to be had: a proxy without one would be open to everybody
-    version = next_secret_version(live, cluster, snapshot.passwords, seed)
-    return keep(
-        snapshot,
-        (
-            *build_proxy_access(cluster, snapshot.site, snapshot.passwords, seed, secret_version=version),
-            build_proxy_deployment(cluster, snapshot.site, snapshot.passwords, seed, secret_version=version),
-        ),
-    )
-
-
 def remove_unwanted(world: World) -> Ruling:
     """What the spec no longer asks for goes: what is switched off, and shards that never began."""
-    snapshot, cluster = world.snapshot, world.cluster
     others = (
-        *remove_switched_off(snapshot, _children(world)),
+        *remove_switched_off(world.snapshot, _children(world)),
         *remove_unannounced(world),
         *_surplus_shards(world),
     )
-    if cluster.spec.proxy.enabled:
-        return Ruling(steps=others)
-    passwords, site = snapshot.passwords, snapshot.site
-    deployment = build_proxy_deployment(cluster, site, passwords, "", secret_version="")
-    unwanted = (deployment, *build_proxy_access(cluster, site, passwords, "", secret_version=""))
-    return Ruling(steps=(*remove(snapshot, unwanted, "proxy.enabled is false"), *others))
+    return Ruling(steps=(*remove_unwanted_proxy(world), *others))
 
 
 def _surplus_shards(world: World) -> Iterator[Remove]:
@@ -217,25 +189,6 @@ def _replace_running(world: World, shard: Shard, outdated: set[str]) -> list[Ste
     heir = max(heirs, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
     why = f"{shard.owner.name} will be recreated; {heir.name} has its data"
     return [HandOver(process=heir.process, shard=shard.name, why=why)]
-
-
-def replace_stuck_proxies(world: World) -> Ruling:
-    """A proxy that cannot read though the cluster works is made anew.
-
-    Envoy looks for the cluster at the addresses that it knew last, and at no other: when all of them changed at once it
-    looks for ever (redis_cluster.cc, startResolveRedis). One at a time: where Redis is only slow, all proxies are.
-    """
-    snapshot = world.snapshot
-    pods = [pod for pod in snapshot.proxies if not pod.deleting and not pod.finished]
-    coming = [
-        pod for pod in pods if not pod.ready and pod.main_trouble is None and snapshot.now - pod.created < STARTING_S
-    ]
-    stuck = [pod for pod in pods if pod.name in world.stuck_proxies]
-    if not stuck or coming or len(pods) < world.cluster.spec.proxy.replicas:
-        return Ruling()
-    pod = min(stuck, key=lambda pod: pod.name)
-    why = f"the cluster works, and it cannot read: {world.stuck_proxies[pod.name].error}"
-    return Ruling(steps=(ReplacePod(pod=pod.name, uid=pod.uid, why=why),))
 
 
 # ---- membership

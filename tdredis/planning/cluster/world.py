@@ -18,10 +18,12 @@ from tdredis.planning.cluster.disputes import NO_DISPUTES, Disputes, find_disput
 from tdredis.planning.cluster.members import Member, build_member, descending
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref
 from tdredis.redis.facts import Announced, NodeFacts, Unknown
+from tdredis.redis.proxy_errors import is_fault_of_proxy
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet, even_split, parse_slots
 from tdredis.redis.views import KnownNode
 
 PROXY_CATCHES_UP_S = 3.0  # a proxy looks for moved slots every second
+PROXY_IS_STUCK_S = 5.0  # of nothing but errors; on a busy node an answer, or silence, comes between
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,12 +191,22 @@ class World:
         )
 
     @cached_property
-    def stuck_proxies(self) -> Mapping[str, Unknown]:
+    def late_proxies(self) -> Mapping[str, Unknown]:
         """Proxy pods that have not been able to read for a while, though every shard has its primary."""
         if not self.is_whole:
             return {}
         late = self.snapshot.now - PROXY_CATCHES_UP_S
         return {pod: read for pod, read in waiting.unresponsive(self.snapshot.reads).items() if read.since < late}
+
+    @cached_property
+    def stuck_proxies(self) -> Mapping[str, Unknown]:
+        """Those that have answered all that time, each time with an error that is their own."""
+        stuck = self.snapshot.now - PROXY_IS_STUCK_S
+        return {
+            pod: read
+            for pod, read in self.late_proxies.items()
+            if read.refusing_since is not None and read.refusing_since < stuck and is_fault_of_proxy(read.error)
+        }
 
     def is_at(self, pod: PodFacts, known: KnownNode) -> bool:
         """*pod* is reached where somebody knows a node, by its own address or by its own Service's."""

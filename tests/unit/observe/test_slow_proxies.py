@@ -1,4 +1,4 @@
-"""Proxies behind a Redis that is slow, not dead."""
+"""Proxies that do not read: which of them have answered, and since when they do nothing but refuse."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+
+import pytest
 
 from tdredis.observe.gather import Observer
 from tdredis.observe.questions import proxy_questions
@@ -47,3 +49,75 @@ async def test_a_proxy_that_is_late_is_waited_for_before_it_is_condemned() -> No
 
     assert isinstance(in_a_hurry["predixy-1"], Unknown)
     assert patient == {"predixy-1": ProxyFacts()}
+
+
+UPSTREAM_FAILURE = b"-upstream failure\r\n"
+
+
+@asynccontextmanager
+async def proxy_that(*answers: bytes | None) -> AsyncIterator[Address]:
+    """Of each question in turn: the reply, b"" for the end of the connection, None for none."""
+    turns = iter(answers)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while words := await reader.read(1024):
+            if b"PING" in words:  # whoever comes in says it first
+                writer.write(b"+PONG\r\n")
+                continue
+            answer = next(turns)
+            if answer == b"":
+                break
+            writer.write(answer or b"")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield Address("uid-proxy", *server.sockets[0].getsockname())
+
+
+@pytest.mark.parametrize(
+    ("answers", "refusing_for_s"),
+    [
+        ([UPSTREAM_FAILURE, UPSTREAM_FAILURE, UPSTREAM_FAILURE], 4),
+        ([None, UPSTREAM_FAILURE, UPSTREAM_FAILURE], 2),
+        ([UPSTREAM_FAILURE, None, UPSTREAM_FAILURE], 0),
+        ([UPSTREAM_FAILURE, b"$-1\r\n", UPSTREAM_FAILURE], 0),
+        ([UPSTREAM_FAILURE, UPSTREAM_FAILURE, None], None),
+        ([UPSTREAM_FAILURE, UPSTREAM_FAILURE, b""], None),
+        ([None, None, None], None),
+        ([b"", b"", b""], None),
+    ],
+)
+async def test_it_refuses_since_it_gave_nothing_but_errors(
+    answers: list[bytes | None], refusing_for_s: float | None
+) -> None:
+    passed_s = 0.0
+    links: LinkPool[Key] = LinkPool(lambda _, __: None)
+    nothing: Any = None
+    observer = Observer(
+        nothing, nothing, links, nothing, site=nothing, now=lambda: 1000.0, steady=lambda: 50.0 + passed_s
+    )
+    async with proxy_that(*answers) as address:
+        for look in range(len(answers)):
+            passed_s = 2.0 * look
+            reads = await observer.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
+        links.close()
+
+    read = reads["predixy-1"]
+    assert isinstance(read, Unknown)
+    since = None if refusing_for_s is None else 50.0 + passed_s - refusing_for_s
+    assert read.refusing_since == since
+
+
+async def test_where_nobody_listens_nobody_has_refused() -> None:
+    links: LinkPool[Key] = LinkPool(lambda _, __: None)
+    nothing: Any = None
+    observer = Observer(nothing, nothing, links, nothing, site=nothing, now=lambda: 1000.0, steady=lambda: 50.0)
+    async with slow_proxy() as address:
+        pass  # its port is free again
+
+    reads = await observer.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
+
+    read = reads["predixy-1"]
+    assert isinstance(read, Unknown)
+    assert (read.refused, read.refusing_since) == (True, None)

@@ -568,26 +568,78 @@ def proxy_pod(number: int, **facts: object) -> PodFacts:
     return replace(pod, **facts)  # type: ignore[arg-type]
 
 
-def with_reads(world: SimulatedCluster, *pods: PodFacts, silent_s: float) -> Plan:
-    """The ready ones of *pods*, two if there are none, cannot read."""
+def with_reads(world: SimulatedCluster, *pods: PodFacts, silent_s: float, **read: object) -> Plan:
+    """The ready ones of *pods*, two if there are none, cannot read: all that time they answer by the same error."""
     pods = pods or (proxy_pod(1), proxy_pod(2))
-    read = Unknown(since=world.now - silent_s, error="upstream failure")
-    return plan(replace(world.snapshot(), proxies=pods, reads={pod.name: read for pod in pods if pod.ready}))
+    since = world.now - silent_s
+    unread = replace(Unknown(since=since, error="upstream failure", refusing_since=since), **read)  # type: ignore[arg-type]
+    return plan(replace(world.snapshot(), proxies=pods, reads={pod.name: unread for pod in pods if pod.ready}))
 
 
-def test_a_proxy_that_cannot_read_from_a_cluster_that_works_is_made_anew() -> None:
-    made = with_reads(healthy(), silent_s=10)
+def replaced(made: Plan) -> list[str]:
+    return [step.pod for step in made.steps if isinstance(step, ReplacePod)]
 
-    (step,) = made.steps
+
+@pytest.mark.parametrize(
+    "error",
+    ["upstream failure", "no upstream host", "MOVED 5 10.88.9.9:6379", "CLUSTERDOWN The cluster is down", "ERR other"],
+)
+def test_a_proxy_that_answers_for_itself_though_the_cluster_works_is_made_anew(error: str) -> None:
+    (step,) = with_reads(healthy(), silent_s=10, error=error).steps
     assert isinstance(step, ReplacePod)
-    assert step.pod == "predixy-1"
+    assert (step.pod, error in step.why) == ("predixy-1", True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "no answer within 1.5 s",
+        "no connection to 10.88.9.9:6379 within 1.5 s",
+        "10.88.9.9:6379: Connection refused",
+        "connection closed by Redis",
+        "connection lost: [Errno 104] Connection reset by peer",
+        "upstream failure",  # and before that it said nothing, or was not asked
+    ],
+)
+def test_a_proxy_that_says_nothing_is_slow_and_keeps_its_clients(error: str) -> None:
+    refused = error.endswith("refused")
+    assert with_reads(healthy(), silent_s=600, error=error, refused=refused, refusing_since=None).steps == ()
+
+
+def test_an_error_after_a_silence_counts_from_when_it_was_first_said() -> None:
+    world = healthy()
+    assert with_reads(world, silent_s=600, refusing_since=world.now - 1).steps == ()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "WRONGPASS invalid username-password pair",
+        "ERR invalid password",
+        "NOAUTH Authentication required.",
+        "ERR Client sent AUTH, but no password is set",
+        "LOADING Redis is loading the dataset in memory",
+        "BUSY Redis is busy running a script.",
+    ],
+)
+def test_what_another_proxy_would_say_too_is_not_put_down_to_one(error: str) -> None:
+    assert with_reads(healthy(), silent_s=600, error=error).steps == ()
+
+
+def test_when_no_proxy_reads_that_is_said_whatever_the_reason() -> None:
+    world = healthy()
+    pod = proxy_pod(1)
+    slow = Unknown(since=world.now - 10, error="no answer within 1.5 s")
+    seen = replace(world.snapshot(), proxies=(pod,), reads={pod.name: slow})
+
+    conditions = report(seen, plan(seen)).conditions
+    assert ["no answer within 1.5 s" in each.message for each in conditions if each.type == "Ready"] == [True]
 
 
 def test_one_proxy_at_a_time_is_made_anew() -> None:
     """Where a Redis is slow, and answers us in time, no proxy can read in time: clients would have none at all."""
     world = healthy()
-    replaced = [step.pod for step in with_reads(world, silent_s=10).steps if isinstance(step, ReplacePod)]
-    assert replaced == ["predixy-1"]
+    assert replaced(with_reads(world, silent_s=10)) == ["predixy-1"]
 
     leaving = proxy_pod(1, ready=False, deleting=True)
     assert with_reads(world, leaving, proxy_pod(2), silent_s=10).steps == (), "the other is not made yet"
@@ -599,7 +651,7 @@ def test_one_proxy_at_a_time_is_made_anew() -> None:
 
 
 def test_a_proxy_is_given_time_to_find_slots_that_moved() -> None:
-    assert with_reads(healthy(), silent_s=1).steps == ()
+    assert with_reads(healthy(), silent_s=4).steps == ()
 
 
 def test_a_cluster_is_not_ready_before_its_proxy_reads_from_every_shard() -> None:
@@ -622,7 +674,7 @@ def test_a_proxy_is_not_blamed_for_a_cluster_that_does_not_work() -> None:
     world = healthy()
     world.pods[FIRST].stopped = True
 
-    assert not [step for step in with_reads(world, silent_s=10).steps if isinstance(step, ReplacePod)]
+    assert replaced(with_reads(world, silent_s=10)) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Decides what the proxies of a cluster need: their objects, and which of them is made anew."""
+
+from __future__ import annotations
+
+from tdredis.api.json_object import JSONObject
+from tdredis.manifests.names import client_service_name, proxy_name
+from tdredis.manifests.proxy import (
+    build_proxy_access,
+    build_proxy_budget,
+    build_proxy_deployment,
+    next_secret_version,
+)
+from tdredis.planning.cluster.world import World
+from tdredis.planning.objects import Ruling, keep, remove, service_ip
+from tdredis.planning.pods import STARTING_S
+from tdredis.planning.snapshot import Ref
+from tdredis.planning.steps import Remove, ReplacePod
+
+
+def keep_proxy(world: World) -> Ruling:
+    """The proxy is there; it is told the cluster's own Service, whose address the API server gives."""
+    snapshot, cluster = world.snapshot, world.cluster
+    seed = service_ip(snapshot.children.get(Ref("Service", client_service_name(cluster.name))))
+    if not cluster.spec.proxy.enabled or seed is None:
+        return Ruling()
+    live = snapshot.children.get(Ref("Secret", proxy_name(cluster.name)))
+    if live is None and snapshot.secret_problems:
+        return Ruling()  # the password is not to be had: a proxy without one would be open to everybody
+    return keep(snapshot, _objects(world, seed, next_secret_version(live, cluster, snapshot.passwords, seed)))
+
+
+def remove_unwanted_proxy(world: World) -> tuple[Remove, ...]:
+    """Its objects go where the spec has none."""
+    if world.cluster.spec.proxy.enabled:
+        return ()
+    return remove(world.snapshot, tuple(reversed(_objects(world, "", ""))), "proxy.enabled is false")
+
+
+def _objects(world: World, seed: str, version: str) -> tuple[JSONObject, ...]:
+    """In an order in which each finds what it needs."""
+    cluster, site, passwords = world.cluster, world.snapshot.site, world.snapshot.passwords
+    return (
+        *build_proxy_access(cluster, site, passwords, seed, secret_version=version),
+        *((build_proxy_budget(cluster),) if site.disruption_budgets else ()),
+        build_proxy_deployment(cluster, site, passwords, seed, secret_version=version),
+    )
+
+
+def replace_stuck_proxies(world: World) -> Ruling:
+    """A proxy that answers reads with an error of its own though the cluster works is made anew.
+
+    Envoy looks for the cluster at the addresses that it knew last, and at no other: when all of them changed at once it
+    looks for ever (redis_cluster.cc, startResolveRedis). One that says nothing is only slow, as is everybody on a busy
+    node: its clients would lose their connections for nothing. One at a time, because where Redis is slow, all are.
+    """
+    snapshot = world.snapshot
+    pods = [pod for pod in snapshot.proxies if not pod.deleting and not pod.finished]
+    coming = [
+        pod for pod in pods if not pod.ready and pod.main_trouble is None and snapshot.now - pod.created < STARTING_S
+    ]
+    stuck = [pod for pod in pods if pod.name in world.stuck_proxies]
+    if not stuck or coming or len(pods) < world.cluster.spec.proxy.replicas:
+        return Ruling()
+    pod = min(stuck, key=lambda pod: pod.name)
+    why = f"the cluster works, and it answers reads with: {world.stuck_proxies[pod.name].error}"
+    return Ruling(steps=(ReplacePod(pod=pod.name, uid=pod.uid, why=why),))
