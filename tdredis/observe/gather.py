@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from tdredis.api.fields import API_VERSION
 from tdredis.api.instance import Instance, SecretRef
-from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import KINDS, parse
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.api.redisstandalone import RedisStandalone
@@ -40,6 +39,7 @@ from tdredis.manifests.names import (
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.ages import Ages
 from tdredis.observe.caches import Caches
+from tdredis.observe.lives import Lives
 from tdredis.observe.pods import read_pod
 from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.observe.questions import (
@@ -54,6 +54,7 @@ from tdredis.observe.questions import (
 from tdredis.observe.secrets import SecretReader, UnreadableSecretError
 from tdredis.observe.views import Views
 from tdredis.planning.identity import names_of
+from tdredis.planning.live import Live
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS, SlotSet, keys_into
@@ -97,6 +98,7 @@ class Observer:
         self._pulse = pulse
         self._ages: dict[Key, Ages] = {}
         self._views: dict[Key, Views] = {}
+        self._lives: dict[Key, Lives] = {}
 
     async def gather(self, key: Key, *, at_peace: bool = False) -> Snapshot | None:
         """The snapshot of *key*; None: there is no such resource (any more), and nothing is held of it. *at_peace*: it
@@ -111,6 +113,7 @@ class Observer:
         instance = parse(KINDS[key.kind], stored.to_bytes())
         ages = self._ages.setdefault(key, Ages(self._now, self._steady))
         ages.look(self._caches.pods.by_index(key))
+        self._lives.setdefault(key, Lives()).look()
         children = self._children(key, stored.metadata.uid)
         pods = self._pods(key, children, REDIS_COMPONENT, REDIS_CONTAINER)
         desired_passwords, problems = await self._wished(instance)
@@ -202,6 +205,7 @@ class Observer:
             self._pulse.drop(key)
         self._ages.pop(key, None)
         self._views.pop(key, None)
+        self._lives.pop(key, None)
 
     def forget(self) -> None:
         """Another has led meanwhile: what was seen before is of no use, and nobody was silent all the time."""
@@ -232,17 +236,17 @@ class Observer:
             return None, tuple(problems)
         return Passwords(redis=redis, proxy=proxy), ()
 
-    def _children(self, key: Key, uid: str) -> dict[Ref, JSONObject]:
+    def _children(self, key: Key, uid: str) -> dict[Ref, Live]:
         """Objects that the resource controls; one of a former resource of the same name is not among them."""
-        found = {}
+        lives, found = self._lives[key], {}
         for kind, cache in self._caches.children.items():
             for child in cache.by_index(key):
                 controller = child.metadata.controller
                 if controller is not None and controller.uid == uid and child.metadata.deletion_timestamp is None:
-                    found[Ref(kind, child.metadata.name)] = child.to_json()
+                    found[Ref(kind, child.metadata.name)] = lives.of(child)
         return found
 
-    async def _foreign(self, instance: Instance, children: Mapping[Ref, JSONObject]) -> tuple[Ref, ...]:
+    async def _foreign(self, instance: Instance, children: Mapping[Ref, Live]) -> tuple[Ref, ...]:
         """The first StatefulSet of *instance*, where there is one that has not our label: the caches do not hold it.
 
         Asked only while we have none ourselves: at the beginning, and where somebody else's stands in its place.
@@ -259,14 +263,14 @@ class Observer:
             return ()
         return (Ref("StatefulSet", name),)
 
-    def _claims(self, key: Key) -> dict[str, JSONObject]:
+    def _claims(self, key: Key) -> dict[str, Live]:
         """Volume claims with our labels. A StatefulSet makes them; whose they are is what its resource decides."""
         claims = self._caches.children["PersistentVolumeClaim"].by_index(key)
-        return {claim.metadata.name: claim.to_json() for claim in claims if claim.metadata.deletion_timestamp is None}
+        return {
+            claim.metadata.name: Live(claim.to_json) for claim in claims if claim.metadata.deletion_timestamp is None
+        }
 
-    def _pods(
-        self, key: Key, children: Mapping[Ref, JSONObject], component: str, container: str
-    ) -> dict[str, PodFacts]:
+    def _pods(self, key: Key, children: Mapping[Ref, Live], component: str, container: str) -> dict[str, PodFacts]:
         """Pods of our own StatefulSets; those of a former resource of the same name are still on their way out."""
         ours, ages = _statefulsets(children), self._ages[key]
         return {
@@ -275,7 +279,7 @@ class Observer:
             if pod.metadata.controller is not None and pod.metadata.controller.uid in ours
         }
 
-    def _leftover_pods(self, key: Key, children: Mapping[Ref, JSONObject]) -> tuple[str, ...]:
+    def _leftover_pods(self, key: Key, children: Mapping[Ref, Live]) -> tuple[str, ...]:
         ours = _statefulsets(children)
         controllers = ((pod.metadata.name, pod.metadata.controller) for pod in self._caches.pods.by_index(key))
         return tuple(
@@ -425,18 +429,11 @@ def _keys_of(nodes: Iterable[NodeFacts | Unknown]) -> tuple[str, ...]:
     return keys_into(tuple(parts))
 
 
-def _statefulsets(children: Mapping[Ref, JSONObject]) -> set[str]:
-    return {_uid(child) for ref, child in children.items() if ref.kind == "StatefulSet"}
+def _statefulsets(children: Mapping[Ref, Live]) -> set[str]:
+    return {child.meta.uid for ref, child in children.items() if ref.kind == "StatefulSet"}
 
 
-def _uid(child: JSONObject) -> str:
-    metadata = child["metadata"]
-    return str(metadata.get("uid", "")) if isinstance(metadata, dict) else ""
-
-
-def _effective(
-    instance: Instance, children: Mapping[Ref, JSONObject], desired_passwords: Passwords | None
-) -> Passwords:
+def _effective(instance: Instance, children: Mapping[Ref, Live], desired_passwords: Passwords | None) -> Passwords:
     """What the running processes were given: the Secrets', where there are any; else what spec says.
 
     The proxy's follows spec at once: it is rolled.
@@ -452,8 +449,8 @@ def _access(effective: Passwords, desired: Passwords | None) -> Access:
     return Access(tuple(dict.fromkeys((effective.redis, desired.redis if desired else effective.redis))))
 
 
-def _stored(children: Mapping[Ref, JSONObject], name: str, key: str) -> str | None:
+def _stored(children: Mapping[Ref, Live], name: str, key: str) -> str | None:
     secret = children.get(Ref("Secret", name))
-    data = secret.get("data") if secret else None
+    data = secret.json.get("data") if secret else None
     encoded = data.get(key) if isinstance(data, dict) else None
     return base64.b64decode(encoded).decode() if isinstance(encoded, str) else None

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tdredis.api.instance import Condition, Instance, InstanceSpec, InstanceStatus
-from tdredis.api.json_object import JSONObject
+from tdredis.planning.live import Live
 from tdredis.planning.memory import memory_pressure
-from tdredis.planning.objects import MIB, service_ip
+from tdredis.planning.objects import MIB
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref, Snapshot
 from tdredis.redis.facts import NodeFacts
@@ -160,45 +160,24 @@ def holds_sentence(plan: Plan) -> str:
 
 def client_address(snapshot: Snapshot, service: str) -> str:
     """ "ip:6379" of *service*; "" while it has none."""
-    address = service_ip(snapshot.children.get(Ref("Service", service)))
-    return endpoint(address) if address else ""
+    live = snapshot.children.get(Ref("Service", service))
+    return endpoint(live.cluster_ip) if live and live.cluster_ip else ""
 
 
 def endpoint(host: str, port: int = PORT) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def external_address(instance: Instance, service: JSONObject | None) -> str:
+def external_address(instance: Instance, service: Live | None) -> str:
     """vip:nodePort, or the balancer's address; "" where there is none (yet)."""
+    if service is None:
+        return ""
     if instance.spec.net_mode == "NodePort":
-        port = node_port(service, "redis")
+        port = service.node_port("redis")
         return endpoint(instance.spec.vip, port) if port and instance.spec.vip else ""
     if instance.spec.net_mode == "LoadBalancer":
-        balancer = balancer_address(service)
-        return endpoint(balancer) if balancer else ""
+        return endpoint(service.balancer_address) if service.balancer_address else ""
     return ""
-
-
-def node_port(service: JSONObject | None, name: str) -> int | None:
-    """nodePort of the port *name*; None: it has none (yet)."""
-    spec = service.get("spec") if service else None
-    ports = spec.get("ports") if isinstance(spec, dict) else None
-    for port in ports if isinstance(ports, list) else ():
-        if isinstance(port, dict) and port.get("name") == name:
-            found = port.get("nodePort")
-            return found if isinstance(found, int) else None
-    return None
-
-
-def balancer_address(service: JSONObject | None) -> str | None:
-    """ip or hostname that a load balancer gave to *service*; None: none yet."""
-    status = service.get("status") if service else None
-    balancer = status.get("loadBalancer") if isinstance(status, dict) else None
-    ingress = balancer.get("ingress") if isinstance(balancer, dict) else None
-    if isinstance(ingress, list) and ingress and isinstance(ingress[0], dict):
-        found = ingress[0].get("ip") or ingress[0].get("hostname")
-        return str(found) if found else None
-    return None
 
 
 def timestamp(now: float) -> str:

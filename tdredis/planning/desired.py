@@ -125,23 +125,17 @@ def _is_sent_away(snapshot: Snapshot, pod: str) -> bool:
     (ordinal index, start ordinal).
     """
     live = snapshot.children.get(Ref("StatefulSet", pod.rpartition("-")[0]))
-    match live.get("spec") if live else None:
-        case {"replicas": int(count), **spec}:
-            ordinals = spec.get("ordinals")
-            start = ordinals.get("start") if isinstance(ordinals, dict) else 0
-            first = start if isinstance(start, int) else 0
-            return not first <= _ordinal(pod) < first + count
-        case _:
-            return False
+    if live is None or live.statefulset.replicas is None:
+        return False
+    return not 0 <= _ordinal(pod) - live.statefulset.start < live.statefulset.replicas
 
 
 def _claims(snapshot: Snapshot, statefulset: str) -> tuple[str, str] | None:
     """Storage class and size that the pods have, both "" on an emptyDir; None: there is no StatefulSet yet."""
     live = snapshot.children.get(Ref("StatefulSet", statefulset))
-    spec = live.get("spec") if live else None
-    if not isinstance(spec, dict):
+    if live is None:
         return None
-    match spec.get("volumeClaimTemplates"):
+    match live.claim_templates:
         case [{"spec": {"storageClassName": str(name), "resources": {"requests": {"storage": str(size)}}}}]:
             return name, size
         case _:

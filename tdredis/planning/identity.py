@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tdredis.manifests.services import has_external_pods, is_external_service
+from tdredis.manifests.services import has_external_pods
 from tdredis.planning.snapshot import PodFacts, Snapshot
 from tdredis.redis.facts import REDIS_PORT, NodeFacts
 
@@ -53,5 +53,5 @@ def _may_be_anybody(snapshot: Snapshot, pod: PodFacts) -> bool:
 
 def _announces_outside(snapshot: Snapshot) -> bool:
     return has_external_pods(snapshot.resource) or any(
-        ref.kind == "Service" and is_external_service(live) for ref, live in snapshot.children.items()
+        ref.kind == "Service" and live.is_external_service for ref, live in snapshot.children.items()
     )

@@ -8,12 +8,11 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from tdredis.api.instance import InstanceSpec
-from tdredis.api.json_object import JSON, JSONObject
+from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisClusterSpec
 from tdredis.manifests.claims import build_claim_owner
 from tdredis.manifests.drift import difference, parse_quantity, stamp
 from tdredis.manifests.names import REDIS_CONTAINER, ROLE_LABEL
-from tdredis.manifests.services import is_external_service
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.planning.steps import Apply, Process, Remove, ReplacePod, ResizePod, SetConfig, Step
@@ -49,7 +48,7 @@ def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
             holds.append(hold)
         elif live is None:
             steps.append(Apply(ref=ref, manifest=manifest, is_new=True, why="it does not exist"))
-        elif (path := difference(manifest, live)) is not None:
+        elif (path := live.lacks(manifest)) is not None:
             steps.append(Apply(ref=ref, manifest=manifest, why=f"{path} is not as the spec wants it"))
     return Ruling(steps=tuple(steps), holds=tuple(holds))
 
@@ -75,14 +74,9 @@ def _with_claims_as_made(snapshot: Snapshot, manifest: JSONObject) -> JSONObject
     spec = manifest.get("spec")
     if live is None or not isinstance(spec, dict):
         return manifest
-    ours, theirs = _claim_templates(manifest), _claim_templates(live)
+    ours: JSONObject = {"volumeClaimTemplates": spec.get("volumeClaimTemplates") or []}
+    theirs: JSONObject = {"volumeClaimTemplates": live.claim_templates}
     return manifest if difference(ours, theirs) is None else {**manifest, "spec": {**spec, **theirs}}
-
-
-def _claim_templates(statefulset: JSONObject) -> JSONObject:
-    spec = statefulset.get("spec")
-    found = spec.get("volumeClaimTemplates") if isinstance(spec, dict) else None
-    return {"volumeClaimTemplates": found or []}
 
 
 def remove(snapshot: Snapshot, unwanted: Iterable[JSONObject], why: str) -> tuple[Remove, ...]:
@@ -99,10 +93,8 @@ def remove_unwanted_external(snapshot: Snapshot, wanted: Iterable[JSONObject]) -
     """Pods' own Services that are there and not *wanted*."""
     kept = {ref_of(manifest) for manifest in wanted}
     why = "nobody from outside is sent to this pod"
-    found = (
-        ref for ref, live in sorted(snapshot.children.items()) if ref.kind == "Service" and is_external_service(live)
-    )
-    return tuple(_removal(snapshot, ref, "v1", why) for ref in found if ref not in kept)
+    found = (ref for ref, live in snapshot.children.items() if ref.kind == "Service" and live.is_external_service)
+    return tuple(_removal(snapshot, ref, "v1", why) for ref in sorted(found) if ref not in kept)
 
 
 def remove_switched_off(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> tuple[Remove, ...]:
@@ -116,9 +108,7 @@ def remove_switched_off(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> tup
 
 
 def _removal(snapshot: Snapshot, ref: Ref, api_version: str, why: str) -> Remove:
-    return Remove(
-        ref=ref, api_version=api_version, uid=str(metadata_of(snapshot.children[ref]).get("uid", "")), why=why
-    )
+    return Remove(ref=ref, api_version=api_version, uid=snapshot.children[ref].meta.uid, why=why)
 
 
 def pod_monitors_are_served(snapshot: Snapshot) -> tuple[Hold, ...]:
@@ -134,12 +124,10 @@ def keep_claims(snapshot: Snapshot) -> tuple[Apply, ...]:
     resource, uid = snapshot.resource, snapshot.resource.metadata.uid
     steps = []
     for name, live in sorted(snapshot.claims.items()):
-        metadata = metadata_of(live)
-        owners = metadata.get("ownerReferences")
-        is_owned = any(isinstance(each, dict) and each.get("uid") == uid for each in owners or ())  # type: ignore[union-attr] # a list, or nothing
+        is_owned = any(owner.uid == uid for owner in live.meta.owner_references)
         if is_owned is resource.spec.storage.retain:
             why = "storage.retain is " + ("true: it stays" if is_owned else "false: it goes with its resource")
-            manifest = _of_this_very_one(build_claim_owner(resource, name), str(metadata.get("uid", "")))
+            manifest = _of_this_very_one(build_claim_owner(resource, name), live.meta.uid)
             steps.append(Apply(ref=ref_of(manifest), manifest=manifest, why=why))
     return tuple(steps)
 
@@ -288,21 +276,9 @@ def replace_troubled(pod: PodFacts, because: str) -> ReplacePod:
 
 def outdated_pods(snapshot: Snapshot, statefulset: str, pods: Iterable[PodFacts]) -> list[PodFacts]:
     """Those of *pods* with trouble that were made of a template that has changed since."""
-    revision = _update_revision(snapshot.children.get(Ref("StatefulSet", statefulset)))
+    live = snapshot.children.get(Ref("StatefulSet", statefulset))
+    revision = live.revision if live else None
     return [pod for pod in pods if pod.trouble and not pod.deleting and revision and pod.revision != revision]
-
-
-def _update_revision(statefulset: JSONObject | None) -> str | None:
-    """The revision of the present template; None while the StatefulSet's controller has not seen it yet."""
-    if statefulset is None:
-        return None
-    status, metadata = statefulset.get("status"), statefulset.get("metadata")
-    if not isinstance(status, dict) or not isinstance(metadata, dict):
-        return None
-    if status.get("observedGeneration") != metadata.get("generation"):
-        return None
-    revision = status.get("updateRevision")
-    return revision if isinstance(revision, str) else None
 
 
 def ref_of(manifest: JSONObject) -> Ref:
@@ -311,32 +287,10 @@ def ref_of(manifest: JSONObject) -> Ref:
     return Ref(str(manifest["kind"]), str(metadata["name"]))
 
 
-def service_ip(service: JSONObject | None) -> str | None:
-    """clusterIP of a Service as the API server gave it; None: no such Service, or headless."""
-    spec = service.get("spec") if service else None
-    address = spec.get("clusterIP") if isinstance(spec, dict) else None
-    return address if isinstance(address, str) and address not in ("", "None") else None
-
-
-def metadata_of(live: JSONObject | None) -> JSONObject:
-    metadata = live.get("metadata") if live else None
-    return metadata if isinstance(metadata, dict) else {}
-
-
-def annotations_of(live: JSONObject | None) -> JSONObject:
-    found = metadata_of(live).get("annotations")
-    return found if isinstance(found, dict) else {}
-
-
-def target_pods(node: JSON) -> list[str]:
-    """Names of the pods that endpoints, of either API, refer to."""
-    if isinstance(node, dict):
-        target = node.get("targetRef")
-        own = [str(target.get("name"))] if isinstance(target, dict) else []
-        return own + [name for value in node.values() for name in target_pods(value)]
-    if isinstance(node, list):
-        return [name for value in node for name in target_pods(value)]
-    return []
+def service_ip(snapshot: Snapshot, name: str) -> str | None:
+    """clusterIP of the Service *name*; None: no such Service (yet), or headless."""
+    live = snapshot.children.get(Ref("Service", name))
+    return live.cluster_ip if live else None
 
 
 def list_names(pods: Sequence[str]) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tdredis.api.instance import Instance
-from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.site import Passwords, Site
+from tdredis.planning.live import Live
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.sentinels import SentinelFacts
 
@@ -85,8 +85,8 @@ class Snapshot:
     desired_passwords: Passwords | None = None  # what spec asks for; None: the same, or not to be read at the moment
     foreign: tuple[Ref, ...] = ()  # StatefulSets under our names that nobody labelled as ours
     secret_problems: tuple[str, ...] = ()  # why the Secrets that spec names cannot be read, a sentence each
-    children: Mapping[Ref, JSONObject] = field(default_factory=dict, repr=False)  # Secrets are among them
-    claims: Mapping[str, JSONObject] = field(default_factory=dict, repr=False)  # by name
+    children: Mapping[Ref, Live] = field(default_factory=dict, repr=False)  # Secrets are among them
+    claims: Mapping[str, Live] = field(default_factory=dict, repr=False)  # by name
     pods: Mapping[str, PodFacts] = field(default_factory=dict)
     leftover_pods: tuple[str, ...] = ()  # of a former resource of the same name, still on their way out
     nodes: Mapping[str, NodeFacts | Unknown] = field(default_factory=dict)

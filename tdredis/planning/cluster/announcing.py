@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tdredis.manifests.services import build_external_services, has_external_pods, is_external_service
+from tdredis.manifests.services import build_external_services, has_external_pods
 from tdredis.planning.addresses import resting_place
 from tdredis.planning.cluster.members import Member
 from tdredis.planning.cluster.world import World
@@ -53,7 +53,7 @@ def is_moving(world: World) -> bool:
     """Some node does not announce yet, or is not known yet, by what it is to be: nobody sends news of that."""
     wanted = {ref_of(service) for service in build_external_services(world.snapshot.cluster)}
     children = world.snapshot.children
-    live = {ref for ref in children if ref.kind == "Service" and is_external_service(children[ref])}
+    live = {ref for ref in children if ref.kind == "Service" and children[ref].is_external_service}
     return bool(_late(world)) or not live <= wanted
 
 

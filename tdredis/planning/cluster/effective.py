@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
 from tdredis.manifests.names import SHARDS
 from tdredis.planning.desired import Change, capacity_change, password_hold, replicas_change, volumes_change
@@ -66,20 +65,11 @@ def _size_begun(snapshot: ClusterSnapshot) -> int | None:
     without_process = any(pod.ever_ran and name not in snapshot.nodes for name, pod in snapshot.pods.items())
     if not begun and not without_process:
         return None
-    for ref, live in sorted(snapshot.children.items()):
-        size = _annotation(live, SHARDS) if ref.kind == "StatefulSet" else None
+    for ref in sorted(snapshot.children):
+        size = snapshot.children[ref].meta.annotations.get(SHARDS) if ref.kind == "StatefulSet" else None
         if size is not None and size.isdecimal():
             return int(size)
     return None
-
-
-def _annotation(live: JSONObject, name: str) -> str | None:
-    match live.get("metadata"):
-        case {"annotations": {**annotations}}:
-            found = annotations.get(name)
-            return found if isinstance(found, str) else None
-        case _:
-            return None
 
 
 def _capacity(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Change]:

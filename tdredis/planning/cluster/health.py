@@ -90,10 +90,8 @@ def proxy_serves(world: World) -> Iterator[Finding]:
     if not world.cluster.spec.proxy.enabled:
         return
     name = proxy_name(world.cluster.name)
-    deployment = world.snapshot.children.get(Ref("Deployment", name)) or {}
-    status = deployment.get("status")
-    available = status.get("availableReplicas", 0) if isinstance(status, dict) else 0
-    if not available:
+    deployment = world.snapshot.children.get(Ref("Deployment", name))
+    if deployment is None or not deployment.available_replicas:
         yield Finding(reason="ProxyNotReady", message=f"no pod of proxy {name} is ready", serious=True)
         return
     reads = world.snapshot.reads

@@ -20,13 +20,16 @@ from tdredis.planning.steps import Remove, ReplacePod
 def keep_proxy(world: World) -> Ruling:
     """The proxy is there; it is told the cluster's own Service, whose address the API server gives."""
     snapshot, cluster = world.snapshot, world.cluster
-    seed = service_ip(snapshot.children.get(Ref("Service", client_service_name(cluster.name))))
+    seed = service_ip(snapshot, client_service_name(cluster.name))
     if not cluster.spec.proxy.enabled or seed is None:
         return Ruling()
     live = snapshot.children.get(Ref("Secret", proxy_name(cluster.name)))
     if live is None and snapshot.secret_problems:
         return Ruling()  # the password is not to be had: a proxy without one would be open to everybody
-    return keep(snapshot, _objects(world, seed, next_secret_version(live, cluster, snapshot.passwords, seed)))
+    return keep(
+        snapshot,
+        _objects(world, seed, next_secret_version(live.json if live else None, cluster, snapshot.passwords, seed)),
+    )
 
 
 def remove_unwanted_proxy(world: World) -> tuple[Remove, ...]:

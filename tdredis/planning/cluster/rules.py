@@ -17,8 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tdredis.api.json_object import JSONObject
-from tdredis.manifests.children import build_children
 from tdredis.manifests.endpoints import Target, build_endpoints
 from tdredis.manifests.names import SHARDS, client_service_name
 from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
@@ -34,13 +32,11 @@ from tdredis.planning.cluster.waiting import everybody_has_answered, nobody_is_u
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.objects import (
     Ruling,
-    annotations_of,
     keep,
     keep_claims,
     label_role,
     limit_maxmemory,
     list_names,
-    metadata_of,
     outdated_pods,
     pod_monitors_are_served,
     ref_of,
@@ -48,10 +44,9 @@ from tdredis.planning.objects import (
     replace_troubled,
     resize_pods,
     service_ip,
-    target_pods,
 )
 from tdredis.planning.plan import Hold
-from tdredis.planning.snapshot import PodFacts, Ref
+from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import (
     AssignSlots,
     Forget,
@@ -84,19 +79,14 @@ def fail_over(world: World) -> Ruling:
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants."""
     snapshot = world.snapshot
-    kept = keep(snapshot, (*_children(world), *build_external_services(world.cluster)))
+    kept = keep(snapshot, (*world.children, *build_external_services(world.cluster)))
     return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=(*kept.holds, *pod_monitors_are_served(snapshot)))
-
-
-def _children(world: World) -> tuple[JSONObject, ...]:
-    snapshot = world.snapshot
-    return build_children(world.cluster, snapshot.site, snapshot.passwords)
 
 
 def remove_unwanted(world: World) -> Ruling:
     """What the spec no longer asks for goes: what is switched off, and shards that never began."""
     others = (
-        *remove_switched_off(world.snapshot, _children(world)),
+        *remove_switched_off(world.snapshot, world.children),
         *remove_unannounced(world),
         *_surplus_shards(world),
     )
@@ -107,12 +97,11 @@ def _surplus_shards(world: World) -> Iterator[Remove]:
     """Shards beyond size, of a cluster in which nobody ever owned a slot: size was changed while it began."""
     if world.was_whole or world.owned or world.unresponsive or world.without_process:
         return
-    for ref, live in sorted(world.snapshot.children.items()):
-        is_shard = ref.kind in ("StatefulSet", "PodDisruptionBudget") and SHARDS in annotations_of(live)
+    for ref, live in sorted(world.snapshot.children.items(), key=lambda item: item[0]):
+        is_shard = ref.kind in ("StatefulSet", "PodDisruptionBudget") and SHARDS in live.meta.annotations
         if is_shard and ref.name not in {shard.name for shard in world.shards}:
             version = "apps/v1" if ref.kind == "StatefulSet" else "policy/v1"
-            uid = str(metadata_of(live).get("uid", ""))
-            yield Remove(ref=ref, api_version=version, uid=uid, why=f"size is {world.cluster.spec.size}")
+            yield Remove(ref=ref, api_version=version, uid=live.meta.uid, why=f"size is {world.cluster.spec.size}")
 
 
 def publish_endpoints(world: World) -> Ruling:
@@ -130,7 +119,7 @@ def publish_endpoints(world: World) -> Ruling:
         for pod in (snapshot.pods[name] for name in names)
         if pod.ip and not pod.deleting
     ]
-    address = service_ip(snapshot.children.get(Ref("Service", client_service_name(world.cluster.name))))
+    address = service_ip(snapshot, client_service_name(world.cluster.name))
     if address is None:
         return Ruling()  # the family of its addresses is the Service's, and can never be changed
     return keep(snapshot, (build_endpoints(world.cluster, snapshot.site, targets, ipv6=":" in address),))
@@ -138,8 +127,8 @@ def publish_endpoints(world: World) -> Ruling:
 
 def _published_pods(world: World) -> set[str]:
     manifest = build_endpoints(world.cluster, world.snapshot.site, ())
-    live = world.snapshot.children.get(ref_of(manifest)) or {}
-    return set(target_pods(live))
+    live = world.snapshot.children.get(ref_of(manifest))
+    return set(live.target_pods if live else ())
 
 
 # ---- pods

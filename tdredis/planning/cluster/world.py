@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster
+from tdredis.manifests.children import build_children
 from tdredis.manifests.names import shard_names
 from tdredis.manifests.services import CLUSTER_PORTS
 from tdredis.planning import pods as waiting
@@ -61,6 +63,11 @@ class World:
     cluster: RedisCluster
     shards: tuple[Shard, ...]
     disputes: Disputes = NO_DISPUTES
+
+    @cached_property
+    def children(self) -> tuple[JSONObject, ...]:
+        """The objects that are wanted, but for the proxy's, the endpoints and the pods' own Services."""
+        return build_children(self.cluster, self.snapshot.site, self.snapshot.passwords)
 
     @cached_property
     def members(self) -> tuple[Member, ...]:

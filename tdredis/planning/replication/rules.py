@@ -33,7 +33,6 @@ from tdredis.planning.objects import (
     remove_switched_off,
     resize_pods,
     service_ip,
-    target_pods,
 )
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.primary import (
@@ -48,7 +47,6 @@ from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.unannounced import remove_unannounced
 from tdredis.planning.replication.world import Member, World
 from tdredis.planning.replication.write_policy import keep_write_policy
-from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import AnnounceSentinel, Reconnect, SetConfig, Step
 from tdredis.redis.facts import Announced
 
@@ -96,13 +94,14 @@ def publish_endpoints(world: World) -> Ruling:
 
 def _publish(world: World, standby: RedisStandby, service: str, names: set[str]) -> tuple[Step, ...]:
     snapshot, site = world.snapshot, world.snapshot.site
-    address = service_ip(snapshot.children.get(Ref("Service", service)))
+    address = service_ip(snapshot, service)
     if address is None:
         return ()  # the family of its addresses is the Service's, and can never be changed
     ipv6 = ":" in address
     ref = ref_of(build_standby_endpoints(standby, site, service, (), ipv6=ipv6))
     if not names or service == replica_service_name(standby.name):
-        placed = set(target_pods(snapshot.children.get(ref)))
+        live = snapshot.children.get(ref)
+        placed = set(live.target_pods if live else ())
         names = names | {pod for pod in placed if pod in world.unresponsive and not world.unresponsive[pod].refused}
         if (world.primary is None or world.in_failover) and service == replica_service_name(standby.name):
             names = names | {

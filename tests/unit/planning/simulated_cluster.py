@@ -14,6 +14,7 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import parse
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.site import Passwords
+from tdredis.planning.live import Live
 from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, ResetNode, TakeSlot
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
 from tdredis.planning.steps import (
@@ -111,8 +112,8 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             cluster=cluster,
             site=self.site,
             passwords=Passwords(redis=cluster.spec.secret, proxy=cluster.spec.proxy_secret or ""),
-            children=copy.deepcopy(self.children),
-            claims=copy.deepcopy(self.claims),
+            children={ref: Live.of(live) for ref, live in copy.deepcopy(self.children).items()},
+            claims={name: Live.of(live) for name, live in copy.deepcopy(self.claims).items()},
             pods={name: self._facts(pod) for name, pod in self.pods.items()},
             nodes=nodes,
             known_pods=self.remember(nodes),

@@ -17,6 +17,7 @@ from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
 from tdredis.manifests.services import is_external_service
 from tdredis.manifests.site import Passwords
+from tdredis.planning.live import Live
 from tdredis.planning.snapshot import PodFacts, ReplicationSnapshot
 from tdredis.planning.steps import (
     AnnounceSentinel,
@@ -143,8 +144,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             instance=instance,
             site=self.site,
             passwords=Passwords(redis=instance.spec.secret, proxy=""),
-            children=copy.deepcopy(self.children),
-            claims=copy.deepcopy(self.claims),
+            children={ref: Live.of(live) for ref, live in copy.deepcopy(self.children).items()},
+            claims={name: Live.of(live) for name, live in copy.deepcopy(self.claims).items()},
             pods={pod.name: self._facts(pod) for pod in self.pods.values() if not is_sentinel(pod.name)},
             nodes=nodes,
             known_pods=self.remember(nodes),

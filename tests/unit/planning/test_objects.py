@@ -13,6 +13,7 @@ from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services
 from tdredis.manifests.site import Site
+from tdredis.planning.live import Live
 from tdredis.planning.objects import (
     keep,
     keep_claims,
@@ -61,8 +62,8 @@ def snapshot(
         passwords=PASSWORDS,
         instance=standby(**spec),
         pods={each.name: each for each in pods},
-        children=children or {},
-        claims=claims or {},
+        children={ref: Live.of(live) for ref, live in (children or {}).items()},
+        claims={name: Live.of(live) for name, live in (claims or {}).items()},
         nodes=nodes or {},
     )
 

@@ -9,6 +9,7 @@ import pytest
 
 from tdredis.manifests.services import is_external_service
 from tdredis.planning.addresses import leads_from
+from tdredis.planning.live import Live
 from tdredis.planning.rules import ENGINE_WORKS_S
 from tdredis.planning.steps import Follow, Reconnect, Remove, SetConfig, Watch
 from tdredis.redis.facts import NodeFacts
@@ -169,4 +170,4 @@ def test_what_leads_to_a_pod_is_its_service_s_port_on_any_node_or_its_balancer(
 ) -> None:
     live: Any = {"spec": service, "status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.5"}]}}}
 
-    assert leads_from(live, *place) is leads
+    assert leads_from(Live.of(live), *place) is leads

@@ -1,0 +1,188 @@
+"""Decides how an object that the API server has is read: as typed views of the parts that decisions go by.
+
+Views are decoded once for each version of an object, and so is what differs from what is wanted: a thousand objects
+that nobody touched cost a pass next to nothing, and are kept as the bytes that came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from tdredis.api.json_object import JSON, JSONObject
+from tdredis.manifests.drift import DIGEST, difference
+from tdredis.manifests.services import EXTERNAL_LABEL
+
+
+class Owner(msgspec.Struct, frozen=True, rename="camel"):
+    """metadata.ownerReferences[]"""
+
+    uid: str = ""
+
+
+class MetaView(msgspec.Struct, frozen=True, rename="camel"):
+    """metadata"""
+
+    uid: str = ""
+    generation: int = 0
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: tuple[Owner, ...] = ()
+
+
+class ServicePort(msgspec.Struct, frozen=True, rename="camel"):
+    """spec.ports[] of a Service"""
+
+    name: str = ""
+    port: int = 0
+    node_port: int = 0  # 0: it has none (yet)
+
+
+class ServiceView(msgspec.Struct, frozen=True, rename="camel"):
+    """spec of a Service"""
+
+    type: str = ""
+    cluster_ip: str = msgspec.field(name="clusterIP", default="")
+    ports: tuple[ServicePort, ...] = ()
+
+
+class Ingress(msgspec.Struct, frozen=True):
+    """status.loadBalancer.ingress[]"""
+
+    ip: str = ""
+    hostname: str = ""
+
+
+class BalancerView(msgspec.Struct, frozen=True):
+    """status.loadBalancer"""
+
+    ingress: tuple[Ingress, ...] = ()
+
+
+class StatefulSetView(msgspec.Struct, frozen=True, rename="camel"):
+    """spec and status of a StatefulSet"""
+
+    replicas: int | None = None
+    start: int = 0  # the lowest ordinal
+    observed_generation: int = 0
+    update_revision: str = ""
+
+
+class Live:
+    """One version of one object. Compared by identity: another version is another one."""
+
+    def __init__(self, decode: Callable[[], JSONObject]) -> None:
+        """*decode*: makes the object anew of what the API server sent."""
+        self._decode = decode
+        self._compared: tuple[JSON, str | None] = (None, None)  # the digest of what was wanted, and what differed
+
+    @classmethod
+    def of(cls, found: JSONObject) -> Live:
+        return cls(lambda: found)
+
+    @property
+    def json(self) -> JSONObject:
+        """The whole object, decoded now. A Secret's values are in it."""
+        return self._decode()
+
+    def lacks(self, manifest: JSONObject) -> str | None:
+        """`difference` of *manifest*, which is stamped, and this; None: none."""
+        if manifest["kind"] == "Secret":  # its values are not in the digest
+            return difference(manifest, self.json)
+        digest = _annotation(manifest, DIGEST)
+        if digest is None or self._compared[0] != digest:
+            self._compared = digest, difference(manifest, self.json)
+        return self._compared[1]
+
+    @cached_property
+    def meta(self) -> MetaView:
+        return msgspec.convert(self.json.get("metadata") or {}, MetaView)
+
+    @property
+    def is_external_service(self) -> bool:
+        """It is a pod's own, for clients from outside."""
+        return EXTERNAL_LABEL in self.meta.labels
+
+    @cached_property
+    def service(self) -> ServiceView:
+        return msgspec.convert(self.json.get("spec") or {}, ServiceView)
+
+    @property
+    def cluster_ip(self) -> str | None:
+        """As the API server gave it; None: headless."""
+        address = self.service.cluster_ip
+        return address if address not in ("", "None") else None
+
+    @cached_property
+    def balancer_address(self) -> str | None:
+        """ip or hostname that a load balancer gave; None: none yet."""
+        match self.json.get("status"):
+            case {"loadBalancer": {**balancer}}:
+                found = msgspec.convert(balancer, BalancerView).ingress
+                return (found[0].ip or found[0].hostname or None) if found else None
+            case _:
+                return None
+
+    def node_port(self, name: str) -> int | None:
+        """nodePort of the port *name*; None: it has none (yet)."""
+        return next((port.node_port for port in self.service.ports if port.name == name and port.node_port), None)
+
+    @cached_property
+    def statefulset(self) -> StatefulSetView:
+        found: Any = self.json
+        spec, status = found.get("spec") or {}, found.get("status") or {}
+        return msgspec.convert(
+            {
+                "replicas": spec.get("replicas"),
+                "start": (spec.get("ordinals") or {}).get("start", 0),
+                "observedGeneration": status.get("observedGeneration", 0),
+                "updateRevision": status.get("updateRevision", ""),
+            },
+            StatefulSetView,
+        )
+
+    @cached_property
+    def claim_templates(self) -> list[JSON]:
+        """spec.volumeClaimTemplates of a StatefulSet"""
+        spec = self.json.get("spec")
+        found = spec.get("volumeClaimTemplates") if isinstance(spec, dict) else None
+        return found if isinstance(found, list) else []
+
+    @property
+    def revision(self) -> str | None:
+        """Of the StatefulSet's present template; None while its controller has not seen that yet."""
+        view = self.statefulset
+        return view.update_revision or None if view.observed_generation == self.meta.generation else None
+
+    @cached_property
+    def available_replicas(self) -> int:
+        """Of a Deployment."""
+        match self.json.get("status"):
+            case {"availableReplicas": int(count)}:
+                return count
+            case _:
+                return 0
+
+    @cached_property
+    def target_pods(self) -> tuple[str, ...]:
+        """Names of the pods that endpoints, of either API, refer to."""
+        return tuple(_target_pods({name: part for name, part in self.json.items() if name != "metadata"}))
+
+
+def _annotation(manifest: JSONObject, name: str) -> JSON:
+    metadata = manifest.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    return annotations.get(name) if isinstance(annotations, dict) else None
+
+
+def _target_pods(node: JSON) -> list[str]:
+    if isinstance(node, dict):
+        target = node.get("targetRef")
+        own = [str(target.get("name"))] if isinstance(target, dict) else []
+        return own + [name for value in node.values() for name in _target_pods(value)]
+    if isinstance(node, list):
+        return [name for value in node for name in _target_pods(value)]
+    return []
