@@ -49,7 +49,13 @@ def quote_value(value: object) -> str:
     """A value as the server prints it in a complaint: strings quoted, objects and lists as JSON."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    quoted = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return quoted if quoted.isprintable() else "".join(map(_printable, quoted))
+
+
+def _printable(character: str) -> str:
+    """As Go quotes it: what nobody sees is written as its number."""
+    return character if character.isprintable() else f"\\u{ord(character):04x}"
 
 
 def invalid_value(field: str, value: object, detail: str) -> FieldError:
@@ -65,7 +71,7 @@ def required_value(field: str, detail: str = "") -> FieldError:
 
 
 def unsupported_value(field: str, value: object, supported: Sequence[object]) -> FieldError:
-    named = ", ".join(quote_value(one) for one in supported)
+    named = ", ".join(quote_value(one if isinstance(one, str) else quote_value(one)) for one in supported)
     return FieldError(
         field, "FieldValueNotSupported", f"Unsupported value: {quote_value(value)}: supported values: {named}"
     )

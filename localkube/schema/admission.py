@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from localkube.errors import FieldError, invalid
@@ -14,8 +15,10 @@ from localkube.schema.limits import check_built_in, check_types
 from localkube.schema.names import check_metadata
 from localkube.schema.per_schema import once_per_schema
 from localkube.schema.quick import certainly_fits
+from localkube.schema.ratcheting import without_unchanged
 from localkube.schema.resizing import check_resize
-from localkube.schema.rules import check_rules, rule_errors
+from localkube.schema.rule_checks import check_rules
+from localkube.schema.rules import has_rules, rule_errors
 from localkube.schema.structural import Schema, apply_defaults, prune, validate
 
 Obj = dict[str, Any]
@@ -97,20 +100,49 @@ def _errors(
     if subresource is None:
         found += check_metadata(rtype, new["metadata"], old)
     if custom is not None:
-        schema = custom.storage.schema
-        without_metadata = {name: value for name, value in new.items() if name != "metadata"}
-        bare = _no_metadata(schema)
-        if not certainly_fits(bare)(without_metadata):
-            found += validate(bare, without_metadata)
-        if not found:
-            found += rule_errors(schema, new, old)
-        return found
+        return found + _errors_of_custom(custom.storage.schema, new, old, subresource)
     if subresource is None:
         found += check_built_in(rtype, new, old)
     elif subresource == "resize" and old is not None:
         check_types(rtype, new, old)
         found += check_resize(new, old)
     return found
+
+
+# Kinds of complaint after which a server does not ask the rules.
+_BLOCKING = frozenset(
+    ("FieldValueNotSupported", "FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid")
+)
+_NOT_ASKED = FieldError(
+    "<nil>",
+    "FieldValueInvalid",
+    "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing"
+    " errors to complete validation",
+)
+
+
+def _errors_of_custom(schema: Schema, new: Obj, old: Obj | None, subresource: str | None) -> list[FieldError]:
+    if subresource == "status":
+        found = _structural_errors(_status_schema(schema), new.get("status", {}), old and old.get("status"))
+        # Messages name the field as status has it.
+        found = [replace(error, field=f"status.{error.field}") for error in found]
+    else:
+        bare = _no_metadata(schema)
+        found = _structural_errors(bare, _without_metadata(new), old and _without_metadata(old))
+    if has_rules(schema) and any(error.reason in _BLOCKING for error in found):
+        return [*found, _NOT_ASKED]
+    return [*found, *rule_errors(schema, new, old)]
+
+
+def _without_metadata(obj: Obj) -> Obj:
+    return {name: value for name, value in obj.items() if name != "metadata"}
+
+
+def _structural_errors(schema: Schema, new: Any, old: Any) -> list[FieldError]:
+    if certainly_fits(schema)(new):
+        return []
+    found = validate(schema, new)
+    return found if old is None else without_unchanged(found, schema, new, old)
 
 
 @once_per_schema

@@ -1,10 +1,9 @@
-"""Whether an object obeys its CRD's CEL rules (x-kubernetes-validations), and whether the rules make sense."""
+"""Whether an object obeys its CRD's CEL rules (x-kubernetes-validations)."""
 
 from __future__ import annotations
 
 import base64
 import functools
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from cel_expr_python.ext import (  # type: ignore[import-untyped]  # as above
 )
 
 from localkube.errors import FieldError, duplicate_value, forbidden_field, invalid_value, required_value
+from localkube.schema.ratcheting import ABSENT, former_item, same
 from localkube.schema.structural import Schema
 from localkube.units import quantity_value
 
@@ -30,9 +30,8 @@ _RESERVED = frozenset(
      "let", "loop", "package", "namespace", "return")
 )  # fmt: skip
 _OLD = re.compile(r"\boldSelf\b")
-_STRINGS = re.compile(r"""r?("(\\.|[^"\\])*"|'(\\.|[^'\\])*')""")
-_PATH = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_]\w*\b(?!\s*\())+)")
-ABSENT = object()
+STRINGS = re.compile(r"""r?("(\\.|[^"\\])*"|'(\\.|[^'\\])*')""")
+PATH = re.compile(r"\b(?:self|oldSelf)((?:\.[A-Za-z_]\w*\b(?!\s*\())+)")
 
 
 # ---- the language: Google's engine, and the functions that Kubernetes adds
@@ -111,7 +110,7 @@ class _Rule:
 
 
 @functools.lru_cache(maxsize=4096)
-def _compiled(text: str, optional_old: bool) -> cel.Expression:
+def compiled_rule(text: str, optional_old: bool) -> cel.Expression:
     """Raises RuntimeError with the engine's complaint."""
     if optional_old:
         wrapped = f"cel.bind(oldSelf, hasFormerSelf ? optional.of(formerSelf) : optional.none(), {text})"
@@ -136,11 +135,11 @@ def _parsed(schema: Schema, rule: Mapping[str, Any]) -> _Rule:
     code = rule["rule"]
     return _Rule(
         text=code,
-        program=_compiled(_with_times(schema, code), optional_old),
-        uses_old=bool(_OLD.search(_STRINGS.sub("''", code))),
+        program=compiled_rule(with_times(schema, code), optional_old),
+        uses_old=bool(_OLD.search(STRINGS.sub("''", code))),
         optional_old=optional_old,
         message=rule.get("message") or f"failed rule: {code}",
-        message_program=_compiled(_with_times(schema, expression), optional_old) if expression else None,
+        message_program=compiled_rule(with_times(schema, expression), optional_old) if expression else None,
         reason=rule.get("reason") or "FieldValueInvalid",
         field_path=rule.get("fieldPath") or "",
     )
@@ -149,7 +148,7 @@ def _parsed(schema: Schema, rule: Mapping[str, Any]) -> _Rule:
 _TIMES = {"date-time": "timestamp", "date": "timestamp", "duration": "duration"}
 
 
-def _with_times(schema: Schema, code: str) -> str:
+def with_times(schema: Schema, code: str) -> str:
     """*code* with each time or duration field converted where it is read: the engine takes none inside an object."""
     strings: list[str] = []
 
@@ -166,7 +165,7 @@ def _with_times(schema: Schema, code: str) -> str:
         asked = found.string[: found.start()].rstrip().endswith("has(")
         return f"{function}({found.group(0)})" if function and not asked else found.group(0)
 
-    bare = _PATH.sub(convert, _STRINGS.sub(put_away, code))
+    bare = PATH.sub(convert, STRINGS.sub(put_away, code))
     return re.sub(r"'(\d+)'", lambda found: strings[int(found.group(1))], bare)
 
 
@@ -176,11 +175,11 @@ def _with_times(schema: Schema, code: str) -> str:
 _rules_below: dict[int, tuple[Schema, bool]] = {}
 
 
-def _has_rules(schema: Schema) -> bool:
+def has_rules(schema: Schema) -> bool:
     known = _rules_below.get(id(schema))
     if known is None or known[0] is not schema:
         found = any(name == "x-kubernetes-validations" and rules for name, rules in schema.items()) or any(
-            _has_rules(sub) for sub in _sub_schemas(schema)
+            has_rules(sub) for sub in _sub_schemas(schema)
         )
         known = _rules_below[id(schema)] = (schema, found)
     return known[1]
@@ -194,8 +193,11 @@ def _sub_schemas(schema: Schema) -> Iterator[Schema]:
 
 
 def rule_errors(schema: Schema, new: Obj, old: Obj | None) -> list[FieldError]:
-    """What the rules of *schema* refuse about *new*; rules on changes see *old*, None at creation."""
-    if not _has_rules(schema):
+    """What the rules of *schema* refuse about *new*; rules on changes see *old*, None at creation.
+
+    What was so before may stay, if the rule is about more than a change.
+    """
+    if not has_rules(schema):
         return []
     found: list[FieldError] = []
     _check(schema, _root(new), ABSENT if old is None else _root(old), "", found, root=True)
@@ -208,54 +210,79 @@ def _root(obj: Obj) -> Obj:
     return {**obj, "metadata": names}
 
 
-def _check(schema: Schema, value: Any, old: Any, path: str, found: list[FieldError], *, root: bool = False) -> None:
-    if not _has_rules(schema) or value is None:
+@dataclass(frozen=True, slots=True)
+class _At:
+    """Where a rule is asked: the value as it is written, as rules see it, as it was (or ABSENT); *stays*: as it was."""
+
+    plain: Any
+    value: Any
+    old: Any
+    path: str
+    stays: bool
+
+
+def _check(
+    schema: Schema,
+    value: Any,
+    old: Any,
+    path: str,
+    found: list[FieldError],
+    *,
+    root: bool = False,
+    parent_stays: bool = False,
+) -> None:
+    """*parent_stays*: what *value* is in is as it was, if nobody can tell that of *value* itself."""
+    if not has_rules(schema) or value is None:
         return
+    stays = parent_stays if old is ABSENT else same(value, old)
     rules = _rules_of(schema)
     if rules:
         shown = _shown(schema, value, root=root)
         before = ABSENT if old is ABSENT or old is None else _shown(schema, old, root=root)
         for rule in rules:
-            error = _run(rule, schema, shown, before, path)
+            error = _run(rule, schema, _At(value, shown, before, path, stays))
             if error is not None:
                 found.append(error)
     if isinstance(value, dict):
-        extra = schema.get("additionalProperties")
+        properties, extra = schema.get("properties") or _NOTHING, schema.get("additionalProperties")
         for name in sorted(value):
-            sub = (schema.get("properties") or _NOTHING).get(name, extra)
+            sub = properties.get(name, extra)
             if isinstance(sub, Mapping):
                 former = old.get(name, ABSENT) if isinstance(old, dict) else ABSENT
-                _check(sub, value[name], former, f"{path}.{name}" if path else name, found)
+                where = f"{path}.{name}" if path else name
+                _check(
+                    sub,
+                    value[name],
+                    former,
+                    where if name in properties else f"{path}[{name}]",
+                    found,
+                    parent_stays=stays,
+                )
     elif isinstance(value, list) and isinstance(schema.get("items"), Mapping):
-        formers = _formers(schema, old)
         for index, one in enumerate(value):
-            _check(schema["items"], one, formers(one), f"{path}[{index}]", found)
+            former = former_item(schema, old, one)
+            _check(schema["items"], one, former, f"{path}[{index}]", found, parent_stays=stays)
 
 
-def _formers(schema: Schema, old: Any) -> Callable[[Any], Any]:
-    """Only items of a list that is a map by key can be told apart, and so have a former self."""
-    keys = schema.get("x-kubernetes-list-map-keys")
-    if schema.get("x-kubernetes-list-type") != "map" or not keys or not isinstance(old, list):
-        return lambda _: ABSENT
-    by_key = {json.dumps([one.get(key) for key in keys]): one for one in old if isinstance(one, dict)}
-    return lambda one: by_key.get(json.dumps([one.get(key) for key in keys]), ABSENT)
-
-
-def _run(rule: _Rule, schema: Schema, value: Any, old: Any, path: str) -> FieldError | None:
-    data: dict[str, Any] = {"self": value}
+def _run(rule: _Rule, schema: Schema, at: _At) -> FieldError | None:
+    data: dict[str, Any] = {"self": at.value}
     if rule.optional_old:
-        data |= {"hasFormerSelf": old is not ABSENT, "formerSelf": None if old is ABSENT else old}
+        data |= {"hasFormerSelf": at.old is not ABSENT, "formerSelf": None if at.old is ABSENT else at.old}
     elif rule.uses_old:
-        if old is ABSENT:
+        if at.old is ABSENT:
             return None  # a rule about a change says nothing about a beginning
-        data["oldSelf"] = old
-    where = path + rule.field_path if path else rule.field_path.lstrip(".")
-    kind = schema.get("type") or "object"
+        data["oldSelf"] = at.old
+    where = (at.path + rule.field_path if at.path else rule.field_path.lstrip(".")) or "<nil>"
     outcome = rule.program.eval(data=data)
     if outcome.type() == cel.Type.ERROR:
-        return invalid_value(where or "<nil>", kind, f"{outcome.value()} evaluating rule: {rule.message}")
-    if outcome.value() is True:
+        kind = schema.get("type") or ""
+        return invalid_value(where, kind, f"{outcome.value()} evaluating rule: {rule.message}")
+    if outcome.value() is True or (at.stays and not rule.uses_old):
         return None
+    return _refusal(rule, schema, at, where, data)
+
+
+def _refusal(rule: _Rule, schema: Schema, at: _At, where: str, data: Mapping[str, Any]) -> FieldError:
     message = rule.message
     if rule.message_program is not None:
         said = rule.message_program.eval(data=data)
@@ -263,13 +290,15 @@ def _run(rule: _Rule, schema: Schema, value: Any, old: Any, path: str) -> FieldE
             message = said.value()
     match rule.reason:
         case "FieldValueForbidden":
-            return forbidden_field(where or "<nil>", message)
+            return forbidden_field(where, message)
         case "FieldValueRequired":
-            return required_value(where or "<nil>", message)
+            return required_value(where, message)
         case "FieldValueDuplicate":
-            return duplicate_value(where or "<nil>", kind)
+            return duplicate_value(where, at.plain)
+        case _ if schema.get("type") in ("object", "array"):
+            return FieldError(where, "FieldValueInvalid", f"Invalid value: {message}")
         case _:
-            return invalid_value(where or "<nil>", kind, message)
+            return invalid_value(where, at.plain, message)
 
 
 def escaped(name: str) -> str | None:
@@ -317,71 +346,3 @@ def _celled_text(form: str | None, value: str) -> Any:
     `timestamp(...)` or `duration(...)` around it ends in an error, and so in a refusal, never in a wrong answer.
     """
     return base64.b64decode(value) if form == "byte" else value
-
-
-# ---- checking rules
-
-
-def check_rules(schema: Schema, path: str) -> list[FieldError]:
-    """What a real server refuses about a definition's rules: code that does not compile, fields that do not exist."""
-    return _check_rules(schema, path, root=True)
-
-
-def _check_rules(schema: Schema, path: str, *, root: bool = False) -> list[FieldError]:
-    found: list[FieldError] = []
-    for index, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
-        where = f"{path}.x-kubernetes-validations[{index}]"
-        code, optional = rule.get("rule"), bool(rule.get("optionalOldSelf"))
-        if not code:
-            found.append(required_value(f"{where}.rule", "rule is not specified"))
-            continue
-        for name, text, wanted in (
-            ("rule", code, cel.Type.BOOL),
-            ("messageExpression", rule.get("messageExpression"), cel.Type.STRING),
-        ):
-            if text:
-                found += _check_code(schema, text, wanted, f"{where}.{name}", optional_old=optional, root=root)
-    for name, one in sorted((schema.get("properties") or _NOTHING).items()):
-        if isinstance(one, Mapping):
-            found += _check_rules(one, f"{path}.properties[{name}]")
-    for name in ("items", "additionalProperties"):
-        if isinstance(schema.get(name), Mapping):
-            found += _check_rules(schema[name], f"{path}.{name}")
-    return found
-
-
-def _check_code(
-    schema: Schema, code: str, wanted: cel.Type, where: str, *, optional_old: bool, root: bool
-) -> list[FieldError]:
-    try:
-        program = _compiled(_with_times(schema, code), optional_old)
-    except RuntimeError as error:
-        complaint = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
-        return [invalid_value(where, code, f"compilation failed: {complaint}")]
-    if program.return_type() not in (wanted, cel.Type.DYN):
-        return [invalid_value(where, code, f"must evaluate to a {wanted.name()}")]
-    undefined = _undefined_field(schema, code, root)
-    if undefined:
-        return [invalid_value(where, code, f"compilation failed: ERROR: undefined field '{undefined}'")]
-    return []
-
-
-def _undefined_field(schema: Schema, code: str, root: bool) -> str | None:
-    """The first field of a `self.a.b` chain that the schema does not declare: the engine sees dynamic values only."""
-    for chain in _PATH.findall(_STRINGS.sub("''", code)):
-        at: Any = schema
-        names = chain[1:].split(".")
-        if root and names[0] in ("metadata", "apiVersion", "kind"):
-            continue
-        for name in names:
-            if (
-                not isinstance(at, Mapping)
-                or at.get("type") != "object"
-                or isinstance(at.get("additionalProperties"), Mapping)
-            ):
-                break
-            declared = {escaped(one): sub for one, sub in (at.get("properties") or _NOTHING).items()}
-            if name not in declared:
-                return str(name)
-            at = declared[name]
-    return None

@@ -7,13 +7,14 @@ import functools
 import ipaddress
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from localkube.errors import (
     FieldError,
     duplicate_value,
     invalid_value,
+    quote_value,
     required_value,
     unsupported_value,
     wrong_type,
@@ -141,15 +142,13 @@ def _validate(schema: Schema, value: Any, path: str, found: list[FieldError]) ->
     wanted = schema.get("type")
     if wanted == "string" and type(value) is str and schema.keys() <= _PLAIN_STRING:
         return  # most values of most objects: nothing more can be wrong with them
+    # Whatever its type should be, a value is held to all that is said of the type that it has.
     if schema.get("x-kubernetes-int-or-string"):
         if not (_fits_type("integer", value) or isinstance(value, str)):
             got = type_name(value)
             found.append(wrong_type(path, got, f'{path} in body must be of type integer,string: "{got}"'))
-            return
     elif wanted and not _fits_type(wanted, value):
-        got = type_name(value)
-        found.append(wrong_type(_named(path), got, f'{path} in body must be of type {wanted}: "{got}"'))
-        return
+        found.extend(_wrong_types(wanted, schema.get("format"), value, path))
     match value:
         case dict():
             _validate_object(schema, value, path, found)
@@ -165,6 +164,17 @@ def _validate(schema: Schema, value: Any, path: str, found: list[FieldError]) ->
     if enum is not None and not any(value == one and type(value) is type(one) for one in enum):
         found.append(unsupported_value(path, value, enum))
     _validate_combinations(schema, value, path, found)
+
+
+def _wrong_types(wanted: str, form: str | None, value: Any, path: str) -> Iterator[FieldError]:
+    """In the words of a real server, which speaks of Go's types where a number has a format."""
+    got = type_name(value)
+    if wanted == "integer" and form is not None and isinstance(value, float):
+        why = f"Checked value must be of type integer with format {form} in {path}"
+        yield FieldError("<nil>", "FieldValueInvalid", f'Invalid value: "": {why}')
+    if form is not None and got in ("number", "boolean"):
+        wanted, got = form, "float64" if got == "number" else ""
+    yield wrong_type(_named(path), got, f'{path} in body must be of type {wanted}: "{got}"')
 
 
 def _validate_object(schema: Schema, value: dict[str, Any], path: str, found: list[FieldError]) -> None:
@@ -228,22 +238,23 @@ def _duplicates(schema: Schema, value: Sequence[Any], path: str) -> list[FieldEr
 
 def _validate_string(schema: Schema, value: str, path: str, found: list[FieldError]) -> None:
     limit, least = schema.get("maxLength"), schema.get("minLength")
+    pattern, form = schema.get("pattern"), schema.get("format")
+    # Of length and pattern the first complaint is the only one.
     if limit is not None and len(value) > limit:
         found.append(FieldError(path, "FieldValueTooLong", f"Too long: may not be more than {limit} bytes"))
-    if least is not None and len(value) < least:
+    elif least is not None and len(value) < least:
         found.append(invalid_value(path, value, f"{path} in body should be at least {least} chars long"))
-    pattern = schema.get("pattern")
-    if pattern is not None and not compiled(pattern).search(value):
+    elif pattern is not None and not compiled(pattern).search(value):
         found.append(invalid_value(path, value, f"{path} in body should match '{pattern}'"))
-    wanted = schema.get("format")
-    if wanted is not None and not fits_format(wanted, value):
-        found.append(invalid_value(path, value, f"{path} in body must be of type {wanted}: {json.dumps(value)}"))
+    if form is not None and not fits_format(form, value):
+        found.append(wrong_type(path, value, f"{path} in body must be of type {form}: {quote_value(value)}"))
 
 
 @functools.lru_cache(maxsize=1024)
 def compiled(pattern: str) -> re.Pattern[str]:
-    # RE2's `$` and `\z` mean the very end; Python's `$` would also accept a trailing newline.
-    return re.compile(re.sub(r"(?<!\\)\$$", r"\\Z", pattern).replace("\\z", "\\Z"))
+    # RE2's `$` and `\z` mean the very end; Python's `$` would also accept a trailing newline. RE2's \d, \w and \s are
+    # ASCII's.
+    return re.compile(re.sub(r"(?<!\\)\$(?=$|[|)])", r"\\Z", pattern).replace("\\z", "\\Z"), re.ASCII)
 
 
 @functools.lru_cache(maxsize=4096)

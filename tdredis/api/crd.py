@@ -14,7 +14,7 @@ from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES
 from tdredis.api.rules import NAME_RULES, Rule, rules_of
-from tdredis.api.validation import schema_of
+from tdredis.api.validation import exact_pattern, schema_of
 
 _SCALARS: Final[dict[object, JSONObject]] = {
     str: {"type": "string"},
@@ -140,12 +140,13 @@ def _schema(hint: Any) -> JSONObject:
 
 def _in_words(bounds: Mapping[str, Any]) -> JSONObject:
     """*bounds* as the CRD has them: a server quotes a pattern that does not match, and a rule adds what to write."""
-    schema: JSONObject = {name: value for name, value in bounds.items() if name != "x-write"}
+    schema: JSONObject = {name: value for name, value in bounds.items() if name not in ("x-write", "x-pattern")}
     if isinstance(others := schema.get("additionalProperties"), dict):
         schema["additionalProperties"] = _in_words(others)
     if "x-write" not in bounds:
         return schema
-    words = Rule(cel=f"self.matches('{_escaped(bounds['pattern'])}')", message=f"write {bounds['x-write']}", holds=None)
+    pattern = _escaped(exact_pattern(bounds))
+    words = Rule(cel=f"self.matches('{pattern}')", message=f"write {bounds['x-write']}", holds=None)
     return _with_rules(schema, (words,))
 
 

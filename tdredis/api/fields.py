@@ -2,7 +2,8 @@
 
 Bounds live in `extra_json_schema`, which msgspec does not enforce: an object stored before a bound existed must still
 be readable, so that its owner is told what to write (`validation.problems`), instead of a failure to decode.
-The key `x-write` says in words what a pattern demands; it is for people and never reaches the CRD.
+The key `x-write` says in words what a pattern demands; `x-pattern` is the pattern where a server had better not quote
+it, because nobody could read it. Neither reaches the CRD but as a rule.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ _IMAGE: Final = f"({_HOST})?[a-z0-9]+([-._/]+[a-z0-9]+)*(:[A-Za-z0-9_][-A-Za-z0-
 IMAGE: Final[Bounds] = {
     "minLength": 1,
     "maxLength": 512,
-    "pattern": f"^{_IMAGE}$",
+    "pattern": r"^\S+$",
+    "x-pattern": f"^{_IMAGE}$",
     "x-write": "an image such as redis:7.0 or registry.example.com/team/redis:7.0, without blanks",
 }
-IMAGE_OR_NONE: Final[Bounds] = {**IMAGE, "minLength": 0, "pattern": f"^({_IMAGE})?$"}
+IMAGE_OR_NONE: Final[Bounds] = {**IMAGE, "minLength": 0, "pattern": r"^\S*$", "x-pattern": f"^({_IMAGE})?$"}
 TEXT: Final[Bounds] = {"maxLength": 253}
 _SUBDOMAIN: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 # What an object of Kubernetes may be called (RFC 1123 subdomain).
@@ -76,7 +78,7 @@ _LABEL: Final = "[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?"
 _HOST_NAME: Final = f"({_LABEL}[.])*[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?"
 ADDRESS_OR_NONE: Final[Bounds] = {
     "maxLength": 253,
-    "pattern": f"^(({_OCTET}[.]){{3}}{_OCTET}|{_IPV6}|{_HOST_NAME})?$",
+    "x-pattern": f"^(({_OCTET}[.]){{3}}{_OCTET}|{_IPV6}|{_HOST_NAME})?$",
     "x-write": "an IP address such as 192.0.2.7, or a host's name",
 }
 

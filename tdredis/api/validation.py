@@ -90,8 +90,13 @@ def _of_text(schema: Mapping[str, object], value: str, where: str) -> Iterator[s
     longest = cast("int", schema.get("maxLength", len(value)))
     if len(value) > longest:
         yield f"{where} has {len(value)} characters: write at most {longest}"
-    elif "x-write" in schema and not fits(cast("str", schema["pattern"]), value):
+    elif "x-write" in schema and not fits(exact_pattern(schema), value):
         yield f"{where}: write {schema['x-write']}"
+
+
+def exact_pattern(schema: Mapping[str, object]) -> str:
+    """The pattern that the words of *schema* are about."""
+    return str(schema.get("x-pattern") or schema["pattern"])
 
 
 def fits(pattern: str, text: str) -> bool:
