@@ -33,8 +33,8 @@ from tdredis.kube.resources import CUSTOM
 from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
 from tdredis.manifests.site import Site
 from tdredis.observe.caches import CHILDREN, OPTIONAL_CHILDREN, Caches
-from tdredis.observe.gather import Observer
-from tdredis.observe.secrets import SecretReader
+from tdredis.observe.gather import NotKnownYetError, Observer
+from tdredis.observe.lookups import Lookups
 from tdredis.planning.decide import assess, plan, report
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key
@@ -87,11 +87,12 @@ class _World:
         self.processes = _Processes()
         self.now = 1_900_000_000.0
         self.chance = random.Random(nodes)  # noqa: S311 a simulation
+        self.lookups = Lookups(now=lambda: self.now)
         self.observer = Observer(
             cast(Client, _Client()),
             cast(Caches, self.caches),
             cast("LinkPool[Key]", self.processes),
-            cast(SecretReader, None),
+            self.lookups,
             site=self.kubernetes.site,
             now=lambda: self.now,
             steady=lambda: self.now,
@@ -125,7 +126,11 @@ class _World:
         return took * 1000
 
     async def _pass(self, *, all_views: bool) -> Plan:
-        snapshot = await self.observer.gather(KEY, at_peace=not all_views)
+        try:
+            snapshot = await self.observer.gather(KEY, at_peace=not all_views)
+        except NotKnownYetError:  # the first time
+            await self.lookups.settle()
+            snapshot = await self.observer.gather(KEY, at_peace=not all_views)
         assert snapshot is not None
         assessment = assess(snapshot)
         made = plan(assessment)
@@ -225,6 +230,9 @@ class _Processes:
 
     def admit(self, *_: object, **__: object) -> None:
         """Nor are passwords."""
+
+    def accepted(self, *_: object) -> None:
+        """As `LinkPool` has it of processes without one."""
 
     async def ask(self, _owner: Key, address: Address, commands: Sequence[Any], **_: object) -> list[object]:
         node = self._nodes[address.ip]

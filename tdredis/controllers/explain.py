@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 
@@ -11,8 +12,8 @@ from tdredis.kube.cache import wait_synced
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.observe.caches import Caches
-from tdredis.observe.gather import Observer
-from tdredis.observe.secrets import SecretReader
+from tdredis.observe.gather import NotKnownYetError, Observer
+from tdredis.observe.lookups import Lookups
 from tdredis.planning.decide import Judged, assess, plan, report
 from tdredis.planning.snapshot import Key
 from tdredis.redislink.pool import LinkPool
@@ -32,8 +33,12 @@ async def explain(config: ClusterConfig, key: Key, *, images: Mapping[str, str])
         feeding = asyncio.create_task(caches.run())
         try:
             await wait_synced(caches, SYNC_S)
-            secrets, site = SecretReader(client, time.monotonic), build_site(served, images)
-            snapshot = await Observer(client, caches, links, secrets, site=site, now=time.time).gather(key)
+            lookups = Lookups(now=time.monotonic)
+            observer = Observer(client, caches, links, lookups, site=build_site(served, images), now=time.time)
+            with contextlib.suppress(NotKnownYetError):
+                await observer.gather(key)
+            await lookups.settle()  # a pass takes what has been answered by then; we have time
+            snapshot = await observer.gather(key)
         finally:
             links.close()
             feeding.cancel()

@@ -29,8 +29,8 @@ from tdredis.kube.resources import (
 from tdredis.manifests.site import Site
 from tdredis.observe.caches import Caches
 from tdredis.observe.gather import Observer
+from tdredis.observe.lookups import Lookups
 from tdredis.observe.pulse import Pulse
-from tdredis.observe.secrets import SecretReader
 from tdredis.planning.memory import memory_uses
 from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.redislink.pool import Address, LinkPool
@@ -92,10 +92,12 @@ class Manager:
             namespace=settings.namespace,
         )
         self.recorder = EventRecorder(client, instance=settings.identity, redact=redact)
-        secrets = SecretReader(client, time.monotonic)
+        self.lookups = Lookups(now=time.monotonic, on_news=self.queue.add)
         site = build_site(served, settings.images)
         self.pulse = Pulse(self.links, lambda key: self.queue.add(key, front=True))
-        self.observer = Observer(client, self.caches, self.links, secrets, site=site, now=time.time, pulse=self.pulse)
+        self.observer = Observer(
+            client, self.caches, self.links, self.lookups, site=site, now=time.time, pulse=self.pulse
+        )
         self._elector: LeaderElector | None = None
         self.executor = Executor(
             client,
@@ -148,6 +150,7 @@ class Manager:
         """Works until cancelled: every resource once, and from then on what the news ask for."""
         keys = self.caches.keys()
         self.observer.forget()
+        self.loop.forget()
         for key in keys:
             self.queue.add(key)
         log.info("leading", identity=self._settings.identity, resources=len(keys))
@@ -157,6 +160,7 @@ class Manager:
             await _unless_ended(self.loop.run(), pulse)
         finally:
             await _end(pulse)
+            await self.lookups.close()
             self._metrics.leads.set(0)
             self._metrics.memory_used.clear()
             self._metrics.memory_limit.clear()

@@ -8,56 +8,49 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from tdredis.api.instance import SecretRef
 from tdredis.kube.client import Client
-from tdredis.kube.errors import ApiError
 from tdredis.kube.resources import SECRETS
+from tdredis.observe.lookups import Lookups
+from tdredis.planning.snapshot import Key
 
 KEPT_S = 30.0  # how late a changed Secret is noticed
+MISSING_S = 2.0  # how late one that was not there
 
 
 class UnreadableSecretError(Exception):
     """The password cannot be had; the message says what to write, and holds no secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    password: str = field(repr=False)
-    until: float
+class NotReadYetError(UnreadableSecretError):
+    """Nobody has answered yet."""
 
 
 class SecretReader:
-    """Reads passwords by reference. Remembers what it has read, for when the API server is silent too."""
+    """Passwords by reference, as they were read last: also while the API server is silent."""
 
-    def __init__(self, client: Client, now: Callable[[], float]) -> None:
-        """*now*: any clock in seconds."""
+    def __init__(self, client: Client, lookups: Lookups) -> None:
         self._client = client
-        self._now = now
-        self._kept: dict[tuple[str, SecretRef], _Kept] = {}
+        self._lookups = lookups
 
-    async def read(self, namespace: str, ref: SecretRef) -> str:
+    def read(self, key: Key, ref: SecretRef) -> str:
         """The password; a line break at its end is not part of it. Raises UnreadableSecretError."""
-        kept = self._kept.get((namespace, ref))
-        if kept is not None and self._now() < kept.until:
-            return kept.password
-        try:
-            found = await self._client.find(SECRETS, namespace, ref.name)
-        except ApiError as error:
-            if kept is not None:
-                return kept.password
-            raise UnreadableSecretError(f"Secret {ref.name} cannot be read: {error}") from None
-        if found is None:
-            raise UnreadableSecretError(f"there is no Secret {ref.name}: create it, with the key {ref.key}")
-        password = _decode(found.get("data"), ref)
-        self._kept[namespace, ref] = _Kept(password, self._now() + KEPT_S)
-        return password
 
-    def forget(self, namespace: str, ref: SecretRef) -> None:
-        """Nobody names it any more."""
-        self._kept.pop((namespace, ref), None)
+        async def fetch() -> object:
+            found = await self._client.find(SECRETS, key.namespace, ref.name)
+            return None if found is None else found.get("data") or {}
+
+        last = self._lookups.peek(key, ref)
+        fresh_s = KEPT_S if last is not None and last.found is not None and not last.error else MISSING_S
+        answer = self._lookups.look(key, ref, fetch, fresh_s=fresh_s)
+        if answer is None:
+            raise NotReadYetError(f"Secret {ref.name} has not been read yet: the API server has not answered")
+        if answer.found is not None:
+            return _decode(answer.found, ref)
+        if answer.error:
+            raise UnreadableSecretError(f"Secret {ref.name} cannot be read: {answer.error}")
+        raise UnreadableSecretError(f"there is no Secret {ref.name}: create it, with the key {ref.key}")
 
 
 def _decode(data: object, ref: SecretRef) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from tdredis.api.instance import Condition, Instance, InstanceSpec, InstanceStatus
 from tdredis.planning.live import Live
 from tdredis.planning.memory import memory_pressure
@@ -152,6 +154,26 @@ def build_conditions(
         return found
     message = "spec.paused is true: the operator looks and changes nothing, whatever breaks; set it to false to go on"
     return (*found, condition("Paused", holds=True, reason="PausedBySpec", message=message))
+
+
+def pass_failed(resource: Instance, message: str, now: float) -> InstanceStatus:
+    """The status that the server has, and that it is not to be relied on: a pass failed by a bug. What Ready says
+    stays, for it is also what is remembered of the instance.
+    """
+    status = resource.status
+    before = next((each for each in status.conditions if each.type == "Progressing"), None)
+    since = before.last_transition_time if before and before.status == "False" else timestamp(now)
+    found = Condition(
+        type="Progressing",
+        status="False",
+        reason="PassFailed",
+        message=message[:1024],
+        last_transition_time=since,
+        observed_generation=resource.metadata.generation,
+    )
+    others = [each for each in status.conditions if each.type != "Progressing"]
+    at = next((index for index, each in enumerate(status.conditions) if each.type == "Progressing"), len(others))
+    return msgspec.structs.replace(status, conditions=(*others[:at], found, *others[at:]))
 
 
 def holds_sentence(plan: Plan) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tdredis.api.instance import Instance
 from tdredis.api.rediscluster import RedisCluster
@@ -127,3 +127,14 @@ class ReplicationSnapshot(Snapshot):
     @property
     def resource(self) -> RedisStandby | RedisStandalone:
         return self.instance
+
+
+def with_resource(snapshot: Snapshot, resource: Instance) -> Snapshot:
+    """*snapshot* with another version of its own resource."""
+    match snapshot, resource:
+        case ClusterSnapshot(), RedisCluster():
+            return replace(snapshot, cluster=resource)
+        case ReplicationSnapshot(), RedisStandby() | RedisStandalone():
+            return replace(snapshot, instance=resource)
+        case _:
+            raise TypeError(f"a {resource.KIND} in a {type(snapshot).__name__}")

@@ -23,6 +23,7 @@ class Unknown:
     refusing_since: float | None = (
         None  # of the first error reply in a row; None: the last question got no reply at all
     )
+    full: bool = False  # it lives, and said that it has no free connection (maxclients)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

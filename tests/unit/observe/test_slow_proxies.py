@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
-from tdredis.observe.gather import Observer
+from tdredis.observe.asking import Asker
 from tdredis.observe.questions import proxy_questions
 from tdredis.planning.snapshot import Key
 from tdredis.redis.facts import ProxyFacts, Unknown
@@ -37,14 +36,11 @@ async def slow_proxy() -> AsyncIterator[Address]:
 async def test_a_proxy_that_is_late_is_waited_for_before_it_is_condemned() -> None:
     passed_s = 0.0
     links: LinkPool[Key] = LinkPool(lambda _, __: None)
-    nothing: Any = None
-    observer = Observer(
-        nothing, nothing, links, nothing, site=nothing, now=lambda: 1000.0, steady=lambda: 50.0 + passed_s
-    )
+    asker = Asker(links, now=lambda: 1000.0, steady=lambda: 50.0 + passed_s)
     async with slow_proxy() as address:
-        in_a_hurry = await observer.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
+        in_a_hurry = await asker.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
         passed_s = 2.5
-        patient = await observer.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
+        patient = await asker.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
         links.close()
 
     assert isinstance(in_a_hurry["predixy-1"], Unknown)
@@ -93,14 +89,11 @@ async def test_it_refuses_since_it_gave_nothing_but_errors(
 ) -> None:
     passed_s = 0.0
     links: LinkPool[Key] = LinkPool(lambda _, __: None)
-    nothing: Any = None
-    observer = Observer(
-        nothing, nothing, links, nothing, site=nothing, now=lambda: 1000.0, steady=lambda: 50.0 + passed_s
-    )
+    asker = Asker(links, now=lambda: 1000.0, steady=lambda: 50.0 + passed_s)
     async with proxy_that(*answers) as address:
         for look in range(len(answers)):
             passed_s = 2.0 * look
-            reads = await observer.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
+            reads = await asker.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
         links.close()
 
     read = reads["predixy-1"]
@@ -111,12 +104,11 @@ async def test_it_refuses_since_it_gave_nothing_but_errors(
 
 async def test_where_nobody_listens_nobody_has_refused() -> None:
     links: LinkPool[Key] = LinkPool(lambda _, __: None)
-    nothing: Any = None
-    observer = Observer(nothing, nothing, links, nothing, site=nothing, now=lambda: 1000.0, steady=lambda: 50.0)
+    asker = Asker(links, now=lambda: 1000.0, steady=lambda: 50.0)
     async with slow_proxy() as address:
         pass  # its port is free again
 
-    reads = await observer.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
+    reads = await asker.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
 
     read = reads["predixy-1"]
     assert isinstance(read, Unknown)
