@@ -146,6 +146,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             "spec_is_valid",
             "used_memory_fits",
             objects.memory_limit_follows,
+            "resize_is_accepted",
             "size_is_unchanged",
             "password_is_unchanged",
             "volumes_are_unchanged",

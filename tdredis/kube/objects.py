@@ -86,6 +86,11 @@ class ContainerState(msgspec.Struct, frozen=True, gc=False):
     terminated: Terminated | None = None
 
 
+class Resources(msgspec.Struct, frozen=True, gc=False):
+    requests: dict[str, str | int] = {}
+    limits: dict[str, str | int] = {}
+
+
 class ContainerStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     name: str
     ready: bool = False
@@ -94,11 +99,7 @@ class ContainerStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     image: str = ""
     state: ContainerState = ContainerState()
     last_state: ContainerState = ContainerState()
-
-
-class Resources(msgspec.Struct, frozen=True, gc=False):
-    requests: dict[str, str | int] = {}
-    limits: dict[str, str | int] = {}
+    resources: Resources | None = None  # what it has; None: the kubelet does not say (before 1.33)
 
 
 class Container(msgspec.Struct, frozen=True, gc=False):

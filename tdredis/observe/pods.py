@@ -18,6 +18,7 @@ def read_pod(pod: Pod, *, container: str) -> PodFacts:
     main = next((each for each in pod.status.container_statuses if each.name == container), None)
     spec = next((each for each in pod.spec.containers if each.name == container), Container(name=container))
     created = pod.metadata.creation_timestamp
+    given = main.resources if main is not None and main.resources is not None else spec.resources
     return PodFacts(
         name=pod.metadata.name,
         uid=pod.metadata.uid,
@@ -34,6 +35,9 @@ def read_pod(pod: Pod, *, container: str) -> PodFacts:
         role=pod.metadata.labels.get(ROLE_LABEL, ""),
         requests={name: str(value) for name, value in spec.resources.requests.items()},
         limits={name: str(value) for name, value in spec.resources.limits.items()},
+        given_requests={name: str(value) for name, value in given.requests.items()},
+        given_limits={name: str(value) for name, value in given.limits.items()},
+        resize_trouble=_resize_trouble(pod),
         trouble=_find_trouble(pod, (*pod.status.init_container_statuses, *pod.status.container_statuses)),
         main_trouble=_find_trouble(pod, _in_the_way(pod, main)),
         oom_killed=_oom_killed(main) if main else None,
@@ -56,6 +60,18 @@ def _ever_ran(status: ContainerStatus) -> bool:
         or status.last_state.terminated
         or status.last_state.running
     )
+
+
+def _resize_trouble(pod: Pod) -> Trouble | None:
+    """Why a resize in place does not come to its end. Source: kubernetes.io, "Resize CPU and Memory Resources assigned
+    to Containers" (pod resize status).
+    """
+    pending, working = pod.condition("PodResizePending"), pod.condition("PodResizeInProgress")
+    if pending is not None and pending.status == "True":
+        return Trouble(reason=pending.reason or "Pending", message=pending.message)
+    if working is not None and working.status == "True" and working.reason == "Error":
+        return Trouble(reason=working.reason, message=working.message)
+    return None
 
 
 def _in_the_way(pod: Pod, main: ContainerStatus | None) -> tuple[ContainerStatus, ...]:

@@ -37,6 +37,7 @@ SPEC_GUARDS = frozenset(
         "vip_is_an_ip",
         "announced_addresses_are_reached",
         "memory_limit_follows",
+        "resize_is_accepted",
         "another_copy_exists",
     )
 )

@@ -55,8 +55,12 @@ def plan(assessment: Judged) -> Plan:
     return made
 
 
-def report(assessment: Judged, made: Plan, failure: str = "") -> InstanceStatus:
-    """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
+def report(assessment: Judged, made: Plan, failure: str = "", refused: Hold | None = None) -> InstanceStatus:
+    """The status to write. *failure*: what the last carrying out of a plan failed with, or empty; *refused*: what of
+    spec the server refused in it.
+    """
+    if refused is not None:
+        made = replace(made, holds=(*made.holds, refused))
     if isinstance(assessment, ClusterAssessment):
         return report_cluster(assessment, made, failure)
     return report_replication(assessment, made, failure)

@@ -46,7 +46,7 @@ def memory_uses(snapshot: Snapshot) -> tuple[MemoryUse, ...]:
 
 
 def _limit(node: NodeFacts, pod: PodFacts | None) -> int:
-    container = parse_quantity(pod.limits.get("memory")) if pod else None
+    container = parse_quantity(pod.given_limits.get("memory")) if pod else None
     return min((limit for limit in (node.maxmemory_bytes, int(container or 0)) if limit), default=0)
 
 

@@ -177,7 +177,7 @@ def resize_pods(snapshot: Snapshot, requests: Mapping[str, str], limits: Mapping
         if pod.running
         and not pod.deleting
         and (_lacks(pod.requests, asked) or _lacks(pod.limits, capped))
-        and _may_be_resized(snapshot, pod, asked, capped)
+        and may_be_resized(snapshot, pod, asked, capped)
     )
 
 
@@ -210,21 +210,33 @@ def limit_maxmemory(members: Iterable[Limited], spec: InstanceSpec, growing: set
         if hold is None:
             why = f"{share}; it has {now // MIB} MiB"
             steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
-        elif member.pod.name not in growing:
+        elif member.pod.name not in growing and not _is_growing(member.pod, wanted):
             holds.append(hold)
     return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
+
+
+def _is_growing(pod: PodFacts, maxmemory_bytes: int) -> bool:
+    """Its container was promised the room, and nothing is in the way of it."""
+    promised = parse_quantity(pod.limits.get("memory"))
+    return pod.resize_trouble is None and promised is not None and maxmemory_bytes * ROOM_PERCENT <= promised * 100
 
 
 def memory_limit_follows(pod: PodFacts, maxmemory_bytes: int) -> Hold | None:
     """Guard: the container has room for *maxmemory_bytes* and a tenth more. Else the kernel would end the process
     before Redis evicts anything.
     """
-    limit = parse_quantity(pod.limits.get("memory"))
+    limit = parse_quantity(pod.given_limits.get("memory"))
     if limit is None or maxmemory_bytes * ROOM_PERCENT <= limit * 100:
         return None
+    trouble = pod.resize_trouble
+    advice = (
+        f"raising it in place is {trouble.reason} ({trouble.message})"
+        if trouble
+        else "it must be raised first, in place or by making the pod anew"
+    )
     why = (
-        f"maxmemory {maxmemory_bytes // MIB} MiB and a tenth more do not fit the memory limit {pod.limits['memory']}"
-        f" of {pod.name}: it must be raised first, in place or by making the pod anew"
+        f"maxmemory {maxmemory_bytes // MIB} MiB and a tenth more do not fit the memory limit"
+        f" {pod.given_limits['memory']} of {pod.name}: {advice}"
     )
     return Hold(guard="memory_limit_follows", why=why)
 
@@ -241,7 +253,7 @@ def _lacks(has: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     return any(parse_quantity(has.get(name)) != parse_quantity(value) for name, value in wanted.items())
 
 
-def _may_be_resized(snapshot: Snapshot, pod: PodFacts, requests: Mapping[str, str], limits: Mapping[str, str]) -> bool:
+def may_be_resized(snapshot: Snapshot, pod: PodFacts, requests: Mapping[str, str], limits: Mapping[str, str]) -> bool:
     """Kubernetes refuses what would change the pod's class; a limit under what the process may use would kill it."""
     lonely = not snapshot.resource.spec.monitor_image and not snapshot.resource.spec.pod.containers
     before = _class(pod.requests, pod.limits)

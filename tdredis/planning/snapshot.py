@@ -65,6 +65,9 @@ class PodFacts:
     role: str = ""  # the label that people and tools see
     requests: Mapping[str, str] = field(default_factory=dict)  # of the main container, as its spec has them now
     limits: Mapping[str, str] = field(default_factory=dict)
+    given_requests: Mapping[str, str] = field(default_factory=dict)  # what the container has as yet
+    given_limits: Mapping[str, str] = field(default_factory=dict)
+    resize_trouble: Trouble | None = None  # why it does not get them: Deferred, Infeasible, Error
     trouble: Trouble | None = None  # of any of its containers, for people
     main_trouble: Trouble | None = None  # why the main container's process does not run, or come back: decisions use it
     oom_killed: float | None = None  # when the kernel last ended its main container for want of memory; epoch seconds

@@ -46,6 +46,7 @@ from tdredis.planning.objects import (
     service_ip,
 )
 from tdredis.planning.plan import Hold
+from tdredis.planning.sizing import behind_the_pods
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import (
     AssignSlots,
@@ -79,7 +80,9 @@ def fail_over(world: World) -> Ruling:
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants."""
     snapshot = world.snapshot
-    kept = keep(snapshot, (*world.children, *build_external_services(world.cluster)))
+    sizes = container_resources(world.cluster)
+    children = behind_the_pods(snapshot, world.children, *sizes, world.cluster.spec.maxmemory_mib)
+    kept = keep(snapshot, (*children, *build_external_services(world.cluster)))
     return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=(*kept.holds, *pod_monitors_are_served(snapshot)))
 
 

@@ -47,6 +47,7 @@ from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.unannounced import remove_unannounced
 from tdredis.planning.replication.world import Member, World
 from tdredis.planning.replication.write_policy import keep_write_policy
+from tdredis.planning.sizing import behind_the_pods
 from tdredis.planning.steps import AnnounceSentinel, Reconnect, SetConfig, Step
 from tdredis.redis.facts import Announced
 
@@ -62,7 +63,8 @@ def keep_children(world: World) -> Ruling:
     children = build_replication_children(world.instance, snapshot.site, snapshot.passwords)
     external = build_external_services(world.instance)
     unwanted = (*remove_switched_off(snapshot, children), *remove_unannounced(world))
-    kept = keep(snapshot, (*children, *external))
+    sizes = container_resources(world.instance)
+    kept = keep(snapshot, (*behind_the_pods(snapshot, children, *sizes, world.instance.spec.maxmemory_mib), *external))
     return Ruling(
         steps=(*kept.steps, *unwanted, *keep_claims(snapshot)),
         holds=(*kept.holds, *pod_monitors_are_served(snapshot)),

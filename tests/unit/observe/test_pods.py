@@ -141,3 +141,30 @@ def test_what_another_container_has_is_not_in_the_way_of_redis(status: dict[str,
 
     assert facts.trouble is not None
     assert (facts.main_trouble is not None) is is_in_the_way
+
+
+@pytest.mark.parametrize(
+    ("conditions", "trouble"),
+    [
+        ([], None),
+        ([{"type": "PodResizePending", "status": "True", "reason": "Deferred", "message": "no room"}], "Deferred"),
+        ([{"type": "PodResizePending", "status": "True", "reason": "Infeasible", "message": "never"}], "Infeasible"),
+        ([{"type": "PodResizeInProgress", "status": "True"}], None),
+        ([{"type": "PodResizeInProgress", "status": "True", "reason": "Error", "message": "cgroup"}], "Error"),
+        ([{"type": "PodResizePending", "status": "False", "reason": "Deferred"}], None),
+    ],
+)
+def test_what_a_container_has_comes_after_what_it_is_to_have(conditions: list[Any], trouble: str | None) -> None:
+    meta = {"name": "rat-0-0", "uid": "u", "creationTimestamp": "2026-01-02T03:04:05Z"}
+    spec = {"containers": [{"name": "redis", "resources": {"limits": {"memory": "2Gi"}}}]}
+    has = {"resources": {"limits": {"memory": "1Gi"}}, "state": {"running": {}}}
+    made = {"metadata": meta, "spec": spec}
+
+    given, unsaid = (
+        read_pod(parse_pod(msgspec.json.encode({**made, "status": status})), container="redis")
+        for status in ({"containerStatuses": container(**has), "conditions": conditions}, {})
+    )
+
+    assert (given.limits, given.given_limits) == ({"memory": "2Gi"}, {"memory": "1Gi"})
+    assert (given.resize_trouble.reason if given.resize_trouble else None) == trouble
+    assert unsaid.given_limits == {"memory": "2Gi"}, "a kubelet that does not say it"

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from tdredis.api.json_object import JSON, JSONObject
+from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import ROLE_LABEL
 from tdredis.manifests.site import Site
 from tdredis.planning.decide import assess, plan, report
@@ -37,6 +38,7 @@ class SimulatedPod(Generic[ProcessT]):
     age_s: float = 0.0
     role: str = ""
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
+    given: dict[str, dict[str, str]] = field(default_factory=dict)  # what that has
 
 
 class SimulatedKubernetes(Generic[ProcessT]):
@@ -63,6 +65,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.unschedulable: set[str] = set()
         self.forbidden: set[str] = set()  # pods that a quota keeps from being made
         self.goes_slowly = False  # pods that are sent away take their time: deleting, ended, gone; a pass each
+        self.refuses_resizes = False  # 403, by admission
+        self.holds_resizes: Trouble | None = None  # the kubelet does not carry them out, for that reason
         self.balancers = False  # Services of type LoadBalancer get addresses
         self.known_pods: dict[str, str] = {}  # as the operator remembers them
         self.failed_writes: dict[str, float] = {}  # when each pod's disk was last seen to take nothing, by uid
@@ -149,7 +153,13 @@ class SimulatedKubernetes(Generic[ProcessT]):
             case ReplacePod():
                 self.pods.pop(step.pod)
             case ResizePod():
-                self.pods[step.pod].resources = {"requests": dict(step.requests), "limits": dict(step.limits)}
+                pod = self.pods[step.pod]
+                asked = {"requests": dict(step.requests), "limits": dict(step.limits)}
+                assert _is_room_kept(pod.given, asked, self.snapshot().nodes.get(step.pod)), "a limit below maxmemory"
+                if not self.refuses_resizes:
+                    pod.resources = asked
+                if not self.refuses_resizes and self.holds_resizes is None:
+                    pod.given = asked
             case Apply() if step.ref.kind == "Pod":
                 metadata: Any = step.manifest["metadata"]
                 assert metadata["uid"] == self.pods[step.ref.name].uid, "a label for another pod"
@@ -235,6 +245,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             trouble=trouble,
             main_trouble=trouble,
             resources=json.loads(template)["spec"]["containers"][0].get("resources", {}),
+            given=json.loads(template)["spec"]["containers"][0].get("resources", {}),
         )
         if trouble is None:
             pod.process = self.start(pod)
@@ -257,6 +268,9 @@ class SimulatedKubernetes(Generic[ProcessT]):
             role=pod.role,
             requests=pod.resources.get("requests", {}),
             limits=pod.resources.get("limits", {}),
+            given_requests=pod.given.get("requests", {}),
+            given_limits=pod.given.get("limits", {}),
+            resize_trouble=self.holds_resizes if pod.given != pod.resources else None,
             trouble=pod.trouble,
             main_trouble=pod.main_trouble,
         )
@@ -267,3 +281,11 @@ def _ordinals(spec: JSONObject) -> range:
     ordinals = spec.get("ordinals")
     start = int(str(ordinals.get("start", 0))) if isinstance(ordinals, dict) else 0
     return range(start, start + int(str(spec["replicas"])))
+
+
+def _is_room_kept(given: Mapping[str, Mapping[str, str]], asked: Mapping[str, Mapping[str, str]], node: object) -> bool:
+    """A container whose limit falls has a process that uses less already."""
+    before, after = (parse_quantity(each.get("limits", {}).get("memory")) for each in (given, asked))
+    if before is None or after is None or after >= before or not isinstance(node, NodeFacts):
+        return True
+    return 0 < node.maxmemory_bytes <= after

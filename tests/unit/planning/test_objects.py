@@ -33,7 +33,8 @@ RESIZABLE = Site(pod_resize=True)
 
 
 def pod(name: str = "redis-standby-tom-0", **facts: Any) -> PodFacts:
-    return PodFacts(name=name, uid=f"uid-{name}", created=0.0, running=True, **facts)
+    given = {f"given_{part}": facts.get(part, {}) for part in ("requests", "limits")}
+    return PodFacts(name=name, uid=f"uid-{name}", created=0.0, running=True, **given, **facts)
 
 
 def node(*, maxmemory_mib: int = 0, used_mib: int = 1) -> NodeFacts:

@@ -1,0 +1,133 @@
+"""Decides the order in which more memory is given: the running containers first, then maxmemory and what new pods get.
+
+A resize in place can be refused, or wait for ever. Until it is done a pod that ends comes back as it was: a template
+that is ahead would make a pod that fits on no node, and a redis.conf that is ahead one that the kernel ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tdredis.api.json_object import JSON, JSONObject
+from tdredis.manifests.drift import parse_quantity
+from tdredis.manifests.names import REDIS_CONTAINER
+from tdredis.planning.objects import MIB, may_be_resized, memory_limit_follows, ref_of
+from tdredis.planning.plan import Hold
+from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
+from tdredis.planning.steps import ResizePod, Step
+
+_OF_MEMORY = ("maxmemory ", "repl-backlog-size ")  # lines of redis.conf
+_FOR_GOOD = ("400", "403", "422")  # the server's word is about what is asked for, not about itself
+Resources = Mapping[str, str]
+
+
+def behind_the_pods(
+    snapshot: Snapshot, manifests: Iterable[JSONObject], requests: Resources, limits: Resources, maxmemory_mib: int
+) -> tuple[JSONObject, ...]:
+    """*manifests*, of which StatefulSets and redis.conf keep what they say of memory and CPUs while a running container
+    is to be given more first. *requests* and *limits* are those that each Redis container is to have, *maxmemory_mib*
+    what its process is to use.
+    """
+    return tuple(
+        _keep_template(snapshot, each, {**limits, **requests}, limits)
+        if each["kind"] == "StatefulSet"
+        else _keep_conf(snapshot, each, maxmemory_mib)
+        if each["kind"] == "ConfigMap"
+        else each
+        for each in manifests
+    )
+
+
+def resize_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:
+    """Guard: the server gives a container what spec asks for. *kind*: of the refusal, with its status first."""
+    if not isinstance(failed, ResizePod) or not kind.startswith(_FOR_GOOD):
+        return None
+    why = f"{words}: it stays as it is, and so does the template of new pods. Write less, or make room on its node"
+    return Hold(guard="resize_is_accepted", why=why)
+
+
+def _keep_template(snapshot: Snapshot, manifest: JSONObject, requests: Resources, limits: Resources) -> JSONObject:
+    name = ref_of(manifest).name
+    live = snapshot.children.get(ref_of(manifest))
+    pods = [pod for pod in snapshot.pods.values() if pod.name.rpartition("-")[0] == name]
+    if live is None or not any(_is_awaited(snapshot, pod, requests, limits) for pod in pods):
+        return manifest
+    return _with_resources(manifest, _resources(live.json))
+
+
+def _is_awaited(snapshot: Snapshot, pod: PodFacts, requests: Resources, limits: Resources) -> bool:
+    """It runs, has less than it is to have, and can be given that in place."""
+    if not snapshot.site.pod_resize or not pod.running or pod.deleting:
+        return False
+    if not _has_less(pod.given_requests, requests) and not _has_less(pod.given_limits, limits):
+        return False
+    return may_be_resized(snapshot, pod, requests, limits)
+
+
+def _has_less(has: Resources, wanted: Resources) -> bool:
+    pairs = ((parse_quantity(has.get(name)), parse_quantity(value)) for name, value in wanted.items())
+    return any(one is not None and other is not None and one < other for one, other in pairs)
+
+
+def _with_resources(manifest: JSONObject, resources: JSON) -> JSONObject:
+    match manifest:
+        case {"spec": {"template": {"spec": {"containers": [*containers]}}}}:
+            changed = [_with(each, resources) if _is_redis(each) else each for each in containers]
+            return _replaced(manifest, ("spec", "template", "spec"), {"containers": changed})
+        case _:
+            return manifest
+
+
+def _with(container: JSON, resources: JSON) -> JSON:
+    assert isinstance(container, dict)  # noqa: S101 our own builders made it
+    rest = {name: value for name, value in container.items() if name != "resources"}
+    return {**rest, "resources": resources} if resources else rest
+
+
+def _replaced(manifest: JSONObject, path: tuple[str, ...], part: JSONObject) -> JSONObject:
+    if not path:
+        return {**manifest, **part}
+    inner = manifest[path[0]]
+    assert isinstance(inner, dict)  # noqa: S101 the caller has looked
+    return {**manifest, path[0]: _replaced(inner, path[1:], part)}
+
+
+def _resources(statefulset: JSONObject) -> JSON:
+    match statefulset:
+        case {"spec": {"template": {"spec": {"containers": [*containers]}}}}:
+            return next(
+                (each.get("resources") for each in containers if isinstance(each, dict) and _is_redis(each)), None
+            )
+        case _:
+            return None
+
+
+def _is_redis(container: JSON) -> bool:
+    return isinstance(container, dict) and container.get("name") == REDIS_CONTAINER
+
+
+def _keep_conf(snapshot: Snapshot, manifest: JSONObject, maxmemory_mib: int) -> JSONObject:
+    live = snapshot.children.get(Ref("ConfigMap", ref_of(manifest).name))
+    running = (pod for pod in snapshot.pods.values() if pod.running and not pod.deleting)
+    if live is None or not any(memory_limit_follows(pod, maxmemory_mib * MIB) for pod in running):
+        return manifest
+    before, wanted = _conf(live.json), _conf(manifest)
+    if not before or _maxmemory(before) >= _maxmemory(wanted):
+        return manifest
+    former = {line.split(" ")[0]: line for line in before.splitlines() if line.startswith(_OF_MEMORY)}
+    lines = [former.get(line.split(" ")[0], line) for line in wanted.splitlines()]
+    return _replaced(manifest, ("data",), {"redis.conf": "\n".join(lines) + "\n"})
+
+
+def _conf(config_map: JSONObject) -> str:
+    match config_map:
+        case {"data": {"redis.conf": str(text)}}:
+            return text
+        case _:
+            return ""
+
+
+def _maxmemory(conf: str) -> float:
+    """MiB; without a limit it is infinite."""
+    found = [line.split()[1].removesuffix("mb") for line in conf.splitlines() if line.startswith("maxmemory ")]
+    return float(found[-1]) or float("inf") if found else float("inf")
