@@ -265,6 +265,13 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name
     external_ip: Annotated[
         str, Meta(description="vip:nodePort when netmode is NodePort, the balancer's address when LoadBalancer.")
     ] = ""
+    addresses: Annotated[
+        dict[str, str],
+        Meta(
+            description='Every way in, "ip:port" by name: redis (clusterIP), redis-outside (externalip); and if there'
+            " are any: redis-resp3 and redis-resp3-outside (a proxy's port for RESP3), redis-ro (replicas), sentinel."
+        ),
+    ] = msgspec.field(default_factory=dict)
     gmt_create: Annotated[str, Meta(description="When the resource was created.")] = ""
     capacity: Annotated[int, Meta(description="Memory in MiB in force; 0: no limit.")] = 0
     size: Annotated[int, Meta(description="Number of shards that serve.")] = 0

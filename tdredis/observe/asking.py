@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from tdredis.observe.ages import Ages
 from tdredis.observe.questions import (
     CLUSTER_NODE,
     CLUSTER_NODE_WITHOUT_VIEW,
+    RESP3_LISTENER,
     Questions,
     slot_questions,
 )
@@ -122,18 +124,40 @@ class Asker:
         return nodes, False
 
     async def ask_proxies(
-        self, key: Key, doors: Mapping[str, Address], reading: Questions[ProxyFacts]
+        self,
+        key: Key,
+        doors: Mapping[str, Address],
+        reading: Questions[ProxyFacts],
+        resp3_doors: Mapping[str, Address] = MappingProxyType({}),
     ) -> dict[str, ProxyFacts | Unknown]:
-        """As `ask_all`, of proxies."""
+        """As `ask_all`, of proxies. *resp3_doors*: where those of them that may speak RESP3 would do so."""
         ages = self.ages(key)
         late = {pod for pod, door in doors.items() if (ages.silent_for_s(door) or 0.0) >= PROXY_IS_LATE_S}
 
         async def ask(pod: str, door: Address) -> ProxyFacts | Unknown:
             timeout_s = ASK_LATE_PROXY_S if pod in late else ASK_PROXY_S
-            return await self._ask(key, door, reading, timeout_s, again_s=timeout_s)
+            asking = self._ask(key, door, reading, timeout_s, again_s=timeout_s)
+            async with asyncio.TaskGroup() as both:
+                reads = both.create_task(asking)
+                resp3 = both.create_task(self._speaks_resp3(key, resp3_doors.get(pod)))
+            read = reads.result()
+            return replace(read, resp3=resp3.result()) if isinstance(read, ProxyFacts) else read
 
         answers = await asyncio.gather(*(ask(pod, door) for pod, door in doors.items()))
         return dict(zip(doors, answers, strict=True))
+
+    async def _speaks_resp3(self, key: Key, door: Address | None) -> bool | None:
+        """None: it did not say."""
+        if door is None:
+            return None
+        try:
+            return RESP3_LISTENER.parse(
+                await self._links.ask(key, door, RESP3_LISTENER.commands, timeout_s=ASK_PROXY_S)
+            )
+        except Unreachable as error:
+            return False if error.refused else None
+        except LinkError:
+            return None
 
     async def ask_all(
         self,

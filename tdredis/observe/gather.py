@@ -27,6 +27,8 @@ from tdredis.manifests.names import (
     SENTINEL_CONTAINER,
     auth_secret_name,
 )
+from tdredis.manifests.proxy import proxy_kind
+from tdredis.manifests.services import RESP3_PORT
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.asking import Asker, keys_to_read
 from tdredis.observe.caches import Caches
@@ -147,17 +149,20 @@ class Observer:
         found = (read_pod(pod, container=PROXY_CONTAINER) for pod in self._labelled(key, PROXY_COMPONENT))
         proxies = {pod.name: pod for pod in found}
         doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
-        self._links.keep(key, (*addresses.values(), *doors.values()))
-        self._admit(key, entry, doors.values())
+        speak = proxy_kind(instance, self._site) == "envoy"
+        resp3_doors = {pod: replace(door, port=RESP3_PORT) for pod, door in doors.items() if speak}
+        all_doors = (*doors.values(), *resp3_doors.values())
+        self._links.keep(key, (*addresses.values(), *all_doors))
+        self._admit(key, entry, all_doors)
         nodes, are_kept = await self._asker.ask_cluster(key, addresses, at_peace=at_peace)
         if self._learn_accepted(key, addresses):
-            self._admit(key, entry, doors.values())
+            self._admit(key, entry, all_doors)
         if self._pulse is not None:
             self._pulse.follow(key, addresses.values())
         nodes = await self._asker.with_slot_keys(key, addresses, nodes)
         reads: dict[str, ProxyFacts | Unknown] = {}
         if keys := keys_to_read(nodes.values()):
-            reads = await self._asker.ask_proxies(key, doors, proxy_questions(keys))
+            reads = await self._asker.ask_proxies(key, doors, proxy_questions(keys), resp3_doors)
         return ClusterSnapshot(
             now=self._asker.ages(key).now(),
             cluster=instance,

@@ -92,6 +92,14 @@ def proxy_questions(keys: Sequence[str]) -> Questions[ProxyFacts]:
     return Questions(commands=tuple(("GET", key) for key in keys), parse=_parse_read)
 
 
+def _parse_hello(replies: Sequence[object]) -> bool:
+    """A listener for RESP2 refuses the version (NOPROTO). Any other answer, NOAUTH among them, is of one for RESP3."""
+    return not (isinstance(replies[0], Refused) and replies[0].code == "NOPROTO")
+
+
+RESP3_LISTENER = Questions(commands=(("HELLO", "3"),), parse=_parse_hello)
+
+
 def slot_questions(slots: Sequence[int]) -> Questions[dict[int, int]]:
     """How many keys a node has in each of *slots*, whoever owns them. Source: redis.io, "CLUSTER COUNTKEYSINSLOT"."""
 

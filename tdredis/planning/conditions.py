@@ -181,25 +181,25 @@ def holds_sentence(plan: Plan) -> str:
     return "; ".join(hold.why for hold in plan.holds)
 
 
-def client_address(snapshot: Snapshot, service: str) -> str:
+def client_address(snapshot: Snapshot, service: str, port: int = PORT) -> str:
     """ "ip:6379" of *service*; "" while it has none."""
     live = snapshot.children.get(Ref("Service", service))
-    return endpoint(live.cluster_ip) if live and live.cluster_ip else ""
+    return endpoint(live.cluster_ip, port) if live and live.cluster_ip else ""
 
 
 def endpoint(host: str, port: int = PORT) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def external_address(instance: Instance, service: Live | None) -> str:
-    """vip:nodePort, or the balancer's address; "" where there is none (yet)."""
+def external_address(instance: Instance, service: Live | None, *, name: str = "redis", port: int = PORT) -> str:
+    """vip:nodePort, or the balancer's address, of the port *name*, which is *port*; "" where there is none (yet)."""
     if service is None:
         return ""
     if instance.spec.net_mode == "NodePort":
-        port = service.node_port("redis")
-        return endpoint(instance.spec.vip, port) if port and instance.spec.vip else ""
+        opened = service.node_port(name)
+        return endpoint(instance.spec.vip, opened) if opened and instance.spec.vip else ""
     if instance.spec.net_mode == "LoadBalancer":
-        return endpoint(service.balancer_address) if service.balancer_address else ""
+        return endpoint(service.balancer_address, port) if service.balancer_address else ""
     return ""
 
 

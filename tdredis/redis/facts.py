@@ -90,6 +90,8 @@ class NodeFacts:
 class ProxyFacts:
     """A proxy that answered a read, which it can only with the help of some Redis."""
 
+    resp3: bool | None = None  # somebody serves RESP3 there, on a port of its own; None: not known
+
 
 _OF_MESSAGES = ("cluster_stats_", "total_cluster_links_")  # what CLUSTER INFO counts of them
 _INFO_FIELD = re.compile(r"^([^#:\r\n][^:\r\n]*):([^\r\n]*)", re.MULTILINE)

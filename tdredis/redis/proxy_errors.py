@@ -11,7 +11,12 @@ from typing import Final
 _OF_REDIS: Final = frozenset(("LOADING", "BUSY", "MASTERDOWN", "TRYAGAIN", "OOM", "MISCONF", "READONLY", "NOREPLICAS"))
 # Passwords are on their way to it, by a roll of its Deployment; made anew before that it would have the same.
 _OF_PASSWORDS: Final = frozenset(("NOAUTH", "WRONGPASS", "NOPERM", "NOPROTO"))
-_OF_PASSWORDS_TOO: Final = ("ERR invalid password", "ERR Client sent AUTH", "ERR AUTH")
+_WITHOUT_A_CODE: Final = (
+    "ERR invalid password",
+    "ERR Client sent AUTH",
+    "ERR AUTH",
+    "ERR max number of clients reached",  # of Redis
+)
 
 
 def is_fault_of_proxy(error: str) -> bool:
@@ -21,4 +26,4 @@ def is_fault_of_proxy(error: str) -> bool:
     host", or MOVED and CLUSTERDOWN of a node that is not one of ours.
     """
     code = error.partition(" ")[0]
-    return code not in _OF_REDIS | _OF_PASSWORDS and not error.startswith(_OF_PASSWORDS_TOO)
+    return code not in _OF_REDIS | _OF_PASSWORDS and not error.startswith(_WITHOUT_A_CODE)

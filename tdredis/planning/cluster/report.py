@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from tdredis.api.instance import ShardStatus
 from tdredis.api.rediscluster import RedisClusterStatus
-from tdredis.manifests.names import client_service_name, proxy_name
 from tdredis.planning.cluster.planner import ClusterAssessment
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.conditions import (
@@ -20,6 +19,7 @@ from tdredis.planning.conditions import (
     phase,
     quota_is_effective,
 )
+from tdredis.planning.entrances import cluster_entrances, cluster_service
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref
 
@@ -31,11 +31,12 @@ def report(assessment: ClusterAssessment, plan: Plan, failure: str = "") -> Redi
     if plan.verdict is Verdict.INVALID and not world.was_whole:
         wrong = (Finding(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
     quota = quota_is_effective(snapshot, world.cluster.spec, world.wanted_pods)
-    service = _client_service(world)
+    service = cluster_service(snapshot)
     return RedisClusterStatus(
         phase=phase(snapshot, wrong, quota_effective=quota),
         cluster_ip=client_address(snapshot, service),
         external_ip=external_address(world.cluster, snapshot.children.get(Ref("Service", service))),
+        addresses=cluster_entrances(snapshot),
         gmt_create=created_of_old(snapshot.cluster),
         capacity=world.cluster.spec.capacity if quota else former.capacity,
         size=sum(1 for shard in world.shards if shard.slots),
@@ -58,11 +59,6 @@ def _slot_record(world: World) -> dict[str, tuple[str, ...]] | None:
     if not world.is_whole:
         return None
     return {shard.name: tuple(str(each) for each in shard.slots.ranges()) for shard in world.shards}
-
-
-def _client_service(world: World) -> str:
-    name = world.cluster.name
-    return proxy_name(name) if world.cluster.spec.proxy.enabled else client_service_name(name)
 
 
 def _shard_line(world: World, shard: Shard) -> ShardStatus:

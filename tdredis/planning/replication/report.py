@@ -22,6 +22,7 @@ from tdredis.planning.conditions import (
     phase,
     quota_is_effective,
 )
+from tdredis.planning.entrances import replication_entrances
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.replication.health import sentinels_ready
 from tdredis.planning.replication.planner import ReplicationAssessment
@@ -41,6 +42,7 @@ def report(assessment: ReplicationAssessment, plan: Plan, failure: str = "") -> 
         "phase": phase(snapshot, wrong, quota_effective=quota),
         "cluster_ip": client_address(snapshot, service),
         "external_ip": external_address(world.instance, snapshot.children.get(Ref("Service", service))),
+        "addresses": replication_entrances(snapshot),
         "gmt_create": created_of_old(snapshot.instance),
         "capacity": world.instance.spec.capacity if quota else former.capacity,
         "size": 0 if world.primary is None else 1,

@@ -164,3 +164,29 @@ def test_who_did_not_answer_once_is_heard_from_the_beginning_again() -> None:
     ages.answered(ADDRESS)
 
     assert ages.heard_s(ADDRESS) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("said", "refusing_for_s"),
+    [
+        (["error", "error", "error"], 4),
+        (["silence", "error", "error"], 2),
+        (["error", "silence", "error"], 0),
+        (["error", "answer", "error"], 0),
+        (["error", "error", "silence"], None),
+        (["silence", "silence", "silence"], None),
+        (["error"], 0),
+    ],
+)
+def test_a_process_refuses_since_it_has_given_nothing_but_errors(said: list[str], refusing_for_s: float | None) -> None:
+    clocks = Clocks()
+    ages = ages_of(clocks)
+    for word in said:
+        clocks.pass_s(2)
+        ages.look([pod()])
+        if word == "answer":
+            ages.answered(ADDRESS)
+        else:
+            since = ages.refusing_since(ADDRESS, replied=word == "error")
+
+    assert since == (None if refusing_for_s is None else clocks.now - refusing_for_s)

@@ -47,9 +47,6 @@ async def test_a_proxy_that_is_late_is_waited_for_before_it_is_condemned() -> No
     assert patient == {"predixy-1": ProxyFacts()}
 
 
-UPSTREAM_FAILURE = b"-upstream failure\r\n"
-
-
 @asynccontextmanager
 async def proxy_that(*answers: bytes | None) -> AsyncIterator[Address]:
     """Of each question in turn: the reply, b"" for the end of the connection, None for none."""
@@ -72,34 +69,23 @@ async def proxy_that(*answers: bytes | None) -> AsyncIterator[Address]:
 
 
 @pytest.mark.parametrize(
-    ("answers", "refusing_for_s"),
-    [
-        ([UPSTREAM_FAILURE, UPSTREAM_FAILURE, UPSTREAM_FAILURE], 4),
-        ([None, UPSTREAM_FAILURE, UPSTREAM_FAILURE], 2),
-        ([UPSTREAM_FAILURE, None, UPSTREAM_FAILURE], 0),
-        ([UPSTREAM_FAILURE, b"$-1\r\n", UPSTREAM_FAILURE], 0),
-        ([UPSTREAM_FAILURE, UPSTREAM_FAILURE, None], None),
-        ([UPSTREAM_FAILURE, UPSTREAM_FAILURE, b""], None),
-        ([None, None, None], None),
-        ([b"", b"", b""], None),
-    ],
+    ("answer", "wait_s", "refusing_since"),
+    [(b"-upstream failure\r\n", 20.0, 50.0), (b"", 20.0, None), (None, 0.1, None)],
+    ids=["an error", "the end of the connection", "nothing"],
 )
-async def test_it_refuses_since_it_gave_nothing_but_errors(
-    answers: list[bytes | None], refusing_for_s: float | None
+async def test_an_error_is_a_refusal_and_the_rest_is_silence(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, wait_s: float, refusing_since: float | None
 ) -> None:
-    passed_s = 0.0
+    monkeypatch.setattr("tdredis.observe.asking.ASK_PROXY_S", wait_s)  # a busy machine is to change nothing
     links: LinkPool[Key] = LinkPool(lambda _, __: None)
-    asker = Asker(links, now=lambda: 1000.0, steady=lambda: 50.0 + passed_s)
-    async with proxy_that(*answers) as address:
-        for look in range(len(answers)):
-            passed_s = 2.0 * look
-            reads = await asker.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
+    asker = Asker(links, now=lambda: 1000.0, steady=lambda: 50.0)
+    async with proxy_that(answer) as address:
+        reads = await asker.ask_proxies(KEY, {"predixy-1": address}, proxy_questions(["key"]))
         links.close()
 
     read = reads["predixy-1"]
     assert isinstance(read, Unknown)
-    since = None if refusing_for_s is None else 50.0 + passed_s - refusing_for_s
-    assert read.refusing_since == since
+    assert read.refusing_since == refusing_since
 
 
 async def test_where_nobody_listens_nobody_has_refused() -> None:
@@ -113,3 +99,42 @@ async def test_where_nobody_listens_nobody_has_refused() -> None:
     read = reads["predixy-1"]
     assert isinstance(read, Unknown)
     assert (read.refused, read.refusing_since) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "speaks"),
+    [
+        (b"%1\r\n+proto\r\n:3\r\n", True),
+        (b"-NOAUTH Authentication required.\r\n", True),
+        (b"-NOPROTO unsupported protocol version\r\n", False),
+        (b"", None),
+        (None, None),
+    ],
+    ids=["its greeting", "no password", "another version", "the end", "nothing"],
+)
+async def test_whether_a_proxy_speaks_resp3_is_what_it_says_there(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, speaks: bool | None
+) -> None:
+    monkeypatch.setattr("tdredis.observe.asking.ASK_PROXY_S", 0.1 if answer is None else 20.0)
+    links: LinkPool[Key] = LinkPool(lambda _, __: None)
+    asker = Asker(links, now=lambda: 1000.0, steady=lambda: 50.0)
+    async with proxy_that(b"$-1\r\n", b"$-1\r\n") as door, proxy_that(answer) as resp3_door:
+        asked = (KEY, {"predixy-1": door}, proxy_questions(["key"]))
+        reads = await asker.ask_proxies(*asked, {"predixy-1": resp3_door})
+        not_asked = await asker.ask_proxies(*asked)
+        links.close()
+
+    assert (reads, not_asked) == ({"predixy-1": ProxyFacts(resp3=speaks)}, {"predixy-1": ProxyFacts(resp3=None)})
+
+
+async def test_where_nobody_listens_nobody_speaks_resp3(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tdredis.observe.asking.ASK_PROXY_S", 20.0)
+    links: LinkPool[Key] = LinkPool(lambda _, __: None)
+    asker = Asker(links, now=lambda: 1000.0, steady=lambda: 50.0)
+    async with proxy_that() as resp3_door:
+        pass  # its port is free again
+    async with proxy_that(b"$-1\r\n") as door:
+        reads = await asker.ask_proxies(KEY, {"predixy-1": door}, proxy_questions(["key"]), {"predixy-1": resp3_door})
+        links.close()
+
+    assert reads == {"predixy-1": ProxyFacts(resp3=False)}

@@ -620,6 +620,7 @@ def test_an_error_after_a_silence_counts_from_when_it_was_first_said() -> None:
         "ERR Client sent AUTH, but no password is set",
         "LOADING Redis is loading the dataset in memory",
         "BUSY Redis is busy running a script.",
+        "ERR max number of clients reached",
     ],
 )
 def test_what_another_proxy_would_say_too_is_not_put_down_to_one(error: str) -> None:
