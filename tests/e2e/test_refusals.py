@@ -30,6 +30,26 @@ LONG = "r" * 60
             {"proxysecret": "two\nlines"}, "a password has a line break in it: write it on one line", marks=CEL
         ),
         ({"app": "-rat"}, "spec.app in body should match"),
+        ({"resources": {"limits": {"memory": " 1Gi"}}}, "spec.resources.limits.memory in body should match"),
+        ({"storage": {"size": "64GB"}}, "spec.storage.size in body should match"),
+        pytest.param({"app": "-rat"}, "write letters, digits, '-', '_' and '.'", marks=CEL),
+        pytest.param({"image": "Redis:7"}, "write an image such as redis:7.0", marks=CEL),
+        pytest.param({"vip": "10.0.0.256"}, "write an IP address such as 192.0.2.7, or a host's name", marks=CEL),
+        pytest.param(
+            {"resources": {"limits": {"memory": "512m"}}},
+            "memory: write an amount with its unit, such as 512Mi or 2Gi",
+            marks=CEL,
+        ),
+        pytest.param(
+            {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}},
+            "more cpu is requested than its limit: write a smaller request, or a limit that is as large",
+            marks=CEL,
+        ),
+        pytest.param(
+            {"resources": {"limits": {"memry": "1Gi"}}},
+            "write amounts of cpu, memory or ephemeral-storage, and of nothing else",
+            marks=CEL,
+        ),
     ],
 )
 async def test_a_bad_spec_is_refused_with_what_to_write(
@@ -50,6 +70,18 @@ async def test_a_name_too_long_for_its_children_is_refused(kube: Kube, namespace
 
     assert code == 1
     assert "metadata.name is too long: write at most 48 characters" in err
+
+
+@CEL
+async def test_the_app_of_an_instance_is_fixed(kube: Kube, namespace: str) -> None:
+    paused = sample(namespace, paused=True)  # so that it makes nothing
+    assert (await kube.kubectl("apply", "-f", "-", stdin=json.dumps(paused)))[0] == 0
+
+    code, _, err = await kube.kubectl("apply", "-f", "-", stdin=json.dumps(sample(namespace, paused=True, app="mouse")))
+
+    assert code == 1
+    assert "app cannot be changed" in err
+    assert "write the former app again, or make another resource" in err
 
 
 @CEL
