@@ -14,12 +14,15 @@ DEADLINE_S = 60.0
 
 
 @asynccontextmanager
-async def localkube(folder: Path, *, nodes: int = 3, restart_pace: float = 1.0) -> AsyncIterator[Kube]:
+async def localkube(
+    folder: Path, *, nodes: int = 3, restart_pace: float = 1.0, options: tuple[str, ...] = ()
+) -> AsyncIterator[Kube]:
     kubeconfig = folder / "kubeconfig"
     process = await asyncio.create_subprocess_exec(
         str(BIN / "localkube"),
         *("up", "--nodes", str(nodes), "--state", str(folder / "state"), "--kubeconfig", str(kubeconfig)),
         *("--restart-pace", str(restart_pace)),
+        *options,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )

@@ -112,8 +112,9 @@ class DeploymentController:
                     self._queue.mark((namespace, owner["metadata"]["name"]))
 
     def _on_pod(self, event: Event) -> None:
-        # Only the end of a pod matters here: Recreate waits for it.
-        if event.type != "DELETED":
+        # Only the end of a pod matters here: Recreate waits for it. It has ended when its phase says so.
+        ended = is_terminal(event.object) and (event.old is None or not is_terminal(event.old))
+        if event.type != "DELETED" and not ended:
             return
         ref = controller_ref(event.object)
         namespace = event.object["metadata"]["namespace"]

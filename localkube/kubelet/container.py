@@ -15,7 +15,7 @@ import aiohttp
 
 from localkube.kubelet.backoff import Backoff, Pace
 from localkube.kubelet.environment import ConfigProblem, Lookup, build_command, build_env, expand
-from localkube.kubelet.images import IDENTITY_SCHEME, Catalogue, Image, ImageProblem
+from localkube.kubelet.images import Catalogue, Image, ImageProblem
 from localkube.kubelet.logs import LogFile, rotated
 from localkube.kubelet.pod_status import ContainerFacts
 from localkube.kubelet.probes import Finding, ProbeName, Target, Verdict, act, parse_timing, run_probe
@@ -160,7 +160,7 @@ class Container:
                 failures += 1
                 continue
             self.facts.image, self.facts.image_id = name, image.identity
-            message = f'Container image "{name}" is played by {image.identity.removeprefix(IDENTITY_SCHEME)}'
+            message = f'Container image "{name}" already present on machine and can be accessed by the pod'
             self._pod.event("Normal", "Pulled", message, self.name)
             return image
 
@@ -301,7 +301,7 @@ class Container:
         started_at = time_text(utc_now())
         facts.started = facts.ready = False
         facts.resources = facts.allocated  # a new one is made with what was promised
-        self._pod.event("Normal", "Created", f"Created container {self.name}", self.name)
+        self._pod.event("Normal", "Created", "Container created", self.name)
         care: asyncio.Task[None] | None = None
         try:
             if await process.executed():
@@ -326,7 +326,7 @@ class Container:
         return end
 
     def _say_started(self) -> None:
-        self._pod.event("Normal", "Started", f"Started container {self.name}", self.name)
+        self._pod.event("Normal", "Started", "Container started", self.name)
 
     def _record_end(self, end: Exit, started_at: str) -> None:
         facts = self.facts

@@ -35,6 +35,7 @@ from localkube.registry import Registry, time_text, utc_now
 Obj = dict[str, Any]
 MOUNT_RETRY_FIRST_S = 0.5
 MOUNT_RETRY_LONGEST_S = 120.0
+SYNC_S = 60.0  # how often a pod to which nothing happens is looked at
 ADDRESS_WAIT_S = 60.0  # for the address that a fault promised it; then any other will do
 RESIZE_TAKES_S = 0.05  # from the promise to what the container has
 
@@ -100,6 +101,7 @@ class PodWorker:
         self._poked = asyncio.Event()
         self._write_due = False
         self._gone = False
+        self._chore: asyncio.Task[None] | None = None
         self._life = asyncio.create_task(self._live(), name=f"pod {self.key}")
         self._life.add_done_callback(self._report)
         self._end: asyncio.Task[None] | None = None
@@ -195,7 +197,7 @@ class PodWorker:
         """The node goes down: everything ends now, and nothing is written about it."""
         self._gone = True
         self._forget_actuation()
-        for task in (self._life, self._end):
+        for task in (self._life, self._end, self._chore):
             if task is not None:
                 task.cancel()
         await asyncio.gather(*(container.abort() for container in (*self._main, *self._init)))
@@ -289,6 +291,9 @@ class PodWorker:
         await self._take_address()
         self.changed()
         self._write_own_files()
+        if self._pod["spec"].get("imagePullSecrets"):
+            self._chore = asyncio.create_task(self._miss_pull_secrets(), name=f"pull secrets of {self.key}")
+            self._chore.add_done_callback(self._report)
         await self._mount()
         deadline_s = self._pod["spec"].get("activeDeadlineSeconds")
         try:
@@ -320,6 +325,18 @@ class PodWorker:
             except AddressesSpent as problem:
                 self.event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {problem}")
                 await self.pause(self.pace.first_s)
+
+    async def _miss_pull_secrets(self) -> None:
+        """A kubelet looks for them whenever it looks at the pod, and says each time what is not there."""
+        while not self._over:
+            names = [one["name"] for one in self._pod["spec"].get("imagePullSecrets") or () if one.get("name")]
+            missing = [name for name in names if self.lookup("secrets", name) is None]
+            if missing:
+                words = f"({', '.join(missing)}); attempting to pull the image may not succeed."
+                self.event(
+                    "Warning", "FailedToRetrieveImagePullSecret", f"Unable to retrieve some image pull secrets {words}"
+                )
+            await asyncio.sleep(SYNC_S)
 
     def _write_own_files(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -377,6 +394,8 @@ class PodWorker:
 
     async def _finish(self, grace_s: float) -> None:
         self._forget_actuation()
+        if self._chore is not None:
+            self._chore.cancel()
         self._life.cancel()
         await asyncio.wait((self._life,))
         await self._stop_containers(grace_s)

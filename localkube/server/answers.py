@@ -26,6 +26,9 @@ class JsonAnswer(web.StreamResponse):
         self._plain: web.Response | None = None
         self._is_written = False
 
+    def warn(self, text: str) -> None:
+        self._warnings.append(f"299 - {json.dumps(text)}")
+
     @property
     def prepared(self) -> bool:
         return self._is_written or (self._plain is not None and self._plain.prepared)

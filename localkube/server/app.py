@@ -46,6 +46,8 @@ CONTINUES_KEPT = 500
 _DELETE_ANSWERS_OBJECT = frozenset(
     ("pods", "services", "persistentvolumeclaims", "persistentvolumes", "serviceaccounts")
 )
+# Whoever asks for these is told, in a header of the answer.
+DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
 _BODY = web.RequestKey("body", bytes)
 _OPEN_PATHS = frozenset(("/healthz", "/livez", "/readyz", "/version"))
 
@@ -255,6 +257,13 @@ class ApiServer:
 
     async def _resource(self, path: str, request: web.BaseRequest) -> web.StreamResponse:
         target = parse_target(path, self.registry.types)
+        answer = await self._answer_about(target, request)
+        deprecated = DEPRECATED.get(target.rtype.key)
+        if deprecated is not None and isinstance(answer, JsonAnswer):
+            answer.warn(deprecated)
+        return answer
+
+    async def _answer_about(self, target: Target, request: web.BaseRequest) -> web.StreamResponse:
         if target.rtype.review:
             return await self._review(request, target)
         # Most requests ask nothing, and to find that out by parsing the address again would cost more than all of this.
@@ -437,6 +446,8 @@ class ApiServer:
         response = web.StreamResponse(
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
+        if (deprecated := DEPRECATED.get(call.target.rtype.key)) is not None:
+            response.headers.add("Warning", f"299 - {msgspec.json.encode(deprecated).decode()}")
         gone: ApiError | None = None
         try:
             stream.begin(None if asked == "0" or initial else int(asked), initial_end=initial)

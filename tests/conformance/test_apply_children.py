@@ -87,6 +87,8 @@ def is_settled(obj: Obj) -> bool:
     status = obj.get("status", {})
     if obj["kind"] == "Deployment":
         return condition(obj, "Progressing").get("reason") == "NewReplicaSetAvailable"
+    if obj["kind"] == "PodDisruptionBudget":
+        return bool(status.get("observedGeneration"))
     if obj["kind"] == "StatefulSet":
         return bool(status.get("observedGeneration") and status.get("currentRevision"))
     return True

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.client import Obj
+from tests.conformance.client import Api, Obj
 from tests.conformance.namespace import Namespace, build_configmap, build_deployment
 
 QUIET_S = 1.5  # how long something must stay for us to believe that nobody removes it
@@ -231,3 +231,28 @@ async def test_nothing_can_be_created_in_a_namespace_that_is_going(ns: Namespace
 
     assert answer.refused() == (403, "Forbidden")
     assert "because it is being terminated" in answer.message
+
+
+async def test_nothing_is_made_in_a_namespace_that_goes(api: Api, unique: str) -> None:
+    """And the refusal says by a cause of its own that it is no matter of rights."""
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": unique}}
+    await api.create("/api/v1/namespaces", body)
+    maps = f"/api/v1/namespaces/{unique}/configmaps"
+    held = build_configmap("held") | {"metadata": {"name": "held", "finalizers": ["example.com/hold"]}}
+    await api.create(maps, held)
+    await api.delete(f"/api/v1/namespaces/{unique}")
+
+    refused = await api.post(maps, build_configmap("late"))
+    await api.patch(f"{maps}/held", {"metadata": {"finalizers": None}})
+
+    assert refused.refused() == (403, "Forbidden")
+    assert refused.message == (
+        f'configmaps "late" is forbidden: unable to create new content in namespace {unique} because it is being '
+        "terminated"
+    )
+    assert {
+        "reason": "NamespaceTerminating",
+        "message": f"namespace {unique} is being terminated",
+        "field": "metadata.namespace",
+    } in refused.body["details"]["causes"]
+    await api.until_gone(f"/api/v1/namespaces/{unique}")

@@ -354,3 +354,30 @@ async def test_a_pod_past_its_deadline_fails(ns: Namespace) -> None:
     pod = await until_phase(ns, "p", "Failed")
 
     assert pod["status"]["reason"] == "DeadlineExceeded"
+
+
+@pytest.mark.needs_version("1.27")
+async def test_a_pod_that_is_deleted_says_how_it_ended_before_it_goes(ns: Namespace) -> None:
+    await ns.run("p")
+    pod = await ns.until("pods", "p", is_ready)
+
+    async with ns.api.watch(ns.path("pods"), resourceVersion=pod["metadata"]["resourceVersion"]) as watch:
+        await ns.api.delete(ns.path("pods", "p"))
+        events = await watch.until(lambda event: event.type == "DELETED", timeout_s=30)
+
+    assert events[-2].object["status"]["phase"] in {"Succeeded", "Failed"}
+    assert "terminated" in container_status(events[-2].object)["state"]
+
+
+async def test_a_pull_secret_that_is_not_there_is_told_and_hinders_nothing(ns: Namespace) -> None:
+    await ns.run("p", imagePullSecrets=[{"name": "nobody-made-me"}])
+
+    await ns.until("pods", "p", is_ready)
+    [event, *_] = await ns.until_list(
+        "events", lambda found: found, fieldSelector="reason=FailedToRetrieveImagePullSecret"
+    )
+
+    assert event["type"] == "Warning"
+    assert event["message"] == (
+        "Unable to retrieve some image pull secrets (nobody-made-me); attempting to pull the image may not succeed."
+    )

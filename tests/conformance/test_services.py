@@ -334,3 +334,13 @@ async def test_two_ports_without_names_are_refused(ns: Namespace) -> None:
 
     assert answer.refused() == (422, "Invalid")
     assert "spec.ports[0].name: Required value" in answer.message
+
+
+@pytest.mark.needs_version("1.33")
+async def test_who_asks_for_endpoints_is_told_that_they_are_deprecated(ns: Namespace) -> None:
+    listed = await ns.api.get(ns.path("endpoints"))
+    body = {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": "a"}}
+    made = await ns.api.post(ns.path("endpoints"), body)
+
+    told = '299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'
+    assert (listed.headers.get("Warning"), made.headers.get("Warning")) == (told, told)

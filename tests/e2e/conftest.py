@@ -60,7 +60,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
         "6",
         "--kubeconfig",
         str(kubeconfig),
-        *os.environ.get("E2E_LOCALKUBE", "--gone-addresses refused").split(),  # more options of `localkube up`
+        *os.environ.get("E2E_LOCALKUBE", "").split(),  # more options of `localkube up`
     ]
     log = folder / "localkube.log"
     with (
