@@ -236,7 +236,7 @@ class _Processes:
 
     async def ask(self, _owner: Key, address: Address, commands: Sequence[Any], **_: object) -> list[object]:
         node = self._nodes[address.ip]
-        return [node.answers[" ".join(map(str, command))] for command in commands]
+        return [node.answer(*command) for command in commands]
 
     def take(self, kubernetes: SimulatedCluster) -> None:
         """Pods that are there now have a process each, which knows all others."""
@@ -273,9 +273,20 @@ class _Node:
         self.ip = ip
         self.primary: _Node | None = None
         self.order: list[_Node] = []
-        self.answers: dict[str, bytes | list[bytes]] = {}
+        self.answers: dict[tuple[str, ...], bytes] = {}
+        self.config = {
+            "cluster-node-timeout": str(NODE_TIMEOUT_MS).encode(),
+            "cluster-announce-ip": ip.encode(),
+            "cluster-announce-port": b"0",
+            "cluster-announce-bus-port": b"0",
+        }
         self._id, self._slots, self._epoch = node_id, slots, epoch
         self._run_id = node_id[::-1]
+
+    def answer(self, *command: Any) -> bytes | list[bytes]:
+        if command[0] == "CONFIG":
+            return [command[2].encode(), self.config.get(command[2], b"")]
+        return self.answers[command]
 
     def tell(self, now: float, chance: random.Random) -> None:
         memory = MEMORY_MIB * 2**20
@@ -295,13 +306,9 @@ class _Node:
         )
         count = len(self.order)
         self.answers = {
-            **{f"INFO {title.lower()}": text.encode() for title, text in _sections(info)},
-            "CLUSTER NODES": self._view(now, chance),
-            "CLUSTER INFO": CLUSTER_INFO.format(nodes=count, size=count // 2, epoch=self._epoch).encode(),
-            "CONFIG GET cluster-node-timeout": [b"cluster-node-timeout", str(NODE_TIMEOUT_MS).encode()],
-            "CONFIG GET cluster-announce-ip": [b"cluster-announce-ip", self.ip.encode()],
-            "CONFIG GET cluster-announce-port": [b"cluster-announce-port", b"0"],
-            "CONFIG GET cluster-announce-bus-port": [b"cluster-announce-bus-port", b"0"],
+            **{("INFO", title.lower()): text.encode() for title, text in _sections(info)},
+            ("CLUSTER", "NODES"): self._view(now, chance),
+            ("CLUSTER", "INFO"): CLUSTER_INFO.format(nodes=count, size=count // 2, epoch=self._epoch).encode(),
         }
 
     def _view(self, now: float, chance: random.Random) -> bytes:

@@ -110,8 +110,8 @@ class Ages:
             self._known.pop(name, None)
             self._known[name] = uid
         most = NAMES_A_POD * (len(self._born or ()) + 1)
-        for name in list(self._known)[: max(0, len(self._known) - most)]:
-            del self._known[name]
+        while len(self._known) > most:
+            del self._known[next(iter(self._known))]
 
     def known_pods(self) -> dict[str, str]:
         return dict(self._known)

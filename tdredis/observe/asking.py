@@ -110,15 +110,14 @@ class Asker:
                 self.ask_nodes(key, asked, CLUSTER_NODE),
                 self.ask_nodes(key, others, CLUSTER_NODE_WITHOUT_VIEW),
             )
-            answers = {**some, **rest}
+            answers = {pod: some[pod] if pod in some else rest[pod] for pod in addresses}
             kept = views.complete({address: answers[pod] for pod, address in addresses.items()})
             if kept is not None:
-                return {
-                    pod: replace(node, view=kept[addresses[pod]])
-                    if isinstance(node, NodeFacts) and node.view is None
-                    else node
-                    for pod, node in answers.items()
-                }, True
+                for pod, node in answers.items():
+                    if isinstance(node, NodeFacts) and node.view is None:
+                        answers[pod] = replace(node, view=kept[addresses[pod]])
+                        self.ages(key).remember(addresses[pod].uid, kept[addresses[pod]].me.id)
+                return answers, True
         nodes = await self.ask_nodes(key, addresses, CLUSTER_NODE)
         views.learn((address, nodes[pod]) for pod, address in addresses.items())
         return nodes, False

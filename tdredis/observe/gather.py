@@ -281,7 +281,7 @@ class Observer:
         """Pods of our own StatefulSets; those of a former resource of the same name are still on their way out."""
         ours, ages = _statefulsets(children), self._asker.ages(key)
         return {
-            pod.metadata.name: replace(read_pod(pod, container=container), created=ages.created(pod.metadata.uid))
+            pod.metadata.name: read_pod(pod, container=container, created=ages.created(pod.metadata.uid))
             for pod in self._labelled(key, component)
             if pod.metadata.controller is not None and pod.metadata.controller.uid in ours
         }

@@ -13,16 +13,16 @@ USUAL = frozenset(("", "ContainerCreating", "PodInitializing"))
 OOM_KILLED = "OOMKilled"
 
 
-def read_pod(pod: Pod, *, container: str) -> PodFacts:
-    """*container* is the one whose process counts (Redis, the proxy)."""
+def read_pod(pod: Pod, *, container: str, created: float | None = None) -> PodFacts:
+    """*container*: whose process counts (Redis, the proxy). *created*: epoch seconds; None: as the pod says."""
     main = next((each for each in pod.status.container_statuses if each.name == container), None)
     spec = next((each for each in pod.spec.containers if each.name == container), Container(name=container))
-    created = pod.metadata.creation_timestamp
+    date = pod.metadata.creation_timestamp
     given = main.resources if main is not None and main.resources is not None else spec.resources
     return PodFacts(
         name=pod.metadata.name,
         uid=pod.metadata.uid,
-        created=parse_time(created) if created else 0.0,
+        created=created if created is not None else parse_time(date) if date else 0.0,
         ip=pod.status.pod_ip or None,
         node=pod.spec.node_name or None,
         ready=pod.is_ready and pod.metadata.deletion_timestamp is None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from tdredis.redis.facts import NodeFacts, ProxyFacts, parse_info, parse_node_facts
@@ -145,15 +147,27 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
     )
 
 
-def _config(replies: Sequence[object]) -> dict[str, str]:
+def _config(replies: Sequence[object]) -> Mapping[str, str]:
     """Replies of CONFIG GET, one parameter each; one that the server does not know is absent."""
+    if all(isinstance(reply, list) for reply in replies):
+        return _known_config(tuple(map(tuple, replies)))  # type: ignore[arg-type] # it has just been looked at
+    return _read_config(replies)
+
+
+@lru_cache(maxsize=1024)
+def _known_config(replies: tuple[tuple[object, ...], ...]) -> Mapping[str, str]:
+    """Nodes of a cluster have the same configuration, but for the address that they announce, and keep it."""
+    return MappingProxyType(_read_config(list(map(list, replies))))
+
+
+def _read_config(replies: Sequence[object]) -> dict[str, str]:
     found: dict[str, str] = {}
     for reply in replies:
         found |= _pairs(reply)
     return found
 
 
-def _optional_config(replies: Sequence[object]) -> dict[str, str]:
+def _optional_config(replies: Sequence[object]) -> Mapping[str, str]:
     """As `_config`, for parameters that not every version has."""
     return _config([reply for reply in replies if not isinstance(reply, Refused)])
 

@@ -16,7 +16,7 @@ from tdredis.redis.facts import NodeFacts, Unknown
 from tdredis.redis.views import ClusterView
 from tdredis.redislink.pool import Address
 
-IN_TURN = 32  # so many nodes are asked in each pass; a cluster of no more is asked whole
+IN_TURN = 16  # so many nodes are asked in each pass; a cluster of no more is asked whole
 
 Signs: TypeAlias = tuple[object, ...]
 

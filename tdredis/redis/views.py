@@ -95,10 +95,10 @@ def parse_cluster_nodes(text: str) -> ClusterView:
             raise ValueError(f"CLUSTER NODES line has {len(words)} words, expected 8 or more: {line!r}")
         node_id, address, flags, primary, _ping, _pong, epoch, rest = words
         node = _parse_node(node_id, address, flags, primary, epoch, rest)
-        if node.myself:
+        if flags.startswith("myself"):
             me = node
         else:
-            others[node.id] = node
+            others[node_id] = node
     if me is None:
         raise ValueError("CLUSTER NODES has no line flagged myself")
     return ClusterView(me=me, others=others)
