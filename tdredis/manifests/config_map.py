@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
-from tdredis.api.redisstandalone import RedisStandalone
+from tdredis.api.rediscluster import RedisCluster
 from tdredis.api.redisstandby import RedisStandby
-from tdredis.manifests.names import REDIS_COMPONENT, build_metadata
+from tdredis.manifests.names import REDIS_COMPONENT, build_metadata, pods_per_statefulset
+from tdredis.manifests.ready_scripts import READY, READY_CLUSTER
 from tdredis.manifests.redis_config import build_redis_conf
 from tdredis.manifests.sentinel_config import SENTINEL_CONF, build_sentinel_ids
-from tdredis.manifests.start_scripts import CLUSTER_NODE, SENTINEL, STANDALONE, STANDBY_NODE, STOP
-
-_START: Final = {"RedisCluster": CLUSTER_NODE, "RedisStandby": STANDBY_NODE, "RedisStandalone": STANDALONE}
+from tdredis.manifests.start_scripts import CLUSTER_NODE, SENTINEL, STANDALONE, STANDALONE_ON_VOLUME, STANDBY_NODE
+from tdredis.manifests.stop_scripts import STOP_CLUSTER, STOP_STANDBY
 
 
 def build_config_map(instance: Instance) -> JSONObject:
-    files: dict[str, JSON] = {"redis.conf": build_redis_conf(instance), "start.sh": _START[instance.KIND]}
-    if not isinstance(instance, RedisStandalone):
-        files["stop.sh"] = STOP
-    if isinstance(instance, RedisStandby):
-        files |= {"sentinel.conf": SENTINEL_CONF, "start-sentinel.sh": SENTINEL, **build_sentinel_ids(instance)}
+    files: dict[str, JSON] = {"redis.conf": build_redis_conf(instance), "replicas": str(_replicas(instance))}
+    match instance:
+        case RedisCluster():
+            files |= {"start.sh": CLUSTER_NODE, "ready.sh": READY_CLUSTER, "stop.sh": STOP_CLUSTER}
+        case RedisStandby():
+            files |= {"start.sh": STANDBY_NODE, "ready.sh": READY, "stop.sh": STOP_STANDBY}
+            files |= {"sentinel.conf": SENTINEL_CONF, "start-sentinel.sh": SENTINEL, **build_sentinel_ids(instance)}
+            files["master-name"] = instance.spec.sentinel.master_name
+        case _:
+            alone = STANDALONE_ON_VOLUME if instance.spec.storage_class else STANDALONE
+            files |= {"start.sh": alone, "ready.sh": READY}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": build_metadata(instance, instance.name, REDIS_COMPONENT),
         "data": files,
     }
+
+
+def _replicas(instance: Instance) -> int:
+    """Of each primary: stop.sh need not wait where there are to be none."""
+    return pods_per_statefulset(instance) - 1

@@ -43,6 +43,7 @@ def build_pod_template(
     affinity: JSONObject,
     annotations: Mapping[str, str] | None = None,
     shard: str | None = None,
+    grace_s: int = 30,
 ) -> JSONObject:
     """*containers*, *volumes* and *affinity* are ours; what *settings* have is added. Where both name the same label or
     annotation, ours stays: selectors and dashboards depend on it.
@@ -64,7 +65,7 @@ def build_pod_template(
         "imagePullSecrets": [{"name": name} for name in pull_secrets],
     }
     spec: JSONObject = {
-        "terminationGracePeriodSeconds": 30,
+        "terminationGracePeriodSeconds": grace_s,
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
         "containers": [*(map(_restrict, containers) if restricted else containers), *settings.containers],

@@ -27,6 +27,15 @@ from tdredis.manifests.site import Site
 EXPORTER_PORT: Final = 9121
 METRICS_PORT_NAME: Final = "metrics"
 _CPU: Final = "cpu"
+# A primary without anybody in sync waits for that before it goes (stop.sh); others go at once.
+GRACE_S: Final = 120
+# A replica is ready when it has its primary's data: budgets count with that, whether an operator is there or not.
+_READINESS: Final[JSONObject] = {
+    "exec": {"command": ["sh", "/etc/tdredis/ready.sh"]},
+    "periodSeconds": 2,
+    "timeoutSeconds": 10,
+    "failureThreshold": 3,
+}
 
 
 def build_redis_statefulset(instance: Instance, site: Site, shard: str) -> JSONObject:
@@ -97,6 +106,7 @@ def _build_template(instance: Instance, site: Site, shard: str) -> JSONObject:
         affinity=_build_affinity(instance, shard),
         annotations=annotations,
         shard=shard,
+        grace_s=30 if isinstance(instance, RedisStandalone) else GRACE_S,
     )
 
 
@@ -113,6 +123,7 @@ def _build_redis(instance: Instance, site: Site) -> JSONObject:
         "env": [build_field("POD_IP", "status.podIP")],
         "ports": ports,
         **build_probes(REDIS_PORT),
+        "readinessProbe": _READINESS,
         "volumeMounts": [
             {"name": "config", "mountPath": "/etc/tdredis"},
             {"name": "auth", "mountPath": "/etc/tdredis-auth"},

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from tdredis.manifests.cli_script import CLI
+from tdredis.manifests.data_scripts import BLANK, GUARD, LOST_DATA, LOST_NODES
 from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
 
 # A pod's address in 127.0.0.0/8 means that pods share one loopback: then a pod listens on its own address only.
@@ -27,10 +29,11 @@ case $POD_IP in
 esac
 """
 
-# "Redis server v=7.0.15 sha=..." or "Valkey server v=8.0.1 ...": the first number behind v=.
+# "Redis server v=7.0.15 sha=..." or "Valkey server v=8.0.1 ...": what stands behind v=, and its first number.
 _MAJOR: Final = """\
 version=$("$server" --version)
 version=${version#*v=}
+version=${version%% *}
 major=${version%%.*}
 """
 
@@ -44,6 +47,7 @@ server=redis-server
 command -v "$server" >/dev/null 2>&1 || server=valkey-server
 """
     + _MAJOR
+    + CLI
     + _LOCAL_TOO
     + """\
 set -- /etc/tdredis/redis.conf --bind "$POD_IP" ${local_too:+"$local_too"}
@@ -51,93 +55,82 @@ set -- /etc/tdredis/redis.conf --bind "$POD_IP" ${local_too:+"$local_too"}
 if [ "$major" -ge 7 ]; then
   set -- "$@" --bind-source-addr "$POD_IP"
 fi
+
 """
+    + GUARD
 )
 
 CLUSTER_NODE: Final = (
     _REDIS
-    + """\
+    + f"""
 # What the node was stands in nodes.conf: its id, its slots, its peers. It begins anew, as a node that nobody knows,
 # where that cannot be read, and where it was a primary whose data set is gone: it would come back as an empty primary,
 # and its replicas would empty themselves after it. The operator joins it again, as a replica of who has the data.
-nodes=/data/nodes.conf
-has_data() {
-  for file in /data/appendonlydir/*.base.* /data/appendonlydir/*.incr.* /data/*.aof /data/*.rdb; do
-    if [ -e "$file" ]; then
-      return 0
-    fi
-  done
-  return 1
-}
-readable() {
+readable() {{
   grep -q '^vars currentEpoch ' "$nodes" && [ "$(grep -c 'myself' "$nodes")" = 1 ]
-}
-was_primary() {
-  grep 'myself' "$nodes" | grep -q 'master.* connected [0-9\\[]'
-}
-if [ -s "$nodes" ]; then
-  if ! readable || { was_primary && ! has_data; }; then
-    echo "start.sh: nodes.conf cannot be read, or is a primary's without its data: starting as a new node"
-    mv "$nodes" "$nodes.unusable"
+}}
+was_primary() {{
+  grep -a 'myself' "$nodes" | grep -q 'master.* connected [0-9\\[]'
+}}
+prepare() {{
+  if [ -s "$nodes" ]; then
+    if ! readable; then
+      set_aside {LOST_NODES} "nodes.conf cannot be read: starting as a new node" "$nodes"
+    elif was_primary && ! has_data; then
+      set_aside {LOST_DATA} "nodes.conf is a primary's without its data: starting as a new node" "$nodes"
+    fi
   fi
-fi
-# A node that has met nobody yet: a primary without slots takes no write for a node timeout after it got its first, so
-# this one begins with a short one. The operator raises it when the cluster works.
-if [ ! -s /data/nodes.conf ]; then
-  set -- "$@" --cluster-node-timeout 1000
-fi
-exec "$server" "$@" --cluster-announce-ip "$POD_IP"
+  # A node that has met nobody yet: a primary without slots takes no write for a node timeout after it got its first, so
+  # this one begins with a short one. The operator raises it when the cluster works.
+  if [ ! -s "$nodes" ]; then
+    extra='--cluster-node-timeout 1000'
+  fi
+}}
+start "$@" --cluster-announce-ip "$POD_IP"
 """
 )
-
-STOP: Final = """\
-#!/bin/sh
-# Runs before Redis is told to end: a primary that somebody could take over from waits until somebody has. The operator
-# hands over as soon as it sees that the pod is being deleted; a cluster's replica is asked from here if it does not.
-set -eu
-
-REDISCLI_AUTH=$(cat /etc/tdredis-auth/password)
-if [ "$REDISCLI_AUTH" ]; then
-  export REDISCLI_AUTH
-else
-  unset REDISCLI_AUTH
-fi
-cli=redis-cli
-command -v "$cli" >/dev/null 2>&1 || cli=valkey-cli
-
-looks=0
-while [ "$looks" -lt 100 ]; do
-  info=$("$cli" -h "$POD_IP" INFO replication 2>/dev/null) || exit 0
-  case $info in
-    *role:slave* | *connected_slaves:0*) exit 0 ;;
-  esac
-  if [ "$looks" = 20 ]; then
-    # "slave0:ip=10.0.0.1,port=6379,state=online,..."
-    replica=${info#*slave0:ip=}
-    host=${replica%%,*}
-    port=${replica#*port=}
-    "$cli" -h "$host" -p "${port%%,*}" CLUSTER FAILOVER >/dev/null 2>&1 || true
-  fi
-  looks=$((looks + 1))
-  sleep 0.2
-done
-"""
 
 STANDBY_NODE: Final = (
     _REDIS
-    + f"""\
+    + f"""
 # Always a replica of nobody: who is the primary is for the Sentinels or the operator to say, and one that came back as
 # an empty primary would have its replicas empty themselves after it.
 # And Sentinels do not choose it (priority 0) before the operator has seen that it is in sync.
-set -- "$@" --replicaof {NOBODY_HOST} {NOBODY_PORT} --replica-priority 0
-exec "$server" "$@" --replica-announce-ip "$POD_IP"
+prepare() {{
+  :
+}}
+start "$@" --replicaof {NOBODY_HOST} {NOBODY_PORT} --replica-priority 0 --replica-announce-ip "$POD_IP"
 """
 )
 
+# It has nobody beside it: with its data it is the primary at once, whether an operator is there or not. Without it it
+# waits, as a replica of nobody that answers no client, until the operator has seen that nothing was there before.
+_WAITS: Final = f"""\
+    extra='--replicaof {NOBODY_HOST} {NOBODY_PORT} --replica-serve-stale-data no'
+"""
+
 STANDALONE: Final = (
     _REDIS
-    + """\
-exec "$server" "$@"
+    + f"""
+prepare() {{
+  if [ -s "$lost" ] && ! grep -q '^{LOST_NODES}' "$lost"; then
+{_WAITS}  fi
+}}
+start "$@"
+"""
+)
+
+STANDALONE_ON_VOLUME: Final = (
+    _REDIS
+    + f"""
+prepare() {{
+  if [ ! -s "$lost" ] && ! has_data; then
+    tell {BLANK} "nothing was on the volume"
+  fi
+  if [ -s "$lost" ] && ! grep -q '^{LOST_NODES}' "$lost"; then
+{_WAITS}  fi
+}}
+start "$@"
 """
 )
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import random
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,9 +35,11 @@ class Pods:
         self.network = f"127.{random.randint(32, 62)}.{random.randint(1, 250)}"  # noqa: S311 to keep runs apart
         self.processes: list[asyncio.subprocess.Process] = []
 
-    async def run(self, number: int, files: dict[str, dict[str, str]], script: str, *, pod: str = "") -> str:
+    async def run(
+        self, number: int, files: dict[str, dict[str, str]], script: str, *, pod: str = "", first_in_path: str = ""
+    ) -> str:
         """Starts *script* in a container whose folders hold *files*; returns its address. The same *pod* has the same
-        folders, on whatever address it comes up.
+        folders, on whatever address it comes up. Programs are looked for in *first_in_path* first.
         """
         address, pod = f"{self.network}.{number}", pod or f"pod-{number}"
         binds = []
@@ -49,18 +50,21 @@ class Pods:
                 (place / name).write_text(text)
             binds += ["--bind", str(place), mount]
         bin_folder = str(Path(sys.executable).parent)
-        environment = {"POD_IP": address, "POD_NAME": pod, "PATH": f"{bin_folder}:{os.environ['PATH']}"}
-        self.processes.append(
-            await asyncio.create_subprocess_exec(
+        environment = {"POD_IP": address, "POD_NAME": pod, "PATH": f"{first_in_path}:{bin_folder}:{os.environ['PATH']}"}
+        with (self.folder / f"{pod}.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
                 *("bwrap", "--die-with-parent", "--unshare-pid", "--dev", "/dev", "--proc", "/proc", "--tmpfs", "/tmp"),
                 *SYSTEM,
                 *binds,
                 *("sh", script),
                 env=environment,
-                stdout=subprocess.DEVNULL,
+                stdout=log,
             )
-        )
+        self.processes.append(process)
         return address
+
+    def log(self, pod: str) -> str:
+        return (self.folder / f"{pod}.log").read_text(errors="replace")
 
     def volume(self, pod: str, mount: str) -> Path:
         return self.folder / pod / mount.strip("/").replace("/", "-")
@@ -71,7 +75,7 @@ class Pods:
             number,
             {
                 "/etc/tdredis": {"redis.conf": build_redis_conf(cluster), "start.sh": CLUSTER_NODE},
-                "/etc/tdredis-auth": {"auth.conf": build_auth_conf(password)},
+                "/etc/tdredis-auth": {"auth.conf": build_auth_conf(password), "password": password},
                 "/data": {},
             },
             "/etc/tdredis/start.sh",
@@ -102,12 +106,15 @@ async def connected(address: str, password: str, port: int = 6379) -> Link:
                 link = await connect(address, port, access=Access((password,)), timeout_s=2)
                 try:
                     await link.call("PING", timeout_s=2)
-                except LinkError:
-                    link.close()
+                except LinkError as error:
+                    if not isinstance(error, Refused) or error.code != "MASTERDOWN":
+                        link.close()
                     raise
                 else:
                     return link
             except Refused as error:
+                if error.code == "MASTERDOWN":
+                    return link
                 if error.code != "LOADING":
                     raise
             except LinkError:

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from tdredis.manifests.envoy import build_envoy_files
-from tdredis.manifests.start_scripts import CLUSTER_NODE, ENVOY, PREDIXY, SENTINEL, STANDALONE, STANDBY_NODE, STOP
+from tdredis.manifests.ready_scripts import READY, READY_CLUSTER
+from tdredis.manifests.start_scripts import (
+    CLUSTER_NODE,
+    ENVOY,
+    PREDIXY,
+    SENTINEL,
+    STANDALONE,
+    STANDALONE_ON_VOLUME,
+    STANDBY_NODE,
+)
+from tdredis.manifests.stop_scripts import STOP_CLUSTER, STOP_STANDBY
 from tdredis.redis.slots import even_split
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import Refused
@@ -21,8 +31,19 @@ from tests.unit.start_script.containers import DEADLINE_S, INNER, OUTER, command
 
 @pytest.mark.parametrize(
     "script",
-    [CLUSTER_NODE, STANDBY_NODE, STANDALONE, STOP, SENTINEL, ENVOY, PREDIXY],
-    ids=["cluster", "standby", "standalone", "stop", "sentinel", "envoy", "predixy"],
+    [
+        pytest.param(CLUSTER_NODE, id="cluster"),
+        pytest.param(STANDBY_NODE, id="standby"),
+        pytest.param(STANDALONE, id="standalone"),
+        pytest.param(STANDALONE_ON_VOLUME, id="standalone on a volume"),
+        pytest.param(STOP_CLUSTER, id="stop a cluster's"),
+        pytest.param(STOP_STANDBY, id="stop a standby's"),
+        pytest.param(READY_CLUSTER, id="ready in a cluster"),
+        pytest.param(READY, id="ready"),
+        pytest.param(SENTINEL, id="sentinel"),
+        pytest.param(ENVOY, id="envoy"),
+        pytest.param(PREDIXY, id="predixy"),
+    ],
 )
 def test_shellcheck_has_nothing_to_say(script: str) -> None:
     checked = subprocess.run(

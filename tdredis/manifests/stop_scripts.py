@@ -1,0 +1,133 @@
+"""Decides how long a primary that is to go stays, and who takes over: a shell script, run before it is told to end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tdredis.manifests.cli_script import CLI
+
+# Of the grace that a pod is given (GRACE_S) this much; what is left is for the engine's own end.
+STOP_WAITS_S: Final = 105
+
+_STOP: Final = (
+    """\
+#!/bin/sh
+# Runs before Redis is told to end: a primary stays until another has its data and has taken over, or its grace is used
+# up. The operator hands over as soon as it sees that the pod is to go; if it does not, this does.
+set -eu
+
+"""
+    + CLI
+    + """\
+here() {
+  timeout 2 "$cli" -h "$POD_IP" "$@" 2>&1 || true
+}
+say() {
+  echo "stop.sh: $*" >/proc/1/fd/1 2>/dev/null || true
+}
+field() {
+  printf '%s\\n' "$info" | sed -n "s/^$1://p"
+}
+# "offset state host port" of everybody who follows: "slave0:ip=10.0.0.1,port=6379,state=online,offset=14,lag=0".
+followers() {
+  printf '%s\\n' "$info" |
+    sed -n 's/^slave[0-9]*:ip=\\([^,]*\\),port=\\([0-9]*\\),state=\\([a-z_]*\\),offset=\\([0-9]*\\).*/\\4 \\3 \\1 \\2/p'
+}
+HAND_OVER
+if [ "$(cat /etc/tdredis/replicas 2>/dev/null || echo 1)" = 0 ]; then
+  exit 0
+fi
+began=$(date +%s) asked=-8 unheard=0
+while :; do
+  passed=$(($(date +%s) - began))
+  if [ "$passed" -ge """
+    + str(STOP_WAITS_S)
+    + """ ]; then
+    say "nobody took over: this primary goes with its data"
+    exit 0
+  fi
+  info=$(here INFO replication | tr -d '\\r')
+  case $info in
+    *role:slave*)
+      here CLIENT UNPAUSE >/dev/null
+      exit 0
+      ;;
+    *role:master*) unheard=0 ;;
+    *'Could not connect'*) exit 0 ;;
+    *)
+      unheard=$((unheard + 1))
+      if [ "$unheard" = 5 ]; then
+        exit 0
+      fi
+      ;;
+  esac
+  heir=$(followers | grep ' online ' | sort -rn | head -n 1)
+  if [ -z "$heir" ] && [ "$unheard" = 0 ] && everybody_goes; then
+    exit 0
+  fi
+  # The first seconds are the operator's.
+  if [ "$heir" ] && [ "$passed" -ge 4 ] && [ $((passed - asked)) -ge 8 ]; then
+    asked=$passed
+    say "handing over without the operator"
+    hand_over
+  fi
+  sleep 0.2
+done
+"""
+)
+
+# Of a cluster that is deleted every replica goes at once; a drained node has only some of them.
+STOP_CLUSTER: Final = _STOP.replace(
+    "HAND_OVER",
+    """\
+everybody_goes() {
+  ! here CLUSTER NODES | grep ' slave ' | grep -q ' connected$'
+}
+hand_over() {
+  rest=${heir#* online }
+  timeout 2 "$cli" -h "${rest% *}" -p "${rest#* }" CLUSTER FAILOVER >/dev/null 2>&1 || true
+}""",
+    1,
+)
+
+# The Sentinels choose the heir: so writes stop first, until every replica has them all.
+STOP_STANDBY: Final = _STOP.replace(
+    "HAND_OVER",
+    """\
+sentinels() {
+  here CLIENT LIST | sed -n 's/.* addr=\\([^ ]*\\):[0-9]* .* name=sentinel-.*/\\1/p' | tr -d '[]' | sort -u
+}
+everybody_goes() {
+  [ -z "$(sentinels)" ]
+}
+all_have_all() {
+  looks=0
+  while [ "$looks" -lt 25 ]; do
+    info=$(here INFO replication | tr -d '\\r')
+    end=$(field master_repl_offset)
+    if [ "$end" ] && ! followers | grep ' online ' | grep -vq "^$end "; then
+      return 0
+    fi
+    looks=$((looks + 1))
+    sleep 0.1
+  done
+  return 1
+}
+hand_over() {
+  # Before 6.2 reads wait too, and this script's own among them.
+  case $(here CLIENT PAUSE 10000 WRITE) in
+    OK) ;;
+    *) here CLIENT PAUSE 1500 >/dev/null ;;
+  esac
+  if all_have_all; then
+    name=$(cat /etc/tdredis/master-name)
+    for sentinel in $(sentinels); do
+      if timeout 2 "$cli" -h "$sentinel" -p 26379 SENTINEL FAILOVER "$name" 2>&1 | grep -q 'OK\\|INPROG'; then
+        return 0
+      fi
+    done
+  fi
+  here CLIENT UNPAUSE >/dev/null
+}""",
+    1,
+)
