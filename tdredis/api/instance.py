@@ -253,6 +253,13 @@ class ShardStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, o
     replicas_ready: Annotated[int, Meta(description="Replicas in sync with the primary.")] = 0
     replicas_wanted: Annotated[int, Meta(description="Replicas that spec asks for.")] = 0
     slots: Annotated[int, Meta(description="Number of hash slots that the shard owns.")] = 0
+    keys: Annotated[
+        int | None,
+        Meta(
+            description="About how many keys the primary had when it was last seen: whether there was data is decided"
+            " by it, so it changes only when there are four times more or fewer."
+        ),
+    ] = None
     phase: Annotated[str, Meta(description="The shard's state in one word.")] = ""
     message: Annotated[str, Meta(description="The shard's state as a sentence.")] = ""
 
@@ -276,6 +283,13 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name
     capacity: Annotated[int, Meta(description="Memory in MiB in force; 0: no limit.")] = 0
     size: Annotated[int, Meta(description="Number of shards that serve.")] = 0
     observed_generation: Annotated[int, Meta(description="The generation of spec that this status speaks of.")] = 0
+    begun_anew: Annotated[
+        str,
+        Meta(
+            description="The annotation cache.tongdun.net/begin-anew that has served. It serves again after it was"
+            " removed and set anew."
+        ),
+    ] = ""
     conditions: Annotated[
         tuple[Condition, ...],
         Meta(

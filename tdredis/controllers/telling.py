@@ -15,7 +15,7 @@ from tdredis.api.fields import API_VERSION
 from tdredis.api.instance import InstanceStatus
 from tdredis.execute.run import Outcome
 from tdredis.kube.events import Reference
-from tdredis.planning.news import losses, transitions
+from tdredis.planning.news import losses, notices, transitions
 from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.planning.steps import Step
 
@@ -87,7 +87,7 @@ class Telling:
         if outcome.failed is not None:
             news.append((True, f"{reason_of(outcome.failed)}Failed", failure))
         before = self.last_status(key, uid) or snapshot.resource.status
-        told = (*losses(outcome.done), *transitions(before, status))
+        told = (*losses(outcome.done), *transitions(before, status), *notices(snapshot.nodes))
         news += [(transition.warning, transition.reason, transition.message) for transition in told]
         self._reported[key] = (uid, status)
         self._tell(key, Reference(API_VERSION, key.kind, key.namespace, key.name, uid), news)

@@ -174,7 +174,8 @@ REDIS_ROWS: tuple[Row, ...] = (
     Row(
         number=9,
         fault="all pods of everything are lost at once, on volumes or emptyDirs",
-        must="the same slot map; with the data, or empty: never a mix",
+        must="the same slot map; with the data, or, where all pods went with their emptyDirs, empty: never a mix."
+        " Volumes that come back empty begin nothing anew: a condition says what was there, and what to type",
         bound="Ready again in 20 s",
         rules=(cluster.assign_free_slots, proxies.replace_stuck_proxies, primary.have_a_primary, sentinels.set_watches),
         guards=(
@@ -183,11 +184,14 @@ REDIS_ROWS: tuple[Row, ...] = (
             "everybody_has_loaded",
             "some_process_runs",
             "a_primary_is_there",
+            "data_is_not_lost",
         ),
         seen=(
             Seen(reason=AssignSlots, words="assign slots … to …: … slots of shard … belong to nobody"),
             Seen(reason=Promote, words="make … the primary: there is no primary; …"),
             Seen(reason="ProxyNotReady", words="no pod of proxy … is ready"),
+            Seen(reason="DataLost", words="… and no process has any of it…: nothing is begun anew"),
+            Seen(reason="Emptied", words="… has no keys, where it had about …"),
         ),
         make=("kubectl delete pod --grace-period=0 --force -l app.kubernetes.io/instance=NAME",),
         tests=(
@@ -319,7 +323,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         " as a new node",
         bound="gap as 1 and 2",
         rules=(cluster.fail_over, primary.have_a_primary, primary.vouch_for_replicas),
-        guards=(failover.some_replica_has_the_data, "everybody_has_loaded"),
+        guards=(failover.some_replica_has_the_data, "everybody_has_loaded", "data_is_not_lost"),
         seen=(DIED, Seen(reason=FailOver, words="… was started anew, as a replica of nobody")),
         make=("kubectl exec POD -c redis -- sh -c 'rm -rf /data/appendonlydir /data/*.rdb'", KILL),
         tests=(

@@ -96,6 +96,7 @@ def _find_trouble(pod: Pod, containers: Iterable[ContainerStatus]) -> Trouble | 
             ended = status.last_state.terminated
             if ended is not None:
                 message += f" (last ended with exit code {ended.exit_code}, {ended.reason or 'no reason given'})"
+                message += f": {ended.message}" if ended.message else ""
             if ended is not None and ended.reason == OOM_KILLED:
                 message += ": the kernel ended it, it needs more memory than its limit"
                 return Trouble(reason=OOM_KILLED, message=message)

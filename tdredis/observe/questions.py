@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
+from tdredis.manifests.data_scripts import TOLD_BY
 from tdredis.redis.facts import NodeFacts, ProxyFacts, parse_info, parse_node_facts
 from tdredis.redis.sentinels import SentinelFacts, parse_watch
 from tdredis.redis.views import parse_cluster_nodes
@@ -32,6 +33,7 @@ _CLUSTER_CONFIG = (
     "cluster-announce-port",
     "cluster-announce-bus-port",
     "save",
+    TOLD_BY,
 )
 _REPLICATION_CONFIG = (
     "replica-announce-ip",
@@ -39,6 +41,7 @@ _REPLICATION_CONFIG = (
     "min-replicas-to-write",
     "min-replicas-max-lag",
     "save",
+    TOLD_BY,
 )
 
 

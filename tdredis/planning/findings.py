@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from tdredis.manifests.stop_scripts import STOP_WAITS_S
 from tdredis.planning.conditions import Finding
 from tdredis.planning.objects import list_names
 from tdredis.planning.snapshot import PodFacts
@@ -13,6 +14,16 @@ from tdredis.redis.facts import NodeFacts, Unknown
 
 SYNC_TAKES_S = 30  # connecting, forking, loading
 SYNC_BYTES_S = 10 * 2**20  # a copy that is slower than this does not come to an end
+
+
+def last_copy_goes(primary: PodFacts, *, wanted: int) -> Iterator[Finding]:
+    """No replica that stays is in sync with *primary*, which is told to go; *wanted* are asked for."""
+    if primary.deleting and wanted:
+        message = (
+            f"{primary.name} is being deleted and has the only whole copy of the data: it waits up to {STOP_WAITS_S} s"
+            " for a replica to be in sync, and then the data goes with it"
+        )
+        yield Finding(reason="LastCopyLeaves", message=message, serious=False)
 
 
 def pods_that_fail(troubled: Iterable[PodFacts], missing: Sequence[str]) -> Iterator[Finding]:

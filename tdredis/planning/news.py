@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tdredis.api.instance import InstanceStatus
+from tdredis.manifests.data_scripts import LOST_DATA, LOST_NODES
 from tdredis.planning.conditions import PART_OF_EVERY_START
 from tdredis.planning.steps import Follow, Step
+from tdredis.redis.facts import NodeFacts, Unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,29 @@ def transitions(before: InstanceStatus, after: InstanceStatus) -> tuple[Transiti
             found["Ready"] = Transition(warning=False, reason="Ready", message=now.message)
         elif _is_alarm(now.type, now.status, now.reason, was_ready=former.get("Ready", ("", ""))[0] == "True"):
             found.setdefault(now.reason, Transition(warning=True, reason=now.reason, message=now.message))
+    for message in _emptied(before, after):
+        found[message] = Transition(warning=True, reason="Emptied", message=message)
     return tuple(found.values())
+
+
+def _emptied(before: InstanceStatus, after: InstanceStatus) -> Iterator[str]:
+    """Where there were keys are none: what was lost with all emptyDirs at once is told, though nobody could keep it."""
+    former = {line.name: line.keys for line in before.shards}
+    for line in after.shards:
+        if line.keys == 0 and (keys := former.get(line.name)):
+            yield (
+                f"{line.name} has no keys, where it had about {keys}: its pods were lost with their emptyDirs, or all"
+                " keys were deleted or expired"
+            )
+
+
+def notices(nodes: Mapping[str, NodeFacts | Unknown]) -> Iterator[Transition]:
+    """What start scripts say of files that they could not use, or put in order."""
+    for pod, node in sorted(nodes.items()):
+        if isinstance(node, NodeFacts) and node.lost.startswith((LOST_DATA, LOST_NODES)):
+            kind, _, what = node.lost.partition(": ")
+            reason = "DataUnusable" if kind == LOST_DATA else "FilesRepaired"
+            yield Transition(warning=True, reason=reason, message=f"pod {pod}: {what}")
 
 
 def losses(done: Iterable[Step]) -> Iterator[Transition]:

@@ -76,6 +76,7 @@ class NodeFacts:
     slot_keys: Mapping[int, int] = field(default_factory=dict)  # keys in slots that some node left open; else not asked
     min_replicas_to_write: int | None = None  # so many must be in reach, or a primary refuses writes. None: not asked
     min_replicas_max_lag_s: int | None = None  # seconds of silence after which one is not in reach. None: not asked
+    lost: str = ""  # what its start script says of data that it could not use (manifests/data_scripts.py)
 
     write_error: str = ""  # why a primary refuses writes (MISCONF): its disk takes nothing more. "": it does take it
     write_failed_s: float | None = None  # so long ago that was last seen of its pod. None: never
@@ -169,6 +170,12 @@ def parse_announced(config: Mapping[str, str]) -> Announced | None:
     return Announced(host=host, port=port or REDIS_PORT, bus_port=int(config.get("cluster-announce-bus-port") or 0))
 
 
+def _said_by_the_start_script(config: Mapping[str, str]) -> str:
+    """Where nothing was said, the engine's own default is there: "redis" or "valkey"."""
+    said = config.get("syslog-ident", "")
+    return said if ": " in said else ""
+
+
 def parse_node_facts(
     info_text: str, view: ClusterView | None, cluster_info_text: str | None, config: Mapping[str, str]
 ) -> NodeFacts:
@@ -196,4 +203,5 @@ def parse_node_facts(
         min_replicas_to_write=None if least is None else int(least),
         min_replicas_max_lag_s=None if lag is None else int(lag),
         write_error=find_write_error(info, config.get("save", "")),
+        lost=_said_by_the_start_script(config),
     )

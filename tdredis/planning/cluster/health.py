@@ -11,7 +11,13 @@ from tdredis.manifests.names import proxy_name
 from tdredis.planning.cluster.world import World
 from tdredis.planning.conditions import Finding, is_ready
 from tdredis.planning.disks import disks_that_fail
-from tdredis.planning.findings import pods_that_fail, syncs_that_fail, unready_pods, unresponsive_processes
+from tdredis.planning.findings import (
+    last_copy_goes,
+    pods_that_fail,
+    syncs_that_fail,
+    unready_pods,
+    unresponsive_processes,
+)
 from tdredis.planning.objects import list_names
 from tdredis.planning.pods import unresponsive
 from tdredis.planning.snapshot import Ref
@@ -33,6 +39,18 @@ def pods_are_ready(world: World) -> Iterator[Finding]:
 
 def disks_take_writes(world: World) -> Iterator[Finding]:
     return disks_that_fail(world.snapshot, frozenset(member.name for member in world.members if member.slots))
+
+
+def data_is_there(world: World) -> Iterator[Finding]:
+    for why in world.lost.values():
+        yield Finding(reason="DataLost", message=why, serious=True)
+
+
+def the_last_copies_stay(world: World) -> Iterator[Finding]:
+    for shard in world.shards:
+        staying = [member for member in world.replicas_in_sync(shard) if not member.pod.deleting]
+        if shard.owner is not None and not staying:
+            yield from last_copy_goes(shard.owner.pod, wanted=len(shard.wanted) - 1)
 
 
 def slots_are_owned(world: World) -> Iterator[Finding]:
@@ -107,7 +125,9 @@ def proxy_serves(world: World) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
+    data_is_there,
     disks_take_writes,
+    the_last_copies_stay,
     pods_run,
     processes_answer,
     slots_are_owned,

@@ -45,6 +45,12 @@ class Member:
         return self.view.me.is_replica
 
     @property
+    def has_data(self) -> bool:
+        """It has keys, loads some, or has been in sync with a primary, which may have had none."""
+        link = self.facts.replication
+        return self.facts.keys > 0 or self.facts.loading or (self.is_replica and link.was_linked)
+
+    @property
     def process(self) -> Process:
         return Process(pod=self.pod.name, uid=self.pod.uid, ip=self.pod.ip or "", id=self.id)
 

@@ -20,8 +20,10 @@ from tdredis.planning.conditions import (
     quota_is_effective,
 )
 from tdredis.planning.entrances import cluster_entrances, cluster_service
+from tdredis.planning.loss import about, used_up
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref
+from tdredis.redis.slots import ALL_SLOTS, SlotSet
 
 
 def report(assessment: ClusterAssessment, plan: Plan, failure: str = "") -> RedisClusterStatus:
@@ -42,6 +44,7 @@ def report(assessment: ClusterAssessment, plan: Plan, failure: str = "") -> Redi
         size=sum(1 for shard in world.shards if shard.slots),
         slots=_slot_record(world) or dict(former.slots),
         observed_generation=snapshot.cluster.metadata.generation,
+        begun_anew=used_up(snapshot.cluster, is_lost=bool(world.lost) or bool(world.unowned)),
         conditions=build_conditions(
             snapshot,
             plan,
@@ -55,10 +58,15 @@ def report(assessment: ClusterAssessment, plan: Plan, failure: str = "") -> Redi
 
 
 def _slot_record(world: World) -> dict[str, tuple[str, ...]] | None:
-    """The slot map as it is; None while it is not whole: then the former record is what recovery goes by."""
+    """The slot map as it is: of each shard what all of its processes own. None while it is not whole: then the former
+    record is what recovery goes by.
+    """
     if not world.is_whole:
         return None
-    return {shard.name: tuple(str(each) for each in shard.slots.ranges()) for shard in world.shards}
+    owned = {shard.name: SlotSet.union(member.slots for member in shard.members) for shard in world.shards}
+    if sum(map(len, owned.values())) != len(ALL_SLOTS):
+        return None  # somebody outside owns the rest
+    return {name: tuple(str(each) for each in slots.ranges()) for name, slots in owned.items()}
 
 
 def _shard_line(world: World, shard: Shard) -> ShardStatus:
@@ -71,7 +79,15 @@ def _shard_line(world: World, shard: Shard) -> ShardStatus:
         replicas_wanted=wanted,
         slots=len(shard.slots),
         phase=phase,
+        keys=_keys(world, shard),
     )
+
+
+def _keys(world: World, shard: Shard) -> int | None:
+    before = next((line.keys for line in world.snapshot.cluster.status.shards if line.name == shard.name), None)
+    if shard.owner is None or shard.owner.facts.loading:
+        return before
+    return about(before, shard.owner.facts.keys)
 
 
 def _whole(world: World) -> str:

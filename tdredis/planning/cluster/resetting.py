@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tdredis.planning.cluster.waiting import everybody_has_answered
 from tdredis.planning.cluster.world import World
+from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.slot_steps import ResetNode
@@ -34,5 +35,28 @@ def reset_losers(world: World) -> Ruling:
                 why=why,
             )
             for member, keys in losers
+        )
+    )
+
+
+def reset_empty_replicas(world: World) -> Ruling:
+    """Replicas of a primary that is gone, without a copy of its data, wait for it for ever: where the owner has said
+    that the data is given up, they begin anew, and one of them gets the slots.
+    """
+    if not world.lost or not wants_to_begin_anew(world.snapshot.cluster):
+        return Ruling()
+    return Ruling(
+        steps=tuple(
+            ResetNode(
+                process=member.process,
+                keys=0,
+                is_replica=True,
+                apart=frozenset(),
+                why=f"shard {shard.name} is to begin anew, and {member.name} waits for a primary that is gone",
+            )
+            for shard in world.shards
+            if shard.name in world.lost
+            for member in shard.members
+            if member.is_replica and member.view.me.primary_id not in world.by_id
         )
     )

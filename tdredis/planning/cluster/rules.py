@@ -26,10 +26,11 @@ from tdredis.planning.cluster.announcing import announce, remove_unannounced
 from tdredis.planning.cluster.failover import hand_over_full, hand_over_leaving, replace_dead_primaries
 from tdredis.planning.cluster.members import Member, descending
 from tdredis.planning.cluster.proxies import keep_proxy, remove_unwanted_proxy, replace_stuck_proxies
-from tdredis.planning.cluster.resetting import reset_losers
+from tdredis.planning.cluster.resetting import reset_empty_replicas, reset_losers
 from tdredis.planning.cluster.slots_healing import close_open_slots as close_slots
 from tdredis.planning.cluster.waiting import everybody_has_answered, nobody_is_unknown
 from tdredis.planning.cluster.world import Shard, World
+from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.objects import (
     Ruling,
     keep,
@@ -188,7 +189,8 @@ def _replace_running(world: World, shard: Shard, outdated: set[str]) -> list[Ste
 
 def settle_disputes(world: World) -> Ruling:
     """Of two owners of the same slots one keeps them, by a rule; the other begins anew."""
-    return reset_losers(world)
+    losers, empty = reset_losers(world), reset_empty_replicas(world)
+    return Ruling(steps=(*losers.steps, *empty.steps), holds=losers.holds)
 
 
 def forget_ghosts(world: World) -> Ruling:
@@ -296,6 +298,8 @@ def _may_own_more(world: World, shard: Shard) -> Hold | None:
     if orphans:
         why = f"{list_names(tuple(orphans))} may hold the data of shard {shard.name}: the engine's vote comes first"
         return Hold(guard="no_replica_holds_the_data", why=why)
+    if (why := world.lost.get(shard.name, "")) and not wants_to_begin_anew(world.snapshot.cluster):
+        return Hold(guard="data_is_not_lost", why=why)
     if shard.primary_to_be is None or shard.primary_to_be.pod.deleting:
         why = f"no process of shard {shard.name} that stays can own slots"
         return Hold(guard="a_primary_is_there", why=why)

@@ -18,6 +18,7 @@ from tdredis.planning import pods as waiting
 from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.cluster.disputes import NO_DISPUTES, Disputes, find_disputes
 from tdredis.planning.cluster.members import Member, build_member, descending
+from tdredis.planning.loss import lost_data
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref
 from tdredis.redis.facts import Announced, NodeFacts, Unknown
 from tdredis.redis.proxy_errors import is_fault_of_proxy
@@ -46,9 +47,11 @@ class Shard:
 
     @property
     def primary_to_be(self) -> Member | None:
-        """Who owns the shard's slots, or would get them: the owner, else the lowest name that replicates nobody."""
+        """Who owns the shard's slots, or would get them: the owner, else one that replicates nobody, with keys if there
+        is any, then the lowest name.
+        """
         primaries = [member for member in self.members if not member.is_replica and not member.pod.deleting]
-        return self.owner or min(primaries, key=lambda member: member.name, default=None)
+        return self.owner or min(primaries, key=lambda member: (not member.facts.keys, member.name), default=None)
 
     @property
     def slots(self) -> SlotSet:
@@ -158,6 +161,26 @@ class World:
             return None
         whole = SlotSet(sum(slots.bits for slots in found)) == ALL_SLOTS and sum(map(len, found)) == len(ALL_SLOTS)
         return found if whole else None
+
+    @cached_property
+    def lost(self) -> Mapping[str, str]:
+        """For shards that nobody owns and nobody has data of, once all have answered: what was there."""
+        if self.unresponsive or self.without_process or self.starting_pods or self.missing_pods:
+            return {}
+        lines = {line.name: line for line in self.snapshot.cluster.status.shards}
+        found = {}
+        for shard in self.shards:
+            if shard.owner is not None or not shard.members or any(member.has_data for member in shard.members):
+                continue
+            found[shard.name] = lost_data(
+                self.snapshot.cluster,
+                lines.get(shard.name),
+                name=f"shard {shard.name}",
+                nodes={member.name: member.facts for member in shard.members},
+                pods=[member.pod for member in shard.members],
+                was_there=self.was_whole,
+            )
+        return {name: why for name, why in found.items() if why}
 
     @cached_property
     def intended(self) -> tuple[SlotSet, ...]:

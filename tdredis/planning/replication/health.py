@@ -9,7 +9,13 @@ from collections.abc import Callable, Iterator
 
 from tdredis.planning.conditions import Finding
 from tdredis.planning.disks import disks_that_fail
-from tdredis.planning.findings import pods_that_fail, syncs_that_fail, unready_pods, unresponsive_processes
+from tdredis.planning.findings import (
+    last_copy_goes,
+    pods_that_fail,
+    syncs_that_fail,
+    unready_pods,
+    unresponsive_processes,
+)
 from tdredis.planning.objects import list_names
 from tdredis.planning.replication.sentinels import lacks
 from tdredis.planning.replication.world import World
@@ -41,6 +47,17 @@ def there_is_one_primary(world: World) -> Iterator[Finding]:
         yield Finding(reason="TwoPrimaries", message=f"{names} all report role:master", serious=True)
     if world.primary is None:
         yield Finding(reason="NoPrimary", message="no process is the primary", serious=True)
+
+
+def data_is_there(world: World) -> Iterator[Finding]:
+    if world.lost:
+        yield Finding(reason="DataLost", message=world.lost, serious=True)
+
+
+def the_last_copy_stays(world: World) -> Iterator[Finding]:
+    primary = world.primary
+    if primary is not None and not any(not member.pod.deleting for member in world.replicas_in_sync()):
+        yield from last_copy_goes(primary.pod, wanted=len(world.wanted_pods) - 1)
 
 
 def replicas_are_in_sync(world: World) -> Iterator[Finding]:
@@ -87,7 +104,9 @@ def pods_are_ready(world: World) -> Iterator[Finding]:
 
 
 CHECKS: tuple[Check, ...] = (
+    data_is_there,
     disks_take_writes,
+    the_last_copy_stays,
     pods_run,
     processes_answer,
     there_is_one_primary,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tdredis.manifests.claims import CLAIM
 from tdredis.planning.disks import may_take_over, no_heir_has_room
+from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.objects import Ruling, held, list_names
 from tdredis.planning.pods import silence_hold
 from tdredis.planning.replication.world import Member, Place, Watcher, World
@@ -125,13 +126,20 @@ def _elect(world: World) -> Ruling:
         first = world.wanted_pods[0]
         if first in world.starting_pods:
             return held("pods_have_started", f"waiting for {first} to start")
-        return _choose_among(world, able)
+        return _begin_anew(world, able)
     if world.unresponsive:
         return Ruling(holds=(silence_hold(world.unresponsive, "a primary is chosen only when every process answers"),))
     leaving = [member.name for member in world.members if member.pod.deleting and member.has_data]
     late = (*world.without_process, *_may_bring_data(world), *leaving)
     if late:
         return held("pods_have_started", f"a primary is chosen only when all have answered: {list_names(late)}")
+    return _begin_anew(world, able)
+
+
+def _begin_anew(world: World, able: tuple[Member, ...]) -> Ruling:
+    """Nobody is made the primary because all are empty, where there was data."""
+    if world.lost and not wants_to_begin_anew(world.snapshot.instance):
+        return held("data_is_not_lost", world.lost)
     return _choose_among(world, able)
 
 

@@ -23,6 +23,7 @@ from tdredis.planning.conditions import (
     quota_is_effective,
 )
 from tdredis.planning.entrances import replication_entrances
+from tdredis.planning.loss import about, used_up
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.replication.health import sentinels_ready
 from tdredis.planning.replication.planner import ReplicationAssessment
@@ -50,6 +51,7 @@ def report(assessment: ReplicationAssessment, plan: Plan, failure: str = "") -> 
         "conditions": build_conditions(
             snapshot, plan, wrong, whole=_whole(world), progress=_progress(world), failure=failure
         ),
+        "begun_anew": used_up(snapshot.instance, is_lost=bool(world.lost) or world.primary is None),
         "shards": (_line(world),),
     }
     if world.standby is None:
@@ -65,8 +67,17 @@ def _line(world: World) -> ShardStatus:
         primary=world.primary.name if world.primary else world.recorded,
         replicas_ready=synced,
         replicas_wanted=wanted,
+        keys=_keys(world),
         phase="NoPrimary" if world.primary is None else "Ready" if synced >= wanted else "ReplicasNotInSync",
     )
+
+
+def _keys(world: World) -> int | None:
+    former = world.snapshot.instance.status.shards
+    before = former[0].keys if former else None
+    if world.primary is None or world.primary.facts.loading:
+        return before
+    return about(before, world.primary.facts.keys)
 
 
 def _whole(world: World) -> str:

@@ -19,6 +19,7 @@ from tdredis.manifests.services import has_external_pods
 from tdredis.planning import pods as waiting
 from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.identity import find_pod, place_name
+from tdredis.planning.loss import lost_data
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import Process
@@ -330,6 +331,24 @@ class World:
         if watcher.watch is None:
             return False
         return any(not known.is_down and self._is_of(pod, (known.host, known.port)) for known in watcher.watch.replicas)
+
+    @cached_property
+    def lost(self) -> str:
+        """What was there and nobody has any more, once all have answered; "": nothing, or somebody may have it."""
+        unanswered = self.unresponsive or self.without_process or self.starting_pods or self.missing_pods
+        if self.primary is not None or unanswered or not self.members:
+            return ""
+        if any(member.has_data or member.facts.loading for member in self.members):
+            return ""
+        shards = self.snapshot.instance.status.shards
+        return lost_data(
+            self.snapshot.instance,
+            shards[0] if shards else None,
+            name=self.instance.name,
+            nodes={member.name: member.facts for member in self.members},
+            pods=[member.pod for member in self.members],
+            was_there=bool(self.recorded),
+        )
 
     @property
     def recorded(self) -> str:

@@ -72,6 +72,7 @@ class Node:
     primary: str | None = None
     epoch: int = 0
     keys: int = 0
+    lost: str = ""  # what its start script found
     used_mib: int = 1
     timeout_ms: int = 1000
     silent: bool = False
@@ -294,6 +295,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             used_memory_bytes=node.used_mib * 2**20,
             maxmemory_bytes=node.maxmemory,
             keys=node.keys,
+            lost=node.lost,
             replication=Replication(
                 role="slave" if node.primary else "master",
                 offset_bytes=0,

@@ -86,6 +86,7 @@ class Redis:
     former: tuple[str, int] = ("", -1)  # the history that it took over, and where it left it
     loading: bool = False  # after its start; it does not say yet how many keys it has
     announces: tuple[str, int] = ("", 0)  # 0: its pod's address and port
+    lost: str = ""  # what its start script found
     told: Place | None = None  # where it said that it is when it connected to its primary. None: where it is
 
 
@@ -160,7 +161,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         run_id = f"{self.next_number():040x}"
         if is_sentinel(pod.name):
             return Sentinel(run_id=run_id)
-        follows = NOBODY if self.kind == "RedisStandby" else None
+        waits = self.kind == "RedisStandby" or self.instance.spec.storage_class
+        follows = NOBODY if waits else None  # a standalone has nothing on its disk yet
         maxmemory = self.instance.spec.maxmemory_mib * 2**20
         return Redis(
             run_id=run_id, follows=follows, maxmemory=maxmemory, started=self.now, history=run_id, lag=self._lag()
@@ -399,6 +401,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             min_replicas_max_lag_s=node.lag,
             run_id=node.run_id,
             write_error=node.write_error,
+            lost=node.lost,
             announced=Announced(host=node.announces[0], port=node.announces[1]) if all(node.announces) else None,
         )
 
