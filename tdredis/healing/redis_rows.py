@@ -61,13 +61,15 @@ REDIS_ROWS: tuple[Row, ...] = (
         must="the Sentinels' own failover, asked for at once; the Service leads to the new primary in the next pass",
         bound="gap 0.5 s",
         rules=(primary.have_a_primary, rules.publish_endpoints, primary.follow_the_primary, primary.vouch_for_replicas),
-        guards=("primary_is_proven_dead", "no_failover_in_progress"),
+        guards=("primary_is_proven_dead", "no_failover_in_progress", "some_sentinel_is_not_in_tilt"),
         seen=(PAIR_DIED, Seen(reason="NoPrimary", words="no process is the primary")),
         make=(KILL,),
         tests=(
             f"{FAULTS}::test_a_killed_primary_is_replaced_and_what_replicas_had_stays",
             "e2e/test_standby.py::test_clients_by_service_and_by_sentinel_keep_working_through_a_failover",
             f"{STANDBY}::test_a_dead_primary_is_replaced_by_the_sentinels_own_failover",
+            "unit/planning/test_tilt.py::test_a_failover_is_asked_of_a_sentinel_that_is_not_in_tilt",
+            "unit/planning/test_tilt.py::test_where_all_are_in_tilt_it_is_said_and_looked_at_soon",
         ),
     ),
     Row(

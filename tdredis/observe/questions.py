@@ -123,7 +123,8 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
         # A Sentinel that watches nothing of this name refuses these two; so it knows none.
         replicas, sentinels = ([] if isinstance(reply, Refused) else _rows(reply) for reply in replies[2:4])
         my_id = "" if isinstance(replies[4], Refused) else _text(replies[4])
-        announced = _optional_config(replies[5:])
+        tilt = parse_info(_text(replies[5])).get("sentinel_tilt", "0")
+        announced = _optional_config(replies[6:])
         return SentinelFacts(
             version=info["redis_version"],
             run_id=info["run_id"],
@@ -134,6 +135,7 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
             announced_host=announced.get("announce-ip", ""),
             announced_port=int(announced.get("announce-port") or 0),
             id=my_id,
+            in_tilt=tilt != "0",
         )
 
     return Questions(
@@ -143,6 +145,7 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
             ("SENTINEL", "REPLICAS", master_name),
             ("SENTINEL", "SENTINELS", master_name),
             ("SENTINEL", "MYID"),
+            ("INFO", "sentinel"),
             ("SENTINEL", "CONFIG", "GET", "announce-ip"),
             ("SENTINEL", "CONFIG", "GET", "announce-port"),
         ),

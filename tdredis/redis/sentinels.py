@@ -75,6 +75,7 @@ class SentinelFacts:
     announced_host: str = ""
     announced_port: int = 0
     id: str = ""  # under which the others know it; "": it does not say (Redis before 6.2)
+    in_tilt: bool = False  # it carries out nothing until 30 s have passed without a stall or a jump of its clock
 
     def watch(self, name: str) -> Watch | None:
         return next((each for each in self.watches if each.name == name), None)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from tdredis.kube.client import Client
 from tdredis.kube.resources import (
@@ -57,12 +58,26 @@ async def test_the_sample_becomes_ready_takes_keys_and_leaves_nothing(
         assert (status["size"], status["capacity"], len(status["shards"])) == (3, 192, 3)
         assert status["slots"]["redis-cluster-rat-1"] == ["5461-10922"]
         await write_and_read(resource["status"]["clusterIP"], "abc")
+        await eventually(lambda: speaks_resp3(client, namespace), "a client of RESP3 reads by its own port")
         nodes = {pod["spec"]["nodeName"] for pod in await redis_pods(client, namespace)}
         assert len(nodes) == 6
 
         await client.delete(REDISCLUSTERS, namespace, "redis-cluster-rat")
 
         await eventually(lambda: nothing_left(client, namespace), "everything of the resource is gone")
+
+
+async def speaks_resp3(client: Client, namespace: str) -> bool:
+    """By the address that status names, with the settings that the client has by itself."""
+    status = (await get_cluster(client, namespace))["status"]
+    address = status["addresses"].get("redis-resp3")
+    if address is None:
+        return False
+    assert status["addresses"]["redis"] == status["clusterIP"]
+    host, _, port = address.rpartition(":")
+    async with Redis(host=host, port=int(port), password="abc", socket_timeout=10) as user:
+        await user.hset("told:once", mapping={"by": "resp3"})
+        return await user.hgetall("told:once") == {b"by": b"resp3"}
 
 
 async def test_a_resource_made_again_under_its_name_at_once_is_a_new_one(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 
 import pytest
 
 from tdredis.kube.client import Client
 from tests.chaos.ledger import describe
-from tests.e2e.faults import SENT_S, Addresses, kill_pods, lost, record, under_load
+from tests.e2e.faults import SENT_S, Addresses, another_primary, fault, kill_pods, lost, record, under_load
 from tests.e2e.parts import PASSWORD, Parts, until_told
 from tests.e2e.world import Kube, Operator, Subject, eventually, standby
 
 GHOST_ID = "9" * 40
+STALLED_S, TILT_S = 2.6, 20.0  # longer than a Sentinel bears; less than what is left of its half minute
 
 
 async def at_peace(subject: Subject, primary: str) -> None:
@@ -61,6 +63,35 @@ async def test_lost_sentinels_are_replaced_and_clients_notice_nothing(
 
         assert {name: ledger.failures for name, ledger in ledgers.items()} == dict.fromkeys(ledgers, 0)
         assert (await lost(subject, ledgers), await subject.primary()) == ({}, primary)
+
+
+async def test_a_sentinel_in_tilt_is_not_asked_for_a_failover(kube: Kube, client: Client, namespace: str) -> None:
+    """It was stalled for longer than two seconds: until it has been well for thirty it would say OK, and do nothing."""
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standby(namespace))
+        await subject.until_ready()
+        parts, primary = await Parts.of(subject), await subject.primary()
+        await at_peace(subject, primary)
+        well, *stalled = sorted(parts.sentinels)  # the last would be asked first
+        async with AsyncExitStack() as frozen:
+            for name in stalled:
+                await frozen.enter_async_context(fault(kube, "freeze", parts.side(name), "-c", "sentinel"))
+            await asyncio.sleep(STALLED_S)  # that is what it is
+        for name in stalled:
+            assert "sentinel_tilt:1" in str(await parts.ask(name, "INFO", "sentinel"))
+        assert "sentinel_tilt:0" in str(await parts.ask(well, "INFO", "sentinel"))
+
+        async with under_load(subject) as ledgers:
+            when = time.monotonic()
+            assert (await kube.kubectl("delete", "pod", "-n", namespace, primary, "--wait=false"))[0] == 0
+            await another_primary(subject, primary)
+            moved_s = time.monotonic() - when
+            await subject.until_ready()
+        gap_s = max(ledger.longest_gap_s(when) for ledger in ledgers.values())
+        record(3, "standby, two of three Sentinels in TILT", gap_s=gap_s, heal_s=moved_s)
+
+        assert moved_s < TILT_S, "it waited for TILT to end"
+        assert await lost(subject, ledgers) == {}
 
 
 async def test_a_sentinel_that_never_was_is_forgotten(kube: Kube, client: Client, namespace: str) -> None:

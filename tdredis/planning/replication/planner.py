@@ -12,6 +12,8 @@ from tdredis.planning.replication.world import World
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S, ask, build_plan, refusals, refuse
 from tdredis.planning.snapshot import ReplicationSnapshot
 
+TILT_ENDS_S = 1.0  # a Sentinel does not tell anybody that its TILT has ended
+
 
 class ReplicationAssessment(Assessment[World]):
     """Of a RedisStandby or RedisStandalone."""
@@ -33,7 +35,10 @@ def plan(assessment: ReplicationAssessment) -> Plan:
         return refuse(refused)
     # An instance that holds data is healed whatever its spec has become; only its objects wait for a valid one.
     found = ask(HEALING_RULES if refused else RULES, world)
-    return build_plan(assessment, world.snapshot, found, _next_look_s(world, healthy=not assessment.findings))
+    next_look_s = _next_look_s(world, healthy=not assessment.findings)
+    if any(hold.guard == "some_sentinel_is_not_in_tilt" for hold in found.holds):
+        next_look_s = min(next_look_s, TILT_ENDS_S)
+    return build_plan(assessment, world.snapshot, found, next_look_s)
 
 
 def _next_look_s(world: World, *, healthy: bool) -> float:

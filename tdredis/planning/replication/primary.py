@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from tdredis.manifests.claims import CLAIM
 from tdredis.planning.disks import may_take_over, no_heir_has_room
@@ -21,7 +21,7 @@ def have_a_primary(world: World) -> Ruling:
     if world.primary is not None:
         return Ruling()
     if world.in_failover:
-        return held("no_failover_in_progress", "a Sentinel is carrying out a failover")
+        return held("no_failover_in_progress", _failover_under_way(world))
     if len(world.primaries) > 1:
         return _choose_among(world, world.primaries)
     if world.agreed is not None and (sentinel := _failover_leader(world)) is not None:
@@ -32,10 +32,29 @@ def have_a_primary(world: World) -> Ruling:
 def _fail_over(world: World, sentinel: Watcher) -> Ruling:
     """Order of the guards is meaning: the first that refuses is the reason in status."""
     if proof := _proof_of_death(world):
+        if sentinel.facts.in_tilt:
+            return _held_by_tilt(world, proof)
         return Ruling(steps=(failover_step(sentinel, why=proof),))
     pod = world.agreed_pod
     name = pod.name if pod else "the primary"
     return held("primary_is_proven_dead", f"{name} does not answer, which is no proof that it died")
+
+
+def _failover_under_way(world: World) -> str:
+    at_it = [each.name for each in world.watchers if each.watch and each.watch.in_failover and each.facts.in_tilt]
+    return "a Sentinel is carrying out a failover" + (f", and waits: {list_names(at_it)} is in TILT" if at_it else "")
+
+
+def _held_by_tilt(world: World, why: str) -> Ruling:
+    """A Sentinel in TILT answers OK to SENTINEL FAILOVER, and begins when TILT ends (sentinel.c,
+    sentinelHandleRedisInstance): another one would have done it by then.
+    """
+    names = list_names([watcher.name for watcher in world.watchers if watcher.facts.in_tilt])
+    return held(
+        "some_sentinel_is_not_in_tilt",
+        f"{why}, and no Sentinel can fail over before TILT ends, 30 s after it was stalled last: {names}."
+        " Their nodes are too busy, or their clocks were set",
+    )
 
 
 def failover_step(
@@ -73,13 +92,15 @@ def _proof_of_death(world: World) -> str:
 
 
 def _has_lost(watcher: Watcher) -> bool:
-    return watcher.watch is not None and bool(watcher.watch.flags & {"disconnected", "s_down", "o_down"})
+    """In TILT only its connections are news: what it holds for down is what it did when TILT began."""
+    signs = {"disconnected"} if watcher.facts.in_tilt else {"disconnected", "s_down", "o_down"}
+    return watcher.watch is not None and bool(watcher.watch.flags & signs)
 
 
 def _failover_leader(world: World) -> Watcher | None:
-    """The Sentinel to ask: one that knows a replica that could take over, the most of them, then one that reaches the
-    most others, then the last by name: clients ask the first before the others, and who carries out a failover is the
-    last to tell of the new primary.
+    """The Sentinel to ask: one that knows a replica that could take over; not in TILT, if there is one; that knows the
+    most of them, then one that reaches the most others, then the last by name: clients ask the first before the others,
+    and who carries out a failover is the last to tell of the new primary.
 
     Beside a primary whose data is there, or comes back, what a replica has from its own disk is no heritage: it may
     have been away for a day. Only who has been in sync since its start has it all.
@@ -95,7 +116,11 @@ def _failover_leader(world: World) -> Watcher | None:
         return sum(member.place in places and not member.is_at(world.agreed) for member in heirs)
 
     able = [watcher for watcher in world.watchers if known(watcher)]
-    return max(able, key=lambda watcher: (known(watcher), _peers(watcher), watcher.name), default=None)
+    return max(
+        able,
+        key=lambda watcher: (not watcher.facts.in_tilt, known(watcher), _peers(watcher), watcher.name),
+        default=None,
+    )
 
 
 def _peers(watcher: Watcher) -> int:
@@ -185,7 +210,7 @@ def hand_over_leaving(world: World) -> Ruling:
     if primary is None or not primary.pod.deleting or world.in_failover:
         return Ruling()
     heirs = [member for member in world.replicas_in_sync() if not member.pod.deleting]
-    return Ruling(steps=tuple(hand_over(world, primary, heirs, f"{primary.name} is to go")))
+    return hand_over(world, primary, heirs, f"{primary.name} is to go")
 
 
 def hand_over_full(world: World) -> Ruling:
@@ -200,29 +225,33 @@ def hand_over_full(world: World) -> Ruling:
     if not heirs:
         return Ruling(holds=(no_heir_has_room(primary.name, primary.facts),))
     why = f"{primary.name} cannot write to its disk ({primary.facts.write_error})"
-    return Ruling(steps=tuple(hand_over(world, primary, heirs, why)))
+    return hand_over(world, primary, heirs, why)
 
 
-def hand_over(world: World, primary: Member, heirs: Sequence[Member], why: str) -> Iterator[FailOver]:
-    """The Sentinels' failover while the primary's writes are stopped, so that its heir has them all.
+def hand_over(world: World, primary: Member, heirs: Sequence[Member], why: str) -> Ruling:
+    """The Sentinels' failover while the primary's writes are stopped, so that its heir has them all."""
+    able = [watcher for watcher in reversed(world.watchers) if _can_hand_over(watcher, world, primary, heirs)]
+    awake = [watcher for watcher in able if not watcher.facts.in_tilt]
+    if awake:
+        why = f"{why}; {list_names([heir.name for heir in heirs])} has its data"
+        return Ruling(steps=(failover_step(awake[0], why=why, primary=primary, heirs=heirs),))
+    return _held_by_tilt(world, why) if able else Ruling()
+
+
+def _can_hand_over(watcher: Watcher, world: World, primary: Member, heirs: Sequence[Member]) -> bool:
+    """It watches *primary*, and knows one of *heirs*.
 
     Sentinels hold a primary for down that answers PING with an error, as one does that cannot write to its disk. One
     that would choose a replica whose disk is full is not asked.
     """
-    places = {heir.place for heir in heirs}
+    watch = watcher.watch
+    if watch is None or (watch.is_down and not primary.facts.write_error):
+        return False
+    if (watch.host, watch.port) != primary.place:
+        return False
+    may_be_chosen = {(known.host, known.port) for known in watch.replicas if known.priority and not known.is_down}
     unfit = {each.place for each in world.members if each.facts.write_error}
-    for watcher in reversed(world.watchers):  # the last: see _failover_leader
-        watch = watcher.watch
-        if watch is None or (watch.is_down and not primary.facts.write_error):
-            continue
-        if (watch.host, watch.port) != primary.place:
-            continue
-        if any((known.host, known.port) in unfit and known.priority and not known.is_down for known in watch.replicas):
-            continue
-        if any((known.host, known.port) in places and known.priority and not known.is_down for known in watch.replicas):
-            has_data = list_names([heir.name for heir in heirs])
-            yield failover_step(watcher, why=f"{why}; {has_data} has its data", primary=primary, heirs=heirs)
-            return
+    return not may_be_chosen & unfit and bool(may_be_chosen & {heir.place for heir in heirs})
 
 
 # ---- replicas

@@ -37,7 +37,7 @@ def _replace_redis(world: World, outdated: list[PodFacts]) -> Ruling:
     if replicas:
         return Ruling(steps=(replace_troubled(replicas[0], "it is a replica"),))
     heirs = [member for member in world.replicas_in_sync() if not member.pod.trouble]
-    return Ruling(steps=tuple(hand_over(world, primary, heirs, f"{primary.name} will be recreated")))
+    return hand_over(world, primary, heirs, f"{primary.name} will be recreated")
 
 
 def _nothing_to_lose(world: World, pod: PodFacts) -> str:

@@ -111,6 +111,7 @@ class Sentinel:
     silent: bool = False
     cut_off: bool = False  # from the other Sentinels
     failing_over: bool = False
+    in_tilt: bool = False
     announces: tuple[str, int] = ("", 0)
     choosing: bool = False  # it is at the beginning of that, and has promoted nobody yet
 
@@ -271,6 +272,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
 
     def _fail_over(self, sentinel: Sentinel, name: str) -> None:
         watch = sentinel.watched[name]
+        assert not sentinel.in_tilt, "it says OK, and does nothing for half a minute"
         able = [
             (place, redis)
             for place in sorted(watch.replicas)
@@ -424,6 +426,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             version="7.0.15",
             run_id=one.run_id,
             id=one.run_id,
+            in_tilt=one.in_tilt,
             announced_host=one.announces[0],
             announced_port=one.announces[1],
             watches=tuple(self._watch_facts(one, name, watch) for name, watch in sorted(one.watched.items())),
