@@ -95,6 +95,8 @@ BUILT_IN: tuple[ResourceType, ...] = (
     _core("persistentvolumes", "PersistentVolume", "pv", sub="status", namespaced=False),
     _core("events", "Event", "ev"),
     _core("nodes", "Node", "no", sub="status", namespaced=False),
+    _core("resourcequotas", "ResourceQuota", "quota", sub="status"),
+    _core("limitranges", "LimitRange", "limits"),
     _core("serviceaccounts", "ServiceAccount", "sa"),
     _in("apps", "statefulsets", "StatefulSet", "sts", sub="status scale", all_=True, generation=True),
     _in("apps", "deployments", "Deployment", "deploy", sub="status scale", all_=True, generation=True),

@@ -11,12 +11,15 @@ from localkube.controllers.deployment import DeploymentController
 from localkube.controllers.endpoints import EndpointsController
 from localkube.controllers.gc import GarbageCollector
 from localkube.controllers.job import JobController
+from localkube.controllers.limit_range import LimitRangeAdmission
 from localkube.controllers.mirroring import MirroringController
 from localkube.controllers.namespaces import NamespaceController
 from localkube.controllers.nodes import NodeController
+from localkube.controllers.pod_security import PodSecurityAdmission
 from localkube.controllers.podgc import PodGarbageCollector
 from localkube.controllers.proxy import ServiceProxy
 from localkube.controllers.pvc import VolumeController
+from localkube.controllers.quota import QuotaController
 from localkube.controllers.replicaset import ReplicaSetController
 from localkube.controllers.resize_admission import ResizeAdmission
 from localkube.controllers.scheduler import Scheduler
@@ -39,6 +42,9 @@ _ALL: tuple[Callable[[Registry, Settings], Controller], ...] = (
     GarbageCollector,
     NamespaceController,
     ResizeAdmission,
+    LimitRangeAdmission,
+    PodSecurityAdmission,
+    QuotaController,  # the last to be asked: what it refuses, nobody else would
     Scheduler,
     ReplicaSetController,
     DeploymentController,

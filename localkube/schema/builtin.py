@@ -306,6 +306,18 @@ JobTemplate
  metadata Meta; spec JobSpec
 CronJobStatus
  active []ObjectRef atomic; lastScheduleTime t; lastSuccessfulTime t
+ResourceQuota
+ spec QuotaSpec; status QuotaStatus
+QuotaSpec
+ hard {}q; scopes []s atomic; scopeSelector any
+QuotaStatus
+ hard {}q; used {}q
+LimitRange
+ spec LimitRangeSpec
+LimitRangeSpec
+ limits []LimitRangeItem atomic !
+LimitRangeItem
+ type s !; max {}q; min {}q; default {}q; defaultRequest {}q; maxLimitRequestRatio {}q
 PodDisruptionBudget
  spec BudgetSpec; status BudgetStatus
 BudgetSpec

@@ -22,6 +22,7 @@ from aiohttp import web
 from localkube import errors
 from localkube.apply.patches import json_patch, merge_patch
 from localkube.apply.strategic import strategic_patch
+from localkube.controllers.pod_security import warnings_about
 from localkube.errors import ApiError, bad_request
 from localkube.registry import Obj, Registry, check_same_uid
 from localkube.schema.quick import certainly_known
@@ -563,7 +564,7 @@ class ApiServer:
         self._check_identity(call, obj)
         warnings = self._check_fields(call, obj)
         created = self.registry.create(target.rtype.key, obj, manager=call.manager, dry_run=call.dry_run)
-        return self._object(call, created, 201, warnings)
+        return self._written(call, created, 201, warnings)
 
     def _put(self, call: _Call, raw: bytes, content_type: str) -> JsonAnswer:
         target = call.target
@@ -576,7 +577,11 @@ class ApiServer:
             self._check_identity(call, obj)
             warnings = self._check_fields(call, obj)
         updated = self._update(call, obj)
-        return self._object(call, updated, 200, warnings)
+        return self._written(call, updated, 200, warnings)
+
+    def _written(self, call: _Call, obj: Obj, status: int, warnings: Sequence[str]) -> JsonAnswer:
+        about = warnings_about(self.registry, call.target.rtype.key, obj) if call.target.subresource is None else []
+        return self._object(call, obj, status, [*warnings, *about])
 
     def _update(self, call: _Call, obj: Obj) -> Obj:
         target = call.target
@@ -664,7 +669,7 @@ class ApiServer:
             self._check_identity(call, patched)
             check_same_uid(target.rtype, patched["metadata"], current)
             warnings = self._check_fields(call, patched, current)
-        return self._object(call, self._update(call, patched), 200, warnings)
+        return self._written(call, self._update(call, patched), 200, warnings)
 
     def _apply(self, call: _Call, raw: bytes) -> JsonAnswer:
         target = call.target
@@ -686,7 +691,7 @@ class ApiServer:
             subresource=target.subresource,
             dry_run=call.dry_run,
         )
-        return self._object(call, applied, 201 if created else 200, warnings)
+        return self._written(call, applied, 201 if created else 200, warnings)
 
     async def _review(self, request: web.BaseRequest, target: Target) -> JsonAnswer:
         if request.method != "POST" or target.name is not None:

@@ -343,6 +343,18 @@ def _role_ref(binding: Obj) -> Cell:
     return f"{ref.get('kind')}/{ref.get('name')}"
 
 
+def _quota_text(*, limits: bool) -> Callable[[Obj], Cell]:
+    def cell(quota: Obj) -> Cell:
+        hard, used = (_at(quota, "status", one) or {} for one in ("hard", "used"))
+        return ", ".join(
+            f"{name}: {used.get(name, '')}/{hard[name]}"
+            for name in sorted(hard)
+            if name.startswith("limits.") == limits
+        )
+
+    return cell
+
+
 def _data_count(obj: Obj) -> Cell:
     return len(obj.get("data") or ()) + len(obj.get("binaryData") or ())
 
@@ -498,6 +510,13 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         Column("Allowed Disruptions", _count("status", "disruptionsAllowed"), type="integer"),
         AGE,
     ),
+    "resourcequotas": (
+        NAME,
+        Column("Request", _quota_text(limits=False)),
+        Column("Limit", _quota_text(limits=True)),
+        AGE,
+    ),
+    "limitranges": (NAME, Column("Created At", _text("metadata", "creationTimestamp"))),
     "leases.coordination.k8s.io": (NAME, Column("Holder", _text("spec", "holderIdentity")), AGE),
     "endpointslices.discovery.k8s.io": (
         NAME,
