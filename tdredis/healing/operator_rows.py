@@ -157,6 +157,8 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             "vip_is_an_ip",
             "balancer_has_an_ip",
             "announced_addresses_are_reached",
+            "announced_addresses_lead_to_pods",
+            "announced_addresses_can_be_tried",
             "another_copy_exists",
         ),
         seen=(

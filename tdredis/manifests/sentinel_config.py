@@ -40,7 +40,9 @@ def build_sentinel_ids(standby: RedisStandby) -> dict[str, str]:
     """A file for each Sentinel's id: it stays the same where its data is lost, so that no other keeps a ghost of it
     that would count for the majority.
     """
-    return {
-        f"sentinel-id.{pod}": hashlib.sha1(f"{standby.metadata.uid}/{pod}".encode()).hexdigest()  # noqa: S324 a name
-        for pod in sentinel_pod_names(standby)
-    }
+    return {f"sentinel-id.{pod}": build_sentinel_id(standby, pod) for pod in sentinel_pod_names(standby)}
+
+
+def build_sentinel_id(standby: RedisStandby, pod: str) -> str:
+    """Of the Sentinel in *pod*."""
+    return hashlib.sha1(f"{standby.metadata.uid}/{pod}".encode()).hexdigest()  # noqa: S324 a name

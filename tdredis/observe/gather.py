@@ -28,7 +28,7 @@ from tdredis.manifests.names import (
     auth_secret_name,
 )
 from tdredis.manifests.proxy import proxy_kind
-from tdredis.manifests.services import RESP3_PORT
+from tdredis.manifests.services import RESP3_PORT, has_external_pods
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.asking import Asker, keys_to_read
 from tdredis.observe.caches import Caches
@@ -39,9 +39,10 @@ from tdredis.observe.pods import read_pod
 from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.observe.questions import REPLICATION_NODE, proxy_questions, sentinel_questions
 from tdredis.observe.secrets import SecretReader
+from tdredis.observe.trials import Outside, Trials
 from tdredis.observe.unlisted import Unlisted
 from tdredis.planning.live import Live
-from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot
+from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot, Trial
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redislink.access import Access
 from tdredis.redislink.pool import REDIS_PORT, SENTINEL_PORT, Address, LinkPool
@@ -84,6 +85,7 @@ class Observer:
         self._site = site
         self._pulse = pulse
         self._asker = Asker(links, now=now, steady=steady)
+        self._trials = Trials(lookups, steady)
         self._lives: dict[Key, Lives] = {}
         self._accepted: dict[Key, str] = {}  # the password that most processes accepted
         self.now = now
@@ -110,6 +112,8 @@ class Observer:
         with self._lookups.only_asked(key):
             desired = read_desired(key, instance, self._secrets)
             foreign = self._unlisted.foreign(key, instance, children)
+            entry = _Entry(instance=instance, children=children, desired=desired.passwords)
+            trials = self._try_addresses(key, entry, pods, ages.known_pods())
         if desired.is_awaited and Ref("Secret", auth_secret_name(instance.name)) not in children:
             raise NotKnownYetError("a Secret that spec names")
         if foreign is None and not _statefulsets(children):
@@ -124,10 +128,10 @@ class Observer:
             "pods": pods,
             "leftover_pods": self._leftover_pods(key, children),
             "known_pods": ages.known_pods(),
+            "trials": trials,
             "write_failures": ages.write_failures(),
         }
         addresses = _addresses(pods)
-        entry = _Entry(instance=instance, children=children, desired=desired.passwords)
         match instance:
             case RedisCluster():
                 return await self._cluster(key, instance, addresses, entry, seen, at_peace=at_peace)
@@ -207,6 +211,16 @@ class Observer:
             **seen,
         )
 
+    def _try_addresses(
+        self, key: Key, entry: _Entry, pods: Mapping[str, PodFacts], known_pods: Mapping[str, str]
+    ) -> Mapping[str, Trial]:
+        if not has_external_pods(entry.instance):
+            return {}
+        sentinel_pods = self._pods(key, entry.children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
+        entered = access(entry.instance, entry.children, self._passwords(key, entry), entry.desired)
+        outside = Outside(entry.instance, entry.children, pods, sentinel_pods)
+        return self._trials.look(key, outside, entered, known_pods)
+
     def _passwords(self, key: Key, entry: _Entry) -> Passwords:
         return effective(entry.instance, entry.children, entry.desired, self._accepted.get(key))
 
@@ -250,6 +264,7 @@ class Observer:
             self._pulse.drop(key)
         self._asker.drop(key)
         self._lookups.drop(key)
+        self._trials.drop(key)
         self._lives.pop(key, None)
         self._accepted.pop(key, None)
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import ip_address
 
+from tdredis.api.instance import InstanceSpec
 from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold
-from tdredis.planning.snapshot import PodFacts, Snapshot
+from tdredis.planning.snapshot import PodFacts
 from tdredis.redis.facts import Announced
 
 
 def external_target(
-    snapshot: Snapshot, pod: PodFacts, service: Live | None, port_names: Sequence[str]
+    spec: InstanceSpec, pod: PodFacts, service: Live | None, port_names: Sequence[str]
 ) -> Announced | Hold | None:
     """Where others reach *pod* by its own *service*: the ports of *port_names*, of which the second, if there is one,
     is the cluster bus. None: there is no such address yet. A Hold: there will be none until a person does something.
     """
-    spec = snapshot.resource.spec
     if service is None or service.service.type != spec.net_mode:
         return None
     ports = {port.name: port for port in service.service.ports}

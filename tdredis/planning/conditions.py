@@ -36,6 +36,8 @@ SPEC_GUARDS = frozenset(
         "balancer_has_an_ip",
         "vip_is_an_ip",
         "announced_addresses_are_reached",
+        "announced_addresses_lead_to_pods",
+        "announced_addresses_can_be_tried",
         "memory_limit_follows",
         "resize_is_accepted",
         "another_copy_exists",

@@ -73,6 +73,15 @@ class PodFacts:
     oom_killed: float | None = None  # when the kernel last ended its main container for want of memory; epoch seconds
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What came of trying an address for outside. *verdict*: leads (to its pod), elsewhere, nowhere, untried."""
+
+    verdict: str
+    words: str = ""  # of the last three
+    for_s: float = 0.0  # it has been no "leads" for so long
+
+
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """A resource and its world at one moment.
@@ -96,6 +105,7 @@ class Snapshot:
     # Uids of pods, there or not, by what a process in them said of itself when it last answered: its node id, its run
     # id, "host:port" where it is reached. Addresses may change while it is silent; which pod it is in does not.
     known_pods: Mapping[str, str] = field(default_factory=dict)
+    trials: Mapping[str, Trial] = field(default_factory=dict)  # of addresses for outside, by "host:port"
     write_failures: Mapping[str, float] = field(default_factory=dict)  # seconds since a pod's disk took nothing, by uid
 
     @property

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
+import pytest
 from redis.asyncio.cluster import RedisCluster
 
 from tdredis.kube.client import Client
 from tdredis.kube.resources import SERVICES
 from tdredis.redis.facts import parse_info, parse_replication
 from tests.e2e.faults import crash
+from tests.e2e.needs import LOCALKUBE
 from tests.e2e.reach import Writer, linked, sentinel_client, write_and_read, writing
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standby
 
@@ -18,7 +21,16 @@ EXTERNAL = "cache.tongdun.net/external=true"
 # Where NodePorts answer on localkube; elsewhere each node has its own.
 VIP = "" if os.environ.get("E2E_KUBECONFIG") else "127.0.0.1"
 KEYS = tuple(f"key:{number}" for number in range(60))
+Manifest = Callable[[str], Obj]
 Slots = list[tuple[int, int, str]]
+
+
+def cluster_by_node(namespace: str) -> Obj:
+    return sample(namespace, netmode="ClusterIP", proxy={"enabled": False})
+
+
+def standby_by_sentinel(namespace: str) -> Obj:
+    return standby(namespace, sentinel={"external": True})
 
 
 async def slots_seen_from(address: str) -> Slots:
@@ -204,3 +216,35 @@ async def test_sentinel_users_outside_are_led_to_the_primary_through_a_failover_
 
 async def wrote(writer: Writer, count: int) -> bool:
     return len(writer.acknowledged) >= count
+
+
+NOWHERE = "127.99.99.99"  # nobody's: on localkube its node ports answer on 127.0.0.1 alone
+
+
+@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.parametrize("manifest", [cluster_by_node, standby_by_sentinel], ids=["cluster", "standby"])
+async def test_a_vip_that_leads_nowhere_is_not_given_out_and_another_is(
+    kube: Kube, client: Client, namespace: str, manifest: Manifest
+) -> None:
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, manifest(namespace))
+        before = await subject.until_ready()
+
+        await subject.change(netmode="NodePort", vip=NOWHERE)
+
+        async def held() -> bool:
+            accepted = condition(await subject.get(), "Accepted")
+            return accepted.get("reason") == "announced_addresses_lead_to_pods" and NOWHERE in accepted["message"]
+
+        await eventually(held, "the condition says that nobody listens there")
+        resource = await subject.until_ready()
+        assert resource["status"]["shards"] == before["status"]["shards"], "every replica is in sync"
+        assert resource["status"].get("externalip", "").startswith(NOWHERE)
+
+        await subject.change(vip=VIP or None)
+
+        async def given_out() -> bool:
+            return condition(await subject.get(), "Accepted").get("status") == "True"
+
+        await eventually(given_out, "the right one is given out")
+        await subject.until_ready()

@@ -16,6 +16,7 @@ from tdredis.planning.conditions import endpoint
 from tdredis.planning.objects import Ruling, list_names, ref_of, remove_unwanted_external
 from tdredis.planning.plan import Hold
 from tdredis.planning.steps import Remove, SetConfig
+from tdredis.planning.trials import may_be_announced
 from tdredis.redis.facts import Announced
 
 
@@ -23,6 +24,10 @@ def announce(world: World) -> Ruling:
     """Every node announces the address at which it is to be reached."""
     late = _late(world)
     holds = tuple(member.target for member in world.members if isinstance(member.target, Hold))[:1]
+    if not late:
+        return Ruling(holds=holds)
+    late, refused = _tried(world, late)
+    holds = (*holds, *refused[:1])
     if not late:
         return Ruling(holds=holds)
     if not has_external_pods(world.snapshot.cluster):
@@ -54,7 +59,8 @@ def is_moving(world: World) -> bool:
     wanted = {ref_of(service) for service in build_external_services(world.snapshot.cluster)}
     children = world.snapshot.children
     live = {ref for ref in children if ref.kind == "Service" and children[ref].is_external_service}
-    return bool(_late(world)) or not live <= wanted
+    late = _late(world)
+    return len(late) > len(_tried(world, late)[1]) or not live <= wanted
 
 
 def _late(world: World) -> list[Member]:
@@ -65,6 +71,19 @@ def _late(world: World) -> list[Member]:
     ]
 
 
+def _tried(world: World, late: list[Member]) -> tuple[list[Member], list[Hold]]:
+    """Those of *late* that may be told their address now, and why others may not. The way back is always open."""
+    if not has_external_pods(world.snapshot.cluster):
+        return late, []
+    found = [(each, may_be_announced(world.snapshot, each.name, _wanted(each))) for each in late]
+    return [each for each, word in found if word is True], [word for _, word in found if isinstance(word, Hold)]
+
+
+def _wanted(member: Member) -> Announced:
+    assert isinstance(member.target, Announced)  # noqa: S101 who is late has a target
+    return member.target
+
+
 def _first(late: list[Member]) -> Member:
     """A replica if there is one: that it is not reached costs no slot."""
     return min(late, key=lambda member: (not member.is_replica, member.name))
@@ -72,8 +91,7 @@ def _first(late: list[Member]) -> Member:
 
 def _announcements(member: Member) -> Iterator[SetConfig]:
     """The ports before the address: it is by the address that others notice."""
-    target, rest = member.target, resting_place(member.pod)
-    assert isinstance(target, Announced)  # noqa: S101 who is late has a target
+    target, rest = _wanted(member), resting_place(member.pod)
     own = target == rest
     why = "it is reached at its pod's address" if own else f"others reach it at {endpoint(target.host, target.port)}"
     values: tuple[tuple[str, int | str], ...] = (

@@ -102,7 +102,7 @@ def build_member(snapshot: ClusterSnapshot, pod: PodFacts, facts: NodeFacts, vie
     target: Announced | Hold | None = own
     service = snapshot.children.get(Ref("Service", pod.name))
     if has_external_pods(snapshot.cluster):
-        target = external_target(snapshot, pod, service, tuple(CLUSTER_PORTS))
+        target = external_target(snapshot.cluster.spec, pod, service, tuple(CLUSTER_PORTS))
     places = {own, facts.announced or own, target if isinstance(target, Announced) else own}
     return Member(
         shard=pod.name.rpartition("-")[0],

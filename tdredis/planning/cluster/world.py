@@ -242,7 +242,7 @@ class World:
         """*pod* is reached where somebody knows a node, by its own address or by its own Service's."""
         own = resting_place(pod)
         service = self.snapshot.children.get(Ref("Service", pod.name))
-        target = external_target(self.snapshot, pod, service, tuple(CLUSTER_PORTS))
+        target = external_target(self.snapshot.cluster.spec, pod, service, tuple(CLUSTER_PORTS))
         places = {(own.host, own.port)} | ({(target.host, target.port)} if isinstance(target, Announced) else set())
         return (known.ip, known.port) in places
 

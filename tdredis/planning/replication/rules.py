@@ -21,7 +21,7 @@ from tdredis.manifests.endpoints import Target, build_standby_endpoints
 from tdredis.manifests.names import client_service_name, replica_service_name
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.replication import build_replication_children
-from tdredis.manifests.services import build_external_services
+from tdredis.manifests.services import build_external_services, has_external_pods
 from tdredis.planning.objects import (
     Ruling,
     keep,
@@ -45,10 +45,12 @@ from tdredis.planning.replication.primary import (
 from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches, tell_of_sentinels
 from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.unannounced import remove_unannounced
-from tdredis.planning.replication.world import Member, World
+from tdredis.planning.replication.world import Member, Place, World
 from tdredis.planning.replication.write_policy import keep_write_policy
 from tdredis.planning.sizing import behind_the_pods
+from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import AnnounceSentinel, Reconnect, SetConfig, Step
+from tdredis.planning.trials import may_be_announced
 from tdredis.redis.facts import Announced
 
 Rule: TypeAlias = Callable[[World], Ruling]
@@ -142,21 +144,36 @@ def announce_addresses(world: World) -> Ruling:
     steps: list[Step] = []
     holds: list[Hold] = []
     for member in world.members:
-        wanted = world.target(member.pod, "redis")
+        wanted = _to_announce(world, member.pod, "redis", member.place)
         if isinstance(wanted, Hold):
             holds.append(wanted)
-        elif wanted is not None and member.place != (wanted.host, wanted.port):
+        elif wanted is not None:
             steps += _announce(member, wanted)
         elif world.primary is not None and world.has_another_name(member) and not steps:
             # One at a time: the primary may have to wait for what its replicas acknowledge.
             why = f"{world.primary.name} does not know it as {member.place[0]}:{member.place[1]} yet"
             steps.append(Reconnect(process=member.process, why=why))
     for watcher in world.watchers:
-        wanted = world.target(watcher.pod, "sentinel")
-        if isinstance(wanted, Announced) and watcher.place != (wanted.host, wanted.port):
+        wanted = _to_announce(world, watcher.pod, "sentinel", watcher.place)
+        if isinstance(wanted, Hold):
+            holds.append(wanted)
+        elif wanted is not None:
             why = f"that is where its users reach it; it says {watcher.place[0]}:{watcher.place[1]}"
             steps.append(AnnounceSentinel(process=watcher.process, host=wanted.host, port=wanted.port, why=why))
     return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
+
+
+def _to_announce(world: World, pod: PodFacts, port_name: str, place: Place) -> Announced | Hold | None:
+    """Under which address the process in *pod*, which says that it is at *place*, is to give itself out. None: it does
+    already, or its address is not known, or not tried, yet.
+    """
+    wanted = world.target(pod, port_name)
+    if not isinstance(wanted, Announced) or place == (wanted.host, wanted.port):
+        return wanted if isinstance(wanted, Hold) else None
+    if not has_external_pods(world.instance):
+        return wanted  # the way back is always open
+    word = may_be_announced(world.snapshot, pod.name, wanted)
+    return word if isinstance(word, Hold) else wanted if word else None
 
 
 def _announce(member: Member, wanted: Announced) -> Iterator[SetConfig]:

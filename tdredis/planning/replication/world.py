@@ -324,7 +324,7 @@ class World:
         if not has_external_pods(self.instance):
             return resting_place(pod, port=PORTS[port_name])
         service = self.snapshot.children.get(Ref("Service", pod.name))
-        return external_target(self.snapshot, pod, service, (port_name,))
+        return external_target(self.instance.spec, pod, service, (port_name,))
 
     def finds(self, watcher: Watcher, pod: PodFacts) -> bool:
         """*watcher* knows the replica in *pod*, and reaches it."""

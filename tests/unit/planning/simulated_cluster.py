@@ -118,6 +118,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             pods={name: self._facts(pod) for name, pod in self.pods.items()},
             nodes=nodes,
             known_pods=self.remember(nodes),
+            trials=self.trials(),
             write_failures=self.write_failures(),
             proxies=self.proxies,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +17,7 @@ from tdredis.manifests.site import Site
 from tdredis.planning.decide import assess, plan, report
 from tdredis.planning.identity import names_of
 from tdredis.planning.plan import Plan
-from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trouble
+from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trial, Trouble
 from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, Step
 from tdredis.redis.facts import NodeFacts, Unknown
 
@@ -39,6 +39,22 @@ class SimulatedPod(Generic[ProcessT]):
     role: str = ""
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
     given: dict[str, dict[str, str]] = field(default_factory=dict)  # what that has
+
+
+class _Tried(Mapping[str, Trial]):
+    """Every address there may be, with what came of trying it."""
+
+    def __init__(self, others: Trial, some: Mapping[str, Trial]) -> None:
+        self._others, self._some = others, some
+
+    def __getitem__(self, place: str) -> Trial:
+        return self._some.get(place, self._others)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._some)
+
+    def __len__(self) -> int:
+        return len(self._some)
 
 
 class SimulatedKubernetes(Generic[ProcessT]):
@@ -67,6 +83,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.goes_slowly = False  # pods that are sent away take their time: deleting, ended, gone; a pass each
         self.refuses_resizes = False  # 403, by admission
         self.holds_resizes: Trouble | None = None  # the kubelet does not carry them out, for that reason
+        self.leads = Trial(verdict="leads")  # what comes of trying addresses for outside, and of some others
+        self.leads_of: dict[str, Trial] = {}
         self.balancers = False  # Services of type LoadBalancer get addresses
         self.known_pods: dict[str, str] = {}  # as the operator remembers them
         self.failed_writes: dict[str, float] = {}  # when each pod's disk was last seen to take nothing, by uid
@@ -139,6 +157,10 @@ class SimulatedKubernetes(Generic[ProcessT]):
 
     def write_failures(self) -> dict[str, float]:
         return {uid: self.now - when for uid, when in self.failed_writes.items()}
+
+    def trials(self) -> Mapping[str, Trial]:
+        """Of every address that a pod's Service may have."""
+        return _Tried(self.leads, self.leads_of)
 
     # -- the API server and its controllers ---------------------------------------------------------------------------
 

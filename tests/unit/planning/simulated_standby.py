@@ -151,6 +151,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             pods={pod.name: self._facts(pod) for pod in self.pods.values() if not is_sentinel(pod.name)},
             nodes=nodes,
             known_pods=self.remember(nodes),
+            trials=self.trials(),
             write_failures=self.write_failures(),
             sentinel_pods={pod.name: self._facts(pod) for pod in self.pods.values() if is_sentinel(pod.name)},
             sentinels={pod.name: self._sentinel_facts(one) for pod, one in self._of(Sentinel) if not pod.stopped},

@@ -59,7 +59,7 @@ def test_a_pod_is_where_its_own_service_leads_once_that_has_an_address(
 ) -> None:
     snapshot = ClusterSnapshot(now=0.0, site=SITE, passwords=PASSWORDS, cluster=sample(**spec))
 
-    found = external_target(snapshot, POD, Live.of(live) if live else None, ("redis", "bus"))
+    found = external_target(snapshot.cluster.spec, POD, Live.of(live) if live else None, ("redis", "bus"))
 
     assert (found.guard if isinstance(found, Hold) else found) == expected
 
@@ -67,6 +67,6 @@ def test_a_pod_is_where_its_own_service_leads_once_that_has_an_address(
 def test_one_port_is_no_bus() -> None:
     snapshot = ClusterSnapshot(now=0.0, site=SITE, passwords=PASSWORDS, cluster=sample(netmode="NodePort"))
 
-    found = external_target(snapshot, POD, Live.of(service("NodePort", ports=(30001,))), ("redis",))
+    found = external_target(snapshot.cluster.spec, POD, Live.of(service("NodePort", ports=(30001,))), ("redis",))
 
     assert found == Announced(host="192.168.0.7", port=30001)
