@@ -438,6 +438,7 @@ class ApiServer:
             self._matches(call),
             bookmarks=query.get("allowWatchBookmarks") in ("1", "true", "True"),
             table=self._table(call),
+            metadata_only=_wants_metadata(call.accept),
             disturb=functools.partial(self.disturb, request.path) if self.disturb is not None else None,
         )
         initial = query.get("sendInitialEvents") in ("1", "true", "True")

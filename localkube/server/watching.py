@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from localkube.registry import Event, Obj, Registry
-from localkube.server.tables import Table
+from localkube.server.tables import Table, partial_metadata
 from localkube.server.target import Target
 
 Matches = Callable[[Mapping[str, Any]], bool]
@@ -35,6 +35,7 @@ class WatchStream:
         *,
         bookmarks: bool,
         table: Table | None,
+        metadata_only: bool = False,
         disturb: Callable[[], float | None] | None = None,
     ) -> None:
         """*disturb*, asked at each change: seconds to hold it back, or None: this watcher never hears of it."""
@@ -43,8 +44,9 @@ class WatchStream:
         self._matches = matches
         self._bookmarks = bookmarks
         self._table = table
+        self._metadata_only = metadata_only
         # The stored encoding serves every watcher that wants the storage version as it is.
-        self._as_stored = table is None and target.version == target.rtype.version
+        self._as_stored = table is None and not metadata_only and target.version == target.rtype.version
         self._disturb = disturb
         self._late: deque[tuple[float, bytes]] = deque()  # held back until then
         self._due: list[bytes] = []
@@ -139,6 +141,8 @@ class WatchStream:
         self._push(b'{"type":"' + event.type.encode() + b'","object":' + encoded + b"}\n", held_s)
 
     def _encode(self, obj: Obj) -> bytes:
+        if self._metadata_only:
+            return msgspec.json.encode(partial_metadata(obj))
         if self._target.version != self._target.rtype.version:
             obj = {**obj, "apiVersion": self._target.api_version}
         return msgspec.json.encode(self._table.of([obj], {}) if self._table else obj)
@@ -147,7 +151,8 @@ class WatchStream:
         metadata: Obj = {"resourceVersion": str(self._registry.version), "creationTimestamp": None}
         if annotations:
             metadata["annotations"] = annotations
-        obj = {"kind": self._target.rtype.kind, "apiVersion": self._target.api_version, "metadata": metadata}
+        named = {"kind": self._target.rtype.kind, "apiVersion": self._target.api_version, "metadata": metadata}
+        obj = partial_metadata(named) if self._metadata_only else named
         shown = self._table.of([], metadata) if self._table else obj
         self._push(b'{"type":"BOOKMARK","object":' + msgspec.json.encode(shown) + b"}\n")
 

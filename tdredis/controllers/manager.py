@@ -185,7 +185,7 @@ class Manager:
 
     def why_not_ready(self) -> str | None:
         """None: ready. An API server that is silent does not make us so: we go on healing from what we know."""
-        waiting = [str(cache.resource) for cache in self.caches if not cache.synced.is_set()]
+        waiting = [cache.name for cache in self.caches if not cache.synced.is_set()]
         return f"waiting for the first list of {', '.join(waiting)}" if waiting else None
 
     def _count_pass(self, key: Key, seconds: float, outcome: str) -> None:
@@ -196,7 +196,7 @@ class Manager:
         """Gauges that are read when somebody asks for the page."""
         self._metrics.watch_queue(lambda: self.queue.depth, lambda: self.queue.delayed, lambda: self.queue.active)
         for cache in self.caches:
-            self._metrics.watch_cache(str(cache.resource), cache.__len__, cache.silent_for_s)
+            self._metrics.watch_cache(cache.name, cache.__len__, cache.silent_for_s)
         self._metrics.redis_links.labels("open").set_function(lambda: float(len(self.links)))
 
 

@@ -58,6 +58,7 @@ class Cache(Generic[T]):
         namespace: str | None = None,
         label_selector: str | None = None,
         field_selector: str | None = None,
+        metadata_only: bool = False,
         index: Callable[[T], Hashable | None] | None = None,
         on_change: Callable[[T | None, T | None], None] | None = None,
         on_event: Callable[[Resource, str], None] | None = None,
@@ -76,6 +77,8 @@ class Cache(Generic[T]):
         `silence_s` is longer than the minute in which a server sends a bookmark.
         """
         self.resource = resource
+        # As logs and metrics name it: of one resource there may be two caches.
+        self.name = f"{resource} of {field_selector}" if field_selector else str(resource)
         self.synced = asyncio.Event()
         self.last_contact: float | None = None  # monotonic seconds; None: never heard of the server
         self.last_error: ApiError | None = None  # None: the list or watch under way has not failed
@@ -85,6 +88,7 @@ class Cache(Generic[T]):
         self._namespace = namespace
         self._label_selector = label_selector
         self._field_selector = field_selector
+        self._metadata_only = metadata_only
         self._index_of = index
         self._on_change = on_change
         self._on_event = on_event
@@ -169,6 +173,7 @@ class Cache(Generic[T]):
             self._namespace,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
+            metadata_only=self._metadata_only,
             on_page=self._heard,
         )
         self._count("LISTED")
@@ -197,6 +202,7 @@ class Cache(Generic[T]):
             silence_s=self._silence_s,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
+            metadata_only=self._metadata_only,
             on_open=self._answered,
         )
         heard = 0

@@ -167,6 +167,7 @@ class Client:
         *,
         label_selector: str | None = None,
         field_selector: str | None = None,
+        metadata_only: bool = False,
         page: int = PAGE,
         on_page: Callable[[], None] | None = None,
     ) -> tuple[Items, str]:
@@ -185,6 +186,7 @@ class Client:
                 field_selector=field_selector,
                 limit=limit,
                 continue_=continue_,
+                metadata_only=metadata_only,
             )
             try:
                 got = _decode_page(await self._call(request))
@@ -210,6 +212,7 @@ class Client:
         silence_s: float = 100.0,
         label_selector: str | None = None,
         field_selector: str | None = None,
+        metadata_only: bool = False,
         on_open: Callable[[], None] | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Frames as the server sent them, one JSON object each; ends when the server ends the watch after `timeout_s`.
@@ -225,6 +228,7 @@ class Client:
             timeout_s=timeout_s,
             label_selector=label_selector,
             field_selector=field_selector,
+            metadata_only=metadata_only,
         )
         async with self._opened(request) as response:
             if on_open is not None:
@@ -408,9 +412,8 @@ class Client:
 
 
 def _headers(request: Request, access: Access) -> Mapping[str, str]:
-    if request.content_type is None:
-        return access.headers
-    return {**access.headers, "Content-Type": request.content_type}
+    own = {"Content-Type": request.content_type, "Accept": request.accept}
+    return {**access.headers, **{name: value for name, value in own.items() if value is not None}}
 
 
 def _unavailable(request: Request, error: Exception) -> ServerUnavailable:

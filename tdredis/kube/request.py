@@ -17,6 +17,8 @@ _PATCH_TYPES = {
     "json": "application/json-patch+json",
     "strategic": "application/strategic-merge-patch+json",
 }
+# Source: Kubernetes API concepts, "Metadata-only fetches"; v1 from 1.15 on.
+_METADATA = "application/json;as={kind};g=meta.k8s.io;v=v1"
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -30,6 +32,7 @@ class Request:
     query: tuple[tuple[str, str], ...] = ()
     content_type: str | None = None
     body: bytes | None = None
+    accept: str | None = None  # None: the whole object, as JSON
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.path}>"
@@ -47,14 +50,18 @@ def prepare_list(
     field_selector: str | None = None,
     limit: int | None = PAGE,
     continue_: str | None = None,
+    metadata_only: bool = False,
 ) -> Request:
-    """`limit` None: all in one answer, what is left when a continue token expired under way."""
+    """`limit` None: all in one answer, what is left when a continue token expired under way. *metadata_only*: the items
+    are names and labels; what is in them (a Secret's passwords) is not sent.
+    """
     query = _selectors(label_selector, field_selector)
     if limit is not None:
         query.append(("limit", str(limit)))
     if continue_:
         query.append(("continue", continue_))
-    return Request("list", "GET", resource.path(namespace), tuple(query))
+    accept = _METADATA.format(kind="PartialObjectMetadataList") if metadata_only else None
+    return Request("list", "GET", resource.path(namespace), tuple(query), accept=accept)
 
 
 def prepare_watch(
@@ -65,6 +72,7 @@ def prepare_watch(
     timeout_s: int,
     label_selector: str | None = None,
     field_selector: str | None = None,
+    metadata_only: bool = False,
 ) -> Request:
     query = _selectors(label_selector, field_selector)
     query += [
@@ -73,7 +81,8 @@ def prepare_watch(
         ("resourceVersion", resource_version),
         ("timeoutSeconds", str(timeout_s)),
     ]
-    return Request("watch", "GET", resource.path(namespace), tuple(query))
+    accept = _METADATA.format(kind="PartialObjectMetadata") if metadata_only else None
+    return Request("watch", "GET", resource.path(namespace), tuple(query), accept=accept)
 
 
 def prepare_create(resource: Resource, manifest: JSONObject, manager: str) -> Request:

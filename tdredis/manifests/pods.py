@@ -13,7 +13,8 @@ from tdredis.manifests.names import COMPONENT_LABEL, INSTANCE_LABEL, build_label
 HOSTNAME_KEY: Final = "kubernetes.io/hostname"
 REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
-# The name of old: sites with a private registry have it; where it does not exist it does no harm.
+# The name of old: sites with a private registry have it. Where it does not exist it must not be named: each kubelet
+# writes an event about each pod once a minute, for ever (kubelet_pods.go, getPullSecretsForPod).
 PULL_SECRET: Final = "harbor-secret"  # noqa: S105 a name
 USER: Final = 999  # redis, in Debian's and Alpine's images alike
 
@@ -41,12 +42,13 @@ def build_pod_template(
     containers: Sequence[JSONObject],
     volumes: Sequence[JSONObject],
     affinity: JSONObject,
+    pull_secret: bool,
     annotations: Mapping[str, str] | None = None,
     shard: str | None = None,
     grace_s: int = 30,
 ) -> JSONObject:
     """*containers*, *volumes* and *affinity* are ours; what *settings* have is added. Where both name the same label or
-    annotation, ours stays: selectors and dashboards depend on it.
+    annotation, ours stays: selectors and dashboards depend on it. *pull_secret*: there is a PULL_SECRET.
     """
     metadata: JSONObject = {"labels": {**settings.labels, **build_labels(instance, component, shard=shard)}}
     both = {**settings.annotations, **(annotations or {})}
@@ -54,7 +56,8 @@ def build_pod_template(
         metadata["annotations"] = {**both}
     restricted = settings.security == "restricted"
     named = instance.spec.image_pull_secrets
-    pull_secrets = () if named == () else dict.fromkeys((PULL_SECRET, *(named or ())))
+    unasked = (PULL_SECRET,) if pull_secret and named != () else ()
+    pull_secrets = dict.fromkeys((*unasked, *(named or ())))
     optional: JSONObject = {
         "affinity": merge(affinity, settings.affinity),
         "securityContext": {**(_RESTRICTED_POD if restricted else {}), **settings.security_context},

@@ -145,6 +145,7 @@ def build_proxy_deployment(
                     {"name": "secret", "secret": {"secretName": name}},
                     {"name": "tmp", "emptyDir": {}},
                 ],
+                pull_secret=site.pull_secret,
                 affinity=build_preferably_apart(selector),
                 annotations={CONFIG_HASH: digest, SECRET_VERSION: secret_version},
             ),

@@ -103,6 +103,7 @@ def _build_template(instance: Instance, site: Site, shard: str) -> JSONObject:
         instance.spec.pod,
         containers=containers,
         volumes=volumes,
+        pull_secret=site.pull_secret,
         affinity=_build_affinity(instance, shard),
         annotations=annotations,
         shard=shard,

@@ -55,6 +55,7 @@ def build_sentinel_statefulset(standby: RedisStandby, site: Site) -> JSONObject:
                     },
                     {"name": "data", "emptyDir": {}},
                 ],
+                pull_secret=site.pull_secret,
                 affinity=build_preferably_apart(ours),
             ),
         },

@@ -23,6 +23,7 @@ class Site:
     disruption_budgets: bool = True  # policy/v1 is served
     pod_monitors: bool = False  # monitoring.coreos.com/v1 is served
     pod_resize: bool = False  # pods have the subresource resize
+    pull_secret: bool = True  # the resource's namespace has the Secret of manifests/pods.py, PULL_SECRET
 
     def image(self, name: str) -> str:
         """The image to run where a spec says *name*: an exact replacement, else the longest prefix's."""

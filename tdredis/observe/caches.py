@@ -11,6 +11,7 @@ from tdredis.kube.client import Client
 from tdredis.kube.objects import Child, CustomObject, Meta, Pod, parse_child, parse_custom, parse_pod
 from tdredis.kube.resources import Resource
 from tdredis.manifests.names import INSTANCE_LABEL, KIND_LABEL, MANAGED_BY_SELECTOR
+from tdredis.manifests.pods import PULL_SECRET
 from tdredis.planning.snapshot import Key
 
 CHILDREN: tuple[Resource, ...] = (
@@ -87,8 +88,20 @@ class Caches:
             for resource in kinds
         }
 
+        # Somebody else's Secrets: whether they are there is asked, and what is in them is not sent.
+        self.pull_secrets: Cache[Child] = Cache(
+            client,
+            resources.SECRETS,
+            parse_child(resources.SECRETS),
+            namespace=namespace,
+            on_event=on_event,
+            field_selector=f"metadata.name={PULL_SECRET}",
+            metadata_only=True,
+            on_change=self._pull_secret_changed,
+        )
+
     def __iter__(self) -> Iterator[Cache[CustomObject] | Cache[Pod] | Cache[Child]]:
-        return iter((*self.custom.values(), self.pods, *self.children.values()))
+        return iter((*self.custom.values(), self.pods, *self.children.values(), self.pull_secrets))
 
     async def run(self) -> None:
         """Feeds all caches until cancelled."""
@@ -122,3 +135,11 @@ class Caches:
             if key is not None:
                 self._on_news(key)
                 return
+
+    def _pull_secret_changed(self, old: Child | None, new: Child | None) -> None:
+        if old is not None and new is not None:
+            return  # it is there as before; what is in it is the kubelet's business
+        namespace = (new or old).metadata.namespace  # type: ignore[union-attr] # as above
+        for key in self.keys():
+            if key.namespace == namespace:
+                self._on_news(key)

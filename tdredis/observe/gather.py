@@ -27,6 +27,7 @@ from tdredis.manifests.names import (
     SENTINEL_CONTAINER,
     auth_secret_name,
 )
+from tdredis.manifests.pods import PULL_SECRET
 from tdredis.manifests.proxy import proxy_kind
 from tdredis.manifests.services import RESP3_PORT, has_external_pods
 from tdredis.manifests.site import Passwords, Site
@@ -119,7 +120,7 @@ class Observer:
         if foreign is None and not _statefulsets(children):
             raise NotKnownYetError("whether there is a StatefulSet under our name")
         seen: dict[str, Any] = {
-            "site": self._site,
+            "site": replace(self._site, pull_secret=self._has_pull_secret(key.namespace)),
             "desired_passwords": desired.passwords,
             "foreign": foreign or (),
             "secret_problems": desired.problems,
@@ -284,6 +285,9 @@ class Observer:
                 if controller is not None and controller.uid == uid and child.metadata.deletion_timestamp is None:
                     found[Ref(kind, child.metadata.name)] = lives.of(child)
         return found
+
+    def _has_pull_secret(self, namespace: str) -> bool:
+        return self._caches.pull_secrets.get(namespace, PULL_SECRET) is not None
 
     def _claims(self, key: Key) -> dict[str, Live]:
         """Volume claims with our labels. A StatefulSet makes them; whose they are is what its resource decides."""

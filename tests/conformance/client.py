@@ -264,9 +264,9 @@ class Api:
         return await self.request("PATCH", path, body, content_type=APPLY, query=query)
 
     @asynccontextmanager
-    async def watch(self, path: str, **query: str | int) -> AsyncIterator[Watch]:
+    async def watch(self, path: str, *, accept: str = "application/json", **query: str | int) -> AsyncIterator[Watch]:
         query.setdefault("timeoutSeconds", 60)
-        async with self._open("GET", path, query=query | {"watch": "true"}) as response:
+        async with self._open("GET", path, accept=accept, query=query | {"watch": "true"}) as response:
             yield Watch(response)
 
     @asynccontextmanager

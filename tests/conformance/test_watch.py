@@ -7,6 +7,8 @@ import asyncio
 from tests.conformance.client import Obj
 from tests.conformance.namespace import Namespace, build_configmap
 
+METADATA = "application/json;as={};g=meta.k8s.io;v=v1"
+
 
 def version(obj: Obj) -> int:
     return int(obj["metadata"]["resourceVersion"])
@@ -126,6 +128,26 @@ async def test_events_carry_whole_objects_with_their_kind(ns: Namespace) -> None
 
     assert event.object == made
     assert (event.object["kind"], event.object["apiVersion"]) == ("ConfigMap", "v1")
+
+
+async def test_a_watch_for_metadata_only_is_sent_nothing_else(ns: Namespace) -> None:
+    await ns.create("secrets", {"metadata": {"name": "a"}, "stringData": {"k": "v"}})
+    path, named = ns.path("secrets"), "metadata.name=a"
+    listed = await ns.api.request(
+        "GET", path, accept=METADATA.format("PartialObjectMetadataList"), query={"fieldSelector": named}
+    )
+    since = listed.accepted()["metadata"]["resourceVersion"]
+
+    async with ns.api.watch(
+        path, accept=METADATA.format("PartialObjectMetadata"), resourceVersion=since, fieldSelector=named
+    ) as watch:
+        await ns.api.delete(ns.path("secrets", "a"))
+        await ns.create("secrets", {"metadata": {"name": "a"}, "stringData": {"k": "v"}})
+        events = await watch.take(2)
+
+    assert [e.seen for e in events] == [("DELETED", "a"), ("ADDED", "a")]
+    shown = [*listed.body["items"], *(e.object for e in events)]
+    assert [set(each) - {"kind", "apiVersion"} for each in shown] == [{"metadata"}] * 3
 
 
 async def test_a_deletion_has_a_version_of_its_own(ns: Namespace) -> None:

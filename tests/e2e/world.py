@@ -147,7 +147,7 @@ def free_port() -> int:
 
 def sample(namespace: str, **spec: object) -> Obj:
     """The published RedisCluster in *namespace*, small, with *spec* changed. None takes a field away."""
-    return _changed(SAMPLE, namespace, {"env": "demo", "capacity": 192, **spec})
+    return _changed(SAMPLE, namespace, {"env": "demo", "capacity": 192, "vip": None, "storageclass": None, **spec})
 
 
 def standby(namespace: str, **spec: object) -> Obj:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tdredis.api.json_object import JSONObject
+from dataclasses import replace
+
+from tdredis.api.json_object import JSON, JSONObject
+from tdredis.manifests.drift import difference, stamp
 from tdredis.manifests.names import client_service_name, proxy_name
 from tdredis.manifests.proxy import (
     build_proxy_access,
@@ -11,7 +14,7 @@ from tdredis.manifests.proxy import (
     next_secret_version,
 )
 from tdredis.planning.cluster.world import World
-from tdredis.planning.objects import Ruling, keep, remove, service_ip
+from tdredis.planning.objects import Ruling, keep, ref_of, remove, service_ip
 from tdredis.planning.pods import STARTING_S
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Remove, ReplacePod
@@ -42,11 +45,32 @@ def remove_unwanted_proxy(world: World) -> tuple[Remove, ...]:
 def _objects(world: World, seed: str, version: str) -> tuple[JSONObject, ...]:
     """In an order in which each finds what it needs."""
     cluster, site, passwords = world.cluster, world.snapshot.site, world.snapshot.passwords
+    deployment = build_proxy_deployment(cluster, site, passwords, seed, secret_version=version)
+    live = world.snapshot.children.get(ref_of(deployment))
+    if live is not None and _pull_secrets(deployment) != _pull_secrets(live.json):
+        as_made = replace(site, pull_secret=not site.pull_secret)
+        former = build_proxy_deployment(cluster, as_made, passwords, seed, secret_version=version)
+        if _all_run(world) and difference(stamp(former), live.json) is None:
+            # A pull secret that came or went is no reason to make proxies anew, which closes clients' connections: the
+            # next change of anything else takes it along.
+            deployment = former
     return (
         *build_proxy_access(cluster, site, passwords, seed, secret_version=version),
         *((build_proxy_budget(cluster),) if site.disruption_budgets else ()),
-        build_proxy_deployment(cluster, site, passwords, seed, secret_version=version),
+        deployment,
     )
+
+
+def _pull_secrets(deployment: JSONObject) -> JSON:
+    found: JSON = deployment
+    for name in ("spec", "template", "spec", "imagePullSecrets"):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def _all_run(world: World) -> bool:
+    running = [pod for pod in world.snapshot.proxies if pod.ready and not pod.deleting]
+    return len(running) >= world.cluster.spec.proxy.replicas
 
 
 def replace_stuck_proxies(world: World) -> Ruling:

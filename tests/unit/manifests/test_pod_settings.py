@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tdredis.manifests.children import build_children
 from tdredis.manifests.proxy import build_proxy_deployment
 from tdredis.manifests.replication import build_replication_children
+from tdredis.manifests.site import Site
 from tests.unit.manifests.builders import PASSWORDS, SITE, sample, standalone, standby
 
 SETTINGS: dict[str, Any] = {
@@ -32,16 +34,16 @@ SETTINGS: dict[str, Any] = {
 COMPONENTS = ("redis", "proxy", "sentinel")
 
 
-def template(component: str, settings: dict[str, Any] | None = None, **spec: Any) -> Any:
+def template(component: str, settings: dict[str, Any] | None = None, *, site: Site = SITE, **spec: Any) -> Any:
     """The pod template of *component*, with *settings* of its pods."""
     chosen = settings or {}
     if component == "proxy":
         cluster = sample(proxy={"pod": chosen}, **spec)
-        made: Any = build_proxy_deployment(cluster, SITE, PASSWORDS, "10.96.0.1", secret_version="1")
+        made: Any = build_proxy_deployment(cluster, site, PASSWORDS, "10.96.0.1", secret_version="1")
     elif component == "sentinel":
-        made = build_replication_children(standby(sentinel={"pod": chosen}, **spec), SITE, PASSWORDS)[-1]
+        made = build_replication_children(standby(sentinel={"pod": chosen}, **spec), site, PASSWORDS)[-1]
     else:
-        made = build_children(sample(pod=chosen, **spec), SITE, PASSWORDS)[-1]
+        made = build_children(sample(pod=chosen, **spec), site, PASSWORDS)[-1]
     return made["spec"]["template"]
 
 
@@ -133,6 +135,18 @@ def test_pull_secrets_are_added_to_that_of_old(component: str) -> None:
 def test_an_empty_list_of_pull_secrets_means_none(component: str) -> None:
     assert "imagePullSecrets" not in template(component, imagePullSecrets=[])["spec"]
     assert template(component)["spec"]["imagePullSecrets"] == [{"name": "harbor-secret"}]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_pull_secret_that_nobody_asked_for_is_named_only_where_it_is(component: str) -> None:
+    without = replace(SITE, pull_secret=False)
+
+    assert "imagePullSecrets" not in template(component, site=without)["spec"]
+    assert "imagePullSecrets" not in template(component, site=without, imagePullSecrets=[])["spec"]
+    mirror = template(component, site=without, imagePullSecrets=["mirror"])["spec"]
+    assert mirror["imagePullSecrets"] == [{"name": "mirror"}]
+    asked = template(component, site=without, imagePullSecrets=["harbor-secret"])["spec"]
+    assert asked["imagePullSecrets"] == [{"name": "harbor-secret"}]
 
 
 def test_sentinels_and_proxies_are_promised_a_little_unless_their_owner_says_otherwise() -> None:

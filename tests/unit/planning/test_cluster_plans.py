@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -561,6 +562,34 @@ def test_the_proxy_rolls_for_a_new_password_and_not_for_somebody_s_annotation() 
 
 
 # ---- proxies
+
+
+def pull_secrets(world: SimulatedCluster, kind: str, name: str) -> object:
+    live: Any = world.children[Ref(kind, name)]
+    return live["spec"]["template"]["spec"].get("imagePullSecrets")
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["comes", "goes"])
+def test_a_pull_secret_that_comes_or_goes_is_for_new_pods_and_makes_none_anew(is_there: bool) -> None:
+    world = healthy()
+    world.site = replace(world.site, pull_secret=not is_there)
+    for _ in range(3):
+        world.run_pass()  # no proxy is seen to run: its Deployment follows
+    world.proxies = (proxy_pod(1), proxy_pod(2))
+    pods = {name: pod.uid for name, pod in world.snapshot().pods.items()}
+
+    world.site = replace(world.site, pull_secret=is_there)
+    plans = [world.run_pass()[0] for _ in range(4)]
+
+    then, before = ([{"name": "harbor-secret"}], None) if is_there else (None, [{"name": "harbor-secret"}])
+    assert pull_secrets(world, "StatefulSet", "redis-cluster-rat-0") == then
+    assert pull_secrets(world, "Deployment", "predixy-redis-cluster-rat") == before
+    assert {name: pod.uid for name, pod in world.snapshot().pods.items()} == pods
+    assert [str(step) for step in plans[-1].steps] == []
+
+    world.resource["spec"]["proxysecret"] = "gate"  # type: ignore[index, call-overload]
+    world.run_pass()
+    assert pull_secrets(world, "Deployment", "predixy-redis-cluster-rat") == then
 
 
 def proxy_pod(number: int, **facts: object) -> PodFacts:
