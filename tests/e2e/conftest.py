@@ -17,6 +17,14 @@ from tests.e2e.world import BIN, Kube, install_crds, new_namespace
 SHARED_MEMORY = "/dev/shm"
 ROOM_BYTES = 4 * 2**30
 ENVOY = {"tongduncloud/predixy:1.0": "envoyproxy/envoy:latest"}
+# localkube plays the names of old itself; elsewhere nobody has these images.
+STOCK = {
+    **ENVOY,
+    "tongduncloud/redis-cluster:0.2": "redis:7.0",
+    "tongduncloud/redis-standby:1.0": "redis:7.0",
+    "tongduncloud/sentinel-standby:latest": "redis:7.0",
+    "tongduncloud/redis-exporter:1.0": "oliver006/redis_exporter:v1.45.0",
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -46,7 +54,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
     folder = tmp_path_factory.mktemp("e2e")
     named = os.environ.get("E2E_KUBECONFIG")
     if named:
-        yield Kube(kubeconfig=Path(named), folder=folder, images=ENVOY)
+        yield Kube(kubeconfig=Path(named), folder=folder, images=STOCK)
         return
     kubeconfig = folder / "kubeconfig"
     # It goes with a killed test run, and its pods with it.
