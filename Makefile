@@ -8,7 +8,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Debian packages that the demo and the tests use (the operator itself needs none of them).
 APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporter prometheus bubblewrap nftables iproute2 shellcheck faketime
 
-.PHONY: demo test install lock lint types imports unit e2e conformance generated proxy-commands peers clean
+.PHONY: demo test test-all install lock lint types imports unit e2e conformance generated proxy-commands peers clean
 
 install: $(VENV)/.installed /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime
 
@@ -50,8 +50,14 @@ conformance: install
 e2e: install
 	$(if $(filter command,$(origin KUBECONFIG)),E2E_KUBECONFIG=$(abspath $(KUBECONFIG)) )$(BIN)/pytest tests/e2e
 
+# Less than twenty minutes. What takes long is marked so, and is run by test-all.
 test: lint types imports
+	$(BIN)/pytest -n 3 --dist worksteal -m "not long"
+
+# Everything, and then the faults twice more: what depends on who is quicker does not show each time.
+test-all: lint types imports
 	$(BIN)/pytest -n 3 --dist worksteal
+	for run in 2 3; do $(BIN)/pytest -n 3 --dist worksteal tests/e2e/test_faults*.py || exit 1; done
 
 generated: install
 	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml

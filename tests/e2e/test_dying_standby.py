@@ -111,6 +111,8 @@ async def walk(client: Client, live_and_die: Callable[[str, int], Awaitable[bool
     return sorted(died)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
 async def test_an_operator_killed_after_any_step_of_a_standby_s_creation_is_succeeded_by_one_that_finishes(
     kube: Kube, client: Client
 ) -> None:
@@ -131,7 +133,10 @@ async def test_an_operator_killed_after_any_step_of_a_standby_s_creation_is_succ
     assert died[:15] == list(range(1, 16))
 
 
-@pytest.mark.parametrize("manifest", [standby, sample], ids=["standby", "cluster"])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "manifest", [pytest.param(standby, id="standby"), pytest.param(sample, id="cluster", marks=pytest.mark.long)]
+)
 async def test_an_operator_killed_after_any_step_of_a_failover_is_succeeded_by_one_that_finishes(
     kube: Kube, client: Client, manifest: Manifest
 ) -> None:
