@@ -1,11 +1,14 @@
-"""How long writes stop when a primary is killed: `python -m bench failover [--runs N]`, against the engine alone.
+"""How long writes stop when a primary is killed: `python -m bench failover [--runs N] [--busy N]`.
 
 ours: localkube, the operator, a RedisCluster and a RedisStandby; the primary's process is killed (SIGKILL), and a
 client that writes without pause measures the longest time without an acknowledgement: in a cluster by its own protocol
 and through the proxy, in a standby by the Service and by the Sentinels.
 engine: the same processes with the same timeouts (5 s) and nobody to help them, in the same run.
 
-One JSON line a topology; p99 is the nearest rank, which is the slowest run of up to 100.
+--busy N: all of it twice, first on the machine as it is, then beside N processes that spin, at our own niceness.
+
+One JSON line a topology; p99 is the nearest rank, which is the slowest run of up to 100. With --busy N further lines,
+with how many times longer ours and the engine's p99 are than without.
 """
 
 from __future__ import annotations
@@ -15,10 +18,13 @@ import asyncio
 import json
 import math
 import statistics
+import subprocess
+import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from redis.crc import key_slot
 
@@ -42,27 +48,58 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench failover", description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--engine-runs", type=int, help="default: as many as --runs")
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="measure again beside N spinning processes")
     chosen = parser.parse_args(arguments)
+    quiet = _measured(chosen.runs, chosen.engine_runs or chosen.runs)
+    lines = list(_lines(quiet))
+    if chosen.busy:
+        with _spinning(chosen.busy):
+            busy = _measured(chosen.runs, chosen.engine_runs or chosen.runs)
+        lines += [
+            {
+                **line,
+                "busy": chosen.busy,
+                "ours_p99_times_quiet": round(line["ours_p99_ms"] / before["ours_p99_ms"], 2),
+                "engine_p99_times_quiet": round(line["engine_p99_ms"] / before["engine_p99_ms"], 2),
+            }
+            for line, before in zip(_lines(busy), _lines(quiet), strict=True)
+        ]
+    for line in lines:
+        print(json.dumps(line))
+    return 0
+
+
+def _measured(runs: int, engine_runs: int) -> tuple[Gaps, Gaps]:
     with tempfile.TemporaryDirectory(prefix="bench-failover-") as folder:
-        ours, engine = asyncio.run(_measure(Path(folder), chosen.runs, chosen.engine_runs or chosen.runs))
+        return asyncio.run(_measure(Path(folder), runs, engine_runs))
+
+
+def _lines(measured: tuple[Gaps, Gaps]) -> Iterator[dict[str, Any]]:
+    ours, engine = measured
     for topology, gaps in ours.items():
         alone = engine["standby" if topology in ("standby", "sentinel") else "cluster"]
-        ratio = statistics.median(alone) / statistics.median(gaps)
-        print(
-            json.dumps(
-                {
-                    "bench": "failover",
-                    "topology": topology,
-                    "ours_p50_ms": _ms(statistics.median(gaps)),
-                    "ours_p99_ms": _ms(_p99(gaps)),
-                    "engine_p50_ms": _ms(statistics.median(alone)),
-                    "engine_p99_ms": _ms(_p99(alone)),
-                    "ratio": round(ratio, 1),
-                    "runs": len(gaps),
-                }
-            )
-        )
-    return 0
+        yield {
+            "bench": "failover",
+            "topology": topology,
+            "ours_p50_ms": _ms(statistics.median(gaps)),
+            "ours_p99_ms": _ms(_p99(gaps)),
+            "engine_p50_ms": _ms(statistics.median(alone)),
+            "engine_p99_ms": _ms(_p99(alone)),
+            "ratio": round(statistics.median(alone) / statistics.median(gaps), 1),
+            "runs": len(gaps),
+        }
+
+
+@contextmanager
+def _spinning(count: int) -> Iterator[None]:
+    """*count* processes that want a whole CPU each."""
+    # They go with a run that is killed.
+    spin = ("setpriv", "--pdeathsig", "KILL", sys.executable, "-c", "while True: pass")
+    with ExitStack() as stack:
+        for _ in range(count):
+            process = stack.enter_context(subprocess.Popen(spin))
+            stack.callback(process.kill)
+        yield
 
 
 def _ms(seconds: float) -> int:

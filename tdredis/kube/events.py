@@ -13,7 +13,7 @@ import structlog
 
 from tdredis.api.json_object import JSONObject
 from tdredis.kube.client import Client
-from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable, TooManyRequests
+from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable, TooManyRequests, is_namespace_going
 from tdredis.kube.objects import render_time
 from tdredis.kube.resources import EVENTS
 
@@ -156,7 +156,9 @@ class EventRecorder:
                 except (ServerUnavailable, TooManyRequests) as error:
                     await self._put_back(key, wish, error)
                 except ApiError as error:
-                    self._drop(key[0], key[2], str(error))
+                    # Of what goes with its namespace nobody need be told, and nobody could read it.
+                    if not is_namespace_going(error):
+                        self._drop(key[0], key[2], str(error))
             self._something.clear()
             self._idle.set()
 

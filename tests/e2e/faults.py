@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from tests.e2e.world import BIN, Kube, Obj, Subject, eventually
 GOES_ON_S = 60.0
 SENT_S = 1.0  # what was acknowledged so long before a crash has reached the replicas
 NOISE_S = 4.0  # what a busy machine may add to the bound of a row; an engine that nobody helps needs five seconds
+ALONE_NOISE_S = 0.5  # the same where no other test runs beside: bounds of fractions of a second say something then
+ATTEMPTS = 3  # of those: whatever else the machine does, it does not do it each time
 
 
 def passwords(manifest: Obj) -> tuple[str, str]:
@@ -171,13 +173,14 @@ async def proving(
     heal_s: float | None = None,
     planned: bool = False,
     ways: Sequence[str] = (),
+    noise_s: float = NOISE_S,
 ) -> AsyncIterator[dict[str, Ledger]]:
     """The block makes the fault of *rows* and waits for what must come of it; clients write by every way, or by
     *ways* only, meanwhile.
 
     Afterwards the instance is Ready again, *heal_s* after the beginning if that is promised; no write waited longer
     than *gap_s* (0: none failed); *planned*: no acknowledged write is missing, else none that is older than SENT_S.
-    All of it is recorded before it is judged.
+    All of it is recorded before it is judged. Raises TooLongError, if nothing else is wrong, for the gap.
     """
     async with under_load(subject, ways) as ledgers:
         began = time.monotonic()
@@ -194,10 +197,34 @@ async def proving(
     for way, ledger in ledgers.items():
         if gap_s == 0:
             assert ledger.failures == failures[way], describe(ledgers)
-        assert ledger.longest_gap_s(began) < gap_s + NOISE_S, describe(ledgers)
         early = [each for each in missing.get(way, ()) if planned or ledger.acknowledged[each] < began - SENT_S]
         assert not early, f"{way} lost {early}; {describe(ledgers)}"
-    assert heal_s is None or healed_s < heal_s + NOISE_S, f"Ready again after {healed_s:.1f} s"
+    assert heal_s is None or healed_s < heal_s + noise_s, f"Ready again after {healed_s:.1f} s"
+    longest_s = max(ledger.longest_gap_s(began) for ledger in ledgers.values())
+    if longest_s >= gap_s + noise_s:
+        raise TooLongError(f"no write for {longest_s:.2f} s, bound {gap_s:g} s; {describe(ledgers)}")
+
+
+class TooLongError(AssertionError):
+    """Writes waited longer than a row promises."""
+
+
+async def prove_promptly(
+    row: int, fault: Callable[[], Awaitable[None]], *, subject: Subject, gap_s: float, planned: bool = False
+) -> None:
+    """As `proving`, for a test that is marked `alone`: within ALONE_NOISE_S of the bound in one of ATTEMPTS. Nothing is
+    lost in any. *fault* makes the fault, and waits for what must come of it.
+    """
+    seen = []
+    for _ in range(ATTEMPTS):
+        try:
+            async with proving(row, subject=subject, gap_s=gap_s, planned=planned, noise_s=ALONE_NOISE_S):
+                await fault()
+        except TooLongError as error:
+            seen.append(str(error))
+        else:
+            return
+    raise TooLongError("\n".join(seen))
 
 
 def record(row: int, kind: str, **measured: object) -> None:

@@ -24,6 +24,7 @@ from tests.e2e.faults import (
     in_container,
     kill_pods,
     lost,
+    prove_promptly,
     proving,
     record,
     under_load,
@@ -58,32 +59,38 @@ async def uids_of(subject: Subject, prefix: str = "") -> dict[str, str]:
 
 
 @BOTH
+@pytest.mark.alone
 async def test_a_killed_primary_is_replaced_and_what_replicas_had_stays(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
     async with Operator(kube, namespace):
         subject = await Subject.create(client, manifest(namespace))
         await subject.until_ready()
-        before = await subject.primary()
-        row = 1 if manifest is sample else 2
-        async with proving(row, subject=subject, gap_s=gap_of_death_s(subject)):
+
+        async def dies() -> None:
+            before = await subject.primary()
             await crash(subject, before)
             await another_primary(subject, before)
 
-        assert await subject.primary() != before
+        row = 1 if manifest is sample else 2
+        await prove_promptly(row, dies, subject=subject, gap_s=gap_of_death_s(subject))
 
 
 @BOTH
+@pytest.mark.alone
 async def test_a_primary_whose_pod_is_deleted_hands_over_and_nothing_is_lost(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
     async with Operator(kube, namespace):
         subject = await Subject.create(client, manifest(namespace))
         await subject.until_ready()
-        before = await subject.primary()
-        async with proving(3, subject=subject, gap_s=1.0, planned=True):
+
+        async def goes() -> None:
+            before = await subject.primary()
             await client.delete(PODS, namespace, before)
             await another_primary(subject, before)
+
+        await prove_promptly(3, goes, subject=subject, gap_s=1.0, planned=True)
 
 
 @BOTH
@@ -158,17 +165,21 @@ async def test_a_node_that_lost_its_memory_of_itself_is_joined_again(
 
 
 @BOTH
+@pytest.mark.alone
 async def test_a_primary_that_comes_back_without_its_data_never_empties_its_replica(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
     async with Operator(kube, namespace):
         subject = await Subject.create(client, manifest(namespace))
         await subject.until_ready()
-        before = await subject.primary()
-        async with proving(16, subject=subject, gap_s=gap_of_death_s(subject)):
+
+        async def dies_without_data() -> None:
+            before = await subject.primary()
             await in_container(kube, subject, before, "rm -rf /data/appendonlydir /data/*.rdb /data/*.aof")
             await crash(subject, before)
             await another_primary(subject, before)
+
+        await prove_promptly(16, dies_without_data, subject=subject, gap_s=gap_of_death_s(subject))
 
 
 async def test_a_resource_deleted_while_it_is_half_built_leaves_nothing(

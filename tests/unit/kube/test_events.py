@@ -5,10 +5,19 @@ import json
 from collections.abc import Callable
 
 import pytest
+import structlog
 
 from tdredis.kube.events import EventRecorder, Reference
 from tests.unit.kube.eventually import eventually
-from tests.unit.kube.scripted_server import Act, ScriptedServer, answer, build_object, connect, refuse
+from tests.unit.kube.scripted_server import (
+    Act,
+    ScriptedServer,
+    answer,
+    build_object,
+    build_status,
+    connect,
+    refuse,
+)
 
 RAT = Reference("cache.tongdun.net/v1alpha1", "RedisCluster", "n", "redis-rat", "u")
 OK = answer(build_object("e", 1))
@@ -138,6 +147,21 @@ async def test_an_outage_is_waited_out_and_a_refusal_is_dropped() -> None:
     server = await recording(refuse(503, "ServiceUnavailable"), refuse(403, "Forbidden"), OK, do=do)
 
     assert [body["message"] for body in bodies(server)] == ["first", "first", "second"]
+
+
+@pytest.mark.parametrize(("cause", "warnings"), [("NamespaceTerminating", 0), ("Webhook", 1)])
+async def test_what_goes_with_its_namespace_is_dropped_without_a_word(cause: str, warnings: int) -> None:
+    def do(recorder: EventRecorder, _: Time) -> None:
+        recorder.record(RAT, "Normal", "Met", "first")
+        recorder.record(RAT, "Normal", "Met", "second")
+
+    refusal = build_status(403, "Forbidden")
+    refusal["details"] = {"causes": [{"reason": cause, "message": "no"}]}
+    with structlog.testing.capture_logs() as said:
+        server = await recording(answer(refusal, 403), OK, do=do)
+
+    assert [body["message"] for body in bodies(server)] == ["first", "second"]
+    assert [line["log_level"] for line in said if line["event"] == "event dropped"] == ["warning"] * warnings
 
 
 async def test_a_long_outage_costs_events_and_nothing_else() -> None:
