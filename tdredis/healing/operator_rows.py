@@ -217,7 +217,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         ),
         guards=(objects.memory_limit_follows,),
         seen=(
-            Seen(reason="MemoryNearlyFull", words="…: … % of … MiB are used; at the limit Redis evicts the keys"),
+            Seen(reason="MemoryNearlyFull", words="…: … % or more of … MiB are used; at maxmemory Redis evicts keys"),
             Seen(
                 reason="OOMKilled", words="… was ended by the kernel, which found it over its memory limit (OOMKilled)"
             ),

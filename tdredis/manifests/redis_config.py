@@ -35,7 +35,7 @@ def build_redis_conf(instance: Instance) -> str:
         "aof-use-rdb-preamble yes",
         "repl-diskless-sync yes",
         "repl-diskless-sync-delay 0",
-        f"repl-backlog-size {_backlog_mib(limit_mib)}mb",
+        f"repl-backlog-size {backlog_mib(limit_mib)}mb",
         f"maxmemory {limit_mib}mb",
         "maxmemory-policy allkeys-lru",
         *_of_kind(instance),
@@ -65,7 +65,7 @@ def _of_kind(instance: Instance) -> tuple[str, ...]:
             return ()
 
 
-def _backlog_mib(limit_mib: int) -> int:
+def backlog_mib(limit_mib: int) -> int:
     """A sixteenth of the memory limit, 1 to 128 MiB: enough for a replica's short absence, never most of the memory."""
     return 128 if limit_mib == 0 else min(128, max(1, limit_mib // 16))
 

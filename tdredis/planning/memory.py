@@ -11,16 +11,21 @@ from tdredis.redis.facts import NodeFacts, Unknown
 
 FULL_PERCENT = 90
 EASED_PERCENT = 85  # what was full is so until it is clearly not: a condition must not change with every key
+STEP_PERCENT = 5  # as coarse as a sentence in status must be that does not change with every key
+BUILT_POLICY, UNKNOWN_POLICY = "allkeys-lru", "unknown"  # redis.conf's; a process that does not say it
 KILL_IS_NEWS_S = 600.0  # a process that the kernel ended and that runs again is told of for so long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryUse:
-    """Of one Redis process. *limit_bytes*: maxmemory or the container's limit, the lower one; 0: there is none."""
+    """Of one Redis process. *limit_bytes*: maxmemory or the container's limit, the lower one; 0: there is none.
+    *policy*: maxmemory-policy; "" where the limit is the container's.
+    """
 
     pod: str
     used_bytes: int
     limit_bytes: int
+    policy: str = ""
 
     @property
     def percent(self) -> float:
@@ -38,16 +43,19 @@ class Pressure:
 def memory_uses(snapshot: Snapshot) -> tuple[MemoryUse, ...]:
     """Of all processes that answered, the fullest first, then by name."""
     found = (
-        MemoryUse(pod=name, used_bytes=node.used_memory_bytes, limit_bytes=_limit(node, snapshot.pods.get(name)))
+        _use(name, node, snapshot.pods.get(name))
         for name, node in snapshot.nodes.items()
         if isinstance(node, NodeFacts)
     )
     return tuple(sorted(found, key=lambda use: (-use.percent, -use.used_bytes, use.pod)))
 
 
-def _limit(node: NodeFacts, pod: PodFacts | None) -> int:
-    container = parse_quantity(pod.given_limits.get("memory")) if pod else None
-    return min((limit for limit in (node.maxmemory_bytes, int(container or 0)) if limit), default=0)
+def _use(name: str, node: NodeFacts, pod: PodFacts | None) -> MemoryUse:
+    container = int(parse_quantity(pod.given_limits.get("memory")) or 0) if pod else 0
+    limit = min((limit for limit in (node.maxmemory_bytes, container) if limit), default=0)
+    is_its_own = limit == node.maxmemory_bytes
+    policy = (node.maxmemory_policy or UNKNOWN_POLICY) if is_its_own else ""
+    return MemoryUse(pod=name, used_bytes=node.used_memory_bytes, limit_bytes=limit, policy=policy)
 
 
 def memory_pressure(snapshot: Snapshot) -> Pressure | None:
@@ -70,11 +78,31 @@ def memory_pressure(snapshot: Snapshot) -> Pressure | None:
         return None
     full.sort(key=lambda use: use.pod)  # a sentence in status must not change with who is a byte fuller
     names = list_names([use.pod for use in full])
+    fullest = max(full, key=lambda use: use.percent)
+    percent = int(fullest.percent) // STEP_PERCENT * STEP_PERCENT
     message = (
-        f"{names}: {FULL_PERCENT} % of {full[0].limit_bytes // MIB} MiB are used; at the limit Redis evicts the keys"
-        f" that were used least. Raise capacity, or delete keys; this ends under {EASED_PERCENT} %"
+        f"{names}: {percent} % or more of {fullest.limit_bytes // MIB} MiB are used; {_at_the_limit(fullest.policy)};"
+        f" this ends under {EASED_PERCENT} %"
     )
     return Pressure(reason="MemoryNearlyFull", message=message)
+
+
+def _at_the_limit(policy: str) -> str:
+    """What happens, and what to do. Source: redis.io, "Key eviction"; "": the limit is the container's."""
+    if not policy:
+        return (
+            "that is the container's memory limit, at which the kernel ends the process (OOMKilled). Raise"
+            " resources.limits or memoryOverheadPercent, or lower capacity"
+        )
+    by_hand = "" if policy in (BUILT_POLICY, UNKNOWN_POLICY) else ", which was set by hand and goes with the process"
+    if policy == "noeviction":
+        what = "at maxmemory Redis refuses writes (OOM)"
+    elif policy.startswith("volatile"):
+        what = "at maxmemory Redis evicts keys that have a time to live, and refuses writes (OOM) when none is left"
+    else:
+        what = "at maxmemory Redis evicts keys"
+    named = "" if policy == UNKNOWN_POLICY else f" (maxmemory-policy {policy}{by_hand})"
+    return f"{what}{named}. Raise capacity, or delete keys"
 
 
 def _killed_of_late(snapshot: Snapshot) -> list[str]:

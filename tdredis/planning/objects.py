@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Protocol
@@ -13,12 +13,14 @@ from tdredis.api.rediscluster import RedisClusterSpec
 from tdredis.manifests.claims import build_claim_owner
 from tdredis.manifests.drift import difference, parse_quantity, stamp
 from tdredis.manifests.names import REDIS_CONTAINER, ROLE_LABEL
+from tdredis.manifests.redis_config import backlog_mib
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.planning.steps import Apply, Process, Remove, ReplacePod, ResizePod, SetConfig, Step
 from tdredis.redis.facts import NodeFacts
 
 MIB = 2**20
+BACKLOG: Final = "repl-backlog-size"
 ROOM_PERCENT: Final = 110  # of maxmemory is what a container needs at the least: buffers and fragments are not in it
 _OPTIONAL: Final = {"NetworkPolicy": "networking.k8s.io/v1", "PodMonitor": "monitoring.coreos.com/v1"}
 _RESIZABLE: Final = ("cpu", "memory")
@@ -196,23 +198,35 @@ def limit_maxmemory(members: Iterable[Limited], spec: InstanceSpec, growing: set
     """maxmemory of every process is what capacity gives it; more of it once its container has the room. That of the
     pods in *growing* gets it in a moment.
     """
-    wanted = spec.maxmemory_mib * MIB
+    wanted, backlog = spec.maxmemory_mib * MIB, backlog_mib(spec.maxmemory_mib) * MIB
     share = f"capacity {spec.capacity}"
     if isinstance(spec, RedisClusterSpec):
         share += f" over {spec.size} shards"
-    steps, holds = [], []
+    steps: list[SetConfig] = []
+    holds: list[Hold] = []
     for member in members:
         now = member.facts.maxmemory_bytes
         if now == wanted:
+            steps += _raise_backlog(member, backlog, share)
             continue
         # Less is always better than what there is, and so is a limit where there is none.
         hold = memory_limit_follows(member.pod, wanted) if wanted > now > 0 else None
         if hold is None:
             why = f"{share}; it has {now // MIB} MiB"
             steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
+            if member.facts.backlog_bytes not in (None, backlog):
+                steps.append(SetConfig(process=member.process, parameter=BACKLOG, value=backlog, why=why))
         elif member.pod.name not in growing and not _is_growing(member.pod, wanted):
             holds.append(hold)
     return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
+
+
+def _raise_backlog(member: Limited, backlog_bytes: int, share: str) -> Iterator[SetConfig]:
+    """More of it than capacity gives was set by hand, for a replica that is slow, and stays."""
+    now = member.facts.backlog_bytes
+    if now is not None and now < backlog_bytes:
+        why = f"{share}; it has {now // MIB} MiB"
+        yield SetConfig(process=member.process, parameter=BACKLOG, value=backlog_bytes, why=why)
 
 
 def _is_growing(pod: PodFacts, maxmemory_bytes: int) -> bool:

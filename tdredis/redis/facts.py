@@ -78,6 +78,8 @@ class NodeFacts:
     min_replicas_max_lag_s: int | None = None  # seconds of silence after which one is not in reach. None: not asked
     lost: str = ""  # what its start script says of data that it could not use (manifests/data_scripts.py)
 
+    maxmemory_policy: str = ""  # what becomes of keys, or of writes, when maxmemory is used up. "": it does not say
+    backlog_bytes: int | None = None  # repl-backlog-size. None: it does not say
     write_error: str = ""  # why a primary refuses writes (MISCONF): its disk takes nothing more. "": it does take it
     write_failed_s: float | None = None  # so long ago that was last seen of its pod. None: never
     heard_s: float = 0.0  # it has answered every question for so long
@@ -202,6 +204,8 @@ def parse_node_facts(
         announced=parse_announced(config),
         min_replicas_to_write=None if least is None else int(least),
         min_replicas_max_lag_s=None if lag is None else int(lag),
+        maxmemory_policy=info.get("maxmemory_policy", ""),
+        backlog_bytes=None if (backlog := info.get("repl_backlog_size")) is None else int(backlog),
         write_error=find_write_error(info, config.get("save", "")),
         lost=_said_by_the_start_script(config),
     )

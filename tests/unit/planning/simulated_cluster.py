@@ -77,6 +77,7 @@ class Node:
     timeout_ms: int = 1000
     silent: bool = False
     write_error: str = ""  # its disk is full
+    backlog: int | None = None  # repl-backlog-size
     believes: dict[str, SlotSet] = field(default_factory=dict)  # id: what it has heard last, where that is not so
     migrating: dict[int, str] = field(default_factory=dict)
     importing: dict[int, str] = field(default_factory=dict)
@@ -190,6 +191,8 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 self._node(step.process.pod).known.pop(step.ghost_id, None)
             case SetConfig(parameter="maxmemory"):
                 self._node(step.process.pod).maxmemory = int(step.value)
+            case SetConfig(parameter="repl-backlog-size"):
+                self._node(step.process.pod).backlog = int(step.value)
             case SetConfig(parameter="cluster-node-timeout"):
                 self._node(step.process.pod).timeout_ms = int(step.value)
             case SetConfig():
@@ -315,6 +318,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             cluster_ok=covered,
             node_timeout_ms=node.timeout_ms,
             write_error=node.write_error,
+            backlog_bytes=node.backlog,
             slot_keys={slot: len(node.slot_keys.get(slot, {})) for slot in self._open_slots()},
             announced=Announced(
                 host=node.address[0],

@@ -75,6 +75,7 @@ class Redis:
     used_mib: int = 1
     silent: bool = False
     write_error: str = ""  # its disk is full
+    backlog: int | None = None  # repl-backlog-size
     refused: bool = False
     link_up: bool = False
     priority: int = 0  # as the start script has it
@@ -256,6 +257,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 redis.announces = (redis.announces[0], int(step.value))
             case AnnounceSentinel():
                 self._sentinel(step.process).announces = (step.host, step.port)
+            case SetConfig(parameter="repl-backlog-size"):
+                self._redis(step.process).backlog = int(step.value)
             case SetConfig(parameter="maxmemory"):
                 self._redis(step.process).maxmemory = int(step.value)
             case _:
@@ -404,6 +407,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             min_replicas_max_lag_s=node.lag,
             run_id=node.run_id,
             write_error=node.write_error,
+            backlog_bytes=node.backlog,
             lost=node.lost,
             announced=Announced(host=node.announces[0], port=node.announces[1]) if all(node.announces) else None,
         )

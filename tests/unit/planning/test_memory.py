@@ -46,14 +46,14 @@ def test_it_begins_at_90_percent_and_ends_under_85(used_mib: int, was_full: bool
 
 
 def test_its_sentence_does_not_change_with_every_key() -> None:
-    one = seen({FIRST: node(maxmemory_mib=100, used_mib=95), SECOND: node(maxmemory_mib=100, used_mib=94)})
-    two = seen({FIRST: node(maxmemory_mib=100, used_mib=93), SECOND: node(maxmemory_mib=100, used_mib=97)})
+    one = seen({FIRST: node(maxmemory_mib=100, used_mib=96), SECOND: node(maxmemory_mib=100, used_mib=94)})
+    two = seen({FIRST: node(maxmemory_mib=100, used_mib=93), SECOND: node(maxmemory_mib=100, used_mib=98)})
 
     said = memory_pressure(one)
 
     assert said == memory_pressure(two)
     assert said is not None
-    assert f"{FIRST}, {SECOND}: 90 % of 100 MiB are used" in said.message
+    assert f"{FIRST}, {SECOND}: 95 % or more of 100 MiB are used" in said.message
 
 
 @pytest.mark.parametrize("was_full", [True, False])
@@ -102,3 +102,48 @@ def test_it_is_told_when_it_begins_and_not_again() -> None:
 
     assert [(turn.warning, turn.reason) for turn in transitions(before, after)] == [(True, "MemoryNearlyFull")]
     assert transitions(after, after) == transitions(after, before) == ()
+
+
+@pytest.mark.parametrize(
+    ("used_mib", "was_full", "percent"), [(90, False, 90), (99, False, 95), (100, False, 100), (86, True, 85)]
+)
+def test_how_full_it_is_is_said_as_it_is(used_mib: int, was_full: bool, percent: int) -> None:
+    said = memory_pressure(seen({FIRST: node(maxmemory_mib=100, used_mib=used_mib)}, was_full=was_full))
+
+    assert said is not None
+    assert f"{percent} % or more of 100 MiB" in said.message
+
+
+@pytest.mark.parametrize(
+    ("policy", "evicts", "refuses", "by_hand"),
+    [
+        ("allkeys-lru", True, False, False),
+        ("allkeys-lfu", True, False, True),
+        ("noeviction", False, True, True),
+        ("volatile-ttl", True, True, True),
+        ("", True, False, False),
+    ],
+)
+def test_what_happens_at_maxmemory_is_what_its_policy_says(
+    policy: str, evicts: bool, refuses: bool, by_hand: bool
+) -> None:
+    full = replace(node(maxmemory_mib=100, used_mib=95), maxmemory_policy=policy)
+
+    said = memory_pressure(seen({FIRST: full}))
+
+    assert said is not None
+    assert ("evicts" in said.message, "refuses writes" in said.message) == (evicts, refuses)
+    assert policy in said.message
+    assert ("set by hand" in said.message) is by_hand
+    assert "kernel" not in said.message
+
+
+@pytest.mark.parametrize("maxmemory_mib", [0, 200])
+def test_at_the_container_s_limit_it_is_the_kernel_that_acts(maxmemory_mib: int) -> None:
+    full = replace(node(maxmemory_mib=maxmemory_mib, used_mib=95), maxmemory_policy="allkeys-lru")
+
+    said = memory_pressure(snapshot(pod(FIRST, limits={"memory": "100Mi"}), nodes={FIRST: full}))
+
+    assert said is not None
+    assert "the kernel ends the process" in said.message
+    assert "evicts" not in said.message
