@@ -16,6 +16,7 @@ from tdredis.api.instance import InstanceStatus
 from tdredis.execute.run import Outcome
 from tdredis.kube.events import Reference
 from tdredis.planning.news import losses, notices, transitions
+from tdredis.planning.restarts import unheeded_restarts
 from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.planning.steps import Step
 
@@ -87,7 +88,12 @@ class Telling:
         if outcome.failed is not None:
             news.append((True, f"{reason_of(outcome.failed)}Failed", failure))
         before = self.last_status(key, uid) or snapshot.resource.status
-        told = (*losses(outcome.done), *transitions(before, status), *notices(snapshot.nodes))
+        told = (
+            *losses(outcome.done),
+            *transitions(before, status),
+            *notices(snapshot.nodes),
+            *unheeded_restarts(snapshot),
+        )
         news += [(transition.warning, transition.reason, transition.message) for transition in told]
         self._reported[key] = (uid, status)
         self._tell(key, Reference(API_VERSION, key.kind, key.namespace, key.name, uid), news)

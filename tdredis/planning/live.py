@@ -16,6 +16,8 @@ from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.drift import DIGEST, difference
 from tdredis.manifests.services import EXTERNAL_LABEL
 
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation of a pod template
+
 
 class Owner(msgspec.Struct, frozen=True, rename="camel"):
     """metadata.ownerReferences[]"""
@@ -69,6 +71,7 @@ class StatefulSetView(msgspec.Struct, frozen=True, rename="camel"):
     start: int = 0  # the lowest ordinal
     observed_generation: int = 0
     update_revision: str = ""
+    restarted_at: str = ""  # when `kubectl rollout restart` was last called; "": never
 
 
 class Live:
@@ -140,6 +143,7 @@ class Live:
                 "start": (spec.get("ordinals") or {}).get("start", 0),
                 "observedGeneration": status.get("observedGeneration", 0),
                 "updateRevision": status.get("updateRevision", ""),
+                "restartedAt": _annotation(spec.get("template") or {}, RESTARTED_AT) or "",
             },
             StatefulSetView,
         )
