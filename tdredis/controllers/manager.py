@@ -178,7 +178,9 @@ class Manager:
             self.recorder.start()
             stack.push_async_callback(self.recorder.stop)
             if settings.leader_election:
-                self._elector = LeaderElector(self._client, settings.lease_namespace, LEASE, settings.identity)
+                # With many workers and a slow server all connections may be taken: the lead must not be lost for that.
+                lease = await stack.enter_async_context(self._client.apart())
+                self._elector = LeaderElector(lease, settings.lease_namespace, LEASE, settings.identity)
                 await _unless_ended(self._elector.run(self.lead), feeding)
             else:
                 await _unless_ended(self.lead(), feeding)

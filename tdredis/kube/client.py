@@ -45,6 +45,7 @@ Items: TypeAlias = list[msgspec.Raw]
 
 FIELD_MANAGER = "td-redis-operator"
 OnWrite = Callable[[str, Resource, str], None]
+CONNECTIONS = 100  # at once; who comes later waits, within the deadline of the call
 GROUPS_WE_USE = frozenset(resource.group for resource in resources.ALL)
 
 _CUT = (aiohttp.ClientError, OSError)
@@ -117,6 +118,18 @@ class Client:
     def manager(self) -> str:
         """The field manager that our applied fields belong to."""
         return self._manager
+
+    def apart(self) -> "Client":
+        """Another one of the same server and name, with connections of its own: what must not wait until those of this
+        one, which a slow server may hold all, are free.
+        """
+        return Client(
+            self._config,
+            manager=self._manager,
+            deadline_s=self._deadline_s,
+            on_write=self._on_write,
+            user_agent=self._user_agent,
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -397,7 +410,7 @@ class Client:
             raise RuntimeError("the client is closed")
         if self._lazy is None:
             self._lazy = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=100, keepalive_timeout=30.0),
+                connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=30.0),
                 timeout=aiohttp.ClientTimeout(total=None),  # the deadlines are ours
                 # Uncompressed: inside a cluster the bytes are cheap, and unpacking a page of pods holds up the loop.
                 headers={

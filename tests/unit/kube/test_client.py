@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from tdredis.api.json_object import JSONObject
-from tdredis.kube.client import Client
+from tdredis.kube.client import CONNECTIONS, Client
 from tdredis.kube.config import ClusterConfig, Credential
 from tdredis.kube.errors import (
     ApiError,
@@ -324,3 +324,19 @@ async def test_a_client_that_was_closed_says_so() -> None:
 
         with pytest.raises(RuntimeError, match="closed"):
             await client.get(CONFIGMAPS, "n", "a")
+
+
+async def test_who_has_connections_apart_waits_for_none_that_a_slow_server_holds() -> None:
+    """The lease is renewed that way, whatever number of workers waits for its answers."""
+    slow = (hang(),) * CONNECTIONS
+    async with ScriptedServer(*slow, answer(build_object("a", 1))) as server, connect(server) as client:
+        workers = [asyncio.create_task(client.get(PODS, "n", "p")) for _ in range(2 * CONNECTIONS)]
+        await eventually(lambda: len(server.requests) == CONNECTIONS, lambda: len(server.requests))
+        try:
+            async with client.apart() as lease, asyncio.timeout(2):
+                assert await lease.get(CONFIGMAPS, "n", "a") == build_object("a", 1)
+            assert len(server.requests) == CONNECTIONS + 1
+        finally:
+            for each in workers:
+                each.cancel()
+            await asyncio.wait(workers)
