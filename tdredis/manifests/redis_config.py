@@ -48,6 +48,8 @@ def _of_kind(instance: Instance) -> tuple[str, ...]:
         case RedisCluster():
             return (
                 "cluster-enabled yes",
+                # There is no other in a cluster; Redis 8 warns of any other number.
+                "databases 1",
                 "cluster-config-file nodes.conf",
                 f"cluster-node-timeout {NODE_TIMEOUT_MS}",
                 # Replicas stay in their shard: one that lends its replica to another is one pod's death from loss.

@@ -9,13 +9,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from tdredis.api.instance import Instance
 from tdredis.api.metadata import ObjectMeta
 from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.claims import build_claim_owner
+from tdredis.manifests.config_map import build_config_map
 from tdredis.manifests.endpoints import Target, build_standby_endpoints
+from tdredis.manifests.names import statefulset_names
 from tdredis.manifests.redis_config import build_redis_conf
-from tdredis.manifests.redis_pods import container_resources
+from tdredis.manifests.redis_pods import build_redis_statefulset, container_resources
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.sentinel_config import build_sentinel_ids
 from tdredis.manifests.services import build_external_services, is_external_service
@@ -158,6 +161,8 @@ def test_clients_and_readers_are_led_by_a_slice_each() -> None:
 
 def test_redis_is_configured_as_its_kind_needs_it() -> None:
     assert "cluster-enabled" in build_redis_conf(sample())
+    assert "databases 1\n" in build_redis_conf(sample())
+    assert "databases" not in build_redis_conf(standby()) + build_redis_conf(standalone())
     assert "min-replicas-to-write 0\n" in build_redis_conf(standby())
     assert "maxmemory 2048mb\n" in build_redis_conf(standby())
     assert "cluster" not in build_redis_conf(standby()) + build_redis_conf(standalone())
@@ -233,3 +238,14 @@ def test_a_volume_goes_with_its_resource_only_where_it_is_not_to_be_retained() -
     made: Any = children(standby(storageclass="fast"))["StatefulSet", "redis-standby-tom"]
     (template,) = made["spec"]["volumeClaimTemplates"]
     assert template["metadata"]["labels"] == kept["metadata"]["labels"] == going["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("instance", [sample(), standby(), standalone()], ids=["cluster", "standby", "standalone"])
+def test_what_a_configuration_says_rolls_no_redis(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is for the next start of a pod; what must be so at once is set while Redis runs."""
+    shard = statefulset_names(instance)[0]
+    before = build_redis_statefulset(instance, SITE, shard), build_config_map(instance)
+    monkeypatch.setattr("tdredis.manifests.config_map.build_redis_conf", lambda _: "databases 2\n")
+    after = build_redis_statefulset(instance, SITE, shard), build_config_map(instance)
+
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
