@@ -273,16 +273,16 @@ class StatefulSetController:
         set_name = it.set["metadata"]["name"]
         if self._registry.find("pods", it.set["metadata"]["namespace"], name) is not None:
             # Somebody else's pod has the name; its end brings us back.
-            text = f'create Pod {name} in StatefulSet {set_name} failed error: pods "{name}" already exists'
+            text = f'Create Pod {name} in StatefulSet {set_name} failed error: pods "{name}" already exists'
             self._recorder.warning(it.set, "FailedCreate", text)
             return False
         try:
             it.replicas[ordinal] = self._registry.create("pods", pod, manager=NAME)
         except ApiError as refused:
-            text = f"create Pod {name} in StatefulSet {set_name} failed error: {refused.message}"
+            text = f"Create Pod {name} in StatefulSet {set_name} failed error: {refused.message}"
             self._recorder.warning(it.set, "FailedCreate", text)
             raise
-        self._recorder.normal(it.set, "SuccessfulCreate", f"create Pod {name} in StatefulSet {set_name} successful")
+        self._recorder.normal(it.set, "SuccessfulCreate", f"Create Pod {name} in StatefulSet {set_name} successful")
         return True
 
     def _delete(self, it: Pass, pod: Obj) -> None:
@@ -293,7 +293,7 @@ class StatefulSetController:
             if ordinal in known:
                 known[ordinal] = deleted
         name, set_name = metadata["name"], it.set["metadata"]["name"]
-        self._recorder.normal(it.set, "SuccessfulDelete", f"delete Pod {name} in StatefulSet {set_name} successful")
+        self._recorder.normal(it.set, "SuccessfulDelete", f"Delete Pod {name} in StatefulSet {set_name} successful")
 
     def _mend_identity(self, it: Pass, ordinal: int, pod: Obj) -> None:
         wanted = identity_labels(it, ordinal)

@@ -286,7 +286,7 @@ async def test_a_name_that_somebody_else_has_is_told_and_taken_when_it_is_free(w
     world.create(SETS, workload(replicas=2))
     await world.until(lambda: world.told("FailedCreate"))
     assert world.told("FailedCreate") == [
-        'create Pod web-1 in StatefulSet web failed error: pods "web-1" already exists'
+        'Create Pod web-1 in StatefulSet web failed error: pods "web-1" already exists'
     ]
 
     world.registry.delete("pods", "default", "web-1")
