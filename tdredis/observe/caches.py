@@ -57,6 +57,7 @@ class Caches:
                 parse_custom(resource),
                 namespace=namespace,
                 on_event=on_event,
+                index=lambda item: item.metadata.namespace,
                 on_change=self._custom_changed(resource.kind),
             )
             for resource in resources.CUSTOM

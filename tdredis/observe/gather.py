@@ -35,6 +35,7 @@ from tdredis.observe.asking import Asker, keys_to_read
 from tdredis.observe.caches import Caches
 from tdredis.observe.lives import Lives
 from tdredis.observe.lookups import Lookups
+from tdredis.observe.namesakes import Namesakes
 from tdredis.observe.passwords import access, effective, most_accepted, read_desired
 from tdredis.observe.pods import read_pod
 from tdredis.observe.pulse import ROLE, Pulse, role_signs
@@ -87,6 +88,7 @@ class Observer:
         self._pulse = pulse
         self._asker = Asker(links, now=now, steady=steady)
         self._trials = Trials(lookups, steady)
+        self._namesakes = Namesakes(caches)
         self._lives: dict[Key, Lives] = {}
         self._accepted: dict[Key, str] = {}  # the password that most processes accepted
         self.now = now
@@ -123,6 +125,7 @@ class Observer:
             "site": replace(self._site, pull_secret=self._has_pull_secret(key.namespace)),
             "desired_passwords": desired.passwords,
             "foreign": foreign or (),
+            "collisions": self._namesakes.collisions(key, instance),
             "secret_problems": desired.problems,
             "children": children,
             "claims": self._claims(key),
@@ -266,6 +269,7 @@ class Observer:
         self._asker.drop(key)
         self._lookups.drop(key)
         self._trials.drop(key)
+        self._namesakes.drop(key)
         self._lives.pop(key, None)
         self._accepted.pop(key, None)
 

@@ -12,15 +12,18 @@ from tdredis.planning.cluster.planner import ClusterAssessment
 from tdredis.planning.cluster.planner import assess as assess_cluster
 from tdredis.planning.cluster.planner import plan as plan_cluster
 from tdredis.planning.cluster.report import report as report_cluster
+from tdredis.planning.conditions import has_been_ready
+from tdredis.planning.objects import list_names
 from tdredis.planning.plan import Hold, Plan, Verdict
 from tdredis.planning.replication.planner import ReplicationAssessment
 from tdredis.planning.replication.planner import assess as assess_replication
 from tdredis.planning.replication.planner import plan as plan_replication
 from tdredis.planning.replication.report import report as report_replication
-from tdredis.planning.snapshot import ClusterSnapshot, Ref, ReplicationSnapshot, Snapshot
+from tdredis.planning.snapshot import ClusterSnapshot, Key, Ref, ReplicationSnapshot, Snapshot
 
 SECRET_COMES_S = 2.0  # a Secret that somebody else makes is not watched, but asked for
 PAUSED_S = 15.0
+NAME_IS_FREE_S = 10.0  # of another resource that goes nobody tells this one
 FOREIGN_GOES_S = 30.0  # nobody tells us of objects without our label
 
 
@@ -47,9 +50,14 @@ def plan(assessment: Judged) -> Plan:
         return Plan(verdict=Verdict.FORMING, holds=missing, next_look_s=SECRET_COMES_S)
     if snapshot.foreign:
         return Plan(verdict=Verdict.FORMING, holds=(_not_ours(snapshot.foreign[0]),), next_look_s=FOREIGN_GOES_S)
+    collisions = _collisions(snapshot)
+    if collisions and not has_been_ready(snapshot.resource.status):
+        return Plan(verdict=Verdict.FORMING, holds=collisions, next_look_s=NAME_IS_FREE_S)
     made = plan_cluster(assessment) if isinstance(assessment, ClusterAssessment) else plan_replication(assessment)
     if missing:
         made = replace(made, holds=(*missing, *made.holds))
+    if collisions:
+        made = replace(made, holds=(*collisions, *made.holds))
     if snapshot.resource.spec.paused:
         return replace(made, steps=(), next_look_s=PAUSED_S)
     return made
@@ -77,6 +85,21 @@ def records_data(status: InstanceStatus) -> bool:
     if isinstance(status, RedisClusterStatus):
         return bool(status.slots)
     return any(shard.primary for shard in status.shards)
+
+
+def _collisions(snapshot: Snapshot) -> tuple[Hold, ...]:
+    """Two resources would take each other's objects for their own: the one that came later waits."""
+    found: dict[Key, list[Ref]] = {}
+    for each in snapshot.collisions:
+        found.setdefault(each.owner, []).append(each.ref)
+    return tuple(
+        Hold(
+            guard="names_are_free",
+            why=f"{list_names(list(map(str, refs)))} would be both this resource's and {owner}'s, which has the name:"
+            " delete this one and create it under another name (or app)",
+        )
+        for owner, refs in sorted(found.items())
+    )
 
 
 def _not_ours(ref: Ref) -> Hold:

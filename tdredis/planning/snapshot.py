@@ -74,6 +74,14 @@ class PodFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Collision:
+    """An object of ours would have a name that *owner*'s has, who was first."""
+
+    ref: Ref
+    owner: Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """What came of trying an address for outside. *verdict*: leads (to its pod), elsewhere, nowhere, untried."""
 
@@ -95,6 +103,7 @@ class Snapshot:
     site: Site
     passwords: Passwords  # those in force: what the running processes were given
     desired_passwords: Passwords | None = None  # what spec asks for; None: the same, or not to be read at the moment
+    collisions: tuple[Collision, ...] = ()  # names that another resource of ours has
     foreign: tuple[Ref, ...] = ()  # StatefulSets under our names that nobody labelled as ours
     secret_problems: tuple[str, ...] = ()  # why the Secrets that spec names cannot be read, a sentence each
     children: Mapping[Ref, Live] = field(default_factory=dict, repr=False)  # Secrets are among them

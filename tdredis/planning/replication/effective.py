@@ -14,13 +14,16 @@ import msgspec
 
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.redisstandby import RedisStandbySpec
-from tdredis.manifests.names import pods_per_statefulset
+from tdredis.manifests.names import COMPONENT_LABEL, SENTINEL_COMPONENT, pods_per_statefulset
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.desired import Change, capacity_change, password_hold, replicas_change, volumes_change
+from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.world import Replicated
 from tdredis.planning.snapshot import ReplicationSnapshot
 from tdredis.redis.facts import NodeFacts
+
+SENTINELS = "sentinel-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +38,29 @@ def decide_effective(snapshot: ReplicationSnapshot) -> Effective:
     """What of spec is effective at this snapshot."""
     spec: Any = snapshot.instance.spec
     holds: list[Hold] = []
-    for decide in (_capacity, _replicas, _volumes):
+    for decide in (_app, _capacity, _replicas, _volumes):
         for changes, hold in decide(snapshot, spec):
             spec = msgspec.structs.replace(spec, **changes)
             holds.append(hold)
     instance = msgspec.structs.replace(snapshot.instance, spec=spec)
     return Effective(instance=instance, holds=(*holds, *password_hold(snapshot)))
+
+
+def _app(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:
+    """Sentinels and their Service are named after it, and stay those that there are: a server of before 1.25 lets it be
+    edited all the same.
+    """
+    if not isinstance(spec, RedisStandbySpec):
+        return
+    made = [ref.name for ref, live in snapshot.children.items() if ref.kind == "StatefulSet" and _is_of_sentinels(live)]
+    if made and f"{SENTINELS}{spec.app}" not in made:
+        app = min(made).removeprefix(SENTINELS)
+        why = f"Sentinels are named after app, and so are the labels of volumes: write app: {app} again"
+        yield {"app": app}, Hold(guard="app_is_unchanged", why=why)
+
+
+def _is_of_sentinels(statefulset: Live) -> bool:
+    return statefulset.meta.labels.get(COMPONENT_LABEL) == SENTINEL_COMPONENT
 
 
 def _capacity(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:
