@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from tdredis.api.json_object import JSONObject
+from tdredis.api.kinds import KINDS, InvalidResourceError, parse
 from tdredis.controllers.loop import Loop
 from tdredis.execute.run import Executor
 from tdredis.kube.client import Client
@@ -19,6 +20,7 @@ from tdredis.kube.config import ClusterConfig
 from tdredis.kube.errors import ServerUnavailable, TooManyRequests
 from tdredis.kube.events import EventRecorder, Reference
 from tdredis.kube.lease import LeaderElector
+from tdredis.kube.objects import CustomObject
 from tdredis.kube.resources import (
     CUSTOM,
     ENDPOINTSLICES,
@@ -90,6 +92,7 @@ class Manager:
             on_news=self.queue.add,
             on_event=lambda resource, kind: metrics.cache_events.labels(str(resource), kind).inc(),
             namespace=settings.namespace,
+            is_own_status=self._is_own_status,
         )
         self.recorder = EventRecorder(client, instance=settings.identity, redact=redact)
         self.lookups = Lookups(now=time.monotonic, on_news=self.queue.add)
@@ -134,6 +137,14 @@ class Manager:
         cache = self.caches.pods if kind == "Pod" else self.caches.children.get(kind)
         if cache is not None:
             cache.learn(answer)
+
+    def _is_own_status(self, found: CustomObject) -> bool:
+        key = Key(found.kind, found.metadata.namespace, found.metadata.name)
+        try:
+            status = parse(KINDS[key.kind], found.to_bytes()).status
+        except InvalidResourceError:
+            return False
+        return self.loop.statuses.is_ours(key, status)
 
     def _learn_status(self, answer: JSONObject) -> None:
         self.caches.custom[str(answer.get("kind"))].learn(answer)

@@ -45,10 +45,10 @@ class Refusal:
 class _Lane:
     """Of one resource."""
 
+    backoff: Backoff[str]
     under_way: asyncio.Task[None] | None = None
     is_left: bool = False  # its pass does not wait for it any more
     ended: list[tuple[ObjectStep, Exception | None]] = field(default_factory=list)  # and no pass has heard of it yet
-    backoff: Backoff[str] = field(default_factory=Backoff)
     refused: dict[str, Refusal] = field(default_factory=dict)
 
 
@@ -65,12 +65,15 @@ class ObjectWriter:
         require_lead: Callable[[], None],
         hurry: Callable[[Key], asyncio.Future[None] | None],
         on_late: Callable[[Key], None],
+        clock: Callable[[], float],
     ) -> None:
+        """*clock*: seconds, never set back."""
         self._client = client
         self._on_applied = on_applied
         self._require_lead = require_lead
         self._hurry = hurry
         self._on_late = on_late
+        self._clock = clock
         self._lanes: dict[Key, _Lane] = {}
 
     def late(self, key: Key) -> list[tuple[ObjectStep, Exception | None]]:
@@ -104,18 +107,24 @@ class ObjectWriter:
     def wait_s(self, key: Key) -> float | None:
         """Until the first of what is refused is to be tried again; None: nothing is."""
         lane = self._lanes.get(key)
-        if lane is None or not lane.refused:
+        if lane is None:
             return None
-        server_s = lane.backoff.wait_s(SERVER)
-        return max(server_s, min(lane.backoff.wait_s(name) for name in lane.refused))
+        if server_s := lane.backoff.wait_s(SERVER):
+            return server_s
+        return min((lane.backoff.wait_s(name) for name in lane.refused if name != SERVER), default=None)
 
     async def write(self, key: Key, step: ObjectStep, *, waits: bool) -> bool:
         """False: it is left for another pass, because it, or one before it, is still under way. Raises ApiError,
         PreconditionError, or what *require_lead* does. *waits*: as long as the server takes, if nobody dies.
         """
-        lane = self._lanes.setdefault(key, _Lane())
-        if lane.under_way is not None and not await self._ends(key, lane.under_way, waits=waits):
-            return False
+        lane = self._lanes.setdefault(key, _Lane(backoff=Backoff(clock=self._clock)))
+        if lane.under_way is not None:
+            if not await self._ends(key, lane.under_way, waits=waits):
+                return False
+            if _is_done(lane, step):
+                return True
+            if self.refusal(key, step):
+                return False
         task = asyncio.create_task(self.carry_out(key, step))
         lane.under_way, lane.is_left = task, False
         task.add_done_callback(lambda ended: self._ended(key, lane, step, ended))
@@ -232,6 +241,15 @@ class ObjectWriter:
         patch: JSONObject = {"metadata": {"uid": step.uid}, "spec": {"containers": [container]}}
         answer = await self._client.patch(PODS, key.namespace, step.pod, patch, kind="strategic", subresource="resize")
         self._on_applied(answer)
+
+
+def _is_done(lane: _Lane, step: ObjectStep) -> bool:
+    """The request that has just ended was the same; it is told by who waits for it."""
+    for ended, error in lane.ended:
+        if error is None and _asks_the_same(ended, step):
+            lane.ended.remove((ended, error))
+            return True
+    return False
 
 
 def kind_of(error: ApiError | PreconditionError | LinkError) -> str:

@@ -89,11 +89,14 @@ class Executor:
         may_act: Callable[[], bool] = lambda: True,
         hurry: Callable[[Key], asyncio.Future[None] | None] = lambda _key: None,
         on_late: Callable[[Key], None] = lambda _key: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """*clock*: seconds, never set back."""
         self._links = links
+        self._clock = clock
         self._may_act = may_act
         self._objects = ObjectWriter(
-            client, on_applied=on_applied, require_lead=self.require_lead, hurry=hurry, on_late=on_late
+            client, on_applied=on_applied, require_lead=self.require_lead, hurry=hurry, on_late=on_late, clock=clock
         )
         self._paced: dict[tuple[Key, str, str], float] = {}  # until when what was done to a process is not repeated
 
@@ -128,7 +131,7 @@ class Executor:
         waits = all(isinstance(step, OBJECT_STEPS) for step in plan.steps)
         for step in self._in_order(key, plan.steps):
             if isinstance(step, MoveKeys):
-                now = time.monotonic()
+                now = self._clock()
                 moving_until = min(moving_until, now + MOVING_S)
                 if now > moving_until:
                     continue
@@ -163,7 +166,7 @@ class Executor:
         """The same was done to the same process a moment ago, and doing it again would undo what comes of it."""
         if not isinstance(step, PACED_STEPS):
             return False
-        now = time.monotonic()
+        now = self._clock()
         self._paced = {done: until for done, until in self._paced.items() if now < until}
         return (key, str(step), step.process.id) in self._paced
 
@@ -186,7 +189,7 @@ class Executor:
             case _:
                 await self._do(key, *self._commands(key, step))
         if isinstance(step, PACED_STEPS):
-            self._paced[key, str(step), step.process.id] = time.monotonic() + step.pace_s
+            self._paced[key, str(step), step.process.id] = self._clock() + step.pace_s
 
     async def _hand_over(self, key: Key, step: FailOver, primary: Process) -> None:
         """Raises PreconditionError when an heir does not get all that the primary has; it goes on as it was. A Sentinel
@@ -207,10 +210,10 @@ class Executor:
 
     async def _until_heirs_have_all(self, key: Key, heirs: Sequence[Process], primary: Process) -> None:
         end_bytes = await self._offset_bytes(key, primary)
-        until = time.monotonic() + CATCHES_UP_S
+        until = self._clock() + CATCHES_UP_S
         for heir in heirs:
             while await self._offset_bytes(key, heir) < end_bytes:
-                if time.monotonic() > until:
+                if self._clock() > until:
                     raise PreconditionError(f"{heir.pod} does not have all that {primary.pod} has: looking again")
                 await asyncio.sleep(CATCH_UP_LOOK_S)
 
@@ -251,14 +254,14 @@ class Executor:
 
     async def _move_keys(self, key: Key, step: MoveKeys) -> None:
         """Raises Refused when the target does not take them."""
-        until = time.monotonic() + MOVING_A_SLOT_S
+        until = self._clock() + MOVING_A_SLOT_S
         password = self._links.password(key)
         while True:
             (keys,) = await self._do(key, step.process, [("CLUSTER", "GETKEYSINSLOT", step.slot, KEYS_A_ROUND)])
             if not isinstance(keys, list) or not keys:
                 return
             await self._do(key, step.process, [migrate(step, keys, password)])
-            if time.monotonic() > until:
+            if self._clock() > until:
                 return
 
     def _commands(self, key: Key, step: Step) -> tuple[Process, list[Command]]:

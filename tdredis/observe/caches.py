@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 
+from msgspec.structs import replace
+
 from tdredis.kube import resources
 from tdredis.kube.cache import Cache
 from tdredis.kube.client import Client
@@ -47,9 +49,13 @@ class Caches:
         on_news: Callable[[Key], None] = lambda _: None,
         on_event: Callable[[Resource, str], None] = lambda _resource, _type: None,
         namespace: str | None = None,
+        is_own_status: Callable[[CustomObject], bool] = lambda _new: False,
     ) -> None:
-        """*served* is what discovery found; *on_event* counts frames and lists; *namespace* None: all of them."""
+        """*served* is what discovery found; *on_event* counts frames and lists; *namespace* None: all of them.
+        *is_own_status*: the status of the object is what we wrote ourselves.
+        """
         self._on_news = on_news
+        self._is_own_status = is_own_status
         self.custom: Mapping[str, Cache[CustomObject]] = {
             resource.kind: Cache(
                 client,
@@ -125,6 +131,8 @@ class Caches:
 
     def _custom_changed(self, kind: str) -> Callable[[CustomObject | None, CustomObject | None], None]:
         def changed(old: CustomObject | None, new: CustomObject | None) -> None:
+            if old is not None and new is not None and _differ_by_status(old, new) and self._is_own_status(new):
+                return  # who would look again for each status that he writes would never come to rest
             meta = (new or old).metadata  # type: ignore[union-attr] # one of both is there: that is what a change is
             self._on_news(Key(kind, meta.namespace, meta.name))
 
@@ -144,3 +152,9 @@ class Caches:
         for key in self.keys():
             if key.namespace == namespace:
                 self._on_news(key)
+
+
+def _differ_by_status(old: CustomObject, new: CustomObject) -> bool:
+    """By nothing else that says anything."""
+    before, after = (replace(each.metadata, resource_version="") for each in (old, new))
+    return before == after and old.spec == new.spec

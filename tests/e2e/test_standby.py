@@ -214,9 +214,9 @@ async def test_sentinels_that_ask_for_a_password_work_together(kube: Kube, clien
             sentinel.master_for("mymaster") as primary,
         ):
             assert await primary.ping()
-        async with linked(f"{addresses[0][0]}:26379", "") as link:
-            with pytest.raises(Exception, match="NOAUTH"):
-                await link.call("SENTINEL", "MASTERS", timeout_s=5)
+        with pytest.raises(Exception, match="NOAUTH"):
+            async with linked(f"{addresses[0][0]}:26379", ""):
+                pass
 
         await crash(subject, FIRST)
 
