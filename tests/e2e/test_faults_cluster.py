@@ -27,6 +27,7 @@ TIMEOUT_S = NODE_TIMEOUT_MS / 1000
 # Nodes ping each other every half node timeout: an engine that nobody helps misses one after 1 to 1.5 of them, tells
 # the others, and has its election a second later. The row says one timeout and 2 s; `proving` adds NOISE_S.
 GAP_S = 1.5 * TIMEOUT_S + 2.0
+SLOW_S = 15.0  # of a proxy: three times as long as one that refuses is given
 
 
 async def until_replaced(subject: Subject, old: str) -> None:
@@ -103,6 +104,34 @@ async def test_a_frozen_primary_is_replaced_and_what_it_takes_when_it_thaws_does
         assert await owners_of_first_slot(subject) == [HEIR]
         assert await tell(subject, HEIR, ("GET", alone)) == [None]
         assert await lost_since(subject, ledgers, thawed) == {}
+
+
+@pytest.mark.needs(LOCALKUBE)
+async def test_a_proxy_that_says_nothing_for_a_while_is_not_made_anew(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    """On a busy node that is all that is seen of it, and its clients would lose their connections for nothing."""
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, sample(namespace))
+        resource = await subject.until_ready()
+        _, outer = passwords(resource)
+        before = {name: pod["metadata"]["uid"] for name, pod in (await subject.pods("proxy")).items()}
+        (slow, *_) = sorted(before)
+        ip = (await subject.pods("proxy"))[slow]["status"]["podIP"]
+        async with linked(f"{ip}:6379", outer) as user:
+            assert await user.call("SET", "kept", "1", timeout_s=GOES_ON_S) == b"OK"
+            async with fault(kube, "freeze", f"{namespace}/{slow}", "-c", "proxy"):
+                with pytest.raises(AssertionError, match="last seen: False"):
+                    await eventually(
+                        lambda: differs(subject, before), "a proxy is made anew", deadline_s=SLOW_S, pause_s=0.5
+                    )
+            assert await user.call("GET", "kept", timeout_s=GOES_ON_S) == b"1", "the same connection goes on"
+        await subject.until_ready()
+        assert not await differs(subject, before)
+
+
+async def differs(subject: Subject, before: dict[str, str]) -> bool:
+    return {name: pod["metadata"]["uid"] for name, pod in (await subject.pods("proxy")).items()} != before
 
 
 @pytest.mark.needs(LOCALKUBE)

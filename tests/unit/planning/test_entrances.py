@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from tdredis.api.instance import InstanceStatus
+from tdredis.manifests.proxy import CONFIG_HASH
 from tdredis.manifests.site import Site
 from tdredis.planning.decide import assess, plan, report
-from tdredis.planning.snapshot import ClusterSnapshot, Snapshot
+from tdredis.planning.snapshot import ClusterSnapshot, Ref, Snapshot
+from tdredis.planning.steps import Apply
 from tdredis.redis.facts import ProxyFacts, Unknown
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
@@ -93,3 +96,21 @@ def test_a_standby_names_its_replicas_and_its_sentinels() -> None:
     found = dict(status(snapshot).addresses)
     assert ports(found) == {"redis": 6379, "redis-ro": 6379, "sentinel": 26379}
     assert len(set(found.values())) == 3
+
+
+def test_a_proxy_of_before_gets_the_port_and_rolls_once() -> None:
+    """As an older operator left them: a Service with one port, a Deployment made from another template."""
+    world = SimulatedCluster()
+    world.site = ENVOY
+    world.converge()
+    service, deployment = Ref("Service", "predixy-redis-cluster-rat"), Ref("Deployment", "predixy-redis-cluster-rat")
+    world.children[service]["spec"]["ports"] = world.children[service]["spec"]["ports"][:1]  # type: ignore[index, call-overload]
+    template: Any = world.children[deployment]["spec"]["template"]  # type: ignore[index, call-overload]
+    template["metadata"]["annotations"][CONFIG_HASH] = "before"
+
+    made, _ = world.run_pass()
+    assert {step.ref for step in made.steps if isinstance(step, Apply)} == {service, deployment}
+    world.converge()
+    assert [port["port"] for port in world.children[service]["spec"]["ports"]] == [6379, 6380]  # type: ignore[index, call-overload, union-attr]
+
+    assert plan(assess(world.snapshot())).steps == ()
