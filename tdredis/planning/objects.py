@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisClusterSpec
-from tdredis.manifests.claims import build_claim_owner
+from tdredis.manifests.claims import UNTRACKED, build_claim_owner
 from tdredis.manifests.drift import difference, parse_quantity, stamp
 from tdredis.manifests.names import REDIS_CONTAINER, ROLE_LABEL
 from tdredis.manifests.redis_config import backlog_mib
@@ -122,13 +122,18 @@ def pod_monitors_are_served(snapshot: Snapshot) -> tuple[Hold, ...]:
 
 
 def keep_claims(snapshot: Snapshot) -> tuple[Apply, ...]:
-    """Each claim goes with the resource or stays, as storage.retain says now."""
+    """Each claim goes with the resource or stays, as storage.retain says now, and no tool takes it for its own."""
     resource, uid = snapshot.resource, snapshot.resource.metadata.uid
     steps = []
     for name, live in sorted(snapshot.claims.items()):
         is_owned = any(owner.uid == uid for owner in live.meta.owner_references)
-        if is_owned is resource.spec.storage.retain:
-            why = "storage.retain is " + ("true: it stays" if is_owned else "false: it goes with its resource")
+        is_told_of = all(live.meta.annotations.get(name) for name in UNTRACKED)  # what a person wrote there stays
+        if is_owned is resource.spec.storage.retain or not is_told_of:
+            why = "storage.retain is " + (
+                "true: it stays" if resource.spec.storage.retain else "false: it goes with it"
+            )
+            if is_owned is not resource.spec.storage.retain:
+                why = "tools that track objects by label are not to prune it"
             manifest = _of_this_very_one(build_claim_owner(resource, name), live.meta.uid)
             steps.append(Apply(ref=ref_of(manifest), manifest=manifest, why=why))
     return tuple(steps)

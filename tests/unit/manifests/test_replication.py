@@ -240,6 +240,16 @@ def test_a_volume_goes_with_its_resource_only_where_it_is_not_to_be_retained() -
     assert template["metadata"]["labels"] == kept["metadata"]["labels"] == going["metadata"]["labels"]
 
 
+def test_a_claim_says_that_no_tool_is_to_prune_it() -> None:
+    """It has the label by which some know their own objects, and is in nobody's manifests."""
+    kept: Any = build_claim_owner(standby(), "redis-data-redis-standby-tom-1")
+    made: Any = children(standby(storageclass="fast"))["StatefulSet", "redis-standby-tom"]
+    (template,) = made["spec"]["volumeClaimTemplates"]
+
+    assert template["metadata"]["annotations"] == kept["metadata"]["annotations"]
+    assert kept["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false"
+
+
 @pytest.mark.parametrize("instance", [sample(), standby(), standalone()], ids=["cluster", "standby", "standalone"])
 def test_what_a_configuration_says_rolls_no_redis(instance: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is for the next start of a pod; what must be so at once is set while Redis runs."""

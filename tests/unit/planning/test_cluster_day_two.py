@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tdredis.api.instance import Condition
+from tdredis.api.json_object import JSON
+from tdredis.manifests.claims import UNTRACKED
 from tdredis.manifests.site import Site
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref
@@ -297,7 +299,10 @@ def test_a_silent_pod_keeps_its_label() -> None:
 
 def test_volumes_go_with_the_resource_when_they_are_not_retained_any_more() -> None:
     world = healthy(storageclass="fast")
-    world.claims = {f"redis-data-{name}": {"metadata": {"name": f"redis-data-{name}", "uid": name}} for name in PODS}
+    told: dict[str, JSON] = {"annotations": {**UNTRACKED}}
+    world.claims = {
+        f"redis-data-{name}": {"metadata": {"name": f"redis-data-{name}", "uid": name, **told}} for name in PODS
+    }
     assert world.run_pass()[1] == 0
     change(world, storage={"retain": False})
 

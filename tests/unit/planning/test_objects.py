@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tdredis.api.json_object import JSONObject
+from tdredis.manifests.claims import UNTRACKED
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services
@@ -91,11 +92,12 @@ def test_a_statefulset_is_made_when_no_pod_of_the_former_one_has_a_name_that_it_
 # ---- volume claims
 
 
-def claim(*owners: str) -> JSONObject:
+def claim(*owners: str, annotations: Mapping[str, str] = UNTRACKED) -> JSONObject:
     return {
         "metadata": {
             "name": "redis-data-redis-standby-tom-0",
             "uid": "u",
+            "annotations": {**annotations},
             "ownerReferences": [{"uid": owner} for owner in owners],
         }
     }
@@ -112,6 +114,18 @@ def test_a_claim_s_owner_follows_retain(retain: bool, owners: tuple[str, ...], a
     found = [[each["uid"] for each in step.manifest["metadata"]["ownerReferences"]] for step in steps]
     assert found == ([] if applied is None else [applied])
     assert [step.manifest["metadata"]["uid"] for step in steps] == ["u"] * len(steps)
+
+
+@pytest.mark.parametrize(
+    ("annotations", "applies"),
+    [({}, True), (UNTRACKED, False), (dict.fromkeys(UNTRACKED, "a person's own"), False)],
+)
+def test_a_claim_from_before_is_told_that_no_tool_is_to_prune_it(annotations: Mapping[str, str], applies: bool) -> None:
+    name = "redis-data-redis-standby-tom-0"
+
+    steps: Any = keep_claims(snapshot(claims={name: claim(annotations=annotations)}))
+
+    assert [step.manifest["metadata"]["annotations"] for step in steps] == ([UNTRACKED] if applies else [])
 
 
 def test_claim_templates_of_a_statefulset_that_exists_stay_as_they_were_made() -> None:
