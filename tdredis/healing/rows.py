@@ -22,4 +22,8 @@ RULES_NOT_ABOUT_FAULTS: tuple[Code, ...] = (
     rules.keep_children,
     rules.label_roles,
 )
-GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = ("announced_addresses_are_known", "cluster_works")
+GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
+    "announced_addresses_are_known",
+    "cluster_works",
+    "service_and_pods_share_a_family",
+)

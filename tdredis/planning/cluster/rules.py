@@ -30,6 +30,7 @@ from tdredis.planning.cluster.resetting import reset_empty_replicas, reset_loser
 from tdredis.planning.cluster.slots_healing import close_open_slots as close_slots
 from tdredis.planning.cluster.waiting import everybody_has_answered, nobody_is_unknown
 from tdredis.planning.cluster.world import Shard, World
+from tdredis.planning.families import targets_of_family
 from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.objects import (
     Ruling,
@@ -126,7 +127,9 @@ def publish_endpoints(world: World) -> Ruling:
     address = service_ip(snapshot, client_service_name(world.cluster.name))
     if address is None:
         return Ruling()  # the family of its addresses is the Service's, and can never be changed
-    return keep(snapshot, (build_endpoints(world.cluster, snapshot.site, targets, ipv6=":" in address),))
+    targets, holds = targets_of_family(client_service_name(world.cluster.name), address, targets)
+    kept = keep(snapshot, (build_endpoints(world.cluster, snapshot.site, targets, ipv6=":" in address),))
+    return Ruling(steps=kept.steps, holds=(*kept.holds, *holds))
 
 
 def _published_pods(world: World) -> set[str]:

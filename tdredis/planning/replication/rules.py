@@ -22,6 +22,7 @@ from tdredis.manifests.names import client_service_name, replica_service_name
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services, has_external_pods
+from tdredis.planning.families import targets_of_family
 from tdredis.planning.objects import (
     Ruling,
     keep,
@@ -87,20 +88,24 @@ def publish_endpoints(world: World) -> Ruling:
         return Ruling()
     primary = world.primary
     replicas = {member.name for member in world.replicas_in_sync()}
-    steps: list[Step] = []
-    for service, names in (
-        (client_service_name(standby.name), {primary.name} if primary else set()),
-        (replica_service_name(standby.name), replicas),
-    ):
-        steps += _publish(world, standby, service, names)
-    return Ruling(steps=tuple(steps))
+    rulings = [
+        _publish(world, standby, service, names)
+        for service, names in (
+            (client_service_name(standby.name), {primary.name} if primary else set()),
+            (replica_service_name(standby.name), replicas),
+        )
+    ]
+    # Both Services are of one family: what holds for one need not be said of the other.
+    return Ruling(
+        steps=tuple(step for each in rulings for step in each.steps), holds=rulings[0].holds or rulings[1].holds
+    )
 
 
-def _publish(world: World, standby: RedisStandby, service: str, names: set[str]) -> tuple[Step, ...]:
+def _publish(world: World, standby: RedisStandby, service: str, names: set[str]) -> Ruling:
     snapshot, site = world.snapshot, world.snapshot.site
     address = service_ip(snapshot, service)
     if address is None:
-        return ()  # the family of its addresses is the Service's, and can never be changed
+        return Ruling()  # the family of its addresses is the Service's, and can never be changed
     ipv6 = ":" in address
     ref = ref_of(build_standby_endpoints(standby, site, service, (), ipv6=ipv6))
     if not names or service == replica_service_name(standby.name):
@@ -119,7 +124,9 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
         # A primary that is to go keeps its place until it has handed over.
         if pod.ip and (not pod.deleting or service == client_service_name(standby.name))
     ]
-    return keep(snapshot, (build_standby_endpoints(standby, site, service, targets, ipv6=ipv6),)).steps
+    targets, holds = targets_of_family(service, address, targets)
+    kept = keep(snapshot, (build_standby_endpoints(standby, site, service, targets, ipv6=ipv6),))
+    return Ruling(steps=kept.steps, holds=(*kept.holds, *holds))
 
 
 # ---- labels, addresses, limits
