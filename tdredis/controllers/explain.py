@@ -56,6 +56,9 @@ def render(key: Key, assessment: Judged) -> str:
     lines += [f"  {each.type:<14} {each.status:<6} {each.reason}: {each.message}" for each in status.conditions]
     lines.append("plan:" if made.steps else "plan: nothing to do")
     lines += [f"  {number}. {step} - {step.why}" for number, step in enumerate(made.steps, 1)]
+    if assessment.pending:
+        lines.append("pending:")
+        lines += [f"  {change.sentence} ({change.class_})" for change in assessment.pending]
     if made.holds:
         lines.append("held:")
         lines += [f"  {hold.guard}: {hold.why}" for hold in made.holds]

@@ -8,6 +8,7 @@ from typing import Final
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.api.pod_settings import PodSettings, ResourceSettings
+from tdredis.manifests.made_of import build_made_of
 from tdredis.manifests.names import COMPONENT_LABEL, INSTANCE_LABEL, build_labels
 
 HOSTNAME_KEY: Final = "kubernetes.io/hostname"
@@ -51,7 +52,7 @@ def build_pod_template(
     annotation, ours stays: selectors and dashboards depend on it. *pull_secret*: there is a PULL_SECRET.
     """
     metadata: JSONObject = {"labels": {**settings.labels, **build_labels(instance, component, shard=shard)}}
-    both = {**settings.annotations, **(annotations or {})}
+    both = {**settings.annotations, **(annotations or {}), **build_made_of(instance, component)}
     if both:
         metadata["annotations"] = {**both}
     restricted = settings.security == "restricted"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tdredis.kube.objects import Container, ContainerStatus, Pod, parse_time
+from tdredis.manifests.made_of import parse_made_of
 from tdredis.manifests.names import ROLE_LABEL
 from tdredis.planning.snapshot import PodFacts, Trouble
 
@@ -31,6 +32,8 @@ def read_pod(pod: Pod, *, container: str, created: float | None = None) -> PodFa
         deleting=pod.metadata.deletion_timestamp is not None,
         finished=pod.status.phase in ("Failed", "Succeeded"),
         revision=pod.metadata.labels.get("controller-revision-hash", ""),
+        made_of=parse_made_of(pod.metadata.annotations),
+        images={each.name: each.image for each in pod.spec.containers},
         host_ip=pod.status.host_ip or None,
         role=pod.metadata.labels.get(ROLE_LABEL, ""),
         requests={name: str(value) for name, value in spec.resources.requests.items()},

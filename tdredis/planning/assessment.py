@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from tdredis.planning.conditions import Finding
+from tdredis.planning.pending import Change
 from tdredis.planning.plan import Hold
 
 WorldT = TypeVar("WorldT")
@@ -18,4 +19,5 @@ class Assessment(Generic[WorldT]):
     world: WorldT
     findings: tuple[Finding, ...]  # what is wrong, the first is the reason in status; (): the instance is healthy
     refused: tuple[Hold, ...]  # why spec, as it is written, cannot be carried out
-    held_changes: tuple[Hold, ...]  # changes of spec that wait
+    held_changes: tuple[Hold, ...]  # why changes of spec wait
+    pending: tuple[Change, ...]  # what of spec is not effective yet, those that wait among it

@@ -15,6 +15,7 @@ from tdredis.api.instance import Condition, Instance, InstanceSpec, InstanceStat
 from tdredis.planning.live import Live
 from tdredis.planning.memory import memory_pressure
 from tdredis.planning.objects import MIB
+from tdredis.planning.pending import TEMPLATE, Change, UnderWay
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Ref, Snapshot
 from tdredis.redis.facts import NodeFacts
@@ -90,17 +91,25 @@ def quota_is_effective(snapshot: Snapshot, spec: InstanceSpec, pods: Iterable[st
     return all(isinstance(node, NodeFacts) and node.maxmemory_bytes == spec.maxmemory_mib * MIB for node in nodes)
 
 
-def phase(snapshot: Snapshot, wrong: tuple[Finding, ...], *, quota_effective: bool) -> str:
+def phase(snapshot: Snapshot, wrong: tuple[Finding, ...], pending: tuple[Change, ...]) -> str:
     """The phase of old. Suspended: the operator's hands are off, whatever the instance does."""
     if snapshot.resource.spec.paused:
         return "Suspended"
     if wrong:
         return "NodeNotReady" if has_been_ready(snapshot.resource.status) else "NotReady"
-    return "Ready" if quota_effective else "UpdateQuota"
+    is_quota = any(change.field == "capacity" and isinstance(change.state, UnderWay) for change in pending)
+    return "UpdateQuota" if is_quota else "Ready"
 
 
 def build_conditions(
-    snapshot: Snapshot, plan: Plan, wrong: tuple[Finding, ...], *, whole: str, progress: str, failure: str
+    snapshot: Snapshot,
+    plan: Plan,
+    wrong: tuple[Finding, ...],
+    pending: tuple[Change, ...],
+    *,
+    whole: str,
+    progress: str,
+    failure: str,
 ) -> tuple[Condition, ...]:
     """*whole* says what a healthy instance consists of, *progress* how far one is that is not; *failure*: what the last
     carrying out of a plan failed with, or empty.
@@ -125,7 +134,7 @@ def build_conditions(
         )
 
     pressure = memory_pressure(snapshot)  # a warning: it keeps nothing from being Ready
-    refused = [hold for hold in plan.holds if hold.guard in SPEC_GUARDS]
+    accepted = _accepted(plan, pending)
     first = wrong[0].reason if wrong else "AsSpecified"
     sentence = "; ".join(finding.message for finding in wrong[:4])
     found = (
@@ -144,9 +153,9 @@ def build_conditions(
         ),
         condition(
             "Accepted",
-            holds=not refused,
-            reason=refused[0].guard if refused else "AsSpecified",
-            message="; ".join(hold.why for hold in refused) or "spec is fully applied",
+            holds=accepted is None,
+            reason=accepted[0] if accepted else "AsSpecified",
+            message=accepted[1] if accepted else _fully_applied(pending),
         ),
         condition(
             "MemoryPressure",
@@ -159,6 +168,22 @@ def build_conditions(
         return found
     message = "spec.paused is true: the operator looks and changes nothing, whatever breaks; set it to false to go on"
     return (*found, condition("Paused", holds=True, reason="PausedBySpec", message=message))
+
+
+def _accepted(plan: Plan, pending: tuple[Change, ...]) -> tuple[str, str] | None:
+    """Reason and sentences of what spec asks for and does not get. None: it gets all of it."""
+    refused = [hold for hold in plan.holds if hold.guard in SPEC_GUARDS]
+    waiting = [change for change in pending if change.waits_for_a_person]
+    if not refused and not waiting:
+        return None
+    by_hold = {change.hold.guard: change.sentence for change in reversed(pending) if change.hold is not None}
+    sentences = [by_hold.get(hold.guard, hold.why) for hold in refused] + [change.sentence for change in waiting]
+    reason = refused[0].guard if refused else "PodsOutdated"
+    return reason, "; ".join(sentences)
+
+
+def _fully_applied(pending: tuple[Change, ...]) -> str:
+    return "; ".join(("spec is fully applied", *(change.sentence for change in pending if change.field == TEMPLATE)))
 
 
 def pass_failed(resource: Instance, message: str, now: float) -> InstanceStatus:

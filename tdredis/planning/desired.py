@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from tdredis.api.instance import InstanceSpec, StorageSpec
+import msgspec
+
+from tdredis.api.instance import Instance, InstanceSpec, StorageSpec
 from tdredis.manifests.drift import parse_quantity
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.objects import MIB
+from tdredis.planning.pending import Change, held_changes, held_password
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import Ref, Snapshot
 from tdredis.redis.facts import NodeFacts
 
 HEADROOM = 1.1  # a limit that leaves less than a tenth free would evict or refuse writes at once
 
-Change: TypeAlias = tuple[dict[str, Any], Hold]  # fields of spec as they stay in force, and why
+InstanceT = TypeVar("InstanceT", bound=Instance)
+SnapshotT = TypeVar("SnapshotT", bound=Snapshot)
+HeldFields: TypeAlias = tuple[dict[str, Any], Hold]  # attributes of spec as they stay effective, and why
+Decider: TypeAlias = Callable[[SnapshotT, Any], Iterator[HeldFields]]
 
 
 def capacity_change(
     snapshot: Snapshot, spec: InstanceSpec, *, has_begun: bool, pods: int, shards: int = 1
-) -> Iterator[Change]:
+) -> Iterator[HeldFields]:
     """Less memory only when all *pods* have said that their data fits; more at any time, and any before it *has_begun*.
 
     *shards*: over how many of them capacity is divided.
@@ -43,7 +50,7 @@ def capacity_change(
         yield {"capacity": before}, Hold(guard="used_memory_fits", why=why)
 
 
-def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[NodeFacts], bool]) -> Iterator[Change]:
+def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[NodeFacts], bool]) -> Iterator[HeldFields]:
     """A pod is removed when *may_go* says so of its answer, and never when it says nothing.
 
     Whoever was sent away already is not asked again: it falls silent while it goes, and whoever took the change back
@@ -66,7 +73,7 @@ def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[Node
         yield {"replicas": kept}, Hold(guard="no_primary_is_removed", why=why)
 
 
-def volumes_change(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> Iterator[Change]:
+def volumes_change(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> Iterator[HeldFields]:
     """Volumes are made with the pods of *statefulset*, and stay as they were made."""
     claims = _claims(snapshot, statefulset)
     if claims is None:
@@ -79,6 +86,35 @@ def volumes_change(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> 
     why = f"the volumes of a running instance are not changed by this version: write {again} again"
     storage = StorageSpec(size=size, retain=spec.storage.retain) if name else spec.storage
     yield {"storage_class": name, "storage": storage}, Hold(guard="volumes_are_unchanged", why=why)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective(Generic[InstanceT]):
+    """*instance* is the resource with the effective values in its spec; *changes* are put off, because of *holds*."""
+
+    instance: InstanceT
+    changes: tuple[Change, ...]
+    holds: tuple[Hold, ...]
+
+
+def hold_changes(
+    snapshot: SnapshotT, instance: InstanceT, deciders: Sequence[Decider[SnapshotT]]
+) -> Effective[InstanceT]:
+    """*deciders* are asked in order, each with what those before it left of spec."""
+    spec: Any = instance.spec
+    changes: list[Change] = []
+    holds: list[Hold] = []
+    for decide in deciders:
+        for kept, hold in decide(snapshot, spec):
+            changes += held_changes(instance, kept, hold)
+            holds.append(hold)
+            spec = msgspec.structs.replace(spec, **kept)
+    for hold in password_hold(snapshot):
+        changes.append(held_password(instance, hold))
+        holds.append(hold)
+    if spec is not instance.spec:
+        instance = msgspec.structs.replace(instance, spec=spec)
+    return Effective(instance=instance, changes=tuple(changes), holds=tuple(holds))
 
 
 def password_hold(snapshot: Snapshot) -> tuple[Hold, ...]:

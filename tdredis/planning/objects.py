@@ -23,7 +23,7 @@ MIB = 2**20
 BACKLOG: Final = "repl-backlog-size"
 ROOM_PERCENT: Final = 110  # of maxmemory is what a container needs at the least: buffers and fragments are not in it
 _OPTIONAL: Final = {"NetworkPolicy": "networking.k8s.io/v1", "PodMonitor": "monitoring.coreos.com/v1"}
-_RESIZABLE: Final = ("cpu", "memory")
+RESIZABLE: Final = ("cpu", "memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,7 +261,7 @@ def memory_limit_follows(pod: PodFacts, maxmemory_bytes: int) -> Hold | None:
 
 
 def _only_resizable(quantities: Mapping[str, str]) -> dict[str, str]:
-    return {name: quantities[name] for name in _RESIZABLE if name in quantities}
+    return {name: quantities[name] for name in RESIZABLE if name in quantities}
 
 
 def _sentence(quantities: Mapping[str, str]) -> str:
@@ -291,7 +291,7 @@ def _class(requests: Mapping[str, str], limits: Mapping[str, str]) -> str:
     """Source: kubernetes.io, "Pod Quality of Service Classes", for a pod of one container."""
     if not _only_resizable({**requests, **limits}):
         return "BestEffort"
-    same = all(_number(requests, name) == _number(limits, name) is not None for name in _RESIZABLE)
+    same = all(_number(requests, name) == _number(limits, name) is not None for name in RESIZABLE)
     return "Guaranteed" if same else "Burstable"
 
 

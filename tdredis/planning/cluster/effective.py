@@ -7,38 +7,27 @@ process that could contradict does not answer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-
-import msgspec
 
 from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
 from tdredis.manifests.names import SHARDS
-from tdredis.planning.desired import Change, capacity_change, password_hold, replicas_change, volumes_change
+from tdredis.planning.desired import (
+    Effective,
+    HeldFields,
+    capacity_change,
+    hold_changes,
+    replicas_change,
+    volumes_change,
+)
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import ClusterSnapshot
 from tdredis.redis.facts import NodeFacts
 from tdredis.redis.slots import ALL_SLOTS, parse_slots
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effective:
-    """*cluster* is the resource with the effective values in its spec; *holds* name the changes put off."""
-
-    cluster: RedisCluster
-    holds: tuple[Hold, ...]
-
-
-def decide_effective(snapshot: ClusterSnapshot) -> Effective:
+def decide_effective(snapshot: ClusterSnapshot) -> Effective[RedisCluster]:
     """What of spec is effective at this snapshot."""
-    spec = snapshot.cluster.spec
-    holds: list[Hold] = []
-    for decide in (_size, _capacity, _replicas, _volumes):
-        # In this order: how much a shard gets depends on how many there are.
-        for changes, hold in decide(snapshot, spec):
-            spec = msgspec.structs.replace(spec, **changes)
-            holds.append(hold)
-    cluster = msgspec.structs.replace(snapshot.cluster, spec=spec)
-    return Effective(cluster=cluster, holds=(*holds, *password_hold(snapshot)))
+    # In this order: how much a shard gets depends on how many there are.
+    return hold_changes(snapshot, snapshot.cluster, (_size, _capacity, _replicas, _volumes))
 
 
 def recorded_size(record: Mapping[str, Sequence[str]]) -> int | None:
@@ -50,7 +39,7 @@ def recorded_size(record: Mapping[str, Sequence[str]]) -> int | None:
     return len(slots) if sum(map(len, slots)) == len(ALL_SLOTS) else None
 
 
-def _size(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Change]:
+def _size(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:
     """The size of the record; before there is one, the size that the shards were made for, once slots may be owned."""
     size = recorded_size(snapshot.cluster.status.slots) or _size_begun(snapshot)
     if size is not None and size != spec.size:
@@ -72,13 +61,13 @@ def _size_begun(snapshot: ClusterSnapshot) -> int | None:
     return None
 
 
-def _capacity(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Change]:
+def _capacity(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:
     has_begun = recorded_size(snapshot.cluster.status.slots) is not None
     pods = spec.size * spec.pods_per_shard
     return capacity_change(snapshot, spec, has_begun=has_begun, pods=pods, shards=spec.size)
 
 
-def _replicas(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Change]:
+def _replicas(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:
     views = [node.view for node in snapshot.nodes.values() if isinstance(node, NodeFacts) and node.view is not None]
     answered = {view.me.id for view in views}
 
@@ -89,5 +78,5 @@ def _replicas(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Cha
     return replicas_change(snapshot, spec.replicas, may_go=may_go)
 
 
-def _volumes(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Change]:
+def _volumes(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:
     return volumes_change(snapshot, spec, f"{snapshot.cluster.name}-0")

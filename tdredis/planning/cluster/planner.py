@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from tdredis.manifests.names import REDIS_COMPONENT
 from tdredis.planning.assessment import Assessment
 from tdredis.planning.cluster.announcing import is_moving
 from tdredis.planning.cluster.effective import decide_effective, recorded_size
 from tdredis.planning.cluster.health import findings
 from tdredis.planning.cluster.rules import HEALING_RULES, RULES
 from tdredis.planning.cluster.world import World, build_world
+from tdredis.planning.pending import Change, Group, how_of, quota_change, rolled_changes
 from tdredis.planning.plan import Plan
 from tdredis.planning.pods import unresponsive
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S, ask, build_plan, refusals, refuse
@@ -25,10 +29,21 @@ class ClusterAssessment(Assessment[World]):
 def assess(snapshot: ClusterSnapshot) -> ClusterAssessment:
     """What *snapshot* shows, in the effective values of spec."""
     effective = decide_effective(snapshot)
-    world = build_world(snapshot, effective.cluster)
+    world = build_world(snapshot, effective.instance)
     return ClusterAssessment(
-        world=world, findings=findings(world), refused=refusals(snapshot.cluster), held_changes=effective.holds
+        world=world,
+        findings=findings(world),
+        refused=refusals(snapshot.cluster),
+        held_changes=effective.holds,
+        pending=(*effective.changes, *_under_way(world)),
     )
+
+
+def _under_way(world: World) -> Iterator[Change]:
+    snapshot, cluster = world.snapshot, world.cluster
+    pods = tuple(snapshot.pods[name] for name in world.wanted_pods if name in snapshot.pods)
+    yield from quota_change(snapshot, cluster.spec, world.wanted_pods)
+    yield from rolled_changes(snapshot, cluster, (Group(component=REDIS_COMPONENT, pods=pods, how=how_of(cluster)),))
 
 
 def plan(assessment: ClusterAssessment) -> Plan:

@@ -35,7 +35,7 @@ def report(assessment: ClusterAssessment, plan: Plan, failure: str = "") -> Redi
     quota = quota_is_effective(snapshot, world.cluster.spec, world.wanted_pods)
     service = cluster_service(snapshot)
     return RedisClusterStatus(
-        phase=phase(snapshot, wrong, quota_effective=quota),
+        phase=phase(snapshot, wrong, assessment.pending),
         cluster_ip=client_address(snapshot, service),
         external_ip=external_address(world.cluster, snapshot.children.get(Ref("Service", service))),
         addresses=cluster_entrances(snapshot),
@@ -49,6 +49,7 @@ def report(assessment: ClusterAssessment, plan: Plan, failure: str = "") -> Redi
             snapshot,
             plan,
             wrong,
+            assessment.pending,
             whole=_whole(world),
             progress=_progress(world),
             failure=failure,

@@ -7,16 +7,19 @@ process that could contradict does not answer.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
-
-import msgspec
 
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.redisstandby import RedisStandbySpec
 from tdredis.manifests.names import COMPONENT_LABEL, SENTINEL_COMPONENT, pods_per_statefulset
 from tdredis.planning.conditions import has_been_ready
-from tdredis.planning.desired import Change, capacity_change, password_hold, replicas_change, volumes_change
+from tdredis.planning.desired import (
+    Effective,
+    HeldFields,
+    capacity_change,
+    hold_changes,
+    replicas_change,
+    volumes_change,
+)
 from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.world import Replicated
@@ -26,27 +29,12 @@ from tdredis.redis.facts import NodeFacts
 SENTINELS = "sentinel-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effective:
-    """*instance* is the resource with the effective values in its spec; *holds* name the changes put off."""
-
-    instance: Replicated
-    holds: tuple[Hold, ...]
-
-
-def decide_effective(snapshot: ReplicationSnapshot) -> Effective:
+def decide_effective(snapshot: ReplicationSnapshot) -> Effective[Replicated]:
     """What of spec is effective at this snapshot."""
-    spec: Any = snapshot.instance.spec
-    holds: list[Hold] = []
-    for decide in (_app, _capacity, _replicas, _volumes):
-        for changes, hold in decide(snapshot, spec):
-            spec = msgspec.structs.replace(spec, **changes)
-            holds.append(hold)
-    instance = msgspec.structs.replace(snapshot.instance, spec=spec)
-    return Effective(instance=instance, holds=(*holds, *password_hold(snapshot)))
+    return hold_changes(snapshot, snapshot.instance, (_app, _capacity, _replicas, _volumes))
 
 
-def _app(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:
+def _app(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFields]:
     """Sentinels and their Service are named after it, and stay those that there are: a server of before 1.25 lets it be
     edited all the same.
     """
@@ -63,12 +51,12 @@ def _is_of_sentinels(statefulset: Live) -> bool:
     return statefulset.meta.labels.get(COMPONENT_LABEL) == SENTINEL_COMPONENT
 
 
-def _capacity(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:
+def _capacity(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFields]:
     has_begun = has_been_ready(snapshot.instance.status)
     return capacity_change(snapshot, spec, has_begun=has_begun, pods=pods_per_statefulset(snapshot.instance))
 
 
-def _replicas(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:
+def _replicas(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFields]:
     if not isinstance(spec, RedisStandbySpec):
         return iter(())
     # A primary that came back is a replica of nobody until it is told, and may have the newest data: as long as nobody
@@ -80,5 +68,5 @@ def _replicas(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Cha
     )
 
 
-def _volumes(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Change]:
+def _volumes(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFields]:
     return volumes_change(snapshot, spec, snapshot.instance.name)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from tdredis.manifests.names import REDIS_COMPONENT, SENTINEL_COMPONENT
 from tdredis.planning.assessment import Assessment
 from tdredis.planning.conditions import has_been_ready
+from tdredis.planning.pending import OF_SENTINELS, Change, Group, how_of, quota_change, rolled_changes
 from tdredis.planning.plan import Plan
 from tdredis.planning.replication.effective import decide_effective
 from tdredis.planning.replication.health import findings
@@ -24,8 +28,24 @@ def assess(snapshot: ReplicationSnapshot) -> ReplicationAssessment:
     effective = decide_effective(snapshot)
     world = World(snapshot=snapshot, instance=effective.instance)
     return ReplicationAssessment(
-        world=world, findings=findings(world), refused=refusals(snapshot.instance), held_changes=effective.holds
+        world=world,
+        findings=findings(world),
+        refused=refusals(snapshot.instance),
+        held_changes=effective.holds,
+        pending=(*effective.changes, *_under_way(world)),
     )
+
+
+def _under_way(world: World) -> Iterator[Change]:
+    snapshot, instance = world.snapshot, world.instance
+    redis = tuple(snapshot.pods[name] for name in world.wanted_pods if name in snapshot.pods)
+    watching = tuple(snapshot.sentinel_pods[name] for name in world.wanted_sentinels if name in snapshot.sentinel_pods)
+    groups = (
+        Group(component=REDIS_COMPONENT, pods=redis, how=how_of(instance)),
+        Group(component=SENTINEL_COMPONENT, pods=watching, how=OF_SENTINELS),
+    )
+    yield from quota_change(snapshot, instance.spec, world.wanted_pods)
+    yield from rolled_changes(snapshot, instance, groups)
 
 
 def plan(assessment: ReplicationAssessment) -> Plan:

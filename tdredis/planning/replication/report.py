@@ -40,7 +40,7 @@ def report(assessment: ReplicationAssessment, plan: Plan, failure: str = "") -> 
     quota = quota_is_effective(snapshot, world.instance.spec, world.wanted_pods)
     service = client_service_name(world.instance.name)
     fields: dict[str, Any] = {
-        "phase": phase(snapshot, wrong, quota_effective=quota),
+        "phase": phase(snapshot, wrong, assessment.pending),
         "cluster_ip": client_address(snapshot, service),
         "external_ip": external_address(world.instance, snapshot.children.get(Ref("Service", service))),
         "addresses": replication_entrances(snapshot),
@@ -49,7 +49,7 @@ def report(assessment: ReplicationAssessment, plan: Plan, failure: str = "") -> 
         "size": 0 if world.primary is None else 1,
         "observed_generation": snapshot.instance.metadata.generation,
         "conditions": build_conditions(
-            snapshot, plan, wrong, whole=_whole(world), progress=_progress(world), failure=failure
+            snapshot, plan, wrong, assessment.pending, whole=_whole(world), progress=_progress(world), failure=failure
         ),
         "begun_anew": used_up(snapshot.instance, is_lost=bool(world.lost) or world.primary is None),
         "shards": (_line(world),),

@@ -10,6 +10,7 @@ import pytest
 
 from tdredis.manifests.children import build_children
 from tdredis.manifests.endpoints import Target, build_endpoints
+from tdredis.manifests.made_of import MADE_OF
 from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment
 from tdredis.manifests.redis_config import build_auth_conf, build_redis_conf, quote
 from tdredis.manifests.site import Passwords, Site
@@ -71,7 +72,8 @@ def test_redis_pods_carry_the_labels_and_annotations_of_old() -> None:
         "ENV": "production",
         "RESOURCE_ID": "redis-cluster-rat-1",
     }
-    assert template["metadata"]["annotations"] == {"prometheus.io/scrape": "true", "prometheus.io/port": "9121"}
+    told = {"prometheus.io/scrape": "true", "prometheus.io/port": "9121"}
+    assert {name: value for name, value in template["metadata"]["annotations"].items() if name != MADE_OF} == told
 
 
 def test_a_value_that_is_no_label_is_left_out_and_stops_nothing() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tdredis.manifests.children import build_children
+from tdredis.manifests.made_of import MADE_OF
 from tdredis.manifests.proxy import build_proxy_deployment
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.site import Site
@@ -81,7 +82,7 @@ def test_settings_are_added_to_ours_and_ours_win(component: str) -> None:
         {} if "APP" in plain["metadata"]["labels"] else {"APP": "another"}
     )
     ours = plain["metadata"].get("annotations", {})
-    assert made["metadata"]["annotations"] == {**SETTINGS["annotations"], **ours}
+    assert {**made["metadata"]["annotations"], MADE_OF: ""} == {**SETTINGS["annotations"], **ours, MADE_OF: ""}
     spec = made["spec"]
     assert spec["tolerations"] == SETTINGS["tolerations"]
     assert spec["nodeSelector"] == {"disk": "ssd"}

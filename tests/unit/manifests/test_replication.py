@@ -16,6 +16,7 @@ from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.claims import build_claim_owner
 from tdredis.manifests.config_map import build_config_map
 from tdredis.manifests.endpoints import Target, build_standby_endpoints
+from tdredis.manifests.made_of import MADE_OF
 from tdredis.manifests.names import statefulset_names
 from tdredis.manifests.redis_config import build_redis_conf
 from tdredis.manifests.redis_pods import build_redis_statefulset, container_resources
@@ -63,7 +64,7 @@ def test_a_standalone_is_one_pod_behind_one_service_without_an_exporter_unless_i
     spec = found["StatefulSet", "redis-one"]["spec"]
     assert spec["replicas"] == 1
     assert [each["name"] for each in spec["template"]["spec"]["containers"]] == ["redis"]
-    assert "annotations" not in spec["template"]["metadata"]
+    assert set(spec["template"]["metadata"]["annotations"]) == {MADE_OF}
     service = found["Service", "redis-one"]["spec"]
     assert service["type"] == "NodePort"
     assert service["selector"].items() <= spec["template"]["metadata"]["labels"].items()

@@ -12,6 +12,7 @@ import msgspec
 
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.drift import parse_quantity
+from tdredis.manifests.made_of import parse_made_of
 from tdredis.manifests.names import ROLE_LABEL
 from tdredis.manifests.site import Site
 from tdredis.planning.decide import assess, plan, report
@@ -37,6 +38,8 @@ class SimulatedPod(Generic[ProcessT]):
     deleting: bool = False  # of one that its StatefulSet sends away: its process ends in the next pass, then it is gone
     age_s: float = 0.0
     role: str = ""
+    made_of: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
     given: dict[str, dict[str, str]] = field(default_factory=dict)  # what that has
 
@@ -268,6 +271,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
             main_trouble=trouble,
             resources=json.loads(template)["spec"]["containers"][0].get("resources", {}),
             given=json.loads(template)["spec"]["containers"][0].get("resources", {}),
+            made_of=parse_made_of(json.loads(template)["metadata"].get("annotations", {})),
+            images={each["name"]: each["image"] for each in json.loads(template)["spec"]["containers"]},
         )
         if trouble is None:
             pod.process = self.start(pod)
@@ -286,6 +291,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
             ever_ran=ran,
             deleting=pod.deleting,
             revision=pod.revision,
+            made_of=pod.made_of,
+            images=pod.images,
             host_ip="192.168.0.1",
             role=pod.role,
             requests=pod.resources.get("requests", {}),

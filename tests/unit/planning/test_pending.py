@@ -1,0 +1,181 @@
+"""What of spec is not effective yet is told field by field: old, new, and how many pods have it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tdredis.api.changes import ChangeClass, change_of, field_paths
+from tdredis.api.instance import Condition, InstanceStatus
+from tdredis.api.kinds import KINDS
+from tdredis.controllers.explain import render
+from tdredis.manifests.made_of import SEEN_IN_PODS, fields_of
+from tdredis.planning.decide import Judged, assess, plan, report
+from tdredis.planning.pending import Change, UnderWay
+from tdredis.planning.snapshot import Key, Snapshot
+from tests.unit.planning.simulated_cluster import SimulatedCluster
+from tests.unit.planning.simulated_standby import SimulatedStandby
+from tests.unit.planning.test_cluster_day_two import change, healthy
+from tests.unit.planning.test_standby_plans import healthy as healthy_standby
+from tests.unit.planning.test_standby_plans import spec_of
+
+REPLICA = "redis-cluster-rat-0-1"
+
+
+def judged(world: SimulatedCluster | SimulatedStandby) -> Judged:
+    """After the objects have followed spec."""
+    for _ in range(4):
+        world.run_pass()
+    return assess(world.snapshot())
+
+
+def status_of(snapshot: Snapshot) -> InstanceStatus:
+    assessment = assess(snapshot)
+    return report(assessment, plan(assessment))
+
+
+def accepted(snapshot: Snapshot) -> Condition:
+    return next(each for each in status_of(snapshot).conditions if each.type == "Accepted")
+
+
+def only(found: Judged) -> Change:
+    (change_,) = found.pending
+    return change_
+
+
+def test_of_an_instance_that_has_all_that_spec_says_nothing_is_pending() -> None:
+    assert judged(healthy()).pending == ()
+    assert accepted(healthy().snapshot()).message == "spec is fully applied"
+
+
+def test_an_image_that_no_pod_runs_yet_is_not_called_applied() -> None:
+    world = healthy()
+    change(world, image="redis:7.2")
+
+    found = only(judged(world))
+
+    assert (found.field, found.old, found.new, found.class_) == ("image", "redis:7.0", "redis:7.2", ChangeClass.ROLLED)
+    assert found.state == UnderWay(
+        done=0, of=6, how="the others get it when they are created again: delete them one by one, replicas first"
+    )
+    told = accepted(world.snapshot())
+    assert (told.status, told.reason) == ("False", "PodsOutdated")
+    assert told.message.startswith("image redis:7.0 -> redis:7.2: 0 of 6 pods have it; the others get it when")
+
+
+def test_pods_that_were_made_since_are_counted() -> None:
+    world = healthy()
+    change(world, image="redis:7.2")
+    judged(world)
+    world.lose(REPLICA)
+    world.converge()
+
+    assert accepted(world.snapshot()).message.startswith("image redis:7.0 -> redis:7.2: 1 of 6 pods have it")
+
+
+def test_when_spec_is_edited_back_nothing_is_pending_any_more() -> None:
+    world = healthy()
+    change(world, image="redis:7.2")
+    judged(world)
+    change(world, image="redis:7.0")
+
+    assert judged(world).pending == ()
+
+
+@pytest.mark.parametrize(
+    ("edit", "field"),
+    [
+        ({"monitorimage": "oliver006/redis_exporter:v1.60"}, "monitorimage"),
+        ({"pod": {"nodeSelector": {"disk": "ssd"}}}, "pod.nodeSelector"),
+        ({"pod": {"labels": {"team": "a"}}}, "pod.labels"),
+        ({"env": "staging"}, "env"),
+        ({"dc": "sh"}, "dc"),
+        ({"imagePullSecrets": []}, "imagePullSecrets"),
+        ({"resources": {"limits": {"memory": "1Gi"}}}, "resources"),
+        ({"memoryOverheadPercent": 50}, "resources"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_edit_that_needs_new_pods_is_pending_until_they_are_made(edit: dict[str, object], field: str) -> None:
+    world = healthy()
+    change(world, **edit)
+
+    assert [each.field for each in judged(world).pending] == [field]
+    assert accepted(world.snapshot()).reason == "PodsOutdated"
+    for pod in sorted(world.pods, reverse=True):  # replicas first
+        world.lose(pod)
+        world.converge()
+    assert judged(world).pending == ()
+
+
+def test_of_a_pod_that_does_not_say_what_it_was_made_of_the_image_tells() -> None:
+    world = healthy()
+    change(world, image="redis:7.2")
+    judged(world)
+    snapshot = world.snapshot()
+    untold = {name: replace(pod, made_of={}) for name, pod in snapshot.pods.items()}
+
+    assert accepted(replace(snapshot, pods=untold)).message.startswith("image redis:7.0 -> redis:7.2: 0 of 6 pods")
+
+
+def test_another_template_of_the_operator_s_own_is_told_and_is_nobody_s_unfinished_edit() -> None:
+    world = healthy()
+    snapshot = world.snapshot()
+    older = {name: replace(pod, revision="of-another-version") for name, pod in snapshot.pods.items()}
+
+    told = accepted(replace(snapshot, pods=older))
+
+    assert told.status == "True"
+    assert told.message.startswith("spec is fully applied; operatorTemplate: 0 of 6 pods have it")
+
+
+def test_what_this_version_does_not_do_names_the_field_and_both_values() -> None:
+    world = healthy()
+    change(world, size=4)
+
+    found = only(judged(world))
+
+    assert (found.field, found.old, found.new, found.class_) == ("size", "3", "4", ChangeClass.MOVED)
+    assert accepted(world.snapshot()).message.startswith("size 3 -> 4: a cluster that has begun is not resharded")
+
+
+def test_a_password_that_is_not_changed_is_named_and_not_shown() -> None:
+    world = healthy_standby()
+    spec_of(world, secret="another-one")
+    snapshot = world.snapshot()
+    desired = replace(snapshot.passwords, redis="another-one")
+
+    told = accepted(replace(snapshot, desired_passwords=desired, passwords=replace(desired, redis="vault")))
+
+    assert told.message.startswith("secret: the password of a running instance is not changed")
+    assert "another-one" not in told.message
+
+
+def test_a_sentinel_image_is_pending_on_sentinels_alone() -> None:
+    world = healthy_standby()
+    spec_of(world, sentinelimage="redis:7.2")
+
+    found = only(judged(world))
+
+    assert (found.field, found.new) == ("sentinelimage", "redis:7.2")
+    assert isinstance(found.state, UnderWay)
+    assert (found.state.done, found.state.of) == (0, 3)
+
+
+def test_explain_lists_what_is_pending() -> None:
+    world = healthy()
+    change(world, image="redis:7.2")
+
+    text = render(Key("RedisCluster", "redis", "rat"), judged(world))
+
+    assert "pending:\n  image redis:7.0 -> redis:7.2: 0 of 6 pods have it" in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_that_needs_new_pods_is_looked_at(kind: str) -> None:
+    looked_at = {*fields_of(kind, "redis"), *fields_of(kind, "sentinel"), *SEEN_IN_PODS}
+    rolled = {path for path in field_paths(kind) if change_of(kind, path).class_ is ChangeClass.ROLLED}
+
+    # A proxy's Deployment makes its pods anew by itself.
+    assert {path for path in rolled - looked_at if not path.startswith(("proxyimage", "proxy."))} == set()
