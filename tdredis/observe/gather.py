@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -115,6 +116,8 @@ class Observer:
         with self._lookups.only_asked(key):
             desired = read_desired(key, instance, self._secrets)
             foreign = self._unlisted.foreign(key, instance, children)
+            counts = self._count_pods(key)
+            creation_failures = self._unlisted.creation_failures(key, children, counts, self.now())
             entry = _Entry(instance=instance, children=children, desired=desired.passwords)
             trials = self._try_addresses(key, entry, pods, ages.known_pods())
         if desired.is_awaited and Ref("Secret", auth_secret_name(instance.name)) not in children:
@@ -133,6 +136,7 @@ class Observer:
             "leftover_pods": self._leftover_pods(key, children),
             "known_pods": ages.known_pods(),
             "trials": trials,
+            "creation_failures": creation_failures,
             "write_failures": ages.write_failures(),
         }
         addresses = _addresses(pods)
@@ -308,6 +312,14 @@ class Observer:
             for pod in self._labelled(key, component)
             if pod.metadata.controller is not None and pod.metadata.controller.uid in ours
         }
+
+    def _count_pods(self, key: Key) -> Counter[str]:
+        """By the StatefulSet, or the Deployment, that has them made."""
+        return Counter(
+            owner.name if owner.kind == "StatefulSet" else owner.name.rpartition("-")[0]
+            for pod in self._caches.pods.by_index(key)
+            if (owner := pod.metadata.controller) is not None
+        )
 
     def _leftover_pods(self, key: Key, children: Mapping[Ref, Live]) -> tuple[str, ...]:
         ours = _statefulsets(children)

@@ -26,14 +26,21 @@ def last_copy_goes(primary: PodFacts, *, wanted: int) -> Iterator[Finding]:
         yield Finding(reason="LastCopyLeaves", message=message, serious=False)
 
 
-def pods_that_fail(troubled: Iterable[PodFacts], missing: Sequence[str]) -> Iterator[Finding]:
-    """Every pod that is wanted exists and nothing is wrong with it."""
+def pods_that_fail(
+    troubled: Iterable[PodFacts], missing: Sequence[str], creation_failures: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Every pod that is wanted exists and nothing is wrong with it. *creation_failures*: why none comes, by
+    StatefulSet.
+    """
     for pod in troubled:
         assert pod.trouble is not None  # noqa: S101 that is what troubled means
         reason = pod.trouble.reason
         yield Finding(reason=reason, message=f"pod {pod.name}: {pod.trouble.message or reason}", serious=False)
     if missing:
-        yield Finding(reason="PodsMissing", message=f"pods not created yet: {list_names(missing)}", serious=False)
+        why = (creation_failures.get(pod.rpartition("-")[0]) for pod in missing)
+        words = "".join(f"; {each}" for each in list(dict.fromkeys(filter(None, why)))[:2])
+        message = f"pods not created yet: {list_names(missing)}{words}"
+        yield Finding(reason="PodsMissing", message=message, serious=False)
 
 
 def unresponsive_processes(
@@ -42,6 +49,13 @@ def unresponsive_processes(
     """Every process answers, but for those of pods that are not wanted and are being deleted."""
     for pod, unknown in silent.items():
         if pod not in wanted and pod in pods and pods[pod].deleting:
+            continue
+        if unknown.full:
+            message = (
+                f"Redis in pod {pod} has no free connection, maxclients is used up: neither clients nor the operator"
+                " are let in; end connections that nobody uses"
+            )
+            yield Finding(reason="NoFreeConnections", message=message, serious=True)
             continue
         message = f"the process in pod {pod} does not answer: {unknown.error}"
         yield Finding(reason="NoAnswer", message=message, serious=False)

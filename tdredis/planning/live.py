@@ -33,6 +33,7 @@ class MetaView(msgspec.Struct, frozen=True, rename="camel"):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     owner_references: tuple[Owner, ...] = ()
+    creation_timestamp: str | None = None
 
 
 class ServicePort(msgspec.Struct, frozen=True, rename="camel"):

@@ -117,6 +117,7 @@ class Snapshot:
     # id, "host:port" where it is reached. Addresses may change while it is silent; which pod it is in does not.
     known_pods: Mapping[str, str] = field(default_factory=dict)
     trials: Mapping[str, Trial] = field(default_factory=dict)  # of addresses for outside, by "host:port"
+    creation_failures: Mapping[str, str] = field(default_factory=dict)  # why no pod comes, by StatefulSet, Deployment
     write_failures: Mapping[str, float] = field(default_factory=dict)  # seconds since a pod's disk took nothing, by uid
 
     @property

@@ -26,7 +26,7 @@ Check = Callable[[World], Iterator[Finding]]
 
 
 def pods_run(world: World) -> Iterator[Finding]:
-    return pods_that_fail(world.troubled_pods, world.missing_pods)
+    return pods_that_fail(world.troubled_pods, world.missing_pods, world.snapshot.creation_failures)
 
 
 def processes_answer(world: World) -> Iterator[Finding]:
@@ -58,7 +58,8 @@ def slots_are_owned(world: World) -> Iterator[Finding]:
         message = f"slots {world.twice_owned} have two owners"
         yield Finding(reason="SlotsOwnedTwice", message=message, serious=True)
     lost = len(world.unowned)
-    if lost:
+    # Who lets nobody in has slots too, and cannot be asked which.
+    if lost and not any(unknown.full for unknown in world.unresponsive.values()):
         yield Finding(reason="SlotsNotOwned", message=f"{lost} of 16384 slots have no owner", serious=True)
 
 
@@ -110,7 +111,9 @@ def proxy_serves(world: World) -> Iterator[Finding]:
     name = proxy_name(world.cluster.name)
     deployment = world.snapshot.children.get(Ref("Deployment", name))
     if deployment is None or not deployment.available_replicas:
-        yield Finding(reason="ProxyNotReady", message=f"no pod of proxy {name} is ready", serious=True)
+        words = world.snapshot.creation_failures.get(name, "")
+        message = f"no pod of proxy {name} is ready{': ' if words else ''}{words}"
+        yield Finding(reason="ProxyNotReady", message=message, serious=True)
         return
     reads = world.snapshot.reads
     if not is_ready(world.cluster.status):

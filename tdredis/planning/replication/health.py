@@ -25,7 +25,7 @@ Check = Callable[[World], Iterator[Finding]]
 
 
 def pods_run(world: World) -> Iterator[Finding]:
-    return pods_that_fail(world.troubled_pods, world.missing_pods)
+    return pods_that_fail(world.troubled_pods, world.missing_pods, world.snapshot.creation_failures)
 
 
 def processes_answer(world: World) -> Iterator[Finding]:
@@ -45,7 +45,7 @@ def there_is_one_primary(world: World) -> Iterator[Finding]:
     if len(world.primaries) > 1:
         names = list_names([member.name for member in world.primaries])
         yield Finding(reason="TwoPrimaries", message=f"{names} all report role:master", serious=True)
-    if world.primary is None:
+    if world.primary is None and not any(unknown.full for unknown in world.unresponsive.values()):
         yield Finding(reason="NoPrimary", message="no process is the primary", serious=True)
 
 
