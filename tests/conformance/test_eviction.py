@@ -7,7 +7,7 @@ from tests.conformance.namespace import Namespace, build_container, is_ready
 
 BUDGETS = "/apis/policy/v1"
 # Ready as long as its file is there.
-READY = {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1, "failureThreshold": 1}
+READY = {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1, "timeoutSeconds": 10}
 
 
 async def run(ns: Namespace, *names: str, ready: bool = True) -> None:

