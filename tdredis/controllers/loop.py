@@ -25,6 +25,7 @@ from tdredis.kube.client import Client
 from tdredis.observe.gather import NotKnownYetError, Observer
 from tdredis.planning.conditions import pass_failed
 from tdredis.planning.decide import assess, must_see_all, plan, records_data, report
+from tdredis.planning.objects import object_refusal
 from tdredis.planning.sizing import resize_refusal
 from tdredis.planning.snapshot import Key, Snapshot, with_resource
 from tdredis.runtime.logs import forget_secret, redact, register_secret
@@ -152,7 +153,8 @@ class Loop:
         if outcome.namespace_is_going:
             return self._pacing.after(key, made, outcome, is_new_status=False, status_wait_s=None)
         failure = redact(self._telling.failure(key, outcome))  # the server quotes what it refuses
-        status = report(assessment, made, failure, resize_refusal(outcome.failed, outcome.kind, failure))
+        what_failed = (outcome.failed, outcome.kind, failure)
+        status = report(assessment, made, failure, resize_refusal(*what_failed) or object_refusal(*what_failed))
         # One that has no record is taken for new, in which nobody has data: the next pass must know better.
         is_first_record = records_data(status) and not records_data(snapshot.resource.status)
         is_new = substance(status) != substance(snapshot.resource.status)

@@ -30,6 +30,7 @@ SPEC_GUARDS = frozenset(
         "used_memory_fits",
         "no_primary_is_removed",
         "volumes_are_unchanged",
+        "app_is_unchanged",
         "password_is_unchanged",
         "secrets_can_be_read",
         "no_foreign_objects",
@@ -43,6 +44,7 @@ SPEC_GUARDS = frozenset(
         "announced_addresses_can_be_tried",
         "memory_limit_follows",
         "resize_is_accepted",
+        "objects_are_valid",
         "another_copy_exists",
     )
 )

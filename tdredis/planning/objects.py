@@ -109,6 +109,14 @@ def remove_switched_off(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> tup
     )
 
 
+def object_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:
+    """Guard: Kubernetes takes what spec makes of an object. *kind*: of the refusal, with its status first."""
+    if not isinstance(failed, Apply) or not kind.startswith(("400", "422")):
+        return None
+    why = f"{words}: this object stays as it is, or is not made. Write in spec what Kubernetes takes"
+    return Hold(guard="objects_are_valid", why=why)
+
+
 def _removal(snapshot: Snapshot, ref: Ref, api_version: str, why: str) -> Remove:
     return Remove(ref=ref, api_version=api_version, uid=snapshot.children[ref].meta.uid, why=why)
 

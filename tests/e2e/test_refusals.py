@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from tdredis.kube.client import Client
 from tests.e2e.needs import CEL_RULES, SERVER_VALIDATION
-from tests.e2e.world import Kube, sample
+from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standalone
 
 CEL = pytest.mark.needs(CEL_RULES)
 STRICT = pytest.mark.needs(SERVER_VALIDATION)
@@ -93,3 +94,42 @@ async def test_a_name_that_no_service_can_have_is_refused(kube: Kube, namespace:
 
     assert code == 1
     assert "write lower-case letters, digits and '-', a letter first" in err
+
+
+@pytest.mark.parametrize(
+    ("pod", "says"),
+    [
+        ({"containers": [{"name": "redis", "image": "redis:7.0"}]}, 'Duplicate value: "redis"'),
+        ({"volumes": [{"name": "config", "emptyDir": {}}]}, 'Duplicate value: "config"'),
+        (
+            {"containers": [{"name": "a", "image": "a", "volumeMounts": [{"name": "no-such", "mountPath": "/a"}]}]},
+            'volumeMounts[0].name: Not found: "no-such"',
+        ),
+    ],
+    ids=["container", "volume", "mount"],
+)
+async def test_what_kubernetes_refuses_of_an_object_is_not_called_carried_out(
+    kube: Kube, client: Client, namespace: str, pod: Obj, says: str
+) -> None:
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standalone(namespace, env="demo"))
+        await subject.until_ready()
+        await subject.change(pod=pod)
+
+        async def refused() -> Obj | None:
+            accepted = condition(await subject.get(), "Accepted")
+            return accepted if accepted.get("reason") == "objects_are_valid" else None
+
+        accepted = await eventually(refused, "Accepted says that Kubernetes refuses an object")
+        assert accepted is not None
+        assert accepted["status"] == "False"
+        assert f"apply StatefulSet {subject.name}" in accepted["message"]
+        assert says in accepted["message"]
+        assert condition(await subject.get(), "Ready")["status"] == "True"
+
+        await subject.change(pod=None)
+
+        async def carried_out() -> bool:
+            return bool(condition(await subject.get(), "Accepted").get("status") == "True")
+
+        await eventually(carried_out, "taking it back ends it")

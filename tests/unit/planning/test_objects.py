@@ -14,23 +14,28 @@ from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services
 from tdredis.manifests.site import Site
+from tdredis.planning.conditions import SPEC_GUARDS
 from tdredis.planning.live import Live
 from tdredis.planning.objects import (
     keep,
     keep_claims,
     label_role,
     memory_limit_follows,
+    object_refusal,
     pod_monitors_are_served,
     ref_of,
     remove_unwanted_external,
     resize_pods,
 )
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
+from tdredis.planning.steps import Apply, ResizePod
 from tdredis.redis.facts import NodeFacts, Replication, Unknown
 from tests.unit.manifests.builders import PASSWORDS, standby
 
 MIB = 2**20
 RESIZABLE = Site(pod_resize=True)
+RESIZE = ResizePod(pod="p", uid="u", container="redis", requests=(), limits=(), why="")
+APPLY = Apply(ref=Ref("StatefulSet", "s"), manifest={}, why="")
 
 
 def pod(name: str = "redis-standby-tom-0", **facts: Any) -> PodFacts:
@@ -249,3 +254,24 @@ def test_a_pod_monitor_that_nobody_would_read_is_held_with_what_to_do() -> None:
     assert [hold.guard for hold in pod_monitors_are_served(snapshot(podMonitor=True))] == ["pod_monitors_are_served"]
     assert pod_monitors_are_served(snapshot(podMonitor=True, site=Site(pod_monitors=True))) == ()
     assert pod_monitors_are_served(snapshot()) == ()
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "is_refused"),
+    [
+        (APPLY, "422 Invalid", True),
+        (APPLY, "400 BadRequest", True),
+        (APPLY, "403 Forbidden", False),
+        (APPLY, "409 Conflict", False),
+        (APPLY, "500 InternalError", False),
+        (RESIZE, "422 Invalid", False),
+        (None, "", False),
+    ],
+)
+def test_an_object_that_kubernetes_does_not_take_is_a_refusal_of_spec(
+    step: Apply | ResizePod | None, kind: str, is_refused: bool
+) -> None:
+    hold = object_refusal(step, kind, "apply StatefulSet s: 422 Invalid: no such operator")
+
+    assert (hold is not None) is is_refused
+    assert hold is None or (hold.guard in SPEC_GUARDS and hold.why.startswith("apply StatefulSet s: 422 Invalid: no "))
