@@ -110,8 +110,8 @@ _REPLICAS = FieldChange(
 
 _OF_ALL: Final[Mapping[str, FieldChange]] = {
     "app": _fixed(
-        "Refused by the API server (Kubernetes 1.25 and later). Where it does not know how to, labels follow at once on"
-        " objects and later on pods, and a standby gets other Sentinels."
+        "Refused by the API server (Kubernetes 1.25 and later). Where it does not know how to, labels of objects follow"
+        " at once, those of pods when these are made anew."
     ),
     "capacity": _CAPACITY,
     "dc": FieldChange(
@@ -179,6 +179,10 @@ _OF_CLUSTER: Final[Mapping[str, FieldChange]] = {
     "proxy.pod": _NEW_PROXY_PODS,
 }
 _OF_STANDBY: Final[Mapping[str, FieldChange]] = {
+    "app": _fixed(
+        "Refused by the API server (Kubernetes 1.25 and later). Where it does not know how to: Held"
+        " (`app_is_unchanged`), Sentinels and labels stay as they were made, Accepted says what to write again."
+    ),
     "replicas": _REPLICAS,
     "sentinelimage": _NEW_SENTINEL_PODS,
     "writePolicy": _live(

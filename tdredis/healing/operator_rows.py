@@ -156,7 +156,6 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             "secrets_can_be_read",
             "no_foreign_objects",
             "names_are_free",
-            "app_is_unchanged",
             objects.pod_monitors_are_served,
             "vip_is_an_ip",
             "balancer_has_an_ip",

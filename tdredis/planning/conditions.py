@@ -35,7 +35,6 @@ SPEC_GUARDS = frozenset(
         "secrets_can_be_read",
         "no_foreign_objects",
         "names_are_free",
-        "app_is_unchanged",
         "pod_monitors_are_served",
         "balancer_has_an_ip",
         "vip_is_an_ip",
