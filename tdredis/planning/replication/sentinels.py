@@ -296,6 +296,9 @@ def _others_are_informed(world: World, first: Watcher) -> Hold | None:
     ]
     if blind:
         return Hold(guard=guard, why=f"{list_names(blind)} must know replicas and Sentinels first")
+    tilted = [watcher.name for watcher in world.watchers if watcher is not first and watcher.facts.in_tilt]
+    if tilted:
+        return Hold(guard=guard, why=f"{list_names(tilted)} could not fail over at the moment: in TILT")
     return None
 
 

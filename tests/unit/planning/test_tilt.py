@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from tdredis.planning.plan import Plan
 from tdredis.planning.replication.planner import TILT_ENDS_S
-from tdredis.planning.steps import FailOver
+from tdredis.planning.steps import FailOver, Watch
 from tdredis.redis.facts import Unknown
 from tdredis.redis.sentinels import SentinelFacts
 from tests.unit.planning.passes import plan
@@ -94,3 +95,18 @@ def test_in_peace_a_sentinel_in_tilt_changes_nothing() -> None:
     made = planned(world)
 
     assert (made.steps, guards(made)) == ((), [])
+
+
+def test_no_sentinel_begins_anew_while_another_could_not_fail_over() -> None:
+    world = with_data()
+    world.sentinels()[SENTINELS[0]].watched["mymaster"].replicas.add(("10.9.9.9", 6379))
+
+    tilt(world, SENTINELS[1])
+    assert (begun_anew(planned(world)), guards(planned(world))) == ([], ["other_sentinels_are_ready"])
+
+    tilt(world, SENTINELS[0])
+    assert begun_anew(planned(world)) == [SENTINELS[0]]
+
+
+def begun_anew(made: Plan) -> list[str]:
+    return [step.process.pod for step in made.steps if isinstance(step, Watch)]
