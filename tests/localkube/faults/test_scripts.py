@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
-from tests.localkube.faults.conftest import House
+from tests.localkube.faults.conftest import House, eventually
 
 LATE_S = 3.0  # more than a busy machine takes to begin a command
 IDLE = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
@@ -76,8 +77,17 @@ async def test_a_container_itself_may_start_late(house: House) -> None:
     }
     volumes = [{"name": "data", "hostPath": {"path": str(folder), "type": "Directory"}}]
     await house.run("p", "", containers=[container], volumes=volumes)
+    await eventually(lambda: says(folder / "starts", "up\n"))
 
     async with house.faults.scripts_slowed("p", 600, start=True):
         house.faults.kill("p")
         await house.until(lambda: house.restarts("p") == 1)
-        assert (folder / "starts").read_text() == "up\n"
+        assert said(folder / "starts") == "up\n"
+
+
+async def says(file: Path, text: str) -> bool:
+    return said(file) == text
+
+
+def said(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
