@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from localkube.errors import ApiError
@@ -23,7 +25,12 @@ every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 def errors_of_localkube(case: Case) -> set[str]:
     """What localkube says of *case*; empty if it takes it."""
-    custom, manifest = CRDS[case.kind], case.manifest
+    return judge(case.kind, case.manifest, case.former, case.subresource)
+
+
+def judge(kind: str, manifest: dict[str, Any], former: dict[str, Any] | None = None, subresource: str = "") -> set[str]:
+    """What localkube says of a resource that is made, or updated; empty if it takes it."""
+    custom = CRDS[kind]
     schema = schema_of(custom.rtype, custom)
     assert schema is not None
     if unknown := unknown_fields(schema, manifest):
@@ -33,8 +40,8 @@ def errors_of_localkube(case: Case) -> set[str]:
             custom.rtype,
             custom,
             manifest,
-            case.former,
-            subresource=case.subresource or None,
+            former,
+            subresource=subresource or None,
             admissions=(),
             now=lambda: "2026-01-02T03:04:05Z",
         )
