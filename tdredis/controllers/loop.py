@@ -147,6 +147,7 @@ class Loop:
         if must_see_all(assessment, made):
             self._at_peace.discard(key)
             return await self.reconcile(key)
+        self._telling.holds(key, made.holds)
         outcome = await self._executor.run(key, made)
         self._count(key, outcome)
         (self._at_peace.add if made.at_peace else self._at_peace.discard)(key)

@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
+import structlog
+
 from tdredis.api.fields import API_VERSION
 from tdredis.api.instance import InstanceStatus
 from tdredis.execute.run import Outcome
 from tdredis.kube.events import Reference
 from tdredis.planning.news import losses, notices, transitions
+from tdredis.planning.plan import Hold
 from tdredis.planning.restarts import unheeded_restarts
 from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.planning.steps import Step
+
+log = structlog.get_logger(__name__)
 
 MOST_TOLD = 4
 NEW_KIND_S = 60.0  # a refusal that is now of one kind and now of another is told anew at most that often
@@ -48,23 +53,41 @@ class Telling:
         self._said: dict[Key, frozenset[str]] = {}
         self._reported: dict[Key, tuple[str, InstanceStatus]] = {}  # uid, and the status that the last pass came to
         self._failures: dict[Key, _Failure] = {}
+        self._held: dict[Key, frozenset[Hold]] = {}
 
     def forget(self, key: Key) -> None:
         """The resource is gone."""
         self._said.pop(key, None)
         self._reported.pop(key, None)
         self._failures.pop(key, None)
+        self._held.pop(key, None)
 
     def clear(self) -> None:
         """Another has led meanwhile: what is new is measured by what the server has."""
         self._said.clear()
         self._reported.clear()
         self._failures.clear()
+        self._held.clear()
 
     def last_status(self, key: Key, uid: str) -> InstanceStatus | None:
         """The status that the last pass over the resource *uid* came to, whether or not the server has it."""
         its_uid, status = self._reported.get(key, ("", None))
         return status if its_uid == uid else None
+
+    def holds(self, key: Key, held: Sequence[Hold]) -> None:
+        """A line of the log when other things are held than in the pass before."""
+        now = frozenset(held)
+        before = self._held.get(key, frozenset())
+        self._held[key] = now
+        if now != before:
+            ended = sorted({hold.guard for hold in before} - {hold.guard for hold in now})
+            log.info(
+                "holds changed",
+                resource=str(key),
+                namespace=key.namespace,
+                held={hold.guard: hold.why for hold in held},
+                ended=ended,
+            )
 
     def failure(self, key: Key, outcome: Outcome) -> str:
         """What a pass failed with, in the same words as long as it is the same; "" if it did not."""

@@ -51,5 +51,5 @@ def _at(host: str | None, ports: list[int], *, guard: str, field: str) -> Announ
     except ValueError:
         advice = "write its IP address" if field == "vip" else "use one that has an IP address, or netmode: NodePort"
         why = f"Redis knows others by IP address only, and {field} is the name {host!r}: {advice}"
-        return Hold(guard=guard, why=why)
+        return Hold(guard=guard, about="spec", why=why)
     return Announced(host=host, port=ports[0], bus_port=ports[1] if len(ports) > 1 else 0)

@@ -22,33 +22,6 @@ from tdredis.redis.facts import NodeFacts
 
 PORT = 6379
 
-# Guards that speak of what spec says, not of the state of the world.
-SPEC_GUARDS = frozenset(
-    (
-        "spec_is_valid",
-        "size_is_unchanged",
-        "used_memory_fits",
-        "no_primary_is_removed",
-        "volumes_are_unchanged",
-        "app_is_unchanged",
-        "password_is_unchanged",
-        "secrets_can_be_read",
-        "no_foreign_objects",
-        "names_are_free",
-        "pod_monitors_are_served",
-        "balancer_has_an_ip",
-        "vip_is_an_ip",
-        "announced_addresses_are_reached",
-        "announced_addresses_lead_to_pods",
-        "announced_addresses_can_be_tried",
-        "memory_limit_follows",
-        "resize_is_accepted",
-        "objects_are_valid",
-        "another_copy_exists",
-    )
-)
-
-
 # Findings of an instance on its way to Ready for the first time: no alarm by themselves.
 PART_OF_EVERY_START = frozenset(
     (
@@ -144,7 +117,12 @@ def build_conditions(
             "Progressing",
             holds=bool(wrong) and plan.verdict is not Verdict.INVALID and not paused,
             reason="StepFailed" if failure else "Paused" if paused else first,
-            message=failure or ("paused: nothing is done" if paused else progress if wrong else "nothing to do"),
+            message="; held: ".join(
+                (
+                    failure or ("paused: nothing is done" if paused else progress if wrong else "nothing to do"),
+                    *(f"{hold.guard}: {hold.why}" for hold in plan.holds if hold.about == "world"),
+                )
+            ),
         ),
         condition(
             "Degraded",
@@ -173,7 +151,7 @@ def build_conditions(
 
 def _accepted(plan: Plan, pending: tuple[Change, ...]) -> tuple[str, str] | None:
     """Reason and sentences of what spec asks for and does not get. None: it gets all of it."""
-    refused = [hold for hold in plan.holds if hold.guard in SPEC_GUARDS]
+    refused = [hold for hold in plan.holds if hold.about == "spec"]
     waiting = [change for change in pending if change.waits_for_a_person]
     if not refused and not waiting:
         return None

@@ -44,7 +44,9 @@ def assess(snapshot: Snapshot) -> Judged:
 def plan(assessment: Judged) -> Plan:
     """The longest list of steps that is safe from its snapshot; none for a world that is as it should be."""
     snapshot = assessment.world.snapshot
-    missing = tuple(Hold(guard="secrets_can_be_read", why=sentence) for sentence in snapshot.secret_problems)
+    missing = tuple(
+        Hold(guard="secrets_can_be_read", about="spec", why=sentence) for sentence in snapshot.secret_problems
+    )
     if missing and Ref("Secret", auth_secret_name(snapshot.resource.name)) not in snapshot.children:
         # Without its password a Redis would begin its life open to everybody.
         return Plan(verdict=Verdict.FORMING, holds=missing, next_look_s=SECRET_COMES_S)
@@ -95,6 +97,7 @@ def _collisions(snapshot: Snapshot) -> tuple[Hold, ...]:
     return tuple(
         Hold(
             guard="names_are_free",
+            about="spec",
             why=f"{list_names(list(map(str, refs)))} would be both this resource's and {owner}'s, which has the name:"
             " delete this one and create it under another name (or app)",
         )
@@ -108,4 +111,4 @@ def _not_ours(ref: Ref) -> Hold:
         f"there is a {ref} that this operator did not make, and nothing of it is changed: move its data (MIGRATE, or a"
         " replica) to a resource of another name, or delete it if you can do without"
     )
-    return Hold(guard="no_foreign_objects", why=why)
+    return Hold(guard="no_foreign_objects", about="spec", why=why)

@@ -38,7 +38,7 @@ def capacity_change(
         return
     if not _all_answer(snapshot, pods):
         why = "memory is not taken away before every process has said how much it uses"
-        yield {"capacity": before}, Hold(guard="used_memory_fits", why=why)
+        yield {"capacity": before}, Hold(guard="used_memory_fits", about="spec", why=why)
         return
     needed_mib = _needed_mib(snapshot)
     if spec.maxmemory_mib < needed_mib:
@@ -47,7 +47,7 @@ def capacity_change(
             f"capacity {spec.capacity}{share} too little for the data that is there and a tenth more:"
             f" write capacity: {needed_mib * shards} or more"
         )
-        yield {"capacity": before}, Hold(guard="used_memory_fits", why=why)
+        yield {"capacity": before}, Hold(guard="used_memory_fits", about="spec", why=why)
 
 
 def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[NodeFacts], bool]) -> Iterator[HeldFields]:
@@ -70,7 +70,7 @@ def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[Node
             f"with replicas: {replicas} a pod would be removed that is a primary or does not answer;"
             " its role must be with a lower pod first"
         )
-        yield {"replicas": kept}, Hold(guard="no_primary_is_removed", why=why)
+        yield {"replicas": kept}, Hold(guard="no_primary_is_removed", about="spec", why=why)
 
 
 def volumes_change(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> Iterator[HeldFields]:
@@ -85,7 +85,7 @@ def volumes_change(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> 
     again = f"storageclass: {name!r}" + (f" and storage.size: {size}" if name else "")
     why = f"the volumes of a running instance are not changed by this version: write {again} again"
     storage = StorageSpec(size=size, retain=spec.storage.retain) if name else spec.storage
-    yield {"storage_class": name, "storage": storage}, Hold(guard="volumes_are_unchanged", why=why)
+    yield {"storage_class": name, "storage": storage}, Hold(guard="volumes_are_unchanged", about="spec", why=why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +122,7 @@ def password_hold(snapshot: Snapshot) -> tuple[Hold, ...]:
     if snapshot.desired_passwords is None or snapshot.passwords.redis == snapshot.desired_passwords.redis:
         return ()
     why = "the password of a running instance is not changed by this version: write the former secret again"
-    return (Hold(guard="password_is_unchanged", why=why),)
+    return (Hold(guard="password_is_unchanged", about="spec", why=why),)
 
 
 def _capacity_effective(snapshot: Snapshot, shards: int) -> int | None:

@@ -114,7 +114,7 @@ def object_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:
     if not isinstance(failed, Apply) or not kind.startswith(("400", "422")):
         return None
     why = f"{words}: this object stays as it is, or is not made. Write in spec what Kubernetes takes"
-    return Hold(guard="objects_are_valid", why=why)
+    return Hold(guard="objects_are_valid", about="spec", why=why)
 
 
 def _removal(snapshot: Snapshot, ref: Ref, api_version: str, why: str) -> Remove:
@@ -126,7 +126,7 @@ def pod_monitors_are_served(snapshot: Snapshot) -> tuple[Hold, ...]:
     if not snapshot.resource.spec.pod_monitor or snapshot.site.pod_monitors:
         return ()
     why = "podMonitor is true and this Kubernetes has no PodMonitors: install the Prometheus operator, or write false"
-    return (Hold(guard="pod_monitors_are_served", why=why),)
+    return (Hold(guard="pod_monitors_are_served", about="spec", why=why),)
 
 
 def keep_claims(snapshot: Snapshot) -> tuple[Apply, ...]:
@@ -265,7 +265,7 @@ def memory_limit_follows(pod: PodFacts, maxmemory_bytes: int) -> Hold | None:
         f"maxmemory {maxmemory_bytes // MIB} MiB and a tenth more do not fit the memory limit"
         f" {pod.given_limits['memory']} of {pod.name}: {advice}"
     )
-    return Hold(guard="memory_limit_follows", why=why)
+    return Hold(guard="memory_limit_follows", about="spec", why=why)
 
 
 def _only_resizable(quantities: Mapping[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from tdredis.planning.steps import Step
 
@@ -20,10 +21,14 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """Something that is not done, the guard that forbids it, and why, for the person who reads the condition."""
+    """Something that is not done, the guard that forbids it, and why, for the person who reads the condition.
+
+    *about*: spec, and the condition Accepted says it; or the world, which is waited for, and Progressing does.
+    """
 
     guard: str
     why: str
+    about: Literal["spec", "world"] = "world"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ WorldT = TypeVar("WorldT")
 
 def refusals(instance: Instance) -> tuple[Hold, ...]:
     """What is wrong with spec; () if nothing is."""
-    return tuple(Hold(guard="spec_is_valid", why=sentence) for sentence in problems(instance))
+    return tuple(Hold(guard="spec_is_valid", about="spec", why=sentence) for sentence in problems(instance))
 
 
 def refuse(refused: tuple[Hold, ...]) -> Plan:

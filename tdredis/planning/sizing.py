@@ -43,7 +43,7 @@ def resize_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:
     if not isinstance(failed, ResizePod) or not kind.startswith(_FOR_GOOD):
         return None
     why = f"{words}: it stays as it is, and so does the template of new pods. Write less, or make room on its node"
-    return Hold(guard="resize_is_accepted", why=why)
+    return Hold(guard="resize_is_accepted", about="spec", why=why)
 
 
 def _keep_template(snapshot: Snapshot, manifest: JSONObject, requests: Resources, limits: Resources) -> JSONObject:

@@ -25,11 +25,11 @@ def may_be_announced(snapshot: Snapshot, pod: str, wanted: Announced) -> Hold | 
         return True
     if trial.for_s < SETTLES_S:
         return False
-    about = f"{pod} is not announced at {place_name(wanted.host, wanted.port)}: {trial.words}"
+    what = f"{pod} is not announced at {place_name(wanted.host, wanted.port)}: {trial.words}"
     if trial.verdict == "untried":
         why = (
-            f"{about}, so that nothing is known of it. Let the operator reach it; or, if pods do reach it and the"
+            f"{what}, so that nothing is known of it. Let the operator reach it; or, if pods do reach it and the"
             " operator cannot, write outside.verify: off"
         )
-        return Hold(guard="announced_addresses_can_be_tried", why=why)
-    return Hold(guard="announced_addresses_lead_to_pods", why=f"{about}. Correct vip, or what forwards it")
+        return Hold(guard="announced_addresses_can_be_tried", about="spec", why=why)
+    return Hold(guard="announced_addresses_lead_to_pods", about="spec", why=f"{what}. Correct vip, or what forwards it")

@@ -114,7 +114,7 @@ def _all_are_reached(world: World, settled: list[Member]) -> Hold | None:
             why = (
                 f"{whom} cannot reach {member.name} at {where}: pods must reach what clients are told, bus port and all"
             )
-            return Hold(guard="announced_addresses_are_reached", why=why)
+            return Hold(guard="announced_addresses_are_reached", about="spec", why=why)
         why = f"{whom} has not heard yet that {member.name} is at {where}"
         return Hold(guard="announced_addresses_are_known", why=why)
     return None

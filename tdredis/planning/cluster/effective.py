@@ -44,7 +44,7 @@ def _size(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFie
     size = recorded_size(snapshot.cluster.status.slots) or _size_begun(snapshot)
     if size is not None and size != spec.size:
         why = f"a cluster that has begun is not resharded by this version: write size: {size} again"
-        yield {"size": size}, Hold(guard="size_is_unchanged", why=why)
+        yield {"size": size}, Hold(guard="size_is_unchanged", about="spec", why=why)
 
 
 def _size_begun(snapshot: ClusterSnapshot) -> int | None:

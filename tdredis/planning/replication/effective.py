@@ -44,7 +44,7 @@ def _app(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFiel
     if made and f"{SENTINELS}{spec.app}" not in made:
         app = min(made).removeprefix(SENTINELS)
         why = f"Sentinels are named after app, and so are the labels of volumes: write app: {app} again"
-        yield {"app": app}, Hold(guard="app_is_unchanged", why=why)
+        yield {"app": app}, Hold(guard="app_is_unchanged", about="spec", why=why)
 
 
 def _is_of_sentinels(statefulset: Live) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.manifests.names import sentinel_name
-from tdredis.planning.objects import Ruling, held, outdated_pods, replace_troubled
+from tdredis.planning.objects import Ruling, outdated_pods, replace_troubled
+from tdredis.planning.plan import Hold
 from tdredis.planning.replication.primary import hand_over
 from tdredis.planning.replication.world import Member, World
 from tdredis.planning.snapshot import PodFacts
@@ -62,7 +63,7 @@ def _replace_the_only_one(world: World, member: Member) -> Ruling:
         f"{member.name} has the only copy of the data, on an emptyDir: what is wrong in its pod is mended by a new pod,"
         " which would be empty; delete the pod yourself if you can do without the data"
     )
-    return held("another_copy_exists", why)
+    return Ruling(holds=(Hold(guard="another_copy_exists", about="spec", why=why),))
 
 
 def _replace_sentinels(world: World) -> Iterator[Step]:

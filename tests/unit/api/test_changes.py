@@ -8,7 +8,7 @@ import pytest
 
 from tdredis.api.changes import ChangeClass, change_of, field_paths, lines_of
 from tdredis.api.kinds import KINDS
-from tdredis.planning.conditions import SPEC_GUARDS
+from tests.unit.docs.test_night import guards_of_spec
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -35,4 +35,4 @@ def test_a_field_of_another_kind_is_none(kind: str, path: str) -> None:
 def test_guards_that_the_page_names_exist(kind: str) -> None:
     named = {guard for path in field_paths(kind) for guard in re.findall(r"`(\w+)`", change_of(kind, path).today)}
 
-    assert named <= SPEC_GUARDS
+    assert named <= guards_of_spec()
