@@ -280,9 +280,10 @@ async def _uncordon(place: Place, node: str) -> None:
 
 
 async def slow_script(place: Place, subject: Subject, draw: Draw) -> None:
-    """Probes and hooks begin late, and where a process dies meanwhile, its start script too."""
-    slow = ("slow-scripts", "--by", "2s", "--start", "--for", f"{draw.lasts_s:.1f}s", f"{subject.namespace}/*")
-    await _during(_fault(place, *slow), kill_redis(place, subject, draw))
+    """Where a process dies, everything begins late: its start script, probes, hooks."""
+    pod = f"{subject.namespace}/{await _pod(subject, draw, 'redis')}"
+    slow = ("slow-scripts", "--by", "2s", "--start", "--for", f"{draw.lasts_s:.1f}s", pod)
+    await _during(_fault(place, *slow), _fault(place, "kill", "-c", "redis", pod))
 
 
 async def hang_request(place: Place, subject: Subject, draw: Draw) -> None:

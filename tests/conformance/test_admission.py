@@ -40,6 +40,7 @@ async def failed_create(ns: Namespace, about: str) -> str:
     return str(event["message"])
 
 
+@pytest.mark.needs_version("1.24")  # older ones do not say whose they are
 async def test_a_quota_refuses_pods_that_do_not_say_what_they_may_use(ns: Namespace) -> None:
     await ns.takes_pods()
     await quota(ns, limits_memory="1Gi", requests_cpu="1")
@@ -86,6 +87,7 @@ async def test_what_is_not_a_pod_is_counted_too(ns: Namespace) -> None:
     )
 
 
+@pytest.mark.needs_version("1.24")
 async def test_a_statefulset_tells_why_its_pods_are_refused(ns: Namespace) -> None:
     await ns.takes_pods()
     await quota(ns, limits_memory="1Gi")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.conformance.client import Answer, Obj
 from tests.conformance.namespace import Namespace, build_container, is_ready
+
+pytestmark = pytest.mark.needs_version("1.22")  # policy/v1 of evictions
 
 BUDGETS = "/apis/policy/v1"
 # Ready as long as its file is there.

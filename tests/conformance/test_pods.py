@@ -369,6 +369,7 @@ async def test_a_pod_that_is_deleted_says_how_it_ended_before_it_goes(ns: Namesp
     assert "terminated" in container_status(events[-2].object)["state"]
 
 
+@pytest.mark.needs_version("1.27")
 async def test_a_pull_secret_that_is_not_there_is_told_and_hinders_nothing(ns: Namespace) -> None:
     await ns.run("p", imagePullSecrets=[{"name": "nobody-made-me"}])
 
