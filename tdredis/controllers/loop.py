@@ -28,7 +28,7 @@ from tdredis.planning.decide import assess, must_see_all, plan, records_data, re
 from tdredis.planning.objects import object_refusal
 from tdredis.planning.sizing import resize_refusal
 from tdredis.planning.snapshot import Key, Snapshot, with_resource
-from tdredis.runtime.logs import forget_secret, redact, register_secret
+from tdredis.runtime.logs import keep_secrets, owner_of, redact
 from tdredis.runtime.queue import KeyedQueue
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ class Loop:
         self._pacing = Pacing(queue, clock=clock)
         self._telling = Telling(announce, now=clock)
         self._at_peace: set[Key] = set()  # the last pass found nothing to do
-        self._secrets: dict[Key, frozenset[str]] = {}
+        self._owners: set[Key] = set()  # whose passwords are hidden in what is said
         self._hurries_until: dict[Key, float] = {}
         self._passes = itertools.count(1)
 
@@ -88,8 +88,9 @@ class Loop:
 
     def forget(self) -> None:
         """Another has led meanwhile: what was said and tried before is of no use, and resources may be gone."""
-        for key in list(self._secrets):
-            self._keep_secret(key, frozenset())
+        for key in self._owners:
+            keep_secrets(_owner(key), ())
+        self._owners.clear()
         self._pacing.clear()
         self._telling.clear()
         self.statuses.clear()
@@ -141,7 +142,10 @@ class Loop:
         if snapshot is None:
             self._forget(key)
             return "gone"
-        self._keep_secret(key, frozenset((snapshot.passwords.redis, snapshot.passwords.proxy)))
+        self._owners.add(key)
+        desired = snapshot.desired_passwords or snapshot.passwords
+        passwords = (snapshot.passwords.redis, snapshot.passwords.proxy, desired.redis, desired.proxy)
+        keep_secrets(_owner(key), passwords)  # the log and the events hide these from now on, and no others
         assessment = assess(self._with_record(key, snapshot))
         made = plan(assessment)
         if must_see_all(assessment, made):
@@ -153,7 +157,7 @@ class Loop:
         (self._at_peace.add if made.at_peace else self._at_peace.discard)(key)
         if outcome.namespace_is_going:
             return self._pacing.after(key, made, outcome, is_new_status=False, status_wait_s=None)
-        failure = redact(self._telling.failure(key, outcome))  # the server quotes what it refuses
+        failure = redact(self._telling.failure(key, outcome), _owner(key))  # the server quotes what it refuses
         what_failed = (outcome.failed, outcome.kind, failure)
         status = report(assessment, made, failure, resize_refusal(*what_failed) or object_refusal(*what_failed))
         # One that has no record is taken for new, in which nobody has data: the next pass must know better.
@@ -205,22 +209,16 @@ class Loop:
         except (InvalidResourceError, msgspec.MsgspecError):
             return None
 
-    def _keep_secret(self, key: Key, secrets: frozenset[str]) -> None:
-        """The log and the events hide these from now on, and no longer those that nobody uses any more."""
-        former = self._secrets.pop(key, frozenset())
-        if secrets:
-            self._secrets[key] = secrets
-        for secret in secrets - former:
-            register_secret(secret)
-        for secret in former - secrets:
-            if not any(secret in used for used in self._secrets.values()):
-                forget_secret(secret)
-
     def _forget(self, key: Key) -> None:
-        self._keep_secret(key, frozenset())
+        keep_secrets(_owner(key), ())
+        self._owners.discard(key)
         self._executor.forget(key)
         self._pacing.forget(key)
         self._telling.forget(key)
         self.statuses.forget(key)
         self._hurries_until.pop(key, None)
         self._at_peace.discard(key)
+
+
+def _owner(key: Key) -> str:
+    return owner_of(key.namespace, str(key))

@@ -38,7 +38,7 @@ from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.redislink.pool import Address, LinkPool
 from tdredis.runtime.gc_tuning import freeze_after_sync
 from tdredis.runtime.http import StatusServer
-from tdredis.runtime.logs import redact
+from tdredis.runtime.logs import owner_of, redact
 from tdredis.runtime.metrics import Metrics
 from tdredis.runtime.queue import KeyedQueue
 
@@ -94,7 +94,7 @@ class Manager:
             namespace=settings.namespace,
             is_own_status=self._is_own_status,
         )
-        self.recorder = EventRecorder(client, instance=settings.identity, redact=redact)
+        self.recorder = EventRecorder(client, instance=settings.identity, redact=_redact)
         self.lookups = Lookups(now=time.monotonic, on_news=self.queue.add)
         site = build_site(served, settings.images)
         self.pulse = Pulse(self.links, lambda key: self.queue.add(key, front=True))
@@ -211,6 +211,10 @@ class Manager:
         for cache in self.caches:
             self._metrics.watch_cache(cache.name, cache.__len__, cache.silent_for_s)
         self._metrics.redis_links.labels("open").set_function(lambda: float(len(self.links)))
+
+
+def _redact(about: Reference, message: str) -> str:
+    return redact(message, owner_of(about.namespace, str(Key(about.kind, about.namespace, about.name))))
 
 
 async def operate(config: ClusterConfig, settings: Settings) -> int:

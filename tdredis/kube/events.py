@@ -80,7 +80,7 @@ class EventRecorder:
         burst: int = 25,
         refill_s: float = 10.0,
         first_retry_s: float = 0.5,
-        redact: Callable[[str], str] = str,
+        redact: Callable[[Reference, str], str] = lambda _about, message: message,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -114,7 +114,7 @@ class EventRecorder:
     def record(self, about: Reference, type_: EventType, reason: str, message: str) -> None:
         """Returns at once. `reason` is a CamelCase word, `message` a sentence for people."""
         now = self._now()
-        key = (about, type_, reason[:_LONGEST_REASON], _shortened(self._redact(message)))
+        key = (about, type_, reason[:_LONGEST_REASON], _shortened(self._redact(about, message)))
         wish = self._waiting.get(key)
         if wish is not None:
             wish.count += 1

@@ -2,54 +2,90 @@
 
 import base64
 import logging
+import re
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, Literal, TextIO
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Literal, TextIO, TypeAlias
 
 import structlog
 
 Format = Literal["json", "console"]
 
-_SHORTEST_TO_SEARCH = 4  # a password of one letter, cut out of every sentence, would leave no sentence
+# A shorter password, cut out of every word with it inside, would leave no sentence: it is hidden where it stands alone.
+_SHORTEST_ANYWHERE = 8
+_SHORTEST_TO_SEARCH = 4  # one of a letter or two is hidden where it is all there is
 _HIDDEN = "***"
-_secrets: dict[str, None] = {}  # an ordered set
+_NAMES = frozenset(("resource", "namespace", "pod", "pass_id"))  # facts that are never secret
+_NOBODY = ""
+_secrets: dict[str, dict[str, re.Pattern[str] | None]] = {}  # by owner; how a short one is found, None: anywhere
 
 
-def register_secret(secret: str) -> None:
-    """From now on this value, and its base64 form as Secrets carry it, is logged as ***."""
-    if not secret or secret in _secrets:
-        return
-    _secrets[secret] = None
-    if len(secret) >= _SHORTEST_TO_SEARCH:
-        _secrets[base64.b64encode(secret.encode()).decode()] = None
+def keep_secrets(owner: str, secrets: Iterable[str]) -> None:
+    """These, and their base64 form as Secrets carry it, are *** from now on in what is said of *owner*
+    (`owner_of`), and no others. Of lines that name no owner too, but for ordinary words: a password "redis" is to be
+    cut out of nobody else's sentences.
+    """
+    found: dict[str, re.Pattern[str] | None] = {}
+    for secret in filter(None, secrets):
+        found[secret] = None if len(secret) >= _SHORTEST_ANYWHERE else _standing_alone(secret)
+        if len(secret) >= _SHORTEST_TO_SEARCH:
+            found[base64.b64encode(secret.encode()).decode()] = None
+    if found:
+        _secrets[owner] = found
+    else:
+        _secrets.pop(owner, None)
 
 
-def forget_secret(secret: str) -> None:
-    """The secret is no longer in use anywhere: so that years of rotation do not pile up."""
-    _secrets.pop(secret, None)
-    _secrets.pop(base64.b64encode(secret.encode()).decode(), None)
+def owner_of(namespace: str, resource: str) -> str:
+    """Whose a line is that has these facts."""
+    return f"{namespace}/{resource}"
 
 
-def redact(text: str) -> str:
-    """`text` without any registered secret: for whatever leaves by another door than the log (events, conditions)."""
-    return _redact_text(text, _found_in((text,)))
+def redact(text: str, owner: str = _NOBODY) -> str:
+    """`text` without any secret of *owner*: for whatever leaves by another door than the log (events, conditions)."""
+    return _redact_text(text, _found_in((text,), owner))
 
 
 def hide_secrets(_logger: object, _method: str, facts: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """structlog processor; the last before the renderer, so that formatted stack traces pass through it too."""
-    if _secrets and (found := _found_in(_strings_of(facts))):
-        return {key: _redact(value, found) for key, value in facts.items()}
+    if not _secrets:
+        return facts
+    resource = facts.get("resource")
+    owner = owner_of(str(facts.get("namespace", "")), str(resource)) if resource else _NOBODY
+    if found := _found_in(_strings_of({key: value for key, value in facts.items() if key not in _NAMES}), owner):
+        return {key: value if key in _NAMES else _redact(value, found) for key, value in facts.items()}
     return facts
 
 
-def _found_in(texts: Iterator[str] | tuple[str, ...]) -> list[str]:
+_Found: TypeAlias = list[tuple[str, "re.Pattern[str] | None"]]
+
+
+def _found_in(texts: Iterable[str], owner: str) -> _Found:
     """One search of the joined text for each secret costs microseconds, replacing in every value milliseconds."""
-    texts = tuple(texts)
     joined = "\0".join(texts)
-    found = [secret for secret in _secrets if secret in joined]
-    found = [secret for secret in found if len(secret) >= _SHORTEST_TO_SEARCH or secret in texts]
+    found = {secret: pattern for secret, pattern in _candidates(owner) if secret in joined}
     # The longest first: of two secrets of which one contains the other, no half may stay.
-    return sorted(found, key=lambda secret: (-len(secret), secret))
+    return sorted(found.items(), key=lambda item: (-len(item[0]), item[0]))
+
+
+def _candidates(owner: str) -> Iterator[tuple[str, re.Pattern[str] | None]]:
+    if owner != _NOBODY:
+        yield from _secrets.get(owner, {}).items()
+        return
+    for secrets in _secrets.values():
+        yield from (item for item in secrets.items() if not _is_ordinary(item[0]))
+
+
+def _is_ordinary(secret: str) -> bool:
+    """A word as sentences are made of."""
+    return len(secret) < _SHORTEST_ANYWHERE and secret.isalpha()
+
+
+def _standing_alone(secret: str) -> re.Pattern[str]:
+    """It is a part of no longer word or name."""
+    if len(secret) < _SHORTEST_TO_SEARCH:
+        return re.compile(rf"\A{re.escape(secret)}\Z")
+    return re.compile(rf"(?<![\w-])(?<!\w\.){re.escape(secret)}(?![\w-]|\.\w)")
 
 
 def _strings_of(value: object) -> Iterator[str]:
@@ -72,7 +108,7 @@ def _strings_of(value: object) -> Iterator[str]:
             yield str(value)
 
 
-def _redact(value: Any, found: list[str]) -> Any:
+def _redact(value: Any, found: _Found) -> Any:
     match value:
         case str():
             return _redact_text(value, found)
@@ -89,12 +125,9 @@ def _redact(value: Any, found: list[str]) -> Any:
             return _redact_text(text, found)
 
 
-def _redact_text(text: str, found: list[str]) -> str:
-    for secret in found:
-        if len(secret) >= _SHORTEST_TO_SEARCH:
-            text = text.replace(secret, _HIDDEN)
-        elif text == secret:
-            text = _HIDDEN
+def _redact_text(text: str, found: _Found) -> str:
+    for secret, pattern in found:
+        text = text.replace(secret, _HIDDEN) if pattern is None else pattern.sub(_HIDDEN, text)
     return text
 
 

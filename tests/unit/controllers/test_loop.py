@@ -19,7 +19,7 @@ from tests.unit.planning.simulated_standby import SimulatedStandby
 pytestmark = pytest.mark.looptime
 
 MINUTE_S = 60.0
-A_LONG_TIME_S = 10 * MINUTE_S
+A_LONG_TIME_S = 6 * MINUTE_S
 SLICE = Ref("EndpointSlice", "redis-standby-tom-primary")
 CODES = pytest.mark.parametrize("code", [403, 409, 422, 429, 500, 503, 0], ids=lambda code: str(code or "silent"))
 
@@ -75,7 +75,7 @@ async def test_an_object_that_is_refused_for_ever_costs_no_more_than_its_back_of
     attempts = world.asked_for(what)
     assert most_in(MINUTE_S, attempts) <= 8, "half a second, doubling"
     assert most_in(0.45, attempts) == 1
-    assert 3 <= len([at for at in attempts if at > late]) <= late / MINUTE_S + 1, "it is tried, once a minute"
+    assert 2 <= len([at for at in attempts if at > late]) <= late / MINUTE_S + 1, "it is tried, once a minute"
     assert len(world.asked_for(STATUS)) == 1, "words that differ are no news"
     assert most_in(MINUTE_S, world.passes) <= 40
     failed = [event for event in world.events if event[0].endswith("Failed")]
@@ -95,7 +95,7 @@ async def test_a_status_that_is_refused_for_ever_is_sent_once_a_minute(code: int
     sent = world.asked_for(STATUS)
     assert most_in(MINUTE_S, sent) <= 8, "half a second, doubling"
     late = A_LONG_TIME_S / 2
-    assert 3 <= len([at for at in sent if at > late]) <= late / MINUTE_S + 1
+    assert 2 <= len([at for at in sent if at > late]) <= late / MINUTE_S + 1
     assert most_in(MINUTE_S, world.passes) <= 40
 
 

@@ -177,7 +177,7 @@ async def test_a_message_is_cut_to_what_the_server_takes_and_never_tells_a_secre
     def do(recorder: EventRecorder, _: Time) -> None:
         recorder.record(RAT, "Normal", "Met", "hunter2" + "ä" * 2000)
 
-    server = await recording(OK, do=do, redact=lambda text: text.replace("hunter2", "***"))
+    server = await recording(OK, do=do, redact=lambda _about, text: text.replace("hunter2", "***"))
 
     message = str(bodies(server)[0]["message"])
     assert message.startswith("***ä")
