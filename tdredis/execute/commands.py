@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias, assert_never
 
+from tdredis.manifests.peers import peer_rules
 from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, ResetNode, TakeSlot
 from tdredis.planning.steps import (
     AnnounceSentinel,
@@ -25,6 +26,7 @@ from tdredis.planning.steps import (
     SentinelHello,
     SetAuthPass,
     SetConfig,
+    SetPeerUser,
     TakeOverShard,
     Watch,
 )
@@ -63,12 +65,13 @@ RedisStep: TypeAlias = (
     | RemoveMonitor
     | ConfigureMonitor
     | SetAuthPass
+    | SetPeerUser
     | PublishHellos
     | AnnounceSentinel
 )
 
 
-def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Command]]:  # noqa: PLR0912 a line a step
+def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Command]]:  # noqa: PLR0912, PLR0915 a line a step
     """To whom, and what, in one round trip. *password* is Redis' own."""
     commands: list[Command]
     match step:
@@ -113,7 +116,9 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
         case ConfigureMonitor():
             commands = [("SENTINEL", "SET", step.master_name, step.setting, step.value)]
         case SetAuthPass():
-            commands = [("SENTINEL", "SET", step.master_name, "auth-pass", password)]
+            commands = _log_in(step.master_name, step.user, password)
+        case SetPeerUser():
+            commands = _know_peers(step, password)
         case PublishHellos():
             commands = [("PUBLISH", "__sentinel__:hello", _hello(step.master_name, other)) for other in step.others]
         case AnnounceSentinel():
@@ -149,9 +154,23 @@ def _watch(step: Watch, password: str) -> list[Command]:
     """The password before the settings: until then the Sentinel is refused by the primary, and counts it as down."""
     name = step.master_name
     replaced: list[Command] = [("SENTINEL", "REMOVE", name)] if step.replaces else []
-    secret: list[Command] = [("SENTINEL", "SET", name, "auth-pass", password)] if password else []
+    secret = _log_in(name, step.user, password)
     settings: list[Command] = [("SENTINEL", "SET", name, setting, value) for setting, value in step.settings]
     return [*replaced, ("SENTINEL", "MONITOR", name, step.host, step.port, step.quorum), *secret, *settings]
+
+
+def _know_peers(step: SetPeerUser, password: str) -> list[Command]:
+    return [
+        ("ACL", "SETUSER", step.user, "reset", *peer_rules(password, channels=step.channels)),
+        ("CONFIG", "SET", "masterauth", password or step.user),
+        ("CONFIG", "SET", "masteruser", step.user),
+    ]
+
+
+def _log_in(name: str, user: str, password: str) -> list[Command]:
+    word = password or user
+    secret: list[Command] = [("SENTINEL", "SET", name, "auth-pass", word)] if word else []
+    return [*secret, ("SENTINEL", "SET", name, "auth-user", user)] if user else secret
 
 
 def _hello(master_name: str, sentinel: SentinelHello) -> str:

@@ -144,9 +144,17 @@ REDIS_ROWS: tuple[Row, ...] = (
     Row(
         number=7,
         fault="a replica is killed or moved, or has a new address",
-        must="it joins again by its node id; its old address is forgotten; nobody who writes notices",
+        must="it joins again by its node id; its old address is forgotten; nobody who writes notices."
+        " Where a former address is another instance's by now, nobody of that one is followed",
         bound="gap 0: no write fails",
-        rules=(cluster.introduce, cluster.attach_replicas, primary.follow_the_primary, sentinels.reset_stale_watches),
+        rules=(
+            cluster.introduce,
+            cluster.attach_replicas,
+            cluster.log_in_to_peers,
+            primary.follow_the_primary,
+            rules.log_in_to_peers,
+            sentinels.reset_stale_watches,
+        ),
         guards=("other_sentinels_are_ready", "replica_is_proven_dead"),
         seen=(
             Seen(reason="ReplicasNotInSync", words="… replicas in sync"),
@@ -157,6 +165,7 @@ REDIS_ROWS: tuple[Row, ...] = (
             f"{FAULTS}::test_a_replica_that_is_killed_or_moved_is_not_noticed_by_clients",
             f"{POLICY}::test_a_consistent_primary_waits_a_moment_only_when_its_replica_is_killed",
             "e2e/test_lost_pods.py::test_a_pod_that_is_made_anew_rejoins_under_its_new_address_and_nobody_remembers_the_old_one",
+            "unit/start_script/test_peers.py::test_a_replica_at_an_address_that_is_another_instance_s_by_now_copies_nothing",
         ),
     ),
     Row(

@@ -9,6 +9,7 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.drift import encode_data
 from tdredis.manifests.names import PASSWORD_KEY, REDIS_COMPONENT, auth_secret_name, build_metadata, pod_names
+from tdredis.manifests.peers import build_peers_files
 from tdredis.manifests.redis_config import build_auth_conf
 from tdredis.manifests.sentinel_config import build_sentinel_auth_files
 from tdredis.manifests.services import REDIS_PORT
@@ -22,6 +23,7 @@ def build_auth_secret(instance: Instance, passwords: Passwords) -> JSONObject:
         "auth.conf": build_auth_conf(passwords.redis),
         "exporter.json": json.dumps(exporter, sort_keys=True),
         PASSWORD_KEY: passwords.redis,
+        **build_peers_files(instance, passwords.redis),
     }
     if isinstance(instance, RedisStandby):
         texts |= build_sentinel_auth_files(instance, passwords.redis)

@@ -10,6 +10,7 @@ from typing import Final
 
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.names import sentinel_pod_names
+from tdredis.manifests.peers import peer_password, peer_user
 from tdredis.manifests.redis_config import quote
 from tdredis.manifests.services import SENTINEL_PORT
 
@@ -27,12 +28,11 @@ def build_sentinel_auth_files(standby: RedisStandby, password: str) -> dict[str,
     """Whom Sentinels let in, and how they log in to Redis. requirepass alone serves the first: with it a Sentinel also
     logs in to the others (sentinel.c, sentinelSendAuthIfNeeded).
     """
-    if not password:
-        return {SENTINEL_AUTH_KEY: "", AUTH_PASS_KEY: ""}
-    quoted = quote(password)
+    name, user = standby.spec.sentinel.master_name, peer_user(standby)
     return {
-        SENTINEL_AUTH_KEY: f"requirepass {quoted}\n" if standby.spec.sentinel.auth else "",
-        AUTH_PASS_KEY: f"sentinel auth-pass {standby.spec.sentinel.master_name} {quoted}\n",
+        SENTINEL_AUTH_KEY: f"requirepass {quote(password)}\n" if password and standby.spec.sentinel.auth else "",
+        AUTH_PASS_KEY: f"sentinel auth-pass {name} {quote(peer_password(standby, password))}\n"
+        f"sentinel auth-user {name} {user}\n",
     }
 
 

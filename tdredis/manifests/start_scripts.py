@@ -55,6 +55,14 @@ set -- /etc/tdredis/redis.conf --bind "$POD_IP" ${local_too:+"$local_too"}
 if [ "$major" -ge 7 ]; then
   set -- "$@" --bind-source-addr "$POD_IP"
 fi
+# As whom it follows others, and whom it lets follow: nobody of another instance, whatever address that has by now.
+peers=/etc/tdredis-auth/peers.conf
+if [ "$major" -lt 7 ]; then
+  peers=/etc/tdredis-auth/peers-6.conf
+fi
+if [ -e "$peers" ]; then
+  set -- "$@" --include "$peers"
+fi
 
 """
     + GUARD

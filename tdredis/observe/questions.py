@@ -34,6 +34,7 @@ _CLUSTER_CONFIG = (
     "cluster-announce-bus-port",
     "save",
     TOLD_BY,
+    "masteruser",
 )
 _REPLICATION_CONFIG = (
     "replica-announce-ip",
@@ -42,6 +43,7 @@ _REPLICATION_CONFIG = (
     "min-replicas-max-lag",
     "save",
     TOLD_BY,
+    "masteruser",
 )
 
 

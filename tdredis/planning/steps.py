@@ -242,7 +242,8 @@ class FailOver:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """Have the Sentinel *process* watch the primary at *host* and *port*, and none that it watched under that name
-    before. Source: redis.io, "SENTINEL MONITOR", "SENTINEL SET". The password is added when it is carried out.
+    before. Source: redis.io, "SENTINEL MONITOR", "SENTINEL SET". The password is added when it is carried out; where
+    there is none, *user* is the word too.
     """
 
     barrier: ClassVar[bool] = False
@@ -252,6 +253,7 @@ class Watch:
     port: int
     quorum: int
     settings: tuple[tuple[str, int], ...]  # names as SENTINEL SET has them
+    user: str  # as whom it logs in; "": as everybody
     replaces: bool  # it watches another one, or under another address, as yet
     why: str
 
@@ -302,6 +304,23 @@ class RemoveMonitor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SetPeerUser:
+    """Have *process* know the instance's own *user*, and follow others as that. Source: redis.io, "ACL SETUSER".
+
+    The password is added when it is carried out; where there is none, *user* is the word too.
+    """
+
+    barrier: ClassVar[bool] = False
+    process: Process
+    user: str
+    channels: bool  # its engine knows rules for channels
+    why: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} log in to others as {self.user}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetAuthPass:
     """Tell the Sentinel *process* the password of the Redis processes. Source: redis.io, "SENTINEL SET" (auth-pass). It
     is added when it is carried out.
@@ -311,6 +330,7 @@ class SetAuthPass:
     pace_s: ClassVar[float] = 10.0  # it cuts what the Sentinel has under way
     process: Process
     master_name: str
+    user: str  # as whom it logs in; "": as everybody
     why: str
 
     def __str__(self) -> str:
@@ -392,6 +412,7 @@ Step: TypeAlias = (
     | RemoveMonitor
     | ConfigureMonitor
     | SetAuthPass
+    | SetPeerUser
     | PublishHellos
     | AnnounceSentinel
     | ResizePod

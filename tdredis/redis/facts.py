@@ -76,6 +76,7 @@ class NodeFacts:
     slot_keys: Mapping[int, int] = field(default_factory=dict)  # keys in slots that some node left open; else not asked
     min_replicas_to_write: int | None = None  # so many must be in reach, or a primary refuses writes. None: not asked
     min_replicas_max_lag_s: int | None = None  # seconds of silence after which one is not in reach. None: not asked
+    masteruser: str | None = None  # as whom it logs in to its primary; "": as everybody. None: not asked
     lost: str = ""  # what its start script says of data that it could not use (manifests/data_scripts.py)
 
     maxmemory_policy: str = ""  # what becomes of keys, or of writes, when maxmemory is used up. "": it does not say
@@ -207,5 +208,6 @@ def parse_node_facts(
         maxmemory_policy=info.get("maxmemory_policy", ""),
         backlog_bytes=None if (backlog := info.get("repl_backlog_size")) is None else int(backlog),
         write_error=find_write_error(info, config.get("save", "")),
+        masteruser=config.get("masteruser"),
         lost=_said_by_the_start_script(config),
     )

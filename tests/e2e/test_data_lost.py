@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -89,7 +89,7 @@ async def break_and_kill(kube: Kube, subject: Subject, pods: Sequence[str], scri
     await asyncio.gather(*(strike(pod) for pod in pods))
 
 
-async def keys_are_back(subject: Subject, pods: Sequence[str]) -> None:
+async def keys_are_back(subject: Subject, pods: Iterable[str]) -> None:
     async def there() -> bool:
         for pod in pods:
             try:

@@ -47,6 +47,7 @@ from tdredis.planning.objects import (
     resize_pods,
     service_ip,
 )
+from tdredis.planning.peers import set_peer_users
 from tdredis.planning.plan import Hold
 from tdredis.planning.sizing import behind_the_pods
 from tdredis.planning.snapshot import PodFacts
@@ -415,6 +416,11 @@ def resize_containers(world: World) -> Ruling:
     return Ruling(steps=resize_pods(world.snapshot, *container_resources(world.cluster)))
 
 
+def log_in_to_peers(world: World) -> Ruling:
+    """Nobody follows, or is followed by, a process of another instance that has a former address of ours."""
+    return set_peer_users(world.cluster, world.members)
+
+
 def limit_memory(world: World) -> Ruling:
     """maxmemory of every process is what capacity gives it, once its container has the room."""
     growing = {step.pod for step in resize_pods(world.snapshot, *container_resources(world.cluster))}
@@ -464,6 +470,7 @@ RULES: tuple[Rule, ...] = (
     close_open_slots,
     announce_addresses,
     resize_containers,
+    log_in_to_peers,
     limit_memory,
     set_node_timeout,
     label_roles,

@@ -35,6 +35,7 @@ from tdredis.planning.objects import (
     resize_pods,
     service_ip,
 )
+from tdredis.planning.peers import set_peer_users
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.primary import (
     follow_the_primary,
@@ -194,6 +195,11 @@ def follow_resources(world: World) -> Ruling:
     return Ruling(steps=tuple(resize_pods(world.snapshot, *container_resources(world.instance))))
 
 
+def log_in_to_peers(world: World) -> Ruling:
+    """Nobody follows, or is followed by, a process of another instance that has a former address of ours."""
+    return set_peer_users(world.instance, world.members)
+
+
 def limit_memory(world: World) -> Ruling:
     """maxmemory of every process is what capacity gives it, once its container has the room."""
     growing = {step.pod for step in resize_pods(world.snapshot, *container_resources(world.instance))}
@@ -216,6 +222,7 @@ RULES: tuple[Rule, ...] = (
     reset_stale_watches,  # after whoever asks a Sentinel for a failover
     label_roles,
     follow_resources,
+    log_in_to_peers,
     limit_memory,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tdredis.api.redisstandby import RedisStandby
+from tdredis.manifests.peers import peer_user
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.world import PORTS, SENTINEL_PORT, Member, Place, Watcher, World
@@ -34,16 +35,17 @@ def set_watches(world: World) -> Ruling:
         steps += _foreign(watcher, standby)
         if watcher.watch is None:
             if not _replicas_are_awaited(world):
-                steps.append(_watch(watcher, standby, world.primary, replaces=False, why="it watches nobody yet"))
+                steps.append(_watch(watcher, world, world.primary, replaces=False, why="it watches nobody yet"))
         elif world.primary.place != (watcher.watch.host, watcher.watch.port):
             if not _hears_of_it(watcher, world) and not _ahead(watcher, world, world.primary):
                 why = f"it watches {watcher.watch.host}:{watcher.watch.port}, and {world.primary.name} is the primary"
-                steps.append(_watch(watcher, standby, world.primary, replaces=True, why=why))
+                steps.append(_watch(watcher, world, world.primary, replaces=True, why=why))
         else:
             steps += _settings(watcher, standby)
             if watcher.watch.is_shut_out and world.snapshot.passwords.redis and _refuses_for_a_password(world.primary):
                 why = "the primary refuses what it asks: it has no password, or a wrong one"
-                steps.append(SetAuthPass(process=watcher.process, master_name=watcher.watch.name, why=why))
+                name, user = watcher.watch.name, _user(world)
+                steps.append(SetAuthPass(process=watcher.process, master_name=name, user=user, why=why))
     return Ruling(steps=tuple(steps))
 
 
@@ -102,7 +104,15 @@ def _wanted_settings(standby: RedisStandby) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _watch(watcher: Watcher, standby: RedisStandby, primary: Member, *, replaces: bool, why: str) -> Watch:
+def _user(world: World) -> str:
+    """As whom Sentinels log in: a process that does not know the instance's own user yet would shut them out."""
+    user = peer_user(world.instance)
+    return user if all(member.facts.masteruser == user for member in world.members) else ""
+
+
+def _watch(watcher: Watcher, world: World, primary: Member, *, replaces: bool, why: str) -> Watch:
+    standby = world.standby
+    assert standby is not None  # noqa: S101 a standalone has no watchers
     host, port = primary.place
     sentinel = standby.spec.sentinel
     return Watch(
@@ -112,6 +122,7 @@ def _watch(watcher: Watcher, standby: RedisStandby, primary: Member, *, replaces
         port=port,
         quorum=sentinel.quorum,
         settings=_wanted_settings(standby),
+        user=_user(world),
         replaces=replaces,
         why=why,
     )
@@ -221,7 +232,7 @@ def reset_stale_watches(world: World) -> Ruling:
     first = next((watcher for watcher in candidates if lacks_replicas(watcher, world)), candidates[0])
     if hold := _others_are_informed(world, first):
         return Ruling(holds=(hold,))
-    return Ruling(steps=(_watch(first, world.standby, world.primary, replaces=True, why=stale[first.name]),))
+    return Ruling(steps=(_watch(first, world, world.primary, replaces=True, why=stale[first.name]),))
 
 
 def _why_stale(watcher: Watcher, world: World) -> str:

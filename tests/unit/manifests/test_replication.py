@@ -18,6 +18,7 @@ from tdredis.manifests.config_map import build_config_map
 from tdredis.manifests.endpoints import Target, build_standby_endpoints
 from tdredis.manifests.made_of import MADE_OF
 from tdredis.manifests.names import statefulset_names
+from tdredis.manifests.peers import peer_user
 from tdredis.manifests.redis_config import build_redis_conf
 from tdredis.manifests.redis_pods import build_redis_statefulset, container_resources
 from tdredis.manifests.replication import build_replication_children
@@ -133,7 +134,9 @@ def test_sentinels_ask_for_the_password_only_where_spec_says_so_and_always_know_
         data = children(standby(sentinel={"auth": auth}))["Secret", "redis-standby-tom-auth"]["data"]
 
         assert base64.b64decode(data["sentinel-auth.conf"]).decode() == ('requirepass "vault"\n' if auth else "")
-        assert base64.b64decode(data["sentinel-auth-pass.conf"]).decode() == 'sentinel auth-pass mymaster "vault"\n'
+        assert base64.b64decode(data["sentinel-auth-pass.conf"]).decode() == (
+            f'sentinel auth-pass mymaster "vault"\nsentinel auth-user mymaster {peer_user(standby())}\n'
+        )
 
 
 def test_each_sentinel_has_an_id_of_its_own_that_another_resource_of_the_name_has_not() -> None:

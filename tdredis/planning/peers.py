@@ -1,0 +1,42 @@
+"""Decides that every process knows the instance's own user, and logs in to others as that: see manifests/peers.py.
+
+Start scripts see to it; processes that an older version of the operator started are told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tdredis.api.instance import Instance
+from tdredis.manifests.peers import peer_user
+from tdredis.planning.objects import Ruling
+from tdredis.planning.process import Process
+from tdredis.planning.steps import SetPeerUser
+from tdredis.redis.facts import NodeFacts
+
+
+class Peer(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def facts(self) -> NodeFacts: ...
+    @property
+    def process(self) -> Process: ...
+
+
+def set_peer_users(instance: Instance, members: Sequence[Peer]) -> Ruling:
+    """Primaries first: whoever follows them is refused until they know the user."""
+    user = peer_user(instance)
+    late = [member for member in members if member.facts.masteruser not in (None, user)]
+    return Ruling(
+        steps=tuple(
+            SetPeerUser(
+                process=member.process,
+                user=user,
+                channels=not member.facts.version.startswith("6.0."),
+                why=f"{member.name} would follow any process at its primary's address that has the same password",
+            )
+            for member in sorted(late, key=lambda member: (member.facts.replication.role != "master", member.name))
+        )
+    )
