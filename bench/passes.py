@@ -30,6 +30,7 @@ from tdredis.api.kinds import KINDS
 from tdredis.kube.client import Client
 from tdredis.kube.objects import parse_child, parse_custom, parse_pod
 from tdredis.kube.resources import CUSTOM
+from tdredis.manifests.pods import PULL_SECRET
 from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
 from tdredis.manifests.site import Site
 from tdredis.observe.caches import CHILDREN, OPTIONAL_CHILDREN, Caches
@@ -166,6 +167,7 @@ class _Caches:
     def __init__(self) -> None:
         self.custom: Mapping[str, _Kept[Any]] = {kind: _Kept() for kind in KINDS}
         self.pods: _Kept[Any] = _Kept()
+        self.pull_secrets: _Kept[Any] = _Kept({(KEY.namespace, PULL_SECRET): True})
         self.children: Mapping[str, _Kept[Any]] = {each.kind: _Kept() for each in (*CHILDREN, *OPTIONAL_CHILDREN)}
 
     def take(self, kubernetes: SimulatedCluster) -> None:
