@@ -6,6 +6,7 @@ A case is a sample with a few fields changed. `says` is a piece of what the serv
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +51,13 @@ class Case:
 
 def sample(kind: str, patch: Patch) -> dict[str, Any]:
     """The published sample of *kind*, changed."""
+    return _merged(_published(kind), patch)
+
+
+@functools.cache
+def _published(kind: str) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load((SAMPLES / f"{_FILES[kind]}.yaml").read_text())
-    return _merged(found, patch)
+    return found
 
 
 def _merged(whole: Mapping[str, Any], patch: Patch) -> dict[str, Any]:
