@@ -36,7 +36,8 @@ Obj = dict[str, Any]
 MOUNT_RETRY_FIRST_S = 0.5
 MOUNT_RETRY_LONGEST_S = 120.0
 SYNC_S = 60.0  # how often a pod to which nothing happens is looked at
-ADDRESS_WAIT_S = 60.0  # for the address that a fault promised it; then any other will do
+# For the address that a fault promised it; then any other will do. The pod that has it may itself be waiting for this one.
+ADDRESS_WAIT_S = 15.0
 RESIZE_TAKES_S = 0.05  # from the promise to what the container has
 
 

@@ -167,3 +167,12 @@ async def test_an_exchange_needs_two_pods_with_addresses(house: House, other: st
 
     with pytest.raises(BadFault):
         house.faults.exchange_addresses("p", other)
+
+
+async def test_a_pod_waits_for_no_address_for_ever(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pod that has it may never go: it takes another one then."""
+    monkeypatch.setattr("localkube.kubelet.pod.ADDRESS_WAIT_S", 0.5)
+    kept = await house.run("kept", IDLE)
+    house.cluster.nodes.addresses.promise(("default", "p"), kept)
+
+    assert await house.run("p", IDLE) != kept
