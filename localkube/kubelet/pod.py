@@ -36,7 +36,7 @@ Obj = dict[str, Any]
 MOUNT_RETRY_FIRST_S = 0.5
 MOUNT_RETRY_LONGEST_S = 120.0
 SYNC_S = 60.0  # how often a pod to which nothing happens is looked at
-# For the address that a fault promised it; then any other will do. The pod that has it may itself be waiting for this one.
+# For the address that a fault promised it; then any other will do: the pod that has it may be waiting for this one.
 ADDRESS_WAIT_S = 15.0
 RESIZE_TAKES_S = 0.05  # from the promise to what the container has
 

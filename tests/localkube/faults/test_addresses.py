@@ -14,7 +14,7 @@ import pytest
 from localkube.cluster import Cluster
 from localkube.faults import BadFault
 from localkube.kubelet.backoff import Pace
-from tests.localkube.faults.conftest import DEADLINE_S, House
+from tests.localkube.faults.conftest import DEADLINE_S, House, eventually
 
 Obj = dict[str, Any]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="packet rules need root")
@@ -154,11 +154,17 @@ async def test_a_node_that_is_cut_off_takes_the_address_with_it_that_a_pod_has_o
     for name, node in (("p", "node-1"), ("q", "node-2")):
         await house.run(name, server, node=node)
     assert (house.address("p"), house.address("q")) == (addresses["q"], addresses["p"])
+    for address in addresses.values():
+        await eventually(lambda address=address: listens(address))  # type: ignore[misc]
 
     async with house.faults.cut("node:node-1", "everyone"):
         (cut_off, _), (left_alone, _) = await asyncio.gather(*(knock(house.address(name)) for name in ("p", "q")))
 
     assert (cut_off, left_alone) == (errno.ETIMEDOUT, 0)
+
+
+async def listens(address: str) -> bool:
+    return (await knock(address))[0] == 0
 
 
 @pytest.mark.parametrize("other", ["p", "default/nobody"])
