@@ -65,7 +65,7 @@ async def _apply_to_ready(kube: Kube) -> float:
 
 
 async def _leads(log: Path) -> bool:
-    return '"leading"' in await asyncio.to_thread(log.read_text)
+    return '"became leader"' in await asyncio.to_thread(log.read_text)
 
 
 async def _bare(folder: Path) -> float:

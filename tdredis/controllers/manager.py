@@ -164,7 +164,7 @@ class Manager:
         self.loop.forget()
         for key in keys:
             self.queue.add(key)
-        log.info("leading", identity=self._settings.identity, resources=len(keys))
+        log.info("became leader", identity=self._settings.identity, resources=len(keys))
         self._metrics.leads.set(1)
         pulse = asyncio.create_task(self.pulse.run(), name="pulse")
         try:
@@ -186,15 +186,15 @@ class Manager:
             await _unless_ended(self.caches.synced(), feeding)
             frozen = freeze_after_sync()
             log.info("caches are synced", frozen_objects=frozen.frozen)
-            self.recorder.start()
+            events = self.recorder.start()
             stack.push_async_callback(self.recorder.stop)
             if settings.leader_election:
                 # With many workers and a slow server all connections may be taken: the lead must not be lost for that.
                 lease = await stack.enter_async_context(self._client.apart())
                 self._elector = LeaderElector(lease, settings.lease_namespace, LEASE, settings.identity)
-                await _unless_ended(self._elector.run(self.lead), feeding)
+                await _unless_ended(self._elector.run(self.lead), feeding, events)
             else:
-                await _unless_ended(self.lead(), feeding)
+                await _unless_ended(self.lead(), feeding, events)
 
     def why_not_ready(self) -> str | None:
         """None: ready. An API server that is silent does not make us so: we go on healing from what we know."""
@@ -274,16 +274,17 @@ async def _discover(client: Client) -> Served:
         await asyncio.sleep(DISCOVER_AGAIN_S)  # the pace of asking; ends with the answer
 
 
-async def _unless_ended(work: Coroutine[object, object, None], other: asyncio.Task[None]) -> None:
-    """Awaits *work*; raises what *other* raises if it ends first: without caches the operator works blindly, without a
-    pulse it hears of frozen processes too late.
+async def _unless_ended(work: Coroutine[object, object, None], *others: asyncio.Task[None]) -> None:
+    """Awaits *work*; raises what one of *others* raises if that ends first: without caches the operator works blindly,
+    without a pulse it hears of frozen processes too late, without a recorder nobody is told.
     """
     task = asyncio.ensure_future(work)
     try:
-        await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, *others}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            other.result()
-            raise RuntimeError(f"{other.get_name()} ended")
+            ended = next(other for other in others if other.done())
+            ended.result()
+            raise RuntimeError(f"{ended.get_name()} ended")
         task.result()
     finally:
         await _end(task)

@@ -152,7 +152,7 @@ class Cache(Generic[T]):
                 self._failures = 0
             except WatchSilent as error:
                 # A server without bookmarks, or a connection that died without a word: asking again tells which.
-                log.debug("cache heard nothing", resource=str(self.resource), error=str(error))
+                log.debug("watch idle, reopened", resource=str(self.resource), error=str(error))
             except Gone as error:
                 # Routine: our place in history was compacted away. Only the first relist comes at once.
                 self._resource_version = None
@@ -347,13 +347,13 @@ class Cache(Generic[T]):
         self._heard()
         error = self.last_error
         if error is not None and not isinstance(error, Gone) and error.reason != "WatchEnded":
-            log.info("cache follows again", resource=str(self.resource), failures=self._failures)
+            log.info("watch re-established", resource=str(self.resource), failures=self._failures)
         self.last_error = None
 
     def _note(self, error: ApiError, say: Callable[..., object]) -> None:
         self._failures += 1
         self.last_error = error
-        say("cache lost its place", resource=str(self.resource), error=str(error), failures=self._failures)
+        say("watch interrupted", resource=str(self.resource), error=str(error), failures=self._failures)
 
     def _wait_s(self, error: ApiError) -> float:
         wait_s = min(self._backoff_most_s, self._backoff_first_s * 2.0 ** min(self._failures - 1, 16))

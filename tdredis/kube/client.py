@@ -1,12 +1,15 @@
 """How the operator talks to the API server: one session, a deadline on every call, errors as one tree."""
 
 import asyncio
+import re
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Self, TypeAlias, TypeVar
 
 import aiohttp
 import msgspec
+import structlog
 from yarl import URL
 
 from tdredis.api.json_object import JSONObject
@@ -47,6 +50,11 @@ FIELD_MANAGER = "td-redis-operator"
 OnWrite = Callable[[str, Resource, str], None]
 CONNECTIONS = 100  # at once; who comes later waits, within the deadline of the call
 GROUPS_WE_USE = frozenset(resource.group for resource in resources.ALL)
+
+MOST_WARNINGS = 1000  # that are remembered: some name the object, and there is no end of those
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+
+log = structlog.get_logger(__name__)
 
 _CUT = (aiohttp.ClientError, OSError)
 
@@ -113,6 +121,7 @@ class Client:
         self._user_agent = user_agent
         self._lazy: aiohttp.ClientSession | None = None
         self._closed = False
+        self._warned: OrderedDict[str, None] = OrderedDict()  # said once
 
     @property
     def manager(self) -> str:
@@ -375,6 +384,7 @@ class Client:
                     response.close()
                     self._config.refused()
                     response = await self._send(request)
+                self._hear_warnings(response)
                 if response.status >= 300:
                     async with response:
                         raise parse_error(response.status, await response.read(), response.headers)
@@ -404,6 +414,17 @@ class Client:
             proxy=self._config.proxy,
             allow_redirects=False,  # a redirect would carry the token to wherever it points
         )
+
+    def _hear_warnings(self, response: aiohttp.ClientResponse) -> None:
+        """Deprecated versions, Pod Security in mode warn, unknown fields. Source: RFC 7234, "Warning", code 299."""
+        for header in response.headers.getall("Warning", ()):
+            for words in _WARNING.findall(header):
+                text = words.replace('\\"', '"')
+                if text not in self._warned:
+                    self._warned[text] = None
+                    if len(self._warned) > MOST_WARNINGS:
+                        self._warned.popitem(last=False)
+                    log.warning("the API server warns", words=text)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._closed:

@@ -107,9 +107,11 @@ class EventRecorder:
         self._task: asyncio.Task[None] | None = None
         self.dropped = 0
 
-    def start(self) -> None:
+    def start(self) -> asyncio.Task[None]:
+        """The task that writes; it goes on until `stop`, and whoever started it is to hear if it ends before."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="events")
+        return self._task
 
     def record(self, about: Reference, type_: EventType, reason: str, message: str) -> None:
         """Returns at once. `reason` is a CamelCase word, `message` a sentence for people."""

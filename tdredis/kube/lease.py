@@ -127,7 +127,6 @@ class LeaderElector:
         while True:
             renewed_at = await self._acquire()
             self._good_until = renewed_at + self._renew_s
-            log.info("leads", lease=self._name, identity=self._identity)
             self._leads = True
             lost: str | None = None
             work: asyncio.Task[None] = asyncio.create_task(_awaited(lead), name="lead")
@@ -276,9 +275,9 @@ class LeaderElector:
                     "spec": {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._timestamp()},
                 }
                 await self._client.patch(LEASES, self._namespace, self._name, patch)
-                log.info("gave the lease back", lease=self._name)
+                log.info("released the lease", lease=self._name)
         except (TimeoutError, ApiError, msgspec.DecodeError) as error:
-            log.warning("lease not given back, it will run out", lease=self._name, error=str(error))
+            log.warning("lease not released, it will run out", lease=self._name, error=str(error))
 
     def _renewal(self) -> JSONObject:
         return {

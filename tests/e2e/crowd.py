@@ -72,7 +72,7 @@ async def slowest(kube: Kube, client: Client, kinds: Kinds, *, deadline_s: float
     async with new_namespace(client) as namespace, Operator(kube, namespace) as operator:
 
         async def leads() -> bool:
-            return '"leading"' in await asyncio.to_thread(operator.log.read_text)
+            return '"became leader"' in await asyncio.to_thread(operator.log.read_text)
 
         await eventually(leads, "the operator leads")
         manifests = crowd(namespace, kinds)

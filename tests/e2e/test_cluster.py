@@ -135,7 +135,7 @@ async def all_pods_are_ready(client: Client, namespace: str) -> bool:
 
 
 async def leads(operator: Operator) -> bool:
-    return operator.log.read_text().count('"leading"') == 2
+    return operator.log.read_text().count('"became leader"') == 2
 
 
 async def until_nothing_is_left_to_do(kube: Kube, namespace: str) -> None:

@@ -98,7 +98,7 @@ async def test_an_operator_that_was_stopped_in_a_failover_and_goes_on_when_anoth
         async with Operator(kube, namespace, identity="operator-1") as leader:
             await crash(subject, first)
             await eventually(lambda: is_stopped(stale), "the operator is stopped in the middle of its plan")
-            await until_said(leader, "leading")
+            await until_said(leader, "became leader")
             if manifest is standby:  # the Sentinels were as quick; in a cluster the old one is back before the timeout
                 await another_primary(subject, first)
                 await subject.until_ready()

@@ -6,9 +6,10 @@ import time
 from contextlib import aclosing
 
 import pytest
+from structlog.testing import capture_logs
 
 from tdredis.api.json_object import JSONObject
-from tdredis.kube.client import CONNECTIONS, Client
+from tdredis.kube.client import CONNECTIONS, MOST_WARNINGS, Client
 from tdredis.kube.config import ClusterConfig, Credential
 from tdredis.kube.errors import (
     ApiError,
@@ -340,3 +341,38 @@ async def test_who_has_connections_apart_waits_for_none_that_a_slow_server_holds
             for each in workers:
                 each.cancel()
             await asyncio.wait(workers)
+
+
+WARNINGS = {
+    "Warning": '299 - "would violate PodSecurity \\"restricted:latest\\"", 299 - "policy/v1beta1 is deprecated"'
+}
+
+
+async def test_each_warning_of_the_server_is_said_once() -> None:
+    both = [answer(build_object("a", 1), headers=WARNINGS), answer(build_object("a", 1), headers=WARNINGS)]
+    refused = refuse(422, "Invalid", headers={"Warning": '299 - "unknown field \\"spec.x\\""'})
+    async with ScriptedServer(*both, refused) as server, connect(server) as client:
+        with capture_logs() as said:
+            for _ in range(2):
+                await client.get(CONFIGMAPS, "n", "a")
+            with pytest.raises(ApiError):
+                await client.apply(CONFIGMAPS, MANIFEST)
+
+    assert [(line["event"], line["words"]) for line in said] == [
+        ("the API server warns", 'would violate PodSecurity "restricted:latest"'),
+        ("the API server warns", "policy/v1beta1 is deprecated"),
+        ("the API server warns", 'unknown field "spec.x"'),
+    ]
+
+
+async def test_warnings_without_end_are_not_kept_without_end() -> None:
+    acts = [
+        answer(build_object("a", 1), headers={"Warning": f'299 - "object {number} is odd"'})
+        for number in range(MOST_WARNINGS + 20)
+    ]
+    async with ScriptedServer(*acts) as server, connect(server) as client:
+        with capture_logs() as said:
+            for _ in acts:
+                await client.get(CONFIGMAPS, "n", "a")
+
+    assert (len(said), len(client._warned)) == (len(acts), MOST_WARNINGS)
