@@ -14,7 +14,7 @@ from typing import TypeAlias, assert_never
 
 from tdredis.api.json_object import JSONObject
 from tdredis.kube.client import Client
-from tdredis.kube.errors import ApiError, NotFound, ServerUnavailable, TooManyRequests, is_namespace_going
+from tdredis.kube.errors import ApiError, Invalid, NotFound, ServerUnavailable, TooManyRequests, is_namespace_going
 from tdredis.kube.request import Propagation
 from tdredis.kube.resources import PODS, Resource, resource_of
 from tdredis.planning.snapshot import Key
@@ -215,7 +215,7 @@ class ObjectWriter:
                 raise PreconditionError("there is one that is not ours: rename or delete it")
             self._require_lead()
         try:
-            self._on_applied(await self._client.apply(resource, step.manifest))
+            self._on_applied(await self._apply_or_without_address(resource, step))
         except ServerUnavailable:
             raise
         except ApiError as error:
@@ -223,6 +223,20 @@ class ObjectWriter:
                 # What the server says of it may quote it.
                 raise PreconditionError(f"refused with {error.status} {error.reason}") from None
             raise
+
+    async def _apply_or_without_address(self, resource: Resource, step: Apply) -> JSONObject:
+        """Somebody else may have the address by now that a new Service is to have again: then any other will do."""
+        spec = step.manifest.get("spec")
+        try:
+            return await self._client.apply(resource, step.manifest)
+        except Invalid:
+            if step.ref.kind != "Service" or not step.is_new or not isinstance(spec, dict):
+                raise
+            if spec.get("clusterIP") in (None, "None"):
+                raise
+        self._require_lead()
+        rest = {name: value for name, value in spec.items() if name != "clusterIP"}
+        return await self._client.apply(resource, {**step.manifest, "spec": rest})
 
     async def _delete(
         self, resource: Resource, key: Key, name: str, *, uid: str, propagation: Propagation | None = None

@@ -183,7 +183,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         must="the deletion finishes, within a pod's time to end; nothing is left but volumes that storage.retain keeps",
         bound="nothing left after 60 s",
         rules=(objects.keep_claims, Observer.drop),
-        guards=(objects.leftover_pods_are_gone,),
+        guards=(objects.leftover_pods_are_gone, "leftover_objects_are_gone"),
         make=("kubectl delete rediscluster NAME",),
         tests=(
             f"{FAULTS}::test_a_resource_deleted_while_it_is_half_built_leaves_nothing",

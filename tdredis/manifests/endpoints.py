@@ -20,6 +20,9 @@ from tdredis.manifests.services import REDIS_PORT as PORT
 from tdredis.manifests.site import Site
 
 PORT_NAME = "redis"
+# Of one EndpointSlice; a cluster of the largest size has as many primaries, and for a moment more. Source:
+# k8s.io/api/discovery/v1, EndpointSlice.
+MOST_ENDPOINTS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,7 @@ def _build(
     instance: Instance, site: Site, service: str, slice_name: str, targets: Sequence[Target], *, ipv6: bool
 ) -> JSONObject:
     """An EndpointSlice, or Endpoints where the server is too old for the former."""
-    ordered = sorted(targets, key=lambda target: target.pod)
+    ordered = sorted(targets, key=lambda target: target.pod)[:MOST_ENDPOINTS]
     ports: list[JSON] = [{"name": PORT_NAME, "port": PORT, "protocol": "TCP"}]
     if site.endpoint_slices:
         # The label managed-by of the slice is what keeps Kubernetes' own controller away from it.

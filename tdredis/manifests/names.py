@@ -80,6 +80,12 @@ def client_service_name(name: str) -> str:
     return name
 
 
+def entrance_name(instance: Instance) -> str:
+    """The Service whose address status tells clients."""
+    behind_proxy = isinstance(instance, RedisCluster) and instance.spec.proxy.enabled
+    return proxy_name(instance.name) if behind_proxy else client_service_name(instance.name)
+
+
 def nodes_service_name(name: str) -> str:
     """The headless Service that gives pods their names."""
     return f"{name}-nodes"

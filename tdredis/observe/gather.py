@@ -132,6 +132,8 @@ class Observer:
             "secret_problems": desired.problems,
             "children": children,
             "claims": self._claims(key),
+            "kept_claims": self._kept_claims(key),
+            "leftovers": self._leftovers(key, instance.metadata.uid),
             "pods": pods,
             "leftover_pods": self._leftover_pods(key, children),
             "known_pods": ages.known_pods(),
@@ -303,6 +305,22 @@ class Observer:
         return {
             claim.metadata.name: Live(claim.to_json) for claim in claims if claim.metadata.deletion_timestamp is None
         }
+
+    def _kept_claims(self, key: Key) -> dict[str, tuple[str, ...]]:
+        claims = self._caches.children["PersistentVolumeClaim"].by_index(key)
+        going = (claim.metadata for claim in claims if claim.metadata.deletion_timestamp is not None)
+        return {meta.name: meta.finalizers for meta in going}
+
+    def _leftovers(self, key: Key, uid: str) -> frozenset[Ref]:
+        """Objects that a former resource of this name controls."""
+        return frozenset(
+            Ref(kind, child.metadata.name)
+            for kind, cache in self._caches.children.items()
+            for child in cache.by_index(key)
+            if (owner := child.metadata.controller) is not None
+            and (owner.kind, owner.name) == (key.kind, key.name)
+            and owner.uid != uid
+        )
 
     def _pods(self, key: Key, children: Mapping[Ref, Live], component: str, container: str) -> dict[str, PodFacts]:
         """Pods of our own StatefulSets; those of a former resource of the same name are still on their way out."""

@@ -30,6 +30,7 @@ def read_pod(pod: Pod, *, container: str, created: float | None = None) -> PodFa
         running=main is not None and main.state.running is not None,
         ever_ran=main is not None and _ever_ran(main),
         deleting=pod.metadata.deletion_timestamp is not None,
+        gone_by=parse_time(deleted) if (deleted := pod.metadata.deletion_timestamp) else None,
         finished=pod.status.phase in ("Failed", "Succeeded"),
         revision=pod.metadata.labels.get("controller-revision-hash", ""),
         made_of=parse_made_of(pod.metadata.annotations),

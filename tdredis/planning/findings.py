@@ -6,12 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from tdredis.manifests.claims import CLAIM
 from tdredis.manifests.stop_scripts import STOP_WAITS_S
 from tdredis.planning.conditions import Finding
 from tdredis.planning.objects import list_names
 from tdredis.planning.snapshot import PodFacts
 from tdredis.redis.facts import NodeFacts, Unknown
 
+GOES_S = 30.0  # longer than its grace a kubelet that works does not take
+NO_FINALIZERS = """'{"metadata":{"finalizers":null}}'"""
 SYNC_TAKES_S = 30  # connecting, forking, loading
 SYNC_BYTES_S = 10 * 2**20  # a copy that is slower than this does not come to an end
 
@@ -43,6 +46,30 @@ def pods_that_fail(
         yield Finding(reason="PodsMissing", message=message, serious=False)
 
 
+def pods_that_stay(pods: Mapping[str, PodFacts], now: float) -> Iterator[Finding]:
+    """A pod that is deleted goes when its grace is over; one on a node that is dead stays until somebody says so."""
+    for name, pod in sorted(pods.items()):
+        if pod.gone_by is not None and now > pod.gone_by + GOES_S:
+            message = (
+                f"pod {name} is deleted and stays: the kubelet of node {pod.node} does not end it. If the node is lost"
+                f" for good: kubectl delete node {pod.node}, or kubectl delete pod {name} --force --grace-period=0"
+            )
+            yield Finding(reason="PodStays", message=message, serious=False)
+
+
+def claims_that_stay(kept: Mapping[str, tuple[str, ...]], missing: Sequence[str]) -> Iterator[Finding]:
+    """No pod is made while its claim is being deleted. *kept*: finalizers of those, by name."""
+    for name, finalizers in sorted(kept.items()):
+        pod = name.removeprefix(f"{CLAIM}-")
+        if pod in missing:
+            message = (
+                f"claim {name} is deleted and stays ({', '.join(finalizers) or 'no finalizer'}), and {pod} is not"
+                f" created before it is gone: kubectl describe pvc {name} says who uses it. If nobody does: kubectl"
+                f" patch pvc {name} --type=merge -p {NO_FINALIZERS}"
+            )
+            yield Finding(reason="ClaimStays", message=message, serious=False)
+
+
 def unresponsive_processes(
     silent: Mapping[str, Unknown], wanted: Sequence[str], pods: Mapping[str, PodFacts]
 ) -> Iterator[Finding]:
@@ -57,7 +84,8 @@ def unresponsive_processes(
             )
             yield Finding(reason="NoFreeConnections", message=message, serious=True)
             continue
-        message = f"the process in pod {pod} does not answer: {unknown.error}"
+        where = f" (node {pods[pod].node})" if pod in pods and pods[pod].node else ""
+        message = f"the process in pod {pod} does not answer: {unknown.error}{where}"
         yield Finding(reason="NoAnswer", message=message, serious=False)
 
 

@@ -12,7 +12,7 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisClusterSpec
 from tdredis.manifests.claims import UNTRACKED, build_claim_owner
 from tdredis.manifests.drift import difference, parse_quantity, stamp
-from tdredis.manifests.names import REDIS_CONTAINER, ROLE_LABEL
+from tdredis.manifests.names import REDIS_CONTAINER, ROLE_LABEL, entrance_name
 from tdredis.manifests.redis_config import backlog_mib
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
@@ -46,13 +46,30 @@ def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
     for manifest in (stamp(_with_claims_as_made(snapshot, each)) for each in wanted):
         ref = ref_of(manifest)
         live = snapshot.children.get(ref)
-        if live is None and (hold := leftover_pods_are_gone(snapshot, ref)) is not None:
+        if live is None and (hold := _leftovers_are_gone(snapshot, ref)) is not None:
             holds.append(hold)
         elif live is None:
-            steps.append(Apply(ref=ref, manifest=manifest, is_new=True, why="it does not exist"))
+            made = _with_former_address(snapshot, manifest)
+            steps.append(Apply(ref=ref, manifest=made, is_new=True, why="it does not exist"))
         elif (path := live.lacks(manifest)) is not None:
             steps.append(Apply(ref=ref, manifest=manifest, why=f"{path} is not as the spec wants it"))
     return Ruling(steps=tuple(steps), holds=tuple(holds))
+
+
+def _leftovers_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
+    if ref in snapshot.leftovers:
+        why = f"{ref} is made when that of the former resource of this name is gone, which Kubernetes deletes"
+        return Hold(guard="leftover_objects_are_gone", why=why)
+    return leftover_pods_are_gone(snapshot, ref)
+
+
+def _with_former_address(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
+    """The clients' Service that somebody deleted gets the address again that status knows, if nobody has it since."""
+    instance, spec = snapshot.resource, manifest.get("spec")
+    former = instance.status.cluster_ip.rpartition(":")[0].strip("[]")
+    if not former or not isinstance(spec, dict) or ref_of(manifest) != Ref("Service", entrance_name(instance)):
+        return manifest
+    return {**manifest, "spec": {**spec, "clusterIP": former}}
 
 
 def leftover_pods_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:

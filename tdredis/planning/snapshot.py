@@ -59,6 +59,7 @@ class PodFacts:
     running: bool = False  # the main container's process runs now
     ever_ran: bool = False  # it ran at least once: it may hold data
     deleting: bool = False
+    gone_by: float | None = None  # of one that is being deleted: when its grace is over; epoch seconds
     finished: bool = False  # phase Failed or Succeeded: no process of it will run again
     revision: str = ""  # of the StatefulSet's template it was made from
     made_of: Mapping[str, str] = field(default_factory=dict)  # by path, of spec; empty: it does not say
@@ -109,8 +110,10 @@ class Snapshot:
     foreign: tuple[Ref, ...] = ()  # StatefulSets under our names that nobody labelled as ours
     secret_problems: tuple[str, ...] = ()  # why the Secrets that spec names cannot be read, a sentence each
     children: Mapping[Ref, Live] = field(default_factory=dict, repr=False)  # Secrets are among them
+    kept_claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # deleted ones that stay: finalizers
     claims: Mapping[str, Live] = field(default_factory=dict, repr=False)  # by name
     pods: Mapping[str, PodFacts] = field(default_factory=dict)
+    leftovers: frozenset[Ref] = frozenset()  # objects of a former resource of the same name, still on their way out
     leftover_pods: tuple[str, ...] = ()  # of a former resource of the same name, still on their way out
     nodes: Mapping[str, NodeFacts | Unknown] = field(default_factory=dict)
     # Uids of pods, there or not, by what a process in them said of itself when it last answered: its node id, its run

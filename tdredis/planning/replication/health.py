@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from tdredis.planning.conditions import Finding
 from tdredis.planning.disks import disks_that_fail
 from tdredis.planning.findings import (
+    claims_that_stay,
     last_copy_goes,
     pods_that_fail,
+    pods_that_stay,
     syncs_that_fail,
     unready_pods,
     unresponsive_processes,
@@ -25,7 +27,10 @@ Check = Callable[[World], Iterator[Finding]]
 
 
 def pods_run(world: World) -> Iterator[Finding]:
-    return pods_that_fail(world.troubled_pods, world.missing_pods, world.snapshot.creation_failures)
+    snapshot = world.snapshot
+    yield from claims_that_stay(snapshot.kept_claims, world.missing_pods)
+    yield from pods_that_fail(world.troubled_pods, world.missing_pods, snapshot.creation_failures)
+    yield from pods_that_stay({**snapshot.pods, **snapshot.sentinel_pods}, snapshot.now)
 
 
 def processes_answer(world: World) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -311,3 +312,39 @@ async def _config(pool: LinkPool[Key], port: int) -> object:
     (reply,) = await pool.ask(KEY, Address("u", HOST, port), [["CONFIG", "GET", "maxmemory"]], timeout_s=5)
     assert isinstance(reply, list)
     return reply[1]
+
+
+async def test_a_service_whose_former_address_is_another_s_by_now_gets_any() -> None:
+    asked: list[object] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response({"kind": "Status", "code": 404, "reason": "NotFound"}, status=404)
+        spec = json.loads(await request.text())["spec"]
+        asked.append(spec.get("clusterIP"))
+        if "clusterIP" in spec:
+            message = "spec.clusterIPs: failed to allocate IP 10.0.0.7: provided IP is already allocated"
+            said = {"kind": "Status", "reason": "Invalid", "message": message, "code": 422}
+            return web.json_response(said, status=422)
+        return web.json_response({"metadata": {"name": "s"}})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, 0).start()
+    manifest: JSONObject = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "s", "namespace": "redis"},
+        "spec": {"clusterIP": "10.0.0.7", "ports": []},
+    }
+    step = Apply(ref=Ref("Service", "s"), manifest=manifest, is_new=True, why="it does not exist")
+    try:
+        async with Client(ClusterConfig(server=f"http://{HOST}:{runner.addresses[0][1]}"), deadline_s=5) as client:
+            outcome = await Executor(client, links()).run(KEY, plan_of(step))
+    finally:
+        await runner.cleanup()
+
+    assert outcome.done == (step,)
+    assert asked == ["10.0.0.7", None]

@@ -225,3 +225,11 @@ def test_predixy_is_given_its_configuration_with_the_passwords_in_the_secret() -
         "Include /etc/proxy-secret/auth.conf",
         "Include /etc/proxy-secret/cluster.conf",
     ]
+
+
+def test_a_slice_holds_no_more_endpoints_than_kubernetes_takes() -> None:
+    targets = [Target(pod=f"p-{number:04}", ip="10.0.0.1", node=None, uid="u") for number in range(1200)]
+
+    made = build_endpoints(sample(), SITE, targets)
+
+    assert [len(each) for each in (made["endpoints"],) if isinstance(each, list)] == [1000]
