@@ -144,6 +144,8 @@ class StatusWriter:
                 task.add_done_callback(lambda ended: self._end(key, ended))
             else:
                 del self._under_way[key]
+                if not task.cancelled():
+                    task.exception()  # a pass that is given up here asks for no result: what was raised is no news
         return task.result() if task.done() else True
 
     async def _wait(

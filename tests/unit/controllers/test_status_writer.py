@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from aiohttp import web
 from tdredis.api.instance import InstanceStatus
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.controllers.status_writer import AT_ONCE, StatusWriter
+from tdredis.execute.run import LeadLostError
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.kube.resources import LEASES
@@ -124,3 +126,25 @@ async def ended(writer: StatusWriter) -> bool:
 
 async def asked(slow: Server, count: int) -> bool:
     return len(slow.asked) == count
+
+
+async def test_what_a_write_raised_when_its_pass_was_given_up_is_no_noise() -> None:
+    """As when the lead is lost: passes are given up in the very moment in which their writes find that out."""
+    loop = asyncio.get_running_loop()
+    noise: list[str] = []
+    loop.set_exception_handler(lambda _loop, context: noise.append(context["message"]))
+    passes: list[asyncio.Task[bool]] = []
+
+    def require_lead() -> None:
+        loop.call_soon(passes[0].cancel)
+        raise LeadLostError
+
+    async with server() as (_, client):
+        writer = StatusWriter(client, require_lead=require_lead)
+        passes.append(asyncio.create_task(writer.write(KEY, resource(), saying("NotReady"))))
+        await asyncio.wait(passes)
+
+        assert passes.pop().cancelled()
+        assert not writer.is_under_way(KEY)
+        gc.collect()
+        assert noise == []
