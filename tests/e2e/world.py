@@ -220,6 +220,15 @@ async def eventually(
         await asyncio.sleep(pause_s)
 
 
+async def never(ask: Callable[[], Awaitable[object]], what: str, *, for_s: float, pause_s: float) -> None:
+    """Asks for so long. Raises AssertionError with the first answer that is true."""
+    end = time.monotonic() + for_s
+    while time.monotonic() < end:
+        answer = await ask()
+        assert not answer, f"{what}: {answer}"
+        await asyncio.sleep(pause_s)
+
+
 @dataclass(frozen=True)
 class Subject:
     """One resource under test."""
