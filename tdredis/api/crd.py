@@ -141,8 +141,11 @@ def _schema(hint: Any) -> JSONObject:
 def _in_words(bounds: Mapping[str, Any]) -> JSONObject:
     """*bounds* as the CRD has them: a server quotes a pattern that does not match, and a rule adds what to write."""
     schema: JSONObject = {name: value for name, value in bounds.items() if name not in ("x-write", "x-pattern")}
-    if isinstance(others := schema.get("additionalProperties"), dict):
-        schema["additionalProperties"] = _in_words(others)
+    for name in ("additionalProperties", "items"):
+        if isinstance(others := schema.get(name), dict):
+            schema[name] = _in_words(others)
+    if isinstance(properties := schema.get("properties"), dict):
+        schema["properties"] = {name: _in_words(each) for name, each in properties.items() if isinstance(each, dict)}
     if "x-write" not in bounds:
         return schema
     pattern = _escaped(exact_pattern(bounds))

@@ -93,5 +93,22 @@ _LABEL_VALUE: Final[Bounds] = {
 LABELS: Final[Bounds] = {"maxProperties": 32, "additionalProperties": _LABEL_VALUE}
 # Kubernetes takes 256 KiB of annotations altogether, and ours are among them.
 ANNOTATIONS: Final[Bounds] = {"maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 7000}}
+_PART_NAME: Final[Bounds] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 63,
+    "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+    "x-write": "lower-case letters, digits and '-', a letter or digit at both ends",
+}
+# Containers, volumes: of each only the name is ours to look at.
+NAMED_PARTS: Final[Bounds] = {
+    "maxItems": 16,
+    "items": {
+        "type": "object",
+        "required": ["name"],
+        "properties": {"name": _PART_NAME},
+        "x-kubernetes-preserve-unknown-fields": True,
+    },
+}
 # What Kubernetes itself validates: kept as it is written, and refused by it, with its own words, if it is wrong.
 AS_KUBERNETES_HAS_IT: Final[Bounds] = {"x-kubernetes-preserve-unknown-fields": True}

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from tdredis.api.fields import ANNOTATIONS, AS_KUBERNETES_HAS_IT, LABELS, OBJECT_NAME_OR_NONE, wire_name
+from tdredis.api.fields import ANNOTATIONS, AS_KUBERNETES_HAS_IT, LABELS, NAMED_PARTS, OBJECT_NAME_OR_NONE, wire_name
 from tdredis.api.quantities import AMOUNTS
 
 Plain = dict[str, Any]  # a part of a pod's spec, exactly as Kubernetes has it
@@ -71,8 +71,6 @@ class PodSettings(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, o
     ] = {}
     containers: Annotated[
         tuple[Plain, ...],
-        Meta(description="Containers beside the operator's own.", extra_json_schema=AS_KUBERNETES_HAS_IT),
+        Meta(description="Containers beside the operator's own.", extra_json_schema=NAMED_PARTS),
     ] = ()
-    volumes: Annotated[
-        tuple[Plain, ...], Meta(description="Volumes for them.", extra_json_schema=AS_KUBERNETES_HAS_IT)
-    ] = ()
+    volumes: Annotated[tuple[Plain, ...], Meta(description="Volumes for them.", extra_json_schema=NAMED_PARTS)] = ()

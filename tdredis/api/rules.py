@@ -18,9 +18,9 @@ import msgspec
 from tdredis.api import quantities
 from tdredis.api.fields import QUALIFIED_NAME, wire_name
 from tdredis.api.pod_settings import PodSettings, ResourceSettings
-from tdredis.api.rediscluster import RedisClusterSpec
+from tdredis.api.rediscluster import ProxySpec, RedisClusterSpec
 from tdredis.api.redisstandalone import RedisStandaloneSpec
-from tdredis.api.redisstandby import LEAST_LAG_S, RedisStandbySpec
+from tdredis.api.redisstandby import LEAST_LAG_S, RedisStandbySpec, SentinelSpec
 
 # A StatefulSet <name>-<i> carries the label controller-revision-hash: its name, a dash and 10 characters within 63;
 # with i of up to three digits that leaves the resource's name 63 - 11 - 4.
@@ -166,11 +166,43 @@ def _keys(at: str) -> Rule:
     )
 
 
+def _unique(at: str) -> Rule:
+    return Rule(
+        at=at,
+        cel="self.all(one, self.exists_one(other, other.name == one.name))",
+        message=f"{at} has two of one name: write another for one of them",
+        holds=lambda parts: len(parts) == len({str(part.get("name")) for part in parts}),
+    )
+
+
+def _not_ours(at: str, *names: str) -> Rule:
+    """Of who has `pod`: the operator's own parts of it are not overlaid."""
+    listed = ", ".join(repr(name) for name in names)
+    return Rule(
+        cel=f"!has(self.pod) || !has(self.pod.{at}) || self.pod.{at}.all(one, !(one.name in [{listed}]))",
+        message=f"pod.{at}: {', '.join(names)} are the operator's own: write another name",
+        holds=lambda spec: not any(part.get("name") in names for part in getattr(spec.pod, at)),
+    )
+
+
+_REDIS_PARTS: Final = (
+    _not_ours("containers", "redis", "exporter"),
+    _not_ours("volumes", "config", "auth", "redis-data"),
+)
+
 RULES: Final[dict[type[msgspec.Struct], tuple[Rule, ...]]] = {
-    RedisClusterSpec: (_APP, _CLUSTER_CAPACITY, _PROXY_IMAGE, *_SECRETS, *_PROXY_SECRETS),
-    RedisStandbySpec: (_APP, _CAPACITY, *_SECRETS, _WRITE_POLICY),
-    RedisStandaloneSpec: (_APP, _CAPACITY, *_SECRETS),
-    PodSettings: (_keys("annotations"), _keys("labels"), _keys("node_selector")),
+    RedisClusterSpec: (_APP, _CLUSTER_CAPACITY, _PROXY_IMAGE, *_SECRETS, *_PROXY_SECRETS, *_REDIS_PARTS),
+    RedisStandbySpec: (_APP, _CAPACITY, *_SECRETS, _WRITE_POLICY, *_REDIS_PARTS),
+    RedisStandaloneSpec: (_APP, _CAPACITY, *_SECRETS, *_REDIS_PARTS),
+    ProxySpec: (_not_ours("containers", "proxy"), _not_ours("volumes", "config", "secret", "tmp")),
+    SentinelSpec: (_not_ours("containers", "sentinel"), _not_ours("volumes", "config", "auth", "data")),
+    PodSettings: (
+        _keys("annotations"),
+        _keys("labels"),
+        _keys("node_selector"),
+        _unique("containers"),
+        _unique("volumes"),
+    ),
     ResourceSettings: (*_amounts("requests"), *_amounts("limits"), *_REQUESTS_FIT),
 }
 

@@ -50,7 +50,7 @@ def _bounds(hint: object) -> Mapping[str, object]:
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     for each in (bare, *get_args(bare)):  # also of X | None
         if get_origin(each) is tuple:
-            return {**schema_of(hint), "items": schema_of(get_args(each)[0])}
+            return {"items": schema_of(get_args(each)[0]), **schema_of(hint)}
     return schema_of(hint)
 
 
@@ -108,6 +108,12 @@ def _of_map(schema: Mapping[str, object], value: Mapping[str, object], where: st
     most = cast("int | None", schema.get("maxProperties"))
     if most is not None and len(value) > most:
         yield f"{where} has {len(value)} entries: write at most {most}"
+    properties = cast("Mapping[str, Mapping[str, object]]", schema.get("properties", {}))
+    for name, bounds in properties.items():
+        if name in value:
+            yield from _of_value(bounds, value[name], f"{where}.{name}")
+        elif name in cast("Sequence[str]", schema.get("required", ())):
+            yield f"{where}.{name} is missing: write it"
     others = schema.get("additionalProperties")
     if isinstance(others, dict):
         for name in sorted(value):

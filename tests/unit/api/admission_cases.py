@@ -312,6 +312,22 @@ def _texts() -> Iterator[Case]:
     yield spec(CLUSTER, UNKNOWN, advises="", sise=3)
     yield spec(ALONE, UNKNOWN, advises="", pod={"label": {}})
     yield spec(ALONE, UNKNOWN, advises="", resources={"request": {}})
+    for part in ("containers", "volumes"):
+        yield spec(ALONE, pod={part: [{"name": "a", "x": {"y": 1}}, {"name": "b"}]})
+        yield spec(ALONE, "has two of one name: write another", pod={part: [{"name": "a"}, {"name": "a"}]})
+        yield spec(ALONE, "write lower-case letters, digits and '-'", pod={part: [{"name": "A b"}]})
+        yield spec(ALONE, "Required value", advises="is missing: write it", pod={part: [{"image": "a"}]})
+        yield spec(CLUSTER, "Too many", advises="write at most 16", pod={part: [{"name": f"a{n}"} for n in range(17)]})
+    for name in ("redis", "exporter"):
+        yield spec(CLUSTER, "are the operator's own: write another name", pod={"containers": [{"name": name}]})
+    for name in ("config", "auth", "redis-data"):
+        yield spec(STANDBY, "are the operator's own: write another name", pod={"volumes": [{"name": name}]})
+    yield spec(ALONE, pod={"containers": [{"name": "proxy"}], "volumes": [{"name": "tmp"}]})
+    ours = "are the operator's own: write another name"
+    yield spec(CLUSTER, ours, proxy={"pod": {"containers": [{"name": "proxy"}]}})
+    yield spec(CLUSTER, ours, proxy={"pod": {"volumes": [{"name": "tmp"}]}})
+    yield spec(STANDBY, ours, sentinel={"pod": {"containers": [{"name": "sentinel"}]}})
+    yield spec(STANDBY, ours, sentinel={"pod": {"volumes": [{"name": "data"}]}})
     yield spec(ALONE, pod={"affinity": {"nodeAffinity": {}}, "tolerations": [{"operator": "Exists"}]})
 
 

@@ -13,7 +13,7 @@ from tdredis.api.crd import build_crds
 # What is allowed, and the Kubernetes that has it. Sources: cel-spec, "List of Standard Definitions" and "Macros", all
 # of it there since rules are (1.23 alpha, 1.25 beta); of strings, cel-go ext/strings.go, version 0 of that library
 # (k8s.io/apiserver/pkg/cel/environment/base.go: IntroducedVersion 1.0 is "always", and what came later stands there).
-MACROS: Final = {"has": "1.23", "all": "1.23"}
+MACROS: Final = {"has": "1.23", "all": "1.23", "exists_one": "1.23"}
 FUNCTIONS: Final = {
     "size": "1.23",  # of a string, also as a method
     "contains": "1.23",
@@ -82,7 +82,7 @@ def test_operators_are_those_of_the_language_itself() -> None:
 
 
 def test_bare_names_are_variables_and_types() -> None:
-    assert _used("name") == {"self", "oldSelf", "name", *TYPES}
+    assert _used("name") == {"self", "oldSelf", "name", "one", "other", *TYPES}
 
 
 @pytest.mark.parametrize("word", YOUNGER)
