@@ -31,6 +31,9 @@ starting=$data/tdredis.starting # the engine that was started; ready.sh renames 
 engine=$data/tdredis.engine # ... to this: the last one that could load what is here
 scratch=$data/tdredis.scratch
 
+# The first process of a container hears no signal that it does not listen for.
+trap 'exit 143' TERM INT
+
 say() {
   echo "start.sh: $*"
 }
@@ -288,7 +291,7 @@ attend() {
     code=0
     wait "$child" || code=$?
   done
-  trap - TERM INT
+  trap 'exit 143' TERM INT
 }
 
 start() {

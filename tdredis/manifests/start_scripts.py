@@ -80,11 +80,38 @@ readable() {{
 was_primary() {{
   grep -a 'myself' "$nodes" | grep -q 'master.* connected [0-9\\[]'
 }}
+# Whoever meets another node at the address of one never finds that one failed, and nobody votes for its replica
+# (cluster.c, clusterCron passes over NOADDR). So the address stays closed until another has the slots, fifteen seconds
+# at the most.
+peers() {{
+  grep -av 'myself' "$nodes" | sed -n 's/^[0-9a-f]\\{{40\\}} \\([^ @]*\\)@.* connected.*/\\1/p' | head -n 5
+}}
+until_taken_over() {{
+  id=$(grep -a 'myself' "$nodes" | cut -d ' ' -f 1)
+  grep -aq "slave[a-z,?]* $id " "$nodes" || return 0 # nobody could
+  looks=0
+  while [ "$looks" -lt 30 ]; do
+    for peer in $(peers); do
+      seen=$(timeout 1 "$cli" -h "${{peer%:*}}" -p "${{peer##*:}}" CLUSTER NODES 2>/dev/null) || continue
+      case $seen in
+        *myself*) ;;
+        *) continue ;;
+      esac
+      if ! printf '%s\\n' "$seen" | grep "^$id " | grep -q ' connected [0-9\\[]\\| disconnected [0-9\\[]'; then
+        return 0
+      fi
+      break
+    done
+    looks=$((looks + 1))
+    sleep 0.5
+  done
+}}
 prepare() {{
   if [ -s "$nodes" ]; then
     if ! readable; then
       set_aside {LOST_NODES} "nodes.conf cannot be read: starting as a new node" "$nodes"
     elif was_primary && ! has_data; then
+      until_taken_over
       set_aside {LOST_DATA} "nodes.conf is a primary's without its data: starting as a new node" "$nodes"
     fi
   fi
