@@ -10,7 +10,7 @@ from tdredis.api.kinds import parse
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.controllers.status_writer import StatusWriter
 from tdredis.kube.client import Client
-from tdredis.kube.resources import REDISSTANDBIES
+from tdredis.kube.resources import CONFIGMAPS, REDISSTANDBIES
 from tdredis.planning.snapshot import Key
 from tdredis.redis.facts import parse_info
 from tests.e2e.faults import GOES_ON_S, another_primary, fault, proving, strike
@@ -86,6 +86,45 @@ async def test_a_primary_that_dies_while_the_api_server_is_no_help_is_replaced_o
 
         assert await elections(subject) - before == 1
         assert await pods_written(operator) - labelled <= LABELS
+
+
+@BOTH
+@pytest.mark.alone
+@pytest.mark.needs(LOCALKUBE)
+async def test_a_death_does_not_wait_for_a_request_that_hangs(
+    kube: Kube, client: Client, namespace: str, manifest: Manifest
+) -> None:
+    """Somebody deleted a ConfigMap, and the server takes nine seconds for the one request that would make it anew."""
+    async with Operator(kube, namespace) as operator:
+        subject = await Subject.create(client, manifest(namespace))
+        resource = await subject.until_ready()
+        dies = await subject.primary()
+        primary = (await subject.pods())[dies]["status"]["podIP"]
+        way = "cluster" if manifest is sample else "sentinel"
+        path = f"/configmaps/{subject.name}"
+
+        async with (
+            fault(kube, "hang", "--verb", "PATCH", "--path", path, "--each", "9s", "--count", "1"),
+            proving(20, subject=subject, gap_s=gap_of_death_s(subject), ways=(way,)) as ledgers,
+            linked(f"{primary}:6379", resource["spec"]["secret"]) as link,
+        ):
+            await client.delete(CONFIGMAPS, namespace, subject.name)
+            await eventually(lambda: is_hung(operator), "a pass waits for the server")
+
+            link.send("SHUTDOWN", "NOSAVE", "NOW", "FORCE")
+            await ledgers[way].until_written(100, deadline_s=GOES_ON_S)
+            assert await client.find(CONFIGMAPS, namespace, subject.name) is None, "it hangs still"
+            await another_primary(subject, dies)
+
+        await eventually(lambda: is_there(client, namespace, subject.name), "the ConfigMap is there again")
+
+
+async def is_hung(operator: Operator) -> bool:
+    return (await operator.metrics("tdredis_queue_keys")).get('tdredis_queue_keys{place="active"}') == 1.0
+
+
+async def is_there(client: Client, namespace: str, name: str) -> bool:
+    return await client.find(CONFIGMAPS, namespace, name) is not None
 
 
 @pytest.mark.needs(LOCALKUBE)
