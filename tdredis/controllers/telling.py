@@ -109,7 +109,7 @@ class Telling:
         uid = snapshot.resource.metadata.uid
         news = [(False, reason, message) for reason, message in told_together(outcome.done)]
         if outcome.failed is not None:
-            news.append((True, f"{reason_of(outcome.failed)}Failed", failure))
+            news.append((True, "StepFailed", failure))
         before = self.last_status(key, uid) or snapshot.resource.status
         told = (
             *losses(outcome.done),
@@ -129,16 +129,11 @@ class Telling:
         self._said[key] = frozenset(f"{reason} {message}" for _, reason, message in news)
 
 
-def reason_of(step: Step) -> str:
-    """The event's reason for a step: a word that stays, whatever the step is called in the code."""
-    return type(step).__name__
-
-
 def told_together(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
     """One (reason, message) for the steps that were done in a row for the same reason: six introductions are one news,
     and no step is given the why of another.
     """
-    for (reason, why), group in groupby(steps, key=lambda step: (reason_of(step), step.why)):
+    for (reason, why), group in groupby(steps, key=lambda step: (step.reason, step.why)):
         told = list(group)
         more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
         yield reason, f"{'; '.join(map(str, told[:MOST_TOLD]))}{more}: {why}"

@@ -6,22 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
 
+from tdredis.planning.steps import Step
+
 Code = Callable[..., object]  # a rule, a guard, or whatever else sees to it: referenced, so that renaming cannot rot it
 Guard = Code | str  # a guard without a function of its own is known by its name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What somebody on call sees. *reason*: of a condition or an event; a step's event is called as the step is.
+    """What somebody on call sees. *reason*: of a condition or an event; a step's event is called as the step says.
     *words*: a sentence of it, with "…" for what differs.
     """
 
-    reason: str | type
+    reason: str | type[Step]
     words: str
 
     @property
     def name(self) -> str:
-        return self.reason if isinstance(self.reason, str) else self.reason.__name__
+        return self.reason if isinstance(self.reason, str) else self.reason.reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

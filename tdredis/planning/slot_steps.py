@@ -16,6 +16,7 @@ class CloseSlot:
     """Have *process* end its part in the moving of *slot*, whoever owns it (STABLE)."""
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "SlotClosed"
     process: Process
     slot: int
     why: str
@@ -29,6 +30,7 @@ class OpenSlot:
     """Have *process* take part in the moving of *slot*: it gives it to, or takes it from, *other*."""
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "SlotOpened"
     process: Process
     slot: int
     direction: Literal["IMPORTING", "MIGRATING"]
@@ -46,6 +48,7 @@ class MoveKeys:
     """
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "KeysMoved"
     process: Process
     target: Process
     slot: int
@@ -60,6 +63,7 @@ class TakeSlot:
     """Make *process*, which has all keys of *slot*, its owner (NODE), by a newer claim ("CLUSTER BUMPEPOCH")."""
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "SlotTaken"
     process: Process
     slot: int
     why: str
@@ -78,6 +82,7 @@ class ResetNode:
     """
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "NodeReset"
     process: Process
     keys: int
     is_replica: bool

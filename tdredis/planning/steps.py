@@ -17,6 +17,7 @@ class Apply:
     """Make the object be as *manifest* says, by server-side apply."""
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "ObjectApplied"
     ref: Ref
     manifest: JSONObject
     why: str
@@ -34,6 +35,7 @@ class Remove:
     """Delete an object of ours that the spec no longer asks for."""
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "ObjectDeleted"
     ref: Ref
     api_version: str
     uid: str
@@ -48,6 +50,7 @@ class ReplacePod:
     """Delete a pod without which nothing is lost, so that its StatefulSet makes it from the present template."""
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "PodReplaced"
     pod: str
     uid: str
     why: str
@@ -61,6 +64,7 @@ class AssignSlots:
     """Give *slots*, which nobody owns, to *process*. Source: redis.io, "CLUSTER ADDSLOTS"."""
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "SlotsAssigned"
     process: Process
     shard: str
     slots: SlotSet
@@ -77,6 +81,7 @@ class Meet:
     """Introduce *process* to *peers*. Source: redis.io, "CLUSTER MEET"."""
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "NodesIntroduced"
     process: Process
     peers: tuple[Process, ...]
     why: str
@@ -90,6 +95,7 @@ class Replicate:
     """Make *process* a replica of *primary*. Source: redis.io, "CLUSTER REPLICATE"."""
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "ReplicaAttached"
     process: Process
     primary: Process
     why: str
@@ -104,6 +110,7 @@ class HandOver:
     until the new one has everything. Source: redis.io, "CLUSTER FAILOVER" without options."""
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "HandedOver"
     pace_s: ClassVar[float] = 1.0  # asked again, the engine begins anew with it (cluster.c, resetManualFailover)
     process: Process
     shard: str
@@ -120,6 +127,7 @@ class FailOverShard:
     """
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "FailedOver"
     process: Process
     shard: str
     why: str
@@ -135,6 +143,7 @@ class TakeOverShard:
     """
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "TakenOver"
     process: Process
     shard: str
     why: str
@@ -148,6 +157,7 @@ class Forget:
     """Have *process* forget a node that is no more. Source: redis.io, "CLUSTER FORGET" (banned for a minute)."""
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "NodeForgotten"
     process: Process
     ghost_id: str
     why: str
@@ -161,6 +171,7 @@ class SetConfig:
     """Change a parameter of a running process; redis.conf has it for the next start. Source: redis.io, "CONFIG SET"."""
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "ConfigSet"
     process: Process
     parameter: str
     value: int | str
@@ -178,6 +189,7 @@ class Follow:
     """
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "PrimaryChanged"
     process: Process
     primary: str
     host: str
@@ -197,6 +209,7 @@ class Reconnect:
     """
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "ReplicaReconnected"
     process: Process
     why: str
 
@@ -211,6 +224,7 @@ class Promote:
     """
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "Promoted"
     process: Process
     why: str
 
@@ -229,6 +243,7 @@ class FailOver:
     """
 
     barrier: ClassVar[bool] = True
+    reason: ClassVar[str] = "SentinelFailover"
     process: Process
     master_name: str
     primary: Process | None
@@ -247,6 +262,7 @@ class Watch:
     """
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "MonitorAdded"
     process: Process
     master_name: str
     host: str
@@ -281,6 +297,7 @@ class PublishHellos:
     """
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "SentinelsIntroduced"
     process: Process
     master_name: str
     others: tuple[SentinelHello, ...]
@@ -295,6 +312,7 @@ class RemoveMonitor:
     """Have the Sentinel *process* forget *master_name*, which is not ours. Source: redis.io, "SENTINEL REMOVE"."""
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "MonitorRemoved"
     process: Process
     master_name: str
     why: str
@@ -311,6 +329,7 @@ class SetPeerUser:
     """
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "UserSet"
     process: Process
     user: str
     channels: bool  # its engine knows rules for channels
@@ -327,6 +346,7 @@ class SetAuthPass:
     """
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "AuthPassSet"
     pace_s: ClassVar[float] = 10.0  # it cuts what the Sentinel has under way
     process: Process
     master_name: str
@@ -342,6 +362,7 @@ class ConfigureMonitor:
     """Change a setting of what the Sentinel *process* does. Source: redis.io, "SENTINEL SET"."""
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "MonitorSet"
     process: Process
     master_name: str
     setting: str
@@ -357,6 +378,7 @@ class AnnounceSentinel:
     """Have the Sentinel *process* tell others this address. Source: redis.io, "SENTINEL CONFIG SET" (since 6.2)."""
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "AddressAnnounced"
     process: Process
     host: str
     port: int
@@ -373,6 +395,7 @@ class ResizePod:
     """
 
     barrier: ClassVar[bool] = False
+    reason: ClassVar[str] = "PodResized"
     pod: str
     uid: str
     container: str

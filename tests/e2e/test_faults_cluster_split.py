@@ -30,7 +30,7 @@ def side(namespace: str, pods: Sequence[str]) -> str:
 async def dropped_keys(subject: Subject) -> int | None:
     """What the event says that the reset cost; None: there is no such event."""
     for event in await subject.events():
-        if event["reason"] == "ResetNode" and (found := re.search(r"(\d+) keys of the other", event["message"])):
+        if event["reason"] == "NodeReset" and (found := re.search(r"(\d+) keys of the other", event["message"])):
             return int(found[1])
     return None
 

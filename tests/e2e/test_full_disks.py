@@ -68,7 +68,7 @@ async def test_a_primary_whose_disk_is_full_hands_over_once_to_one_that_has_room
             heir = await subject.primary()
         await subject.until_ready()
         assert await subject.primary() == heir
-        told = [event for event in await subject.events() if event["reason"] in ("HandOver", "FailOver")]
+        told = [event for event in await subject.events() if event["reason"] in ("HandedOver", "SentinelFailover")]
         assert sum(event.get("count") or 1 for event in told) == 1
 
 

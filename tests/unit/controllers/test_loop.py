@@ -78,7 +78,7 @@ async def test_an_object_that_is_refused_for_ever_costs_no_more_than_its_back_of
     assert 2 <= len([at for at in attempts if at > late]) <= late / MINUTE_S + 1, "it is tried, once a minute"
     assert len(world.asked_for(STATUS)) == 1, "words that differ are no news"
     assert most_in(MINUTE_S, world.passes) <= 40
-    failed = [event for event in world.events if event[0].endswith("Failed")]
+    failed = [event for event in world.events if event[0] == "StepFailed"]
     assert len(failed) == 1
     assert world.condition("Progressing")["reason"] == "StepFailed"
     assert world.condition("Ready")["status"] == "True", "nobody's clients notice"
@@ -280,7 +280,7 @@ async def test_a_process_that_refuses_for_ever_is_told_every_two_seconds_and_its
     told = [at for at, step in world.told if isinstance(step, SetConfig)]
     assert A_LONG_TIME_S / 3 <= len(told) <= A_LONG_TIME_S / 1.5
     assert len(world.asked_for(STATUS)) == 1
-    assert len([event for event in world.events if event[0].endswith("Failed")]) == 1
+    assert len([event for event in world.events if event[0] == "StepFailed"]) == 1
 
 
 CONNECTIONS: list[LinkError] = [
@@ -369,7 +369,7 @@ async def test_after_a_lead_that_was_lost_nothing_of_before_counts() -> None:
     await world.run(2.0)
 
     assert len(world.asked_for(what, since=world.passes[-1] - 3)) >= 1, "it is tried at once"
-    assert [reason for reason, _ in world.events[told:]] == ["ApplyFailed"], "and told anew"
+    assert [reason for reason, _ in world.events[told:]] == ["StepFailed"], "and told anew"
 
 
 async def test_passes_after_a_death_wait_for_nobody_who_was_silent_before() -> None:

@@ -1,55 +1,44 @@
-"""What is held is seen: in the log when it changes, and in the conditions for as long as it is so."""
+"""Events of steps: a reason that stays, and to each step its own why."""
 
 from __future__ import annotations
 
-import pytest
-from structlog.testing import capture_logs
+import re
+from typing import get_args
 
-from tdredis.controllers.telling import Telling
-from tdredis.planning.plan import Hold
-from tdredis.planning.snapshot import Key
-from tests.unit.planning.passes import plan, report
-from tests.unit.planning.simulated_cluster import SimulatedCluster
-from tests.unit.planning.simulated_standby import SimulatedStandby
-
-KEY = Key("RedisCluster", "redis", "rat")
-WAITS = Hold(guard="pods_have_started", why="waiting for a-0 to start")
-SILENT = Hold(guard="every_process_answers", why="a-1 is silent")
+from tdredis.controllers.telling import told_together
+from tdredis.planning.snapshot import Ref
+from tdredis.planning.steps import Apply, Remove, Step
 
 
-def test_the_log_has_a_line_when_the_holds_change_and_none_while_they_stay() -> None:
-    telling = Telling(lambda *_, **__: None, now=lambda: 0.0)
+def apply(name: str, why: str) -> Apply:
+    return Apply(ref=Ref("ConfigMap", name), manifest={}, why=why)
 
-    with capture_logs() as lines:
-        for held in ((), (WAITS,), (WAITS,), (SILENT, WAITS), (SILENT,), (), ()):
-            telling.holds(KEY, held)
 
-    assert [(sorted(line["held"]), line["ended"]) for line in lines] == [
-        (["pods_have_started"], []),
-        (["every_process_answers", "pods_have_started"], []),
-        (["every_process_answers"], ["pods_have_started"]),
-        ([], ["every_process_answers"]),
+def test_steps_in_a_row_for_the_same_reason_are_one_event() -> None:
+    steps = [apply(name, "it does not exist") for name in "abcdef"]
+
+    assert list(told_together(steps)) == [
+        (
+            "ObjectApplied",
+            "apply ConfigMap a; apply ConfigMap b; apply ConfigMap c; apply ConfigMap d and 2 more: it does not exist",
+        )
     ]
-    assert {line["event"] for line in lines} == {"holds changed"}
 
 
-@pytest.mark.parametrize("make", [SimulatedCluster, SimulatedStandby], ids=["cluster", "standby"])
-def test_what_waits_for_the_world_is_said_by_progressing_and_what_spec_may_not_by_accepted(
-    make: type[SimulatedCluster] | type[SimulatedStandby],
-) -> None:
-    world = make()
-    world.converge()
-    primary = "redis-cluster-rat-0-0" if isinstance(world, SimulatedCluster) else "redis-standby-tom-0"
-    process = world.pods[primary].process
-    assert process is not None
-    process.silent = True
-    world.resource["spec"] = {**world.resource["spec"], "podMonitor": True}  # type: ignore[dict-item]
-    seen = world.snapshot()
+def test_no_step_is_told_for_the_reason_of_another() -> None:
+    steps = [apply("a", "data.redis.conf differs"), apply("b", "it does not exist")]
 
-    made = plan(seen)
-    said = {each.type: each for each in report(seen, made).conditions}
+    assert list(told_together(steps)) == [
+        ("ObjectApplied", "apply ConfigMap a: data.redis.conf differs"),
+        ("ObjectApplied", "apply ConfigMap b: it does not exist"),
+    ]
 
-    assert "primary_is_proven_dead: " in said["Progressing"].message
-    assert "primary_is_proven_dead" not in said["Accepted"].message
-    assert said["Accepted"].reason == "pod_monitors_are_served"
-    assert "pod_monitors" not in said["Progressing"].message
+
+def test_every_step_has_a_reason_of_its_own_that_is_no_class_name() -> None:
+    kinds = get_args(Step)
+    reasons = [kind.reason for kind in kinds]
+
+    assert len(set(reasons)) == len(reasons) == len(kinds) > 20
+    assert {Apply, Remove} <= set(kinds)
+    assert all(re.fullmatch(r"([A-Z][a-z]+)+", reason) for reason in reasons)
+    assert not {kind.__name__ for kind in kinds} & set(reasons)
