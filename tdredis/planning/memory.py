@@ -12,6 +12,7 @@ from tdredis.redis.facts import NodeFacts, Unknown
 FULL_PERCENT = 90
 EASED_PERCENT = 85  # what was full is so until it is clearly not: a condition must not change with every key
 STEP_PERCENT = 5  # as coarse as a sentence in status must be that does not change with every key
+MOST_PERCENT = 95  # "or more": a cache that is full lives at the limit, now below it and now above
 BUILT_POLICY, UNKNOWN_POLICY = "allkeys-lru", "unknown"  # redis.conf's; a process that does not say it
 KILL_IS_NEWS_S = 600.0  # a process that the kernel ended and that runs again is told of for so long
 
@@ -79,7 +80,7 @@ def memory_pressure(snapshot: Snapshot) -> Pressure | None:
     full.sort(key=lambda use: use.pod)  # a sentence in status must not change with who is a byte fuller
     names = list_names([use.pod for use in full])
     fullest = max(full, key=lambda use: use.percent)
-    percent = int(fullest.percent) // STEP_PERCENT * STEP_PERCENT
+    percent = min(MOST_PERCENT, int(fullest.percent) // STEP_PERCENT * STEP_PERCENT)
     message = (
         f"{names}: {percent} % or more of {fullest.limit_bytes // MIB} MiB are used; {_at_the_limit(fullest.policy)};"
         f" this ends under {EASED_PERCENT} %"

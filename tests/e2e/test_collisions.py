@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tdredis.kube.client import Client
+from tdredis.kube.resources import PODS
+from tdredis.manifests.names import COMPONENT_LABEL, REDIS_COMPONENT
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standalone, standby
 
 
@@ -33,7 +35,8 @@ async def test_the_second_waits_and_the_first_goes_on(kube: Kube, client: Client
             return accepted.get("reason") == "names_are_free" and first.name in accepted["message"]
 
         await eventually(waits, "the condition names the first")
-        assert await late.pods() == {}
+        there: list[Obj] = await client.list(PODS, namespace, label_selector=f"{COMPONENT_LABEL}={REDIS_COMPONENT}")
+        assert {pod["metadata"]["name"] for pod in there} == set(pods), "nothing of the second is made"
         await first.until_ready()
         assert {name: pod["metadata"]["uid"] for name, pod in (await first.pods()).items()} == pods
 
