@@ -128,7 +128,9 @@ def remove_switched_off(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> tup
 
 def object_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:
     """Guard: Kubernetes takes what spec makes of an object. *kind*: of the refusal, with its status first."""
-    if not isinstance(failed, Apply) or not kind.startswith(("400", "422")):
+    # A part of another type than Kubernetes has it is an internal error to a server (its structuredmerge.go).
+    is_about_it = kind.startswith(("400", "422")) or "failed to create typed patch object" in words
+    if not isinstance(failed, Apply) or not is_about_it:
         return None
     why = f"{words}: this object stays as it is, or is not made. Write in spec what Kubernetes takes"
     return Hold(guard="objects_are_valid", about="spec", why=why)

@@ -274,3 +274,13 @@ def test_an_object_that_kubernetes_does_not_take_is_a_refusal_of_spec(
 
     assert (hold is not None) is is_refused
     assert hold is None or (hold.about == "spec" and hold.why.startswith("apply StatefulSet s: 422 Invalid: no "))
+
+
+def test_a_part_of_the_wrong_type_is_a_refusal_of_spec_though_the_server_calls_it_an_error_of_its_own() -> None:
+    words = (
+        "apply StatefulSet s: 500 InternalError: failed to create typed patch object (ns/s; apps/v1, Kind=StatefulSet):"
+        " .spec.template.spec.affinity.nodeAffinity: expected map, got &{x}"
+    )
+
+    assert object_refusal(APPLY, "500 InternalError", words) is not None
+    assert object_refusal(RESIZE, "500 InternalError", words) is None
