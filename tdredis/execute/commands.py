@@ -17,6 +17,7 @@ from tdredis.planning.steps import (
     Forget,
     HandOver,
     Meet,
+    Monitor,
     Process,
     Promote,
     PublishHellos,
@@ -28,7 +29,6 @@ from tdredis.planning.steps import (
     SetConfig,
     SetPeerUser,
     TakeOverShard,
-    Watch,
 )
 from tdredis.redislink.pool import Command
 
@@ -61,7 +61,7 @@ RedisStep: TypeAlias = (
     | Reconnect
     | Promote
     | FailOver
-    | Watch
+    | Monitor
     | RemoveMonitor
     | ConfigureMonitor
     | SetAuthPass
@@ -109,7 +109,7 @@ def redis_commands(step: RedisStep, password: str) -> tuple[Process, list[Comman
             commands = [("REPLICAOF", "NO", "ONE")]
         case FailOver():
             commands = [("SENTINEL", "FAILOVER", step.master_name)]
-        case Watch():
+        case Monitor():
             commands = _watch(step, password)
         case RemoveMonitor():
             commands = [("SENTINEL", "REMOVE", step.master_name)]
@@ -150,7 +150,7 @@ def migrate(step: MoveKeys, keys: Sequence[bytes], password: str) -> Command:
     return ("MIGRATE", target.ip, target.port, "", 0, MIGRATE_MS, "REPLACE", *secret, "KEYS", *keys)
 
 
-def _watch(step: Watch, password: str) -> list[Command]:
+def _watch(step: Monitor, password: str) -> list[Command]:
     """The password before the settings: until then the Sentinel is refused by the primary, and counts it as down."""
     name = step.master_name
     replaced: list[Command] = [("SENTINEL", "REMOVE", name)] if step.replaces else []

@@ -15,8 +15,8 @@ from tdredis.planning import decide, memory, objects
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import primary, rules, sentinels, stuck_pods
 from tdredis.planning.steps import (
+    Monitor,
     ReplacePod,
-    Watch,
 )
 from tdredis.runtime.queue import KeyedQueue
 
@@ -45,7 +45,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         seen=(
             Seen(reason="SentinelsNotReady", words="… Sentinels watch the primary"),
             Seen(reason="SentinelsDisagree", words="… does not know … yet"),
-            Seen(reason=Watch, words="it still knows …, where nobody is any more"),
+            Seen(reason=Monitor, words="it still knows …, where nobody is any more"),
         ),
         make=("kubectl delete pod -l app.kubernetes.io/component=sentinel",),
         tests=(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from tdredis.api.instance import Instance
 from tdredis.api.validation import problems
@@ -32,12 +33,24 @@ def refuse(refused: tuple[Hold, ...]) -> Plan:
     return Plan(verdict=Verdict.INVALID, holds=refused, next_look_s=WAITING_FOR_A_PERSON_S)
 
 
-def ask(rules: Sequence[Callable[[WorldT], Ruling]], world: WorldT) -> Ruling:
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[WorldT]):
+    """*decide* says what one thing needs. *needs_valid_spec*: it goes by what spec asks for, and is not asked while
+    that cannot be carried out; the others keep together what there is.
+    """
+
+    decide: Callable[[WorldT], Ruling]
+    needs_valid_spec: bool = False
+
+
+def ask(rules: Sequence[Rule[WorldT]], world: WorldT, *, spec_is_valid: bool) -> Ruling:
     """Everything that *rules* say up to the first that has a barrier."""
     steps: list[Step] = []
     holds: list[Hold] = []
     for rule in rules:
-        ruling = rule(world)
+        if rule.needs_valid_spec and not spec_is_valid:
+            continue
+        ruling = rule.decide(world)
         steps += ruling.steps
         holds += ruling.holds
         if any(step.barrier for step in ruling.steps):

@@ -255,7 +255,7 @@ class FailOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class Monitor:
     """Have the Sentinel *process* watch the primary at *host* and *port*, and none that it watched under that name
     before. Source: redis.io, "SENTINEL MONITOR", "SENTINEL SET". The password is added when it is carried out; where
     there is none, *user* is the word too.
@@ -431,7 +431,7 @@ Step: TypeAlias = (
     | Reconnect
     | Promote
     | FailOver
-    | Watch
+    | Monitor
     | RemoveMonitor
     | ConfigureMonitor
     | SetAuthPass

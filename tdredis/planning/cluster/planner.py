@@ -9,7 +9,7 @@ from tdredis.planning.assessment import Assessment
 from tdredis.planning.cluster.announcing import is_moving
 from tdredis.planning.cluster.effective import decide_effective, recorded_size
 from tdredis.planning.cluster.health import findings
-from tdredis.planning.cluster.rules import HEALING_RULES, RULES
+from tdredis.planning.cluster.rules import RULES
 from tdredis.planning.cluster.world import World, build_world
 from tdredis.planning.pending import Change, Group, how_of, quota_change, rolled_changes
 from tdredis.planning.plan import Plan
@@ -52,7 +52,7 @@ def plan(assessment: ClusterAssessment) -> Plan:
     if refused and recorded_size(world.snapshot.cluster.status.slots) is None:
         return refuse(refused)
     # A cluster that holds data is healed whatever its spec has become; only its objects wait for a spec that is valid.
-    found = ask(HEALING_RULES if refused else RULES, world)
+    found = ask(RULES, world, spec_is_valid=not refused)
     return build_plan(assessment, world.snapshot, found, _next_look_s(world, healthy=not assessment.findings))
 
 

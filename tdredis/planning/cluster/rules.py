@@ -15,7 +15,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tdredis.manifests.endpoints import Target, build_endpoints
 from tdredis.manifests.names import SHARDS, client_service_name
@@ -49,6 +49,7 @@ from tdredis.planning.objects import (
 )
 from tdredis.planning.peers import set_peer_users
 from tdredis.planning.plan import Hold
+from tdredis.planning.rules import Rule
 from tdredis.planning.sizing import behind_the_pods
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import (
@@ -64,9 +65,6 @@ from tdredis.planning.steps import (
 from tdredis.redis.slots import SlotSet
 
 SMALL = 16  # up to so many nodes everybody is introduced to everybody: 240 introductions at the most
-
-
-Rule = Callable[[World], Ruling]
 
 
 def fail_over(world: World) -> Ruling:
@@ -454,36 +452,24 @@ def set_node_timeout(world: World) -> Ruling:
     return Ruling(steps=tuple(steps))
 
 
-RULES: tuple[Rule, ...] = (
-    fail_over,
-    keep_children,
-    keep_proxy,
-    remove_unwanted,
-    replace_stuck_pods,
-    replace_stuck_proxies,
-    publish_endpoints,
-    settle_disputes,
-    forget_ghosts,
-    assign_free_slots,
-    introduce,
-    attach_replicas,
-    close_open_slots,
-    announce_addresses,
-    resize_containers,
-    log_in_to_peers,
-    limit_memory,
-    set_node_timeout,
-    label_roles,
-)
-
-# What keeps a cluster that exists together; none of these reads what spec asks for.
-HEALING_RULES: tuple[Rule, ...] = (
-    fail_over,
-    publish_endpoints,
-    settle_disputes,
-    forget_ghosts,
-    assign_free_slots,
-    introduce,
-    attach_replicas,
-    close_open_slots,
+RULES: tuple[Rule[World], ...] = (
+    Rule(fail_over),
+    Rule(keep_children, needs_valid_spec=True),
+    Rule(keep_proxy, needs_valid_spec=True),
+    Rule(remove_unwanted, needs_valid_spec=True),
+    Rule(replace_stuck_pods, needs_valid_spec=True),
+    Rule(replace_stuck_proxies, needs_valid_spec=True),
+    Rule(publish_endpoints),
+    Rule(settle_disputes),
+    Rule(forget_ghosts),
+    Rule(assign_free_slots),
+    Rule(introduce),
+    Rule(attach_replicas),
+    Rule(close_open_slots),
+    Rule(announce_addresses, needs_valid_spec=True),
+    Rule(resize_containers, needs_valid_spec=True),
+    Rule(log_in_to_peers, needs_valid_spec=True),
+    Rule(limit_memory, needs_valid_spec=True),
+    Rule(set_node_timeout, needs_valid_spec=True),
+    Rule(label_roles, needs_valid_spec=True),
 )

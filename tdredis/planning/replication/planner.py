@@ -11,7 +11,7 @@ from tdredis.planning.pending import OF_SENTINELS, Change, Group, how_of, quota_
 from tdredis.planning.plan import Plan
 from tdredis.planning.replication.effective import decide_effective
 from tdredis.planning.replication.health import findings
-from tdredis.planning.replication.rules import HEALING_RULES, RULES
+from tdredis.planning.replication.rules import RULES
 from tdredis.planning.replication.world import World
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S, ask, build_plan, refusals, refuse
 from tdredis.planning.snapshot import ReplicationSnapshot
@@ -54,7 +54,7 @@ def plan(assessment: ReplicationAssessment) -> Plan:
     if refused and not has_been_ready(world.snapshot.instance.status):
         return refuse(refused)
     # An instance that holds data is healed whatever its spec has become; only its objects wait for a valid one.
-    found = ask(HEALING_RULES if refused else RULES, world)
+    found = ask(RULES, world, spec_is_valid=not refused)
     next_look_s = _next_look_s(world, healthy=not assessment.findings)
     if any(hold.guard == "some_sentinel_is_not_in_tilt" for hold in found.holds):
         next_look_s = min(next_look_s, TILT_ENDS_S)

@@ -13,8 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator
 
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.endpoints import Target, build_standby_endpoints
@@ -49,14 +48,12 @@ from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.unannounced import remove_unannounced
 from tdredis.planning.replication.world import Member, Place, World
 from tdredis.planning.replication.write_policy import keep_write_policy
+from tdredis.planning.rules import Rule
 from tdredis.planning.sizing import behind_the_pods
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import AnnounceSentinel, Reconnect, SetConfig, Step
 from tdredis.planning.trials import may_be_announced
 from tdredis.redis.facts import Announced
-
-Rule: TypeAlias = Callable[[World], Ruling]
-
 
 # ---- objects
 
@@ -206,38 +203,22 @@ def limit_memory(world: World) -> Ruling:
     return limit_maxmemory(world.members, world.instance.spec, growing)
 
 
-RULES: tuple[Rule, ...] = (
-    have_a_primary,
-    keep_write_policy,
-    hand_over_leaving,
-    hand_over_full,
-    tell_of_sentinels,
-    keep_children,
-    publish_endpoints,
-    announce_addresses,
-    follow_the_primary,
-    vouch_for_replicas,
-    set_watches,
-    replace_stuck_pods,
-    reset_stale_watches,  # after whoever asks a Sentinel for a failover
-    label_roles,
-    follow_resources,
-    log_in_to_peers,
-    limit_memory,
-)
-
-# What keeps an instance that exists together; none of these reads what spec asks for.
-HEALING_RULES: tuple[Rule, ...] = (
-    have_a_primary,
-    keep_write_policy,
-    hand_over_leaving,
-    hand_over_full,
-    tell_of_sentinels,
-    publish_endpoints,
-    announce_addresses,
-    follow_the_primary,
-    vouch_for_replicas,
-    set_watches,
-    reset_stale_watches,
-    label_roles,
+RULES: tuple[Rule[World], ...] = (
+    Rule(have_a_primary),
+    Rule(keep_write_policy),
+    Rule(hand_over_leaving),
+    Rule(hand_over_full),
+    Rule(tell_of_sentinels),
+    Rule(keep_children, needs_valid_spec=True),
+    Rule(publish_endpoints),
+    Rule(announce_addresses),
+    Rule(follow_the_primary),
+    Rule(vouch_for_replicas),
+    Rule(set_watches),
+    Rule(replace_stuck_pods, needs_valid_spec=True),
+    Rule(reset_stale_watches),  # after whoever asks a Sentinel for a failover
+    Rule(label_roles),
+    Rule(follow_resources, needs_valid_spec=True),
+    Rule(log_in_to_peers, needs_valid_spec=True),
+    Rule(limit_memory, needs_valid_spec=True),
 )

@@ -12,12 +12,12 @@ from tdredis.planning.replication.world import PORTS, SENTINEL_PORT, Member, Pla
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import (
     ConfigureMonitor,
+    Monitor,
     PublishHellos,
     RemoveMonitor,
     SentinelHello,
     SetAuthPass,
     Step,
-    Watch,
 )
 from tdredis.redis.facts import Announced
 
@@ -110,12 +110,12 @@ def _user(world: World) -> str:
     return user if all(member.facts.masteruser == user for member in world.members) else ""
 
 
-def _watch(watcher: Watcher, world: World, primary: Member, *, replaces: bool, why: str) -> Watch:
+def _watch(watcher: Watcher, world: World, primary: Member, *, replaces: bool, why: str) -> Monitor:
     standby = world.standby
     assert standby is not None  # noqa: S101 a standalone has no watchers
     host, port = primary.place
     sentinel = standby.spec.sentinel
-    return Watch(
+    return Monitor(
         process=watcher.process,
         master_name=sentinel.master_name,
         host=host,

@@ -25,6 +25,7 @@ from tdredis.planning.steps import (
     ConfigureMonitor,
     FailOver,
     Follow,
+    Monitor,
     Process,
     Promote,
     PublishHellos,
@@ -36,7 +37,6 @@ from tdredis.planning.steps import (
     SetAuthPass,
     SetConfig,
     Step,
-    Watch,
 )
 from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.sentinels import Known, SentinelFacts
@@ -217,7 +217,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 self.promote(self._redis(step.process))
             case FailOver():
                 self._fail_over(self._sentinel(step.process), step.master_name)
-            case Watch():
+            case Monitor():
                 watched = self._sentinel(step.process).watched
                 assert (step.master_name in watched) == step.replaces, "MONITOR of a name that is in use"
                 watched[step.master_name] = Watched(

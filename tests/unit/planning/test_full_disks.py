@@ -8,7 +8,7 @@ import pytest
 
 from tdredis.planning.disks import FAILED_LATELY_S
 from tdredis.planning.plan import Plan
-from tdredis.planning.steps import ConfigureMonitor, FailOver, HandOver, SetAuthPass, Watch
+from tdredis.planning.steps import ConfigureMonitor, FailOver, HandOver, Monitor, SetAuthPass
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import Node, SimulatedCluster
 from tests.unit.planning.simulated_standby import Redis, SimulatedStandby
@@ -177,7 +177,7 @@ def test_sentinels_are_not_told_a_password_for_a_full_disk_and_watch_on_as_they_
     plans = passes(world)
 
     assert not [
-        step for each in plans for step in each.steps if isinstance(step, SetAuthPass | Watch | ConfigureMonitor)
+        step for each in plans for step in each.steps if isinstance(step, SetAuthPass | Monitor | ConfigureMonitor)
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref, Trouble
-from tdredis.planning.steps import Apply, FailOver, Follow, Promote, ReplacePod, SetConfig, Watch
+from tdredis.planning.steps import Apply, FailOver, Follow, Monitor, Promote, ReplacePod, SetConfig
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
@@ -215,7 +215,7 @@ def test_a_pod_that_cannot_be_made_keeps_sentinels_from_watching_for_a_while_onl
 
     plans = [world.run_pass()[0] for _ in range(3)]
 
-    assert [step for each in plans for step in each.steps if isinstance(step, Watch)]
+    assert [step for each in plans for step in each.steps if isinstance(step, Monitor)]
 
 
 def test_a_replica_that_somebody_else_attached_does_not_make_a_sentinel_forget_for_ever() -> None:
@@ -226,7 +226,7 @@ def test_a_replica_that_somebody_else_attached_does_not_make_a_sentinel_forget_f
 
     plans = [world.run_pass()[0] for _ in range(5)]
 
-    assert not [step for each in plans for step in each.steps if isinstance(step, Watch)]
+    assert not [step for each in plans for step in each.steps if isinstance(step, Monitor)]
 
 
 # ---- clients

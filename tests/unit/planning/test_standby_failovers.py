@@ -9,7 +9,7 @@ import msgspec
 
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import ReplicationSnapshot
-from tdredis.planning.steps import Apply, Promote, Watch
+from tdredis.planning.steps import Apply, Monitor, Promote
 from tdredis.redis.sentinels import Known, SentinelFacts
 from tdredis.redis.sentinels import Watch as WatchFacts
 from tests.unit.planning.passes import plan
@@ -36,7 +36,7 @@ def targets(made: Plan, endpoint_slice: str) -> list[str]:
 
 
 def begun_anew(made: Plan) -> list[str]:
-    return [step.process.pod for step in made.steps if isinstance(step, Watch)]
+    return [step.process.pod for step in made.steps if isinstance(step, Monitor)]
 
 
 def test_a_promotion_that_was_cut_off_does_not_count_against_a_newer_configuration() -> None:

@@ -11,7 +11,7 @@ from tdredis.manifests.services import is_external_service
 from tdredis.planning.addresses import leads_from
 from tdredis.planning.live import Live
 from tdredis.planning.rules import ENGINE_WORKS_S
-from tdredis.planning.steps import Follow, Reconnect, Remove, SetConfig, Watch
+from tdredis.planning.steps import Follow, Monitor, Reconnect, Remove, SetConfig
 from tdredis.redis.facts import NodeFacts
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_standby import SimulatedStandby
@@ -60,7 +60,7 @@ def test_a_process_that_comes_back_says_where_it_is_before_it_connects() -> None
     made, _ = world.run_pass()
 
     assert [type(step) for step in made.steps if isinstance(step, SetConfig | Follow)] == [SetConfig, SetConfig, Follow]
-    assert not [step for step in made.steps if isinstance(step, Watch)], "Sentinels know its outer address"
+    assert not [step for step in made.steps if isinstance(step, Monitor)], "Sentinels know its outer address"
     assert world.redis()[SECOND].told == world.place(SECOND)
 
 
@@ -98,7 +98,7 @@ def test_a_sentinel_that_knows_a_process_under_two_addresses_forgets_both() -> N
     twice.replicas.add((world.pods[SECOND].ip, 6379))
 
     made, _ = world.run_pass()
-    assert [step.process.pod for step in made.steps if isinstance(step, Watch)] == ["sentinel-standby-tom-1"]
+    assert [step.process.pod for step in made.steps if isinstance(step, Monitor)] == ["sentinel-standby-tom-1"]
 
     world.converge()
     assert known_to_sentinels(world) == {VIP}

@@ -13,6 +13,7 @@ from tdredis.planning.snapshot import Ref, Trouble
 from tdredis.planning.steps import (
     FailOver,
     Follow,
+    Monitor,
     Promote,
     PublishHellos,
     RemoveMonitor,
@@ -20,7 +21,6 @@ from tdredis.planning.steps import (
     SetAuthPass,
     SetConfig,
     Step,
-    Watch,
 )
 from tdredis.redis.sentinels import SentinelFacts
 from tests.unit.planning.passes import plan, report
@@ -29,7 +29,7 @@ from tests.unit.planning.simulated_standby import SimulatedStandby, Watched
 NAME = "redis-standby-tom"
 FIRST, SECOND, THIRD = (f"{NAME}-{number}" for number in range(3))
 SENTINELS = tuple(f"sentinel-standby-tom-{number}" for number in range(3))
-DISRUPTIVE = (FailOver, Follow, Promote, ReplacePod, Watch)
+DISRUPTIVE = (FailOver, Follow, Promote, ReplacePod, Monitor)
 
 
 def healthy(**spec: object) -> SimulatedStandby:
@@ -132,7 +132,7 @@ def test_sentinels_begin_to_watch_when_the_replicas_are_there_to_be_found() -> N
     seen: list[int] = []
     while not seen:
         made, _ = world.run_pass()
-        if any(isinstance(step, Watch) for step in made.steps):
+        if any(isinstance(step, Monitor) for step in made.steps):
             seen.append(sum(redis.link_up for redis in world.redis().values()))
 
     assert seen == [2]
@@ -510,7 +510,7 @@ def test_a_sentinel_that_asked_a_replica_too_early_asks_again() -> None:
 
     made = plan(replace(snapshot, sentinels=seen))
 
-    assert [step.process.pod for step in made.steps if isinstance(step, Watch)] == [SENTINELS[0]]
+    assert [step.process.pod for step in made.steps if isinstance(step, Monitor)] == [SENTINELS[0]]
 
 
 def test_nobody_is_told_of_a_primary_before_it_is_one() -> None:
@@ -526,7 +526,7 @@ def test_a_sentinel_that_could_not_fail_over_anyway_begins_anew_at_once() -> Non
     for sentinel in world.sentinels().values():
         sentinel.watched["mymaster"].replicas = {("10.9.9.9", 6379)}
 
-    resets = [step for step in plan(world.snapshot()).steps if isinstance(step, Watch)]
+    resets = [step for step in plan(world.snapshot()).steps if isinstance(step, Monitor)]
 
     assert [step.process.pod for step in resets] == [SENTINELS[0]]
 
@@ -540,7 +540,7 @@ def test_the_last_sentinel_that_could_fail_over_does_not_begin_anew_before_anoth
 
     made = plan(world.snapshot())
 
-    assert not [step for step in made.steps if isinstance(step, Watch)]
+    assert not [step for step in made.steps if isinstance(step, Monitor)]
     assert [hold.guard for hold in made.holds] == ["other_sentinels_are_ready"]
 
 
@@ -552,7 +552,7 @@ def test_stale_addresses_are_forgotten_by_one_sentinel_at_a_time() -> None:
     resets = []
     for _ in range(10):
         made, _ = world.run_pass()
-        resets.append(sum(isinstance(step, Watch) for step in made.steps))
+        resets.append(sum(isinstance(step, Monitor) for step in made.steps))
         assert not resets[-1] or made.next_look_s < 1, "the next one waits for nobody's news"
 
     assert (sum(resets), max(resets)) == (3, 1)

@@ -8,7 +8,7 @@ import pytest
 
 from tdredis.planning.plan import Plan
 from tdredis.planning.replication.planner import TILT_ENDS_S
-from tdredis.planning.steps import FailOver, Watch
+from tdredis.planning.steps import FailOver, Monitor
 from tdredis.redis.facts import Unknown
 from tdredis.redis.sentinels import SentinelFacts
 from tests.unit.planning.passes import plan
@@ -109,4 +109,4 @@ def test_no_sentinel_begins_anew_while_another_could_not_fail_over() -> None:
 
 
 def begun_anew(made: Plan) -> list[str]:
-    return [step.process.pod for step in made.steps if isinstance(step, Watch)]
+    return [step.process.pod for step in made.steps if isinstance(step, Monitor)]
