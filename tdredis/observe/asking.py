@@ -93,6 +93,7 @@ class Asker:
                     replication=ages.not_in_sync(addresses[pod], node.replication),
                     write_failed_s=ages.write_failed_s(addresses[pod].uid, fails=bool(node.write_error)),
                     heard_s=ages.heard_s(addresses[pod]),
+                    accepted_password=self._links.accepted(key, addresses[pod]),
                 )
                 ages.remember(addresses[pod].uid, *names_of(node, addresses[pod].ip))
         return nodes
@@ -198,6 +199,7 @@ class Asker:
                 error=_words(error),
                 refused=isinstance(error, Unreachable) and error.refused,
                 full=isinstance(error, NoFreeConnection),
+                wrong_password=isinstance(error, Refused) and error.is_of_the_password,
                 refusing_since=ages.refusing_since(address, replied=isinstance(error, Refused)),
             )
         ages.answered(address)

@@ -185,7 +185,7 @@ class Observer:
             proxies=tuple(proxies.values()),
             reads=reads,
             views_are_kept=are_kept,
-            **seen,
+            **self._with_lockout(key, entry, nodes, seen),
         )
 
     async def _replication(
@@ -218,7 +218,7 @@ class Observer:
             nodes=nodes,
             sentinel_pods=sentinel_pods,
             sentinels=sentinels,
-            **seen,
+            **self._with_lockout(key, entry, nodes, seen),
         )
 
     def _try_addresses(
@@ -233,6 +233,22 @@ class Observer:
 
     def _passwords(self, key: Key, entry: _Entry) -> Passwords:
         return effective(entry.instance, entry.children, entry.desired, self._accepted.get(key))
+
+    def _with_lockout(
+        self, key: Key, entry: _Entry, nodes: Mapping[str, NodeFacts | Unknown], seen: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Nobody knows the password of processes that run, once the Secret that had it is gone: it must not be made
+        anew with another one beside them.
+        """
+        name = auth_secret_name(entry.instance.name)
+        locked_out = [pod for pod, node in nodes.items() if isinstance(node, Unknown) and node.wrong_password]
+        if not locked_out or key in self._accepted or Ref("Secret", name) in entry.children:
+            return seen
+        problem = (
+            f"Secret {name}, which had the password of the running processes, is gone, and {locked_out[0]} refuses that"
+            " of spec: write the former password again"
+        )
+        return {**seen, "secret_problems": (*seen["secret_problems"], problem)}
 
     def _admit(self, key: Key, entry: _Entry, doors: Iterable[Address] = ()) -> None:
         found = self._passwords(key, entry)

@@ -23,6 +23,7 @@ class Unknown:
     refusing_since: float | None = (
         None  # of the first error reply in a row; None: the last question got no reply at all
     )
+    wrong_password: bool = False  # it lives, and has another password than any that we know
     full: bool = False  # it lives, and said that it has no free connection (maxclients)
 
 
@@ -71,6 +72,7 @@ class NodeFacts:
     cluster_ok: bool | None = None  # cluster_state:ok; None: not in cluster mode
     cluster_counts: tuple[str, ...] = ()  # CLUSTER INFO's state, slots, nodes and epochs
     node_timeout_ms: int | None = None  # None: not in cluster mode
+    accepted_password: str | None = field(default=None, repr=False)  # None: it has none, or it is not known
     run_id: str = ""  # another one after every start of the process
     announced: Announced | None = None  # None: it announces nothing, so what others see is its pod's address
     slot_keys: Mapping[int, int] = field(default_factory=dict)  # keys in slots that some node left open; else not asked
