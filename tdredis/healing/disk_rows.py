@@ -33,6 +33,9 @@ DISK_ROWS: tuple[Row, ...] = (
         ),
         make=("localkube fault fill-volume NAMESPACE/POD redis-data",),
         tests=(
+            "e2e/test_full_disks.py::test_a_primary_whose_disk_is_full_hands_over_once_to_one_that_has_room",
+            "e2e/test_full_disks.py::test_where_every_disk_is_full_nobody_changes_place_and_room_heals",
+            "e2e/test_full_disks.py::test_a_standalone_s_full_disk_is_named_and_room_heals",
             f"{DISKS}::test_it_is_named_and_handed_over_once",
             f"{DISKS}::test_where_every_disk_is_full_nobody_hands_over_and_room_heals",
             f"{DISKS}::test_disks_that_fill_in_turns_do_not_hand_the_primary_to_and_fro",

@@ -51,9 +51,10 @@ command -v "$server" >/dev/null 2>&1 || server=valkey-server
     + _LOCAL_TOO
     + """\
 set -- /etc/tdredis/redis.conf --bind "$POD_IP" ${local_too:+"$local_too"}
-# Peers learn a node's address from where its connections come; Redis 6 does not know the directive.
+# Peers learn a node's address from where its connections come. And a replica whose disk is full goes on in memory; it
+# would end at the next write, over and over. Redis 6 knows neither directive, and goes on by itself.
 if [ "$major" -ge 7 ]; then
-  set -- "$@" --bind-source-addr "$POD_IP"
+  set -- "$@" --bind-source-addr "$POD_IP" --replica-ignore-disk-write-errors yes
 fi
 # As whom it follows others, and whom it lets follow: nobody of another instance, whatever address that has by now.
 peers=/etc/tdredis-auth/peers.conf

@@ -6,7 +6,7 @@ that is ahead would make a pod that fits on no node, and a redis.conf that is ah
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.drift import parse_quantity
@@ -28,8 +28,12 @@ def behind_the_pods(
     is to be given more first. *requests* and *limits* are those that each Redis container is to have, *maxmemory_mib*
     what its process is to use.
     """
+    asked = {**limits, **requests}
+    awaited = {
+        name.rpartition("-")[0] for name, pod in snapshot.pods.items() if _is_awaited(snapshot, pod, asked, limits)
+    }
     return tuple(
-        _keep_template(snapshot, each, {**limits, **requests}, limits)
+        _keep_template(snapshot, each, awaited)
         if each["kind"] == "StatefulSet"
         else _keep_conf(snapshot, each, maxmemory_mib)
         if each["kind"] == "ConfigMap"
@@ -46,11 +50,10 @@ def resize_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:
     return Hold(guard="resize_is_accepted", about="spec", why=why)
 
 
-def _keep_template(snapshot: Snapshot, manifest: JSONObject, requests: Resources, limits: Resources) -> JSONObject:
-    name = ref_of(manifest).name
+def _keep_template(snapshot: Snapshot, manifest: JSONObject, awaited: Set[str]) -> JSONObject:
+    """*awaited*: StatefulSets whose pods are to be given more first."""
     live = snapshot.children.get(ref_of(manifest))
-    pods = [pod for pod in snapshot.pods.values() if pod.name.rpartition("-")[0] == name]
-    if live is None or not any(_is_awaited(snapshot, pod, requests, limits) for pod in pods):
+    if live is None or ref_of(manifest).name not in awaited:
         return manifest
     return _with_resources(manifest, _resources(live.json))
 
@@ -58,6 +61,8 @@ def _keep_template(snapshot: Snapshot, manifest: JSONObject, requests: Resources
 def _is_awaited(snapshot: Snapshot, pod: PodFacts, requests: Resources, limits: Resources) -> bool:
     """It runs, has less than it is to have, and can be given that in place."""
     if not snapshot.site.pod_resize or not pod.running or pod.deleting:
+        return False
+    if pod.given_requests == requests and pod.given_limits == limits:
         return False
     if not _has_less(pod.given_requests, requests) and not _has_less(pod.given_limits, limits):
         return False
@@ -109,7 +114,7 @@ def _is_redis(container: JSON) -> bool:
 def _keep_conf(snapshot: Snapshot, manifest: JSONObject, maxmemory_mib: int) -> JSONObject:
     live = snapshot.children.get(Ref("ConfigMap", ref_of(manifest).name))
     running = (pod for pod in snapshot.pods.values() if pod.running and not pod.deleting)
-    if live is None or not any(memory_limit_follows(pod, maxmemory_mib * MIB) for pod in running):
+    if live is None or not maxmemory_mib or not any(memory_limit_follows(pod, maxmemory_mib * MIB) for pod in running):
         return manifest
     before, wanted = _conf(live.json), _conf(manifest)
     if not before or _maxmemory(before) >= _maxmemory(wanted):

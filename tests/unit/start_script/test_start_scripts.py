@@ -69,6 +69,7 @@ async def test_redis_comes_up_as_configured_on_its_own_address(tmp_path: Path) -
 
         assert await config(link, "bind") == f"{network.network}.1"
         assert await config(link, "bind-source-addr") == f"{network.network}.1"
+        assert await config(link, "replica-ignore-disk-write-errors") == "yes"
         assert await config(link, "cluster-announce-ip") == f"{network.network}.1"
         assert (await config(link, "maxmemory"), await config(link, "appendonly")) == (str(64 * 2**20), "yes")
         link.close()
