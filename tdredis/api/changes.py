@@ -76,9 +76,11 @@ _NEW_PROXY_PODS = FieldChange(
 )
 _RESOURCES = FieldChange(
     class_=ChangeClass.ROLLED,
-    today="New pods have it. Where pods can be resized (Kubernetes 1.33), running Redis containers get CPU and memory"
-    " in place; a memory limit is lowered behind maxmemory, and what would change the pod's quality of service, or is"
-    " not asked for any more, waits for a new pod. Elsewhere running pods stay as they are until they are made anew.",
+    today="Where pods can be resized (Kubernetes 1.33), running Redis containers get CPU and memory in place: more of"
+    " it before the template of new pods and maxmemory have it, less memory behind maxmemory. What a server or a node"
+    " refuses is told (`resize_is_accepted`, `memory_limit_follows`). What would change the pod's quality of service,"
+    " or is not asked for any more, waits for a new pod. Elsewhere new pods have it, and running ones stay as they"
+    " are.",
     clients="nothing in place; otherwise what a restart of a pod is to them",
 )
 _PASSWORD = FieldChange(
