@@ -258,6 +258,10 @@ put_right() {
       return 1
       ;;
   esac
+  if nodes_are_locked; then
+    say "another process still has nodes.conf open"
+    return 1
+  fi
   if ! clean || ! runs_without_data "$@"; then
     say "it does not run without data either"
     return 1
@@ -280,6 +284,28 @@ put_right() {
     + """ "the engine cannot load the data" "$folder" "$data/appendonly.aof"
 }
 
+# The data is one process's. A pod that was deleted by force may live on for a while where its successor starts: what it
+# still writes looks broken to whoever reads it then. The engine inherits the lock, and has it as long as it lives.
+have_data_alone() {
+  if ! command -v flock >/dev/null 2>&1 || ! true 2>/dev/null >>"$data/tdredis.lock"; then
+    return 0 # no such program, or a disk that takes nothing
+  fi
+  exec 9>>"$data/tdredis.lock"
+  looks=0
+  until flock -n 9; do
+    looks=$((looks + 1))
+    if [ "$looks" = 100 ]; then
+      refuse "another process still has the data in $data open: a former pod that has not ended yet"
+    fi
+    sleep 0.2
+  done
+}
+
+# One that an older start script began has no such lock; a cluster's engine has one of its own on nodes.conf.
+nodes_are_locked() {
+  command -v flock >/dev/null 2>&1 && [ -e "$nodes" ] && ! flock -n "$nodes" true
+}
+
 # Runs the engine until it ends. This shell stays, as the first process, to see how: the engine is told what it is told.
 attend() {
   "$server" "$@" &
@@ -295,6 +321,7 @@ attend() {
 }
 
 start() {
+  have_data_alone
   failed=0
   while :; do
     know_the_format
