@@ -71,7 +71,7 @@ used_memory_scripts:200
 used_memory_scripts_human:200B
 maxmemory:{maxmemory}
 maxmemory_human:0B
-maxmemory_policy:noeviction
+maxmemory_policy:allkeys-lru
 allocator_frag_ratio:1.06
 allocator_frag_bytes:144160
 allocator_rss_ratio:2.04
@@ -183,7 +183,7 @@ master_replid2:0000000000000000000000000000000000000000
 {offset_name}:{offset}
 second_repl_offset:-1
 repl_backlog_active:0
-repl_backlog_size:1048576
+repl_backlog_size:{backlog}
 repl_backlog_first_byte_offset:0
 repl_backlog_histlen:0
 

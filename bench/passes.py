@@ -30,8 +30,9 @@ from tdredis.api.kinds import KINDS
 from tdredis.kube.client import Client
 from tdredis.kube.objects import parse_child, parse_custom, parse_pod
 from tdredis.kube.resources import CUSTOM
+from tdredis.manifests.peers import peer_user
 from tdredis.manifests.pods import PULL_SECRET
-from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
+from tdredis.manifests.redis_config import NODE_TIMEOUT_MS, backlog_mib
 from tdredis.manifests.site import Site
 from tdredis.observe.caches import CHILDREN, OPTIONAL_CHILDREN, Caches
 from tdredis.observe.gather import NotKnownYetError, Observer
@@ -251,9 +252,12 @@ class _Processes:
         chance = random.Random(1)  # noqa: S311 a simulation
         self._nodes = {}
         shards = sorted(_sets(kubernetes), key=lambda name: int(name.rpartition("-")[2]))
+        user = peer_user(kubernetes.cluster)
         for number, (shard, slots) in enumerate(zip(shards, even_split(len(shards)), strict=True)):
-            primary = _Node(f"{chance.getrandbits(160):040x}", kubernetes.pods[f"{shard}-0"].ip, slots, number + 1)
-            replica = _Node(f"{chance.getrandbits(160):040x}", kubernetes.pods[f"{shard}-1"].ip, None, number + 1)
+            primary = _Node(
+                f"{chance.getrandbits(160):040x}", kubernetes.pods[f"{shard}-0"].ip, slots, number + 1, user
+            )
+            replica = _Node(f"{chance.getrandbits(160):040x}", kubernetes.pods[f"{shard}-1"].ip, None, number + 1, user)
             replica.primary = primary
             self._nodes |= {primary.ip: primary, replica.ip: replica}
         for node in self._nodes.values():
@@ -275,7 +279,7 @@ def _sections(info: str) -> Iterator[tuple[str, str]]:
 class _Node:
     """One redis-server, and what it answers at the moment."""
 
-    def __init__(self, node_id: str, ip: str, slots: SlotSet | None, epoch: int) -> None:
+    def __init__(self, node_id: str, ip: str, slots: SlotSet | None, epoch: int, user: str) -> None:
         self.ip = ip
         self.primary: _Node | None = None
         self.order: list[_Node] = []
@@ -285,6 +289,7 @@ class _Node:
             "cluster-announce-ip": ip.encode(),
             "cluster-announce-port": b"0",
             "cluster-announce-bus-port": b"0",
+            "masteruser": user.encode(),
         }
         self._id, self._slots, self._epoch = node_id, slots, epoch
         self._run_id = node_id[::-1]
@@ -306,6 +311,7 @@ class _Node:
             uptime=int(now) % 10**6,
             used_memory=memory // 2 + chance.randrange(10**6),
             maxmemory=memory,
+            backlog=backlog_mib(MEMORY_MIB) * 2**20,
             role=role,
             offset=int(now) * 100,
             offset_name="slave_repl_offset" if self.primary else "master_repl_offset",
