@@ -326,6 +326,22 @@ def _number(quantities: Mapping[str, str], name: str) -> Decimal | None:
     return parse_quantity(quantities.get(name))
 
 
+def nothing_to_lose(snapshot: Snapshot, pod: PodFacts, effective: InstanceSpec, *, never: str, owner: str) -> str:
+    """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does. *never*: why there
+    never was data, "" if there was; *owner*: who has it, "" if nobody. What is on a volume is so by the
+    *effective* spec: an edit of storageclass moves no data.
+    """
+    if not pod.ever_ran:
+        return "it never ran"
+    if pod.name in snapshot.nodes or pod.main_trouble is None:
+        return ""  # one whose exporter fails comes back by itself
+    if effective.storage_class:
+        return "it does not run, its data is on a volume"
+    if never:
+        return f"it does not run, {never}"
+    return f"it does not run, {owner} has the data" if owner else ""
+
+
 def replace_troubled(pod: PodFacts, because: str) -> ReplacePod:
     assert pod.trouble is not None  # noqa: S101 only troubled pods are replaced
     why = f"{because}, {pod.trouble.reason}, and its template has changed since"

@@ -16,6 +16,7 @@ from tdredis.planning.identity import find_pod
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
 from tdredis.planning.pods import STARTING_S
+from tdredis.planning.proof import is_proven_dead
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import FailOverShard, HandOver, TakeOverShard
 from tdredis.redis.views import KnownNode
@@ -186,7 +187,7 @@ def primary_is_not_restarting(orphaned: Orphaned) -> Hold | None:
     """A process that is started anew beside its data set is the primary again in a moment, and has everything."""
     snapshot = orphaned.world.snapshot
     answered = {member.name for member in orphaned.shard.members}
-    on_volumes = bool(snapshot.cluster.spec.storage_class)
+    on_volumes = bool(orphaned.world.cluster.spec.storage_class)
     coming = [
         name
         for name in orphaned.shard.wanted
@@ -210,23 +211,16 @@ TAKEOVER_GUARDS: tuple[Guard, ...] = (nobody_is_unresponsive, primary_is_not_res
 
 
 def proof_of_death(orphaned: Orphaned) -> str:
-    """Why the primary's process is certainly no more; "": there is no proof. A timeout is none.
-
-    A refused connection alone is none either: a firewall can refuse too. So the other nodes must have lost it as well.
-    """
+    """Why the primary's process is certainly no more; "": there is no proof."""
     pod = orphaned.pod
     if pod is None:
         return f"the pod of shard {orphaned.shard.name}'s primary, at {orphaned.known.ip}, is gone"
     if any(member.name == pod.name for member in orphaned.shard.members):
         return f"{pod.name} was started anew, as another node"
-    unknown = orphaned.world.unresponsive.get(pod.name)
-    if unknown is None:
-        return f"the process in {pod.name} ended" if pod.ever_ran or pod.finished else ""
     lost = [
         member.name
         for member in orphaned.world.members
         if (known := member.view.others.get(orphaned.primary_id)) is not None and not known.link_connected
     ]
-    if unknown.refused and 2 * len(lost) > len(orphaned.world.members):
-        return f"{pod.name} refuses connections, and {list_names(lost)} have lost it too"
-    return ""
+    unknown = orphaned.world.unresponsive.get(pod.name)
+    return is_proven_dead(pod, unknown, lost=len(lost), observers=len(orphaned.world.members), losers=list_names(lost))

@@ -39,6 +39,7 @@ from tdredis.planning.objects import (
     label_role,
     limit_maxmemory,
     list_names,
+    nothing_to_lose,
     outdated_pods,
     pod_monitors_are_served,
     ref_of,
@@ -159,18 +160,9 @@ def replace_stuck_pods(world: World) -> Ruling:
 
 
 def _nothing_to_lose(world: World, shard: Shard, pod: PodFacts) -> str:
-    """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does."""
-    if not pod.ever_ran:
-        return "it never ran"
-    if pod.name in world.snapshot.nodes or pod.main_trouble is None:
-        return ""  # one whose exporter fails comes back by itself
-    if world.snapshot.cluster.spec.storage_class:
-        return "it does not run, its data is on a volume"
-    if not world.was_whole and not world.owned:
-        return "it does not run, nobody ever owned a slot"
-    if shard.owner is not None:
-        return f"it does not run, {shard.owner.name} has the data"
-    return ""
+    never = "" if world.was_whole or world.owned else "nobody ever owned a slot"
+    owner = shard.owner.name if shard.owner else ""
+    return nothing_to_lose(world.snapshot, pod, world.cluster.spec, never=never, owner=owner)
 
 
 def _replace_running(world: World, shard: Shard, outdated: set[str]) -> list[Step]:

@@ -92,7 +92,7 @@ class World:
     @cached_property
     def without_process(self) -> tuple[str, ...]:
         """Pods that may hold data or a node id, and have no process to ask at the moment."""
-        on_volumes = bool(self.snapshot.cluster.spec.storage_class) and self.was_whole
+        on_volumes = bool(self.cluster.spec.storage_class) and self.was_whole
         return waiting.without_process(self.snapshot.pods, self.snapshot.nodes, volumes_may_hold_data=on_volumes)
 
     @cached_property
@@ -266,7 +266,7 @@ def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster) -> World:
         pod = snapshot.pods.get(pod_name)
         if statefulset in answered and pod is not None and isinstance(node, NodeFacts) and node.view is not None:
             answered[statefulset].append(build_member(snapshot, pod, node, node.view))
-    on_volumes = bool(snapshot.cluster.spec.storage_class)
+    on_volumes = bool(cluster.spec.storage_class)
     without_process = waiting.without_process(snapshot.pods, snapshot.nodes, volumes_may_hold_data=on_volumes)
     disputes = find_disputes(
         [member for members in answered.values() for member in members],

@@ -9,6 +9,7 @@ from tdredis.planning.disks import may_take_over, no_heir_has_room
 from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.objects import Ruling, held, list_names
 from tdredis.planning.pods import silence_hold
+from tdredis.planning.proof import is_proven_dead
 from tdredis.planning.replication.world import Member, Place, Watcher, World
 from tdredis.planning.steps import FailOver, Follow, Promote, SetConfig
 from tdredis.redis.histories import bytes_alone
@@ -71,10 +72,7 @@ def failover_step(
 
 
 def _proof_of_death(world: World) -> str:
-    """Why the process that the Sentinels took for the primary is certainly no more; "": there is no proof.
-
-    A refused connection alone is none: a firewall can refuse too. So the Sentinels must have lost it as well.
-    """
+    """Why the process that the Sentinels took for the primary is certainly no more; "": there is no proof."""
     pod = world.agreed_pod
     if world.agreed is None:
         return ""
@@ -82,13 +80,10 @@ def _proof_of_death(world: World) -> str:
         return f"the pod of the primary, at {world.agreed[0]}, is gone"
     if world.chosen is not None:
         return f"{pod.name} was started anew, as a replica of nobody"
+    lost = sum(watcher.watch is not None and _has_lost(watcher) for watcher in world.watchers)
+    losers = f"{lost} of {len(world.watchers)} Sentinels"
     unknown = world.unresponsive.get(pod.name)
-    if unknown is None:
-        return f"the process in {pod.name} ended" if pod.ever_ran or pod.finished else ""
-    lost = [watcher for watcher in world.watchers if watcher.watch and _has_lost(watcher)]
-    if unknown.refused and 2 * len(lost) > len(world.watchers):
-        return f"{pod.name} refuses connections, and {len(lost)} of {len(world.watchers)} Sentinels have lost it too"
-    return ""
+    return is_proven_dead(pod, unknown, lost=lost, observers=len(world.watchers), losers=losers)
 
 
 def _has_lost(watcher: Watcher) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.manifests.names import sentinel_name
-from tdredis.planning.objects import Ruling, outdated_pods, replace_troubled
+from tdredis.planning.objects import Ruling, nothing_to_lose, outdated_pods, replace_troubled
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.primary import hand_over
 from tdredis.planning.replication.world import Member, World
@@ -42,18 +42,9 @@ def _replace_redis(world: World, outdated: list[PodFacts]) -> Ruling:
 
 
 def _nothing_to_lose(world: World, pod: PodFacts) -> str:
-    """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does."""
-    if not pod.ever_ran:
-        return "it never ran"
-    if pod.name in world.snapshot.nodes or pod.main_trouble is None:
-        return ""  # one whose exporter fails comes back by itself
-    if world.instance.spec.storage_class:
-        return "it does not run, its data is on a volume"
-    if not world.recorded:
-        return "it does not run, there never was a primary"
-    if world.primary is not None:
-        return f"it does not run, {world.primary.name} has the data"
-    return ""
+    never = "" if world.recorded else "there never was a primary"
+    owner = world.primary.name if world.primary else ""
+    return nothing_to_lose(world.snapshot, pod, world.instance.spec, never=never, owner=owner)
 
 
 def _replace_the_only_one(world: World, member: Member) -> Ruling:

@@ -13,6 +13,7 @@ from tdredis.api.redisstandby import RedisStandby
 from tdredis.planning.conditions import Finding
 from tdredis.planning.objects import Ruling, list_names
 from tdredis.planning.plan import Hold
+from tdredis.planning.proof import is_proven_dead
 from tdredis.planning.replication.world import Member, World
 from tdredis.planning.steps import SetConfig
 
@@ -81,8 +82,9 @@ def _may_take_over(world: World, name: str) -> bool:
     unknown = world.unresponsive.get(name)
     if unknown is None:
         return False
-    lost = [watcher for watcher in world.watchers if not world.finds(watcher, world.snapshot.pods[name])]
-    return not (unknown.refused and 2 * len(lost) > len(world.watchers))
+    pod = world.snapshot.pods[name]
+    lost = sum(not world.finds(watcher, pod) for watcher in world.watchers)
+    return not is_proven_dead(pod, unknown, lost=lost, observers=len(world.watchers), losers="most Sentinels")
 
 
 def writes_are_taken(world: World) -> Iterator[Finding]:

@@ -292,3 +292,17 @@ def test_a_limit_that_grows_in_a_moment_is_no_refused_wish() -> None:
 
 def maxmemories(world: SimulatedStandby) -> set[int]:
     return {redis.maxmemory // 2**20 for redis in world.redis().values()}
+
+
+def test_an_edit_of_storageclass_puts_no_data_on_volumes_that_are_not_there() -> None:
+    world = SimulatedCluster()
+    world.converge()
+    pods = [f"redis-cluster-rat-0-{ordinal}" for ordinal in (0, 1)]
+    for pod in pods:  # ended beside their data, on emptyDirs
+        world.pods[pod].stopped = True
+        world.pods[pod].trouble = world.pods[pod].main_trouble = Trouble(reason="CrashLoopBackOff", message="back-off")
+    world.resource["spec"] = {**world.resource["spec"], "storageclass": "fast", "image": "redis:7.2"}  # type: ignore[dict-item]
+
+    for _ in range(4):
+        made, _done = world.run_pass()
+        assert [step for step in made.steps if isinstance(step, ReplacePod)] == []
