@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import math
 import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import structlog
@@ -62,6 +63,7 @@ class _Budget:
     tokens: float
     at: float
     told: bool = False  # that an event was dropped, since the last one that was not
+    spoken: dict[str, float] = field(default_factory=dict)  # reason -> when an event with it was last let through
 
 
 class EventRecorder:
@@ -122,7 +124,7 @@ class EventRecorder:
             wish.count += 1
             wish.last_at = now
             return
-        if len(self._waiting) >= self._most_waiting or not self._may_spend(about):
+        if len(self._waiting) >= self._most_waiting or not self._may_spend(about, reason):
             self._drop(about, reason, "too many events")
             return
         self._waiting[key] = _Wish(first_at=now, last_at=now, count=1)
@@ -226,7 +228,10 @@ class EventRecorder:
             "reportingInstance": self._instance,
         }
 
-    def _may_spend(self, about: Reference) -> bool:
+    def _may_spend(self, about: Reference, reason: str) -> bool:
+        """Also without a token, if nothing with this *reason* was told for as long as a token takes: a failover right
+        after a creation, which says so much else, is told.
+        """
         now = self._monotonic()
         budget = self._budgets.setdefault(about, _Budget(float(self._burst), now))
         self._budgets.move_to_end(about)
@@ -234,9 +239,10 @@ class EventRecorder:
             self._budgets.popitem(last=False)
         budget.tokens = min(float(self._burst), budget.tokens + (now - budget.at) / self._refill_s)
         budget.at = now
-        if budget.tokens < 1.0:
+        if budget.tokens < 1.0 and now - budget.spoken.get(reason, -math.inf) < self._refill_s:
             return False
-        budget.tokens -= 1.0
+        budget.tokens = max(0.0, budget.tokens - 1.0)
+        budget.spoken[reason] = now
         budget.told = False
         return True
 

@@ -225,7 +225,7 @@ async def test_most_primaries_of_a_cluster_killed_at_once_are_replaced_without_a
             await kill_pods(kube, subject, dead)
 
             async def told() -> bool:
-                return any(event["reason"] in ("TakeOverShard", "FailOverShard") for event in await subject.events())
+                return any(event["reason"] in ("TakenOver", "FailedOver") for event in await subject.events())
 
             await eventually(told, "replicas take over")
 

@@ -128,6 +128,23 @@ async def test_one_object_cannot_flood_the_others_out() -> None:
     assert [body["message"] for body in bodies(server)] == ["0", "1", "heard", "later"]
 
 
+async def test_a_flood_of_one_thing_does_not_hide_another() -> None:
+    def do(recorder: EventRecorder, time: Time) -> None:
+        for number in range(10):
+            recorder.record(RAT, "Normal", "Applied", str(number))
+        recorder.record(RAT, "Normal", "FailedOver", "told")
+        recorder.record(RAT, "Normal", "FailedOver", "too soon")
+        time.seconds += 9.9
+        recorder.record(RAT, "Normal", "FailedOver", "still too soon")
+        time.seconds += 0.2
+        recorder.record(RAT, "Normal", "Applied", "there was a token")
+        recorder.record(RAT, "Normal", "FailedOver", "and again")
+
+    server = await recording(*(OK,) * 5, do=do, burst=2, refill_s=10.0)
+
+    assert [body["message"] for body in bodies(server)] == ["0", "1", "told", "there was a token", "and again"]
+
+
 async def test_the_queue_is_bounded() -> None:
     def do(recorder: EventRecorder, _: Time) -> None:
         for number in range(10):
