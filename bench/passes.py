@@ -82,7 +82,8 @@ class World:
     def __init__(self, nodes: int) -> None:
         assert nodes % 2 == 0 and nodes >= 6, "a primary and a replica a shard, three shards at least"
         size = nodes // 2
-        spec: JSONObject = {"size": size, "replicas": 1, "capacity": MEMORY_MIB * size}
+        without_proxy: JSONObject = {"enabled": False}  # its pods' reads are no part of this
+        spec: JSONObject = {"size": size, "replicas": 1, "capacity": MEMORY_MIB * size, "proxy": without_proxy}
         self.kubernetes = SimulatedCluster(**spec)
         self.kubernetes.site = Site(endpoint_slices=True, disruption_budgets=True)
         self.caches = _Caches()
@@ -150,6 +151,9 @@ class _Client:
 
     async def find(self, *_: object) -> None:
         return None
+
+    async def list(self, *_: object, **__: object) -> tuple[()]:
+        return ()
 
 
 class _Kept(dict[tuple[str, str], T]):

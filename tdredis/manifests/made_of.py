@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final, get_type_hints
 
 import msgspec
@@ -47,10 +48,16 @@ def build_made_of(instance: Instance, component: str) -> dict[str, str]:
 
 def parse_made_of(annotations: Mapping[str, str]) -> Mapping[str, str]:
     """What a pod was made from; empty where it does not say so."""
+    return _parse(annotations.get(MADE_OF, "{}"))
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> Mapping[str, str]:
+    """All pods of an instance say the same, in every pass."""
     try:
-        return msgspec.json.decode(annotations.get(MADE_OF, "{}"), type=dict[str, str])
+        return MappingProxyType(msgspec.json.decode(text, type=dict[str, str]))
     except msgspec.DecodeError:
-        return {}
+        return MappingProxyType({})
 
 
 def fields_of(kind: str, component: str) -> tuple[str, ...]:

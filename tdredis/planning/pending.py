@@ -18,7 +18,6 @@ from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.made_of import fields_of, made_of
 from tdredis.manifests.names import EXPORTER_CONTAINER, REDIS_COMPONENT, REDIS_CONTAINER, SENTINEL_CONTAINER
-from tdredis.manifests.redis_pods import container_resources
 from tdredis.planning.objects import MIB, RESIZABLE, may_be_resized
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
@@ -141,6 +140,7 @@ class Group:
     component: str
     pods: tuple[PodFacts, ...]
     how: str
+    resources: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})  # requests and limits of a Redis container
 
 
 def how_of(instance: Instance) -> str:
@@ -203,6 +203,8 @@ def _lacks(
 ) -> Iterator[_Lack]:
     if group.component == REDIS_COMPONENT:
         yield from _lacks_resources(snapshot, instance, group, pod)
+    if pod.made_of == wanted:
+        return
     if pod.made_of:
         for path in sorted({*wanted, *pod.made_of}):
             has, wants = pod.made_of.get(path, ""), wanted.get(path, "")
@@ -217,9 +219,11 @@ def _lacks(
 
 def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: PodFacts) -> Iterator[_Lack]:
     """What is not given in place, or not yet told to be: a running container gets CPUs and memory where it can."""
-    requests, limits = container_resources(instance)
+    requests, limits = group.resources
     asked = {**limits, **requests}  # as the server completes it: who names a limit only requests as much
     has = {**pod.limits, **pod.requests}
+    if has == asked and pod.limits == limits:
+        return
     differing = {*_differing(has, asked), *_differing(pod.limits, limits)}
     node = snapshot.nodes.get(pod.name)
     moves = isinstance(node, NodeFacts) and node.maxmemory_bytes != instance.spec.maxmemory_mib * MIB

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.manifests.names import REDIS_COMPONENT
+from tdredis.manifests.redis_pods import container_resources
 from tdredis.planning.assessment import Assessment
 from tdredis.planning.cluster.announcing import is_moving
 from tdredis.planning.cluster.effective import decide_effective, recorded_size
@@ -43,7 +44,11 @@ def _under_way(world: World) -> Iterator[Change]:
     snapshot, cluster = world.snapshot, world.cluster
     pods = tuple(snapshot.pods[name] for name in world.wanted_pods if name in snapshot.pods)
     yield from quota_change(snapshot, cluster.spec, world.wanted_pods)
-    yield from rolled_changes(snapshot, cluster, (Group(component=REDIS_COMPONENT, pods=pods, how=how_of(cluster)),))
+    yield from rolled_changes(
+        snapshot,
+        cluster,
+        (Group(component=REDIS_COMPONENT, pods=pods, how=how_of(cluster), resources=container_resources(cluster)),),
+    )
 
 
 def plan(assessment: ClusterAssessment) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.manifests.names import REDIS_COMPONENT, SENTINEL_COMPONENT
+from tdredis.manifests.redis_pods import container_resources
 from tdredis.planning.assessment import Assessment
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.pending import OF_SENTINELS, Change, Group, how_of, quota_change, rolled_changes
@@ -41,7 +42,7 @@ def _under_way(world: World) -> Iterator[Change]:
     redis = tuple(snapshot.pods[name] for name in world.wanted_pods if name in snapshot.pods)
     watching = tuple(snapshot.sentinel_pods[name] for name in world.wanted_sentinels if name in snapshot.sentinel_pods)
     groups = (
-        Group(component=REDIS_COMPONENT, pods=redis, how=how_of(instance)),
+        Group(component=REDIS_COMPONENT, pods=redis, how=how_of(instance), resources=container_resources(instance)),
         Group(component=SENTINEL_COMPONENT, pods=watching, how=OF_SENTINELS),
     )
     yield from quota_change(snapshot, instance.spec, world.wanted_pods)
