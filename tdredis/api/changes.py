@@ -31,7 +31,7 @@ class ChangeClass(StrEnum):
 MEANINGS: Final[Mapping[ChangeClass, str]] = {
     ChangeClass.LIVE: "set at once, nothing is restarted",
     ChangeClass.GUARDED: "set at once, after a check that can hold it with the reason",
-    ChangeClass.ROLLED: "pods have to be made anew",
+    ChangeClass.ROLLED: "pods have to be recreated",
     ChangeClass.MOVED: "data has to move between shards",
     ChangeClass.PHASED: "old and new have to be valid side by side for a while",
     ChangeClass.FIXED: "stays as it was when the instance was made",
@@ -59,15 +59,15 @@ _AS_POD_GOES = "nothing, until a pod is deleted: then what a restart of it is to
 _PROXY_GOES = "connections to a proxy that goes are closed; the next one they open works"
 _NEW_REDIS_PODS = FieldChange(
     class_=ChangeClass.ROLLED,
-    today="The StatefulSets have it at once. Running pods stay as they are: one has it when it is made anew, because"
-    " it was deleted, evicted, or could not run. Nothing makes them anew for it.",
+    today="The StatefulSets have it at once. Running pods stay as they are: one has it when it is recreated, because"
+    " it was deleted, evicted, or could not run. Nothing recreates them for it.",
     clients=_AS_POD_GOES,
 )
 _NEW_SENTINEL_PODS = FieldChange(
     class_=ChangeClass.ROLLED,
     today="The StatefulSet of the Sentinels has it at once. Running Sentinels stay as they are: one has it when its pod"
-    " is made anew, because it was deleted, evicted, or could not run. Nothing makes them anew for it.",
-    clients="nothing; those who ask a Sentinel that is made anew ask another one",
+    " is recreated, because it was deleted, evicted, or could not run. Nothing recreates them for it.",
+    clients="nothing; those who ask a Sentinel that is recreated ask another one",
 )
 _NEW_PROXY_PODS = FieldChange(
     class_=ChangeClass.ROLLED,
@@ -89,7 +89,7 @@ _PASSWORD = FieldChange(
 )
 _PROXY_PASSWORD = FieldChange(
     class_=ChangeClass.PHASED,
-    today="The proxies are made anew at once, a new one first; a new one takes the new password only.",
+    today="The proxies are recreated at once, a new one first; a new one takes the new password only.",
     clients=f"with the former password they are refused by new proxies; {_PROXY_GOES}",
 )
 _VOLUMES = _fixed(
@@ -113,17 +113,17 @@ _REPLICAS = FieldChange(
 _OF_ALL: Final[Mapping[str, FieldChange]] = {
     "app": _fixed(
         "Refused by the API server (Kubernetes 1.25 and later). Where it does not know how to, labels of objects follow"
-        " at once, those of pods when these are made anew."
+        " at once, those of pods when these are recreated."
     ),
     "capacity": _CAPACITY,
     "dc": FieldChange(
         class_=ChangeClass.ROLLED,
-        today="Labels of objects follow at once, those of pods when these are made anew. Nothing makes them anew for"
+        today="Labels of objects follow at once, those of pods when these are recreated. Nothing recreates them for"
         " it.",
     ),
     "env": FieldChange(
         class_=ChangeClass.ROLLED,
-        today="Where pods run follows when they are made anew; nothing makes them anew for it. The two CPUs of"
+        today="Where pods run follows when they are recreated; nothing recreates them for it. The two CPUs of"
         " production are given to running containers in place where pods can be resized (Kubernetes 1.33).",
         clients=_AS_POD_GOES,
     ),
@@ -149,7 +149,7 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
     "memoryOverheadPercent": _RESOURCES,
     "imagePullSecrets": FieldChange(
         class_=ChangeClass.ROLLED,
-        today="Every pod that is made anew has it. A proxy's Deployment makes its pods anew at once; nothing makes pods"
+        today="Every pod that is recreated has it. A proxy's Deployment makes its pods anew at once; nothing makes pods"
         " of Redis and Sentinels anew for it.",
         clients=f"of a proxy: {_PROXY_GOES}",
     ),

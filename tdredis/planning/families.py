@@ -21,6 +21,6 @@ def targets_of_family(service: str, address: str, targets: Sequence[Target]) -> 
     ours, theirs = ("IPv6", "IPv4") if ipv6 else ("IPv4", "IPv6")
     why = (
         f"Service {service} has an {ours} address and cannot lead to pods with {theirs} ones: {list_names(others)}."
-        " Give Services and pods of this Kubernetes the same first family, then delete the Service: it is made anew"
+        " Give Services and pods of this Kubernetes the same first family, then delete the Service: it is recreated"
     )
     return fitting, (Hold(guard="service_and_pods_share_a_family", why=why),)

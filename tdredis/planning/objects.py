@@ -191,7 +191,7 @@ def _of_this_very_one(manifest: JSONObject, uid: str) -> JSONObject:
 
 def resize_pods(snapshot: Snapshot, requests: Mapping[str, str], limits: Mapping[str, str]) -> tuple[ResizePod, ...]:
     """Running Redis containers get the CPUs and memory that a new one would. What they have beyond that stays until
-    they are made anew: in place nothing can be taken away altogether. A memory limit is lowered behind maxmemory.
+    they are recreated: in place nothing can be taken away altogether. A memory limit is lowered behind maxmemory.
     """
     if not snapshot.site.pod_resize:
         return ()
@@ -278,7 +278,7 @@ def memory_limit_follows(pod: PodFacts, maxmemory_bytes: int) -> Hold | None:
     advice = (
         f"raising it in place is {trouble.reason} ({trouble.message})"
         if trouble
-        else "it must be raised first, in place or by making the pod anew"
+        else "it must be raised first, in place or by recreating the pod"
     )
     why = (
         f"maxmemory {maxmemory_bytes // MIB} MiB and a tenth more do not fit the memory limit"

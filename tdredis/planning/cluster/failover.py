@@ -103,7 +103,7 @@ def _rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
 
 
 def hand_over_leaving(world: World) -> Ruling:
-    """A primary whose pod is to go hands over first: its container waits for that before it ends (stop.sh)."""
+    """A primary whose pod is being deleted hands over first: its container waits for that before it ends (stop.sh)."""
     steps = []
     for shard in world.shards:
         heirs = [member for member in world.replicas_in_sync(shard) if not member.pod.deleting]

@@ -1,4 +1,4 @@
-"""Decides what the proxies of a cluster need: their objects, and which of them is made anew."""
+"""Decides what the proxies of a cluster need: their objects, and which of them is recreated."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _all_run(world: World) -> bool:
 
 
 def replace_stuck_proxies(world: World) -> Ruling:
-    """A proxy that answers reads with an error of its own though the cluster works is made anew.
+    """A proxy that answers reads with an error of its own though the cluster works is recreated.
 
     Envoy looks for the cluster at the addresses that it knew last, and at no other: when all of them changed at once it
     looks for ever (redis_cluster.cc, startResolveRedis). One that says nothing is only slow, as is everybody on a busy

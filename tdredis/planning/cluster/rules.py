@@ -69,8 +69,8 @@ SMALL = 16  # up to so many nodes everybody is introduced to everybody: 240 intr
 
 
 def fail_over(world: World) -> Ruling:
-    """A shard whose primary is proven dead gets another, at once; one whose primary is to go, before it goes; and one
-    whose primary refuses writes because its disk is full.
+    """A shard whose primary is proven dead gets another, at once; one whose primary is being deleted, before it goes;
+    and one whose primary refuses writes because its disk is full.
     """
     dead, leaving, full = replace_dead_primaries(world), hand_over_leaving(world), hand_over_full(world)
     return Ruling(steps=(*dead.steps, *leaving.steps, *full.steps), holds=(*dead.holds, *full.holds))
@@ -142,7 +142,7 @@ def _published_pods(world: World) -> set[str]:
 
 
 def replace_stuck_pods(world: World) -> Ruling:
-    """A pod with trouble, made from a template that has changed since, is made anew: correcting a bad image heals.
+    """A pod with trouble, made from a template that has changed since, is recreated: correcting a bad image heals.
 
     With OnDelete nobody else would. One that has nothing to lose goes at once. One that runs (the exporter
     beside Redis fails, say) goes when it is a replica of a cluster that works; a primary hands over first.

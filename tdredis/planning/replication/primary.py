@@ -87,7 +87,7 @@ def _proof_of_death(world: World) -> str:
 
 
 def _has_lost(watcher: Watcher) -> bool:
-    """In TILT only its connections are news: what it holds for down is what it did when TILT began."""
+    """In TILT only its connections are news: what it considers down is what it did when TILT began."""
     signs = {"disconnected"} if watcher.facts.in_tilt else {"disconnected", "s_down", "o_down"}
     return watcher.watch is not None and bool(watcher.watch.flags & signs)
 
@@ -200,12 +200,12 @@ def _choose_among(world: World, members: tuple[Member, ...]) -> Ruling:
 
 
 def hand_over_leaving(world: World) -> Ruling:
-    """A primary whose pod is to go hands over first: its container waits for that before it ends (stop.sh)."""
+    """A primary whose pod is being deleted hands over first: its container waits for that before it ends (stop.sh)."""
     primary = world.primary
     if primary is None or not primary.pod.deleting or world.in_failover:
         return Ruling()
     heirs = [member for member in world.replicas_in_sync() if not member.pod.deleting]
-    return hand_over(world, primary, heirs, f"{primary.name} is to go")
+    return hand_over(world, primary, heirs, f"{primary.name} is being deleted")
 
 
 def hand_over_full(world: World) -> Ruling:
@@ -236,7 +236,7 @@ def hand_over(world: World, primary: Member, heirs: Sequence[Member], why: str) 
 def _can_hand_over(watcher: Watcher, world: World, primary: Member, heirs: Sequence[Member]) -> bool:
     """It watches *primary*, and knows one of *heirs*.
 
-    Sentinels hold a primary for down that answers PING with an error, as one does that cannot write to its disk. One
+    Sentinels consider a primary down that answers PING with an error, as one does that cannot write to its disk. One
     that would choose a replica whose disk is full is not asked.
     """
     watch = watcher.watch

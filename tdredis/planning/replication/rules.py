@@ -119,7 +119,7 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
         for pod in (snapshot.pods[name] for name in sorted(names))
-        # A primary that is to go keeps its place until it has handed over.
+        # A primary that is being deleted keeps its place until it has handed over.
         if pod.ip and (not pod.deleting or service == client_service_name(standby.name))
     ]
     targets, holds = targets_of_family(service, address, targets)
@@ -143,7 +143,7 @@ def label_roles(world: World) -> Ruling:
 
 
 def announce_addresses(world: World) -> Ruling:
-    """Every process gives itself out under the address where its users reach it. Replicas and Sentinels are told of a
+    """Every process announces the address where its users reach it. Replicas and Sentinels are told of a
     primary's changed one by the rules below, in the next pass; a replica itself says its own only when it connects.
     """
     steps: list[Step] = []
@@ -169,7 +169,7 @@ def announce_addresses(world: World) -> Ruling:
 
 
 def _to_announce(world: World, pod: PodFacts, port_name: str, place: Place) -> Announced | Hold | None:
-    """Under which address the process in *pod*, which says that it is at *place*, is to give itself out. None: it does
+    """Under which address the process in *pod*, which says that it is at *place*, is to announce itself. None: it does
     already, or its address is not known, or not tried, yet.
     """
     wanted = world.target(pod, port_name)

@@ -253,8 +253,8 @@ def _passed_over(watcher: Watcher, world: World) -> list[str]:
 
 
 def _stale_places(watcher: Watcher, world: World) -> list[Place]:
-    """Addresses it knows that nobody has, or that a process has besides the one under which it gives itself out: once
-    that process is the primary, a Sentinel would take it for a second one, and have it follow itself.
+    """Addresses it knows that nobody has, or that a process has besides the one that it announces: once
+    that process is the primary, a Sentinel would consider it a second one, and have it follow itself.
 
     Not those that the primary itself names: somebody attached a replica that is not ours, or one of ours has connected
     too early (announce_addresses), and a Sentinel that forgot it would hear of it again at once.
@@ -275,7 +275,7 @@ def _stale_places(watcher: Watcher, world: World) -> list[Place]:
 def _living(
     world: World, answering: Sequence[Member | Watcher], pods: Mapping[str, PodFacts], port_name: str
 ) -> set[Place]:
-    """Where everybody gives himself out; of those who do not answer, or are about to be told another address, all
+    """Where every process announces itself; of those who do not answer, or are about to be told another address, all
     where they may do so.
     """
     found: set[Place] = set()
@@ -314,7 +314,7 @@ def _others_are_informed(world: World, first: Watcher) -> Hold | None:
 
 
 def lacks(watcher: Watcher, world: World) -> tuple[str, ...]:
-    """Pods that are there and that the Sentinel does not know, holds for down, or would not choose as yet."""
+    """Pods that are there and that the Sentinel does not know, considers down, or would not choose as yet."""
     return (*lacks_replicas(watcher, world), *lacks_sentinels(watcher, world))
 
 

@@ -1,4 +1,4 @@
-"""Decides which pods are made anew because they cannot run as they are, a primary after it has handed over."""
+"""Decides which pods are recreated because they cannot run as they are, a primary after it has handed over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tdredis.planning.steps import Step
 
 
 def replace_stuck_pods(world: World) -> Ruling:
-    """A pod with trouble, made from a template that has changed since, is made anew: correcting a bad image heals.
+    """A pod with trouble, made from a template that has changed since, is recreated: correcting a bad image heals.
 
     One that has nothing to lose goes at once. One that runs goes when it is a replica, or a Sentinel beside others that
     work; a primary hands over first.

@@ -28,7 +28,7 @@ from tdredis.redis.sentinels import SentinelFacts, Watch
 
 SENTINEL_PORT = 26379
 PORTS = {"redis": REDIS_PORT, "sentinel": SENTINEL_PORT}  # by the name that pods and Services give them
-Place: TypeAlias = tuple[str, int]  # host and port, as a process gives itself out
+Place: TypeAlias = tuple[str, int]  # host and port, as a process announces it
 Replicated: TypeAlias = RedisStandby | RedisStandalone
 
 
@@ -221,7 +221,7 @@ class World:
 
     @cached_property
     def chosen(self) -> Member | None:
-        """The process that the Sentinels take for the primary, whatever it takes itself for."""
+        """The process that the Sentinels take for the primary, whatever it reports itself."""
         if self.agreed is None:
             return None
         if (pod := self._pod_of_agreed_run) is not None:
@@ -246,7 +246,7 @@ class World:
 
     @cached_property
     def primaries(self) -> tuple[Member, ...]:
-        """Everybody who takes himself for the primary, by name."""
+        """All that report role:master, by name."""
         return tuple(member for member in self.members if member.is_primary)
 
     @cached_property
@@ -318,7 +318,7 @@ class World:
         return place == (pod.ip, REDIS_PORT) or (isinstance(target, Announced) and place == (target.host, target.port))
 
     def target(self, pod: PodFacts, port_name: str) -> Announced | Hold | None:
-        """Where the process behind that port of *pod* is to give itself out. None: not known yet; what it says now
+        """Where the process behind that port of *pod* is to announce itself. None: not known yet; what it says now
         will do.
         """
         if not has_external_pods(self.instance):
@@ -367,8 +367,8 @@ class World:
         return self.primary is not None and member is not self.primary and member.follows == self.primary.place
 
     def has_another_name(self, member: Member) -> bool:
-        """The primary, and whoever asks it for its replicas, know it under another address than the one that it gives
-        itself out under now: it connected before it was told of that.
+        """The primary, and whoever asks it for its replicas, know it under another address than the one that it
+        announces now: it connected before it was told of that.
         """
         if self.primary is None or not self.is_attached(member) or not member.facts.replication.link_up:
             return False
