@@ -21,7 +21,7 @@ class Namesakes:
 
     def collisions(self, key: Key, instance: Instance) -> tuple[Collision, ...]:
         """What *instance* wants and must leave to others, by kind and name."""
-        mine, found = derived_names(instance), []
+        mine, found = self._own(key, instance), []
         for kind, cache in self._caches.custom.items():
             for other in cache.by_index(key.namespace):
                 its_key = Key(kind, key.namespace, other.metadata.name)
@@ -33,6 +33,13 @@ class Namesakes:
                     if self._is_theirs(instance, its_key, other, Ref(*name))
                 ]
         return tuple(sorted(found, key=lambda each: (each.ref, each.owner)))
+
+    def _own(self, key: Key, instance: Instance) -> Names:
+        uid, generation, names = self._wanted.get(key, ("", 0, frozenset()))
+        if (uid, generation) != (instance.metadata.uid, instance.metadata.generation):
+            names = derived_names(instance)
+            self._wanted[key] = instance.metadata.uid, instance.metadata.generation, names
+        return names
 
     def drop(self, key: Key) -> None:
         self._wanted.pop(key, None)
