@@ -13,7 +13,7 @@ from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
 World = SimulatedCluster | SimulatedStandby
-PASSES: Final = 12
+PASSES: Final = 8
 # Of each field another value than that of the simulated instance. None: what the page says needs more than a value, and
 # is held by tests of its own.
 EDITS: Final[dict[str, Any]] = {
