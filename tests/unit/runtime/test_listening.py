@@ -93,6 +93,16 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, timeout=PATIENCE_S)
 
 
+def _remove_leftovers() -> None:
+    """Namespaces outlive a test run that was killed; those of runs that are no more go."""
+    for namespace in Path("/run/netns").glob("tdr-*-*-*"):
+        if not Path(f"/proc/{namespace.name.split('-')[2]}").exists():
+            # Another run may be doing the same.
+            subprocess.run(
+                ["ip", "netns", "delete", namespace.name], capture_output=True, timeout=PATIENCE_S, check=False
+            )
+
+
 @dataclass(frozen=True)
 class Shape:
     """The families that the pod has addresses of; *settings*: below its /proc/sys/net/ipv6."""
@@ -104,6 +114,7 @@ class Shape:
 
 @contextmanager
 def network(shape: Shape) -> Iterator[Network]:
+    _remove_leftovers()
     number = f"{os.getpid()}-{next(_numbers)}"
     made = Network(f"tdr-pod-{number}", f"tdr-out-{number}")
     with ExitStack() as undo:
