@@ -30,7 +30,7 @@ pytestmark = pytest.mark.needs(LOCALKUBE)
 MANIFEST = "/data/appendonlydir/appendonly.aof.manifest"
 NULS = "dd if=/dev/zero bs=300 count=1 >>$(ls /data/appendonlydir/*.incr.aof) 2>/dev/null"
 OVER = "of=$f bs=1 conv=notrunc 2>/dev/null; done"
-GARBAGE = f"for f in /data/appendonlydir/*.incr.aof; do printf garbage | dd seek=60 {OVER}"
+GARBAGE = f"for f in /data/appendonlydir/*.incr.aof; do printf '%0300d' 0 | dd seek=60 {OVER}"
 FOREIGN = f"for f in /data/appendonlydir/*.base.rdb; do printf %s REDIS0099 | dd {OVER}"
 OURS = FOREIGN.replace("REDIS0099", "REDIS0010")
 
