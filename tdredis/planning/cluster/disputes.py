@@ -45,6 +45,8 @@ def find_disputes(members: Sequence[Member], *, all_answer: bool) -> Disputes:
     if any(sides[a.name] is not sides[b.name] for a, b in pairs):
         if not all_answer:
             return Disputes(open=SlotSet.union(a.slots & b.slots for a, b in pairs))
+        if all(_are_copies(a, b) for a, b in pairs):
+            return _between_copies(pairs)
         return _between_sides(members, pairs, sides)
     return _within_a_side(owners, pairs, all_answer=all_answer)
 
@@ -99,6 +101,41 @@ def _between_sides(
     names = sorted(member.name for member in best if member.slots)
     why = f"{names[0]} and who knows it own the same slots, {_advantage(best, losing)}"
     return Disputes(losers=frozenset(member.name for member in losing), to_reset=tuple(losing), why=why)
+
+
+# ---- copies of one shard that all forgot who they are: their nodes.conf were lost, and each claims what it has keys of
+
+
+def _are_copies(one: Member, other: Member) -> bool:
+    """Processes of one shard that know nobody, and whose claims are no elections: each is as old as the other."""
+    return (
+        one.shard == other.shard
+        and one.met_nobody
+        and other.met_nobody
+        and one.view.me.config_epoch == other.view.me.config_epoch == 0
+    )
+
+
+def _between_copies(pairs: Sequence[tuple[Member, Member]]) -> Disputes:
+    """Of each shard that pod keeps them which was the primary, by its label, then the one with the most keys."""
+    claimants = {member.name: member for pair in pairs for member in pair}
+    best: dict[str, Member] = {}
+    for member in claimants.values():
+        rival = best.get(member.shard)
+        if rival is None or _copy_rank(member) > _copy_rank(rival):
+            best[member.shard] = member
+    losing = [member for member in claimants.values() if member is not best[member.shard]]
+    for loser in losing:
+        winner = best[loser.shard]
+        if loser.slots - winner.slots or not _has_data(winner.facts.keys, loser.facts.keys):
+            return Disputes(open=SlotSet.union(a.slots & b.slots for a, b in pairs))
+    names = ", ".join(sorted(member.name for member in best.values()))
+    why = f"all forgot who they were (nodes.conf), and {names} had been primaries, or have the most keys"
+    return Disputes(losers=frozenset(each.name for each in losing), to_reset=tuple(losing), why=why)
+
+
+def _copy_rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
+    return member.pod.role == "primary", member.facts.keys, descending(member.name)
 
 
 def _side_rank(side: Sequence[Member], most_keys: int) -> tuple[bool, bool, int, int, tuple[int, ...]]:
