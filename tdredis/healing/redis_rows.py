@@ -339,6 +339,8 @@ REDIS_ROWS: tuple[Row, ...] = (
         make=("kubectl exec POD -c redis -- sh -c 'rm -rf /data/appendonlydir /data/*.rdb'", KILL),
         tests=(
             f"{FAULTS}::test_a_primary_that_comes_back_without_its_data_never_empties_its_replica",
+            "e2e/test_data_lost.py::test_broken_data_of_a_primary_costs_no_key_while_the_operator_is_away",
+            "e2e/test_data_lost.py::test_all_copies_are_broken_and_nobody_begins_anew_before_a_person_says_so",
             f"{STANDBY}::test_a_primary_that_came_back_empty_never_empties_its_standby",
             f"{NO_LOSS}::test_a_standby_with_old_data_does_not_take_over_from_a_primary_that_was_started_anew",
         ),

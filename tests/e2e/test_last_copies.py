@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -121,6 +122,5 @@ async def test_a_primary_without_any_copy_is_not_evicted_while_the_operator_is_a
     for _ in range(20):
         assert await refused_for_a_while()
     async with Operator(kube, namespace):
-        await subject.until_ready()
-        assert await evict(kube, subject, primary)
+        await eventually(partial(evict, kube, subject, primary), "the eviction is allowed once there is a copy")
         await subject.until_ready()
