@@ -42,6 +42,9 @@ _REDIS: Final = (
 #!/bin/sh
 # Starts Redis: what only the pod knows is added to /etc/tdredis/redis.conf. The password comes by a file it includes.
 set -eu
+# The first process of a container is told to end in vain unless it says what then: a pod deleted while it starts would
+# run for all of its grace.
+trap 'exit 143' TERM
 
 server=redis-server
 command -v "$server" >/dev/null 2>&1 || server=valkey-server
