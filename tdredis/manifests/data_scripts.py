@@ -310,7 +310,8 @@ nodes_are_locked() {
 attend() {
   "$server" "$@" &
   child=$!
-  trap 'kill -TERM "$child" 2>/dev/null || true' TERM INT
+  # Told until it ends: what comes before the engine has begun to listen is lost, and it would run for all of its grace.
+  trap '(while kill -TERM "$child" 2>/dev/null; do sleep 1; done) &' TERM INT
   code=0
   wait "$child" || code=$?
   while kill -0 "$child" 2>/dev/null; do # a signal ended the wait, not the engine
