@@ -27,8 +27,9 @@ from tdredis.manifests.site import Site
 EXPORTER_PORT: Final = 9121
 METRICS_PORT_NAME: Final = "metrics"
 _CPU: Final = "cpu"
-# A primary without anybody in sync waits for that before it goes (stop.sh); others go at once.
-GRACE_S: Final = 120
+# A primary without anybody in sync waits for that before it goes (stop.sh); others go at once. What is deleted while it
+# hangs is to be gone within a minute all the same.
+GRACE_S: Final = 50
 # A replica is ready when it has its primary's data: budgets count with that, whether an operator is there or not.
 _READINESS: Final[JSONObject] = {
     "exec": {"command": ["sh", "/etc/tdredis/ready.sh"]},

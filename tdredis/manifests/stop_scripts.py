@@ -7,7 +7,8 @@ from typing import Final
 from tdredis.manifests.cli_script import CLI
 
 # Of the grace that a pod is given (GRACE_S) this much; what is left is for the engine's own end.
-STOP_WAITS_S: Final = 105
+STOP_WAITS_S: Final = 40
+STOP_SILENT_LOOKS: Final = 12  # of two seconds each: what Kubernetes gives a process that is told to end, unless asked
 
 _STOP: Final = (
     """\
@@ -27,6 +28,18 @@ say() {
 }
 field() {
   printf '%s\\n' "$info" | sed -n "s/^$1://p"
+}
+end_engine() {
+  for each in /proc/[0-9]*/comm; do
+    if read -r name <"$each"; then
+      case $name in
+        redis-server | valkey-server)
+          pid=${each#/proc/}
+          kill -KILL "${pid%/comm}" || true
+          ;;
+      esac
+    fi 2>/dev/null
+  done
 }
 # "offset state host port" of everybody who follows: "slave0:ip=10.0.0.1,port=6379,state=online,offset=14,lag=0".
 followers() {
@@ -54,6 +67,18 @@ while :; do
       ;;
     *role:master*) unheard=0 ;;
     *'Could not connect'*) exit 0 ;;
+    *BUSY*) unheard=0 ;; # a slow script: it is a primary all the same
+    '')
+      # It is frozen, or hangs: it is not given all of a grace that is meant for handing over.
+      unheard=$((unheard + 1))
+      if [ "$unheard" = """
+    + str(STOP_SILENT_LOOKS)
+    + """ ]; then
+        say "it does not answer, and is ended"
+        end_engine
+        exit 0
+      fi
+      ;;
     *)
       unheard=$((unheard + 1))
       if [ "$unheard" = 5 ]; then

@@ -18,7 +18,7 @@ from tdredis.redislink.errors import LinkError
 from tests.chaos.ledger import Ledger
 from tests.e2e.faults import GOES_ON_S, fault, kill_pods, lost, passwords, proving, tags_of
 from tests.e2e.needs import LOCALKUBE, SIX_NODES
-from tests.e2e.nodes import is_replica, tell, view, views
+from tests.e2e.nodes import copy_anew, flooded, is_replica, tell, view, views
 from tests.e2e.reach import linked
 from tests.e2e.world import Kube, Operator, Subject, condition, eventually, sample
 
@@ -200,21 +200,21 @@ async def test_a_replica_whose_copy_never_ends_is_named_and_nothing_else_is_dist
         before = operator.log.read_text().count("step done")
 
         async with proving(18, subject=subject, gap_s=0, planned=True):
-            await tell(
+            large = f"{{{tag}}}large"
+            await copy_anew(
                 subject,
                 FIRST,
-                ("CONFIG", "SET", "repl-backlog-size", 16384),
+                large,
                 ("CONFIG", "SET", "client-output-buffer-limit", "replica 32768 0 0"),
                 ("CONFIG", "SET", "rdb-key-save-delay", 10_000),  # microseconds: the copy takes ten seconds and more
-                ("CLIENT", "KILL", "TYPE", "replica"),
-                ("SET", f"{{{tag}}}large", "x" * 100_000),  # more than the backlog: no partial resync
             )
 
             async def named() -> bool:
                 reason: str = condition(await subject.get(), "Ready").get("reason", "")
                 return reason == "SyncFails"
 
-            await eventually(named, "it is named")
+            async with flooded(subject, FIRST, large):
+                await eventually(named, "it is named")
             assert operator.log.read_text().count("step done") == before, "nothing is done about it"
             await tell(
                 subject,

@@ -18,7 +18,7 @@ from tdredis.kube.client import Client
 from tests.chaos.ledger import Ledger
 from tests.e2e.faults import GOES_ON_S, another_primary, fault, lost, proving, under_load
 from tests.e2e.needs import LOCALKUBE
-from tests.e2e.nodes import tell
+from tests.e2e.nodes import copy_anew, flooded, tell
 from tests.e2e.parts import LOOK_S, PASSWORD, Parts, until_reason, until_told
 from tests.e2e.reach import linked
 from tests.e2e.test_lost_pods import led_to
@@ -208,16 +208,15 @@ async def test_a_replica_whose_copy_never_ends_is_named_and_nothing_else_is_dist
         before = operator.log.read_text().count("step done")
 
         async with proving(18, subject=subject, gap_s=0, planned=True):
-            await tell(
+            await copy_anew(
                 subject,
                 primary,
-                ("CONFIG", "SET", "repl-backlog-size", 16384),
+                "large",
                 ("CONFIG", "SET", "client-output-buffer-limit", "replica 32768 0 0"),
                 ("CONFIG", "SET", "rdb-key-save-delay", 20_000),  # microseconds: the copy takes 20 s
-                ("CLIENT", "KILL", "TYPE", "replica"),
-                ("SET", "large", "x" * 100_000),  # more than the backlog: no partial resync
             )
-            await until_reason(subject, "SyncFails", deadline_s=120)
+            async with flooded(subject, primary, "large"):
+                await until_reason(subject, "SyncFails", deadline_s=120)
             steps = operator.log.read_text().splitlines()
             done = [line for line in steps if "step done" in line][before:]
             assert not [line for line in done if "EndpointSlice" not in line], "nothing is done about it"
