@@ -150,7 +150,7 @@ async def test_a_sentinel_that_was_not_told_the_password_is_told_it(kube: Kube, 
         assert await parts.ask(first, "SENTINEL", "MONITOR", "mymaster", ip, 6379, 2) == b"OK"
         assert await parts.ask(second, "SENTINEL", "SET", "mymaster", "auth-pass", "wrong") == b"OK"
 
-        message = await until_told(subject, "SetAuthPass")
+        message = await until_told(subject, "AuthPassSet")
         await at_peace(subject, primary)
         await subject.until_ready()
         assert "the password" in message

@@ -135,7 +135,7 @@ async def connects_too_early(subject: Subject) -> None:
 
 
 async def connected_again(subject: Subject) -> bool:
-    return any(event["reason"] == "Reconnect" for event in await subject.events())
+    return any(event["reason"] == "ReplicaReconnected" for event in await subject.events())
 
 
 async def replicas_of_primary(subject: Subject) -> frozenset[tuple[str, int]]:
