@@ -47,7 +47,10 @@ def find_disputes(members: Sequence[Member], *, all_answer: bool) -> Disputes:
             return Disputes(open=SlotSet.union(a.slots & b.slots for a, b in pairs))
         if all(_are_copies(a, b) for a, b in pairs):
             return _between_copies(pairs)
-        return _between_sides(members, pairs, sides)
+        settled = _between_sides(members, pairs, sides)
+        if settled.open and _are_copies_of_which_some_met(pairs, sides):
+            return _between_copies(pairs)
+        return settled
     return _within_a_side(owners, pairs, all_answer=all_answer)
 
 
@@ -116,22 +119,43 @@ def _are_copies(one: Member, other: Member) -> bool:
     )
 
 
+def _are_copies_of_which_some_met(pairs: Sequence[tuple[Member, Member]], side_of: dict[str, list[Member]]) -> bool:
+    """As above, later: the first that came back have been introduced, with other shards', before their copies answered;
+    or a reset failed after the slots were given to the better one. Those that came later know nobody who lives.
+
+    Where a side is whole there is a cluster, which is more than copies that remember nothing.
+    """
+    if any(_is_whole(side_of[member.name]) for pair in pairs for member in pair):
+        return False
+    return all(
+        one.shard == other.shard
+        and side_of[one.name] is not side_of[other.name]
+        and 1 in (len(side_of[one.name]), len(side_of[other.name]))
+        for one, other in pairs
+    )
+
+
 def _between_copies(pairs: Sequence[tuple[Member, Member]]) -> Disputes:
-    """Of each shard that pod keeps them which was the primary, by its label, then the one with the most keys."""
-    claimants = {member.name: member for pair in pairs for member in pair}
-    best: dict[str, Member] = {}
-    for member in claimants.values():
-        rival = best.get(member.shard)
-        if rival is None or _copy_rank(member) > _copy_rank(rival):
-            best[member.shard] = member
-    losing = [member for member in claimants.values() if member is not best[member.shard]]
-    for loser in losing:
-        winner = best[loser.shard]
-        if loser.slots - winner.slots or not _has_data(winner.facts.keys, loser.facts.keys):
+    """Of each shard the first in rank keeps them that has what all its copies have."""
+    copies: dict[str, dict[str, Member]] = {}
+    for member in (member for pair in pairs for member in pair):
+        copies.setdefault(member.shard, {})[member.name] = member
+    best: list[Member] = []
+    losing: list[Member] = []
+    for claimants in copies.values():
+        ranked = sorted(claimants.values(), key=_copy_rank, reverse=True)
+        winner = next((each for each in ranked if _has_what_all_have(each, ranked)), None)
+        if winner is None:
             return Disputes(open=SlotSet.union(a.slots & b.slots for a, b in pairs))
-    names = ", ".join(sorted(member.name for member in best.values()))
+        best.append(winner)
+        losing += [each for each in claimants.values() if each is not winner]
+    names = ", ".join(sorted(member.name for member in best))
     why = f"all forgot who they were (nodes.conf), and {names} had been primaries, or have the most keys"
     return Disputes(losers=frozenset(each.name for each in losing), to_reset=tuple(losing), why=why)
+
+
+def _has_what_all_have(winner: Member, copies: Sequence[Member]) -> bool:
+    return all(not each.slots - winner.slots and _has_data(winner.facts.keys, each.facts.keys) for each in copies)
 
 
 def _copy_rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
@@ -140,9 +164,12 @@ def _copy_rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
 
 def _side_rank(side: Sequence[Member], most_keys: int) -> tuple[bool, bool, int, int, tuple[int, ...]]:
     """Data, then being whole, then the newest claim; what is equal so far is decided, the same way by everybody."""
-    whole = SlotSet.union(member.slots for member in side) == ALL_SLOTS
     lowest = min(member.name for member in side)
-    return _has_data(_keys(side), most_keys), whole, _epoch(side), _keys(side), descending(lowest)
+    return _has_data(_keys(side), most_keys), _is_whole(side), _epoch(side), _keys(side), descending(lowest)
+
+
+def _is_whole(side: Sequence[Member]) -> bool:
+    return SlotSet.union(member.slots for member in side) == ALL_SLOTS
 
 
 def _advantage(best: Sequence[Member], losing: Sequence[Member]) -> str:

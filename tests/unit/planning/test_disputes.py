@@ -330,28 +330,3 @@ def test_a_former_primary_that_was_cut_off_is_no_owner_any_more() -> None:
 
 def test_slots_are_a_union() -> None:
     assert SlotSet.union((parse_slots(["1-2"]), parse_slots(["2-3"]))) == parse_slots(["1-3"])
-
-
-def test_copies_that_all_forgot_who_they_were_are_settled_in_favour_of_the_former_primaries() -> None:
-    """Every nodes.conf was lost: each process claims the slots of its own keys, a replica those of its copy."""
-    world = SimulatedCluster()
-    world.converge()
-    before = world.cluster.status.slots
-    primaries = {pod.name for pod in world.pods.values() if pod.process is not None and pod.process.slots}
-    for pod in world.pods.values():
-        node = pod.process
-        assert node is not None
-        node.keys = 300
-    world.run_pass()
-    slots = {pod.name.rpartition("-")[0]: pod.process.slots for pod in world.pods.values() if pod.process.slots}  # type: ignore[union-attr]
-    for pod in world.pods.values():
-        node = pod.process
-        assert node is not None
-        node.id = f"{world.next_number():040x}"
-        node.primary, node.epoch, node.slots = None, 0, slots[pod.name.rpartition("-")[0]]
-        node.known = {}
-
-    world.converge()
-
-    assert {pod.name for pod in world.pods.values() if pod.process is not None and pod.process.slots} == primaries
-    assert world.cluster.status.slots == before
