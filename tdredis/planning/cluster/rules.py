@@ -316,6 +316,8 @@ def introduce(world: World) -> Ruling:
             " CLUSTER RESET HARD to the nodes that are to be given up"
         )
         return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
+    if hold := _copies_are_awaited(world):
+        return Ruling(holds=(hold,))
     steps = []
     for place, member in enumerate(members):
         strangers = [
@@ -336,6 +338,19 @@ def introduce(world: World) -> Ruling:
                 )
             )
     return Ruling(steps=tuple(steps))
+
+
+def _copies_are_awaited(world: World) -> Hold | None:
+    """Where all owners forgot who they were, each who is still silent may come back as another owner of the same slots,
+    and at an address where one has just been introduced to its former self. Once they know each other the engine lets
+    one win, slot by slot, by an epoch that says nothing.
+    """
+    owners = [member for member in world.members if member.slots]
+    if not world.was_whole or not owners or not all(member.met_nobody for member in owners):
+        return None
+    return everybody_has_answered(
+        world, "all owners lost their nodes.conf, and are introduced when every process answers"
+    )
 
 
 def _neighbours(place: int, count: int) -> Iterator[int]:

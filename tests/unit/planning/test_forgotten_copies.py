@@ -30,16 +30,11 @@ def forgotten(world: SimulatedCluster) -> None:
 
 
 def come_back(world: SimulatedCluster, first: Iterable[str]) -> None:
-    """*first* answer, and are seen, before the others do."""
-    for name in world.pods:
-        node(world, name).silent = name not in first
-    world.run_pass()
-    world.run_pass()
-    # Nodes that meet get different epochs. Source: cluster.c, clusterHandleConfigEpochCollision.
-    for number, each in enumerate(each for each in world.nodes() if each.known):
-        each.epoch = number
-    for name in world.pods:
-        node(world, name).silent = False
+    """*first* have been introduced to each other before their copies answered."""
+    some = [node(world, name) for name in first if name]
+    for number, each in enumerate(some if len(some) > 1 else ()):
+        each.known = {other.id: other.address for other in some if other is not each}
+        each.epoch = number  # as the engine does. Source: cluster.c, clusterHandleConfigEpochCollision
 
 
 def test_copies_that_all_forgot_who_they_were_are_settled_in_favour_of_the_former_primaries() -> None:
@@ -131,3 +126,38 @@ def test_a_whole_cluster_with_an_empty_shard_and_a_process_with_its_data_are_for
 
     assert not world.dropped
     assert "no_slot_has_two_owners" in guards(world)
+
+
+@pytest.mark.parametrize("first", AT_MOST_ONE_OF_EACH_SHARD[1:], ids="+".join)
+def test_owners_that_all_forgot_who_they_were_are_introduced_when_their_copies_answer(first: tuple[str, ...]) -> None:
+    world = healthy()
+    before = world.cluster.status.slots
+    forgotten(world)
+    for name in world.pods:
+        node(world, name).silent = name not in first
+
+    for _ in range(3):
+        world.run_pass()
+
+    assert "every_process_answers" in guards(world)
+    assert not any(each.known for each in world.nodes())
+    for each in world.nodes():
+        each.silent = False
+    world.converge()
+    assert world.cluster.status.slots == before
+    assert {each.keys for each in world.nodes()} == {300}
+
+
+def test_owners_that_forgot_who_they_were_do_not_wait_for_a_pod_that_is_gone() -> None:
+    world = healthy()
+    before = world.cluster.status.slots
+    forgotten(world)
+    node(world, SECOND).silent = True
+    world.run_pass()
+    assert "every_process_answers" in guards(world)
+
+    world.lose(SECOND)
+    world.converge()
+
+    assert world.cluster.status.slots == before
+    assert {each.keys for each in world.nodes()} == {300}
