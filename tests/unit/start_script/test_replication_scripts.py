@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tdredis.manifests.peers import build_peers_files
 from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT, build_auth_conf, build_redis_conf
 from tdredis.manifests.sentinel_config import SENTINEL_CONF, build_sentinel_auth_files, build_sentinel_ids
 from tdredis.manifests.start_scripts import SENTINEL, STANDALONE, STANDBY_NODE
@@ -26,7 +27,7 @@ async def run_node(network: Pods, number: int, script: str = STANDBY_NODE, *, po
     instance = standalone() if script == STANDALONE else standby()
     files = {
         "/etc/tdredis": {"redis.conf": build_redis_conf(instance), "start.sh": script},
-        "/etc/tdredis-auth": {"auth.conf": build_auth_conf(INNER)},
+        "/etc/tdredis-auth": {"auth.conf": build_auth_conf(INNER), **build_peers_files(instance, INNER)},
         "/data": {},
     }
     return await connected(await network.run(number, files, "/etc/tdredis/start.sh", pod=pod), INNER)
