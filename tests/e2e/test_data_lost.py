@@ -192,11 +192,10 @@ async def test_a_broken_copy_beside_a_whole_primary_is_made_anew(
 @pytest.mark.parametrize(
     "script",
     [
-        "printf 'no such thing' >>/data/nodes.conf",
-        "sed -i 's/-5460/-99999/' /data/nodes.conf",
-        "rm /data/nodes.conf",
+        pytest.param("printf 'no such thing' >>/data/nodes.conf", id="rubbish"),
+        pytest.param("sed -i 's/-5460/-99999/' /data/nodes.conf", id="99999", marks=pytest.mark.long),
+        pytest.param("rm /data/nodes.conf", id="gone", marks=pytest.mark.long),
     ],
-    ids=["rubbish", "99999", "gone"],
 )
 async def test_every_nodes_conf_is_torn_at_once(
     kube: Kube, client: Client, namespace: str, script: str, replicas: int
