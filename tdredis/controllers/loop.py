@@ -166,7 +166,7 @@ class Loop:
         written = await self.statuses.write(
             key, snapshot.resource, status, to_the_end=is_first_record, hurry=self._queue.hurry(key)
         )
-        self._telling.tell(key, snapshot, status, outcome, failure)
+        self._telling.tell(key, assessment, status, outcome, failure)
         status_wait_s = None if written else self.statuses.wait_s(key)
         return self._pacing.after(key, made, outcome, is_new_status=written and is_new, status_wait_s=status_wait_s)
 

@@ -17,10 +17,11 @@ from tdredis.api.fields import API_VERSION
 from tdredis.api.instance import InstanceStatus
 from tdredis.execute.run import Outcome
 from tdredis.kube.events import Reference
+from tdredis.planning.decide import Judged
 from tdredis.planning.news import losses, notices, transitions
 from tdredis.planning.plan import Hold
 from tdredis.planning.restarts import unheeded_restarts
-from tdredis.planning.snapshot import Key, Snapshot
+from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import Step
 
 log = structlog.get_logger(__name__)
@@ -104,8 +105,9 @@ class Telling:
         """One event, once while nothing else is said of *key*."""
         self._tell(key, subject, [(warning, reason, message)])
 
-    def tell(self, key: Key, snapshot: Snapshot, status: InstanceStatus, outcome: Outcome, failure: str) -> None:
+    def tell(self, key: Key, assessment: Judged, status: InstanceStatus, outcome: Outcome, failure: str) -> None:
         """Events: every step done, once; what went wrong, when it goes wrong; Ready, when it becomes so."""
+        snapshot = assessment.world.snapshot
         uid = snapshot.resource.metadata.uid
         news = [(False, reason, message) for reason, message in told_together(outcome.done)]
         if outcome.failed is not None:
@@ -113,7 +115,7 @@ class Telling:
         before = self.last_status(key, uid) or snapshot.resource.status
         told = (
             *losses(outcome.done),
-            *transitions(before, status),
+            *transitions(before, status, assessment.findings),
             *notices(snapshot.nodes),
             *unheeded_restarts(snapshot),
         )

@@ -1,52 +1,20 @@
-"""Decides how what is wrong becomes phase and conditions, in the same words for every kind.
+"""Decides how what is wrong becomes conditions, in the same words for every kind.
 
 One thing is carried over from the former status, because readers need it: when a condition last changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 
-from tdredis.api.instance import Condition, Instance, InstanceSpec, InstanceStatus
-from tdredis.planning.live import Live
+from tdredis.api.instance import Condition, Instance, InstanceStatus
+from tdredis.planning.findings import Finding
 from tdredis.planning.memory import memory_pressure
-from tdredis.planning.objects import MIB
-from tdredis.planning.pending import TEMPLATE, Change, UnderWay
+from tdredis.planning.pending import TEMPLATE, Change
 from tdredis.planning.plan import Plan, Verdict
-from tdredis.planning.snapshot import Ref, Snapshot
-from tdredis.redis.facts import NodeFacts
-
-PORT = 6379
-
-# Findings of an instance on its way to Ready for the first time: no alarm by themselves.
-PART_OF_EVERY_START = frozenset(
-    (
-        "PodsMissing",
-        "NoAnswer",
-        "PodsNotReady",
-        "SlotsNotOwned",
-        "NodesNotMet",
-        "ClusterStateFail",
-        "NoPrimary",
-        "ReplicasNotInSync",
-        "SentinelsNotReady",
-        "SentinelsDisagree",
-        "ProxyNotReady",
-    )
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something that keeps the instance from being Ready; *serious*: clients cannot use part of their data."""
-
-    reason: str
-    message: str
-    serious: bool
+from tdredis.planning.snapshot import Snapshot
 
 
 def has_been_ready(former: InstanceStatus) -> bool:
@@ -57,22 +25,6 @@ def has_been_ready(former: InstanceStatus) -> bool:
 def is_ready(former: InstanceStatus) -> bool:
     """It was Ready when it was last looked at."""
     return any(each.type == "Ready" and each.status == "True" for each in former.conditions)
-
-
-def quota_is_effective(snapshot: Snapshot, spec: InstanceSpec, pods: Iterable[str]) -> bool:
-    """The process in each of *pods* answers that it has the maxmemory that *spec* gives it."""
-    nodes = (snapshot.nodes.get(pod) for pod in pods)
-    return all(isinstance(node, NodeFacts) and node.maxmemory_bytes == spec.maxmemory_mib * MIB for node in nodes)
-
-
-def phase(snapshot: Snapshot, wrong: tuple[Finding, ...], pending: tuple[Change, ...]) -> str:
-    """The phase of old. Suspended: the operator's hands are off, whatever the instance does."""
-    if snapshot.resource.spec.paused:
-        return "Suspended"
-    if wrong:
-        return "NodeNotReady" if has_been_ready(snapshot.resource.status) else "NotReady"
-    is_quota = any(change.field == "capacity" and isinstance(change.state, UnderWay) for change in pending)
-    return "UpdateQuota" if is_quota else "Ready"
 
 
 def build_conditions(
@@ -185,36 +137,5 @@ def pass_failed(resource: Instance, message: str, now: float) -> InstanceStatus:
     return msgspec.structs.replace(status, conditions=(*others[:at], found, *others[at:]))
 
 
-def holds_sentence(plan: Plan) -> str:
-    return "; ".join(hold.why for hold in plan.holds)
-
-
-def client_address(snapshot: Snapshot, service: str, port: int = PORT) -> str:
-    """ "ip:6379" of *service*; "" while it has none."""
-    live = snapshot.children.get(Ref("Service", service))
-    return endpoint(live.cluster_ip, port) if live and live.cluster_ip else ""
-
-
-def endpoint(host: str, port: int = PORT) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def external_address(instance: Instance, service: Live | None, *, name: str = "redis", port: int = PORT) -> str:
-    """vip:nodePort, or the balancer's address, of the port *name*, which is *port*; "" where there is none (yet)."""
-    if service is None:
-        return ""
-    if instance.spec.net_mode == "NodePort":
-        opened = service.node_port(name)
-        return endpoint(instance.spec.vip, opened) if opened and instance.spec.vip else ""
-    if instance.spec.net_mode == "LoadBalancer":
-        return endpoint(service.balancer_address, port) if service.balancer_address else ""
-    return ""
-
-
 def timestamp(now: float) -> str:
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def created_of_old(instance: Instance) -> str:
-    """``2026-01-02T03:04:05Z`` as users of old read it: ``2026-01-02 03:04:05`` (UTC)."""
-    return instance.metadata.creation_timestamp.replace("T", " ").removesuffix("Z")

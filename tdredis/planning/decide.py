@@ -8,17 +8,14 @@ from typing import TypeAlias
 from tdredis.api.instance import InstanceStatus
 from tdredis.api.rediscluster import RedisClusterStatus
 from tdredis.manifests.names import auth_secret_name
-from tdredis.planning.cluster.planner import ClusterAssessment
-from tdredis.planning.cluster.planner import assess as assess_cluster
-from tdredis.planning.cluster.planner import plan as plan_cluster
-from tdredis.planning.cluster.report import report as report_cluster
+from tdredis.planning.assessment import Assessment
+from tdredis.planning.cluster import planner as cluster
+from tdredis.planning.cluster.world import World as ClusterWorld
 from tdredis.planning.conditions import has_been_ready
-from tdredis.planning.objects import list_names
 from tdredis.planning.plan import Hold, Plan, Verdict
-from tdredis.planning.replication.planner import ReplicationAssessment
-from tdredis.planning.replication.planner import assess as assess_replication
-from tdredis.planning.replication.planner import plan as plan_replication
-from tdredis.planning.replication.report import report as report_replication
+from tdredis.planning.replication import planner as replication
+from tdredis.planning.replication.world import World as ReplicationWorld
+from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import ClusterSnapshot, Key, Ref, ReplicationSnapshot, Snapshot
 
 SECRET_COMES_S = 2.0  # a Secret that somebody else makes is not watched, but asked for
@@ -27,16 +24,16 @@ NAME_IS_FREE_S = 10.0  # of another resource that goes nobody tells this one
 FOREIGN_GOES_S = 30.0  # nobody tells us of objects without our label
 
 
-Judged: TypeAlias = ClusterAssessment | ReplicationAssessment
+Judged: TypeAlias = Assessment[ClusterWorld] | Assessment[ReplicationWorld]
 
 
 def assess(snapshot: Snapshot) -> Judged:
     """What *snapshot* shows: made once a pass, for `plan` and `report`."""
     match snapshot:
         case ClusterSnapshot():
-            return assess_cluster(snapshot)
+            return cluster.assess(snapshot)
         case ReplicationSnapshot():
-            return assess_replication(snapshot)
+            return replication.assess(snapshot)
         case _:
             raise TypeError(f"{type(snapshot).__name__} cannot be assessed")
 
@@ -55,7 +52,7 @@ def plan(assessment: Judged) -> Plan:
     collisions = _collisions(snapshot)
     if collisions and not has_been_ready(snapshot.resource.status):
         return Plan(verdict=Verdict.FORMING, holds=collisions, next_look_s=NAME_IS_FREE_S)
-    made = plan_cluster(assessment) if isinstance(assessment, ClusterAssessment) else plan_replication(assessment)
+    made = assessment.plan()
     if missing:
         made = replace(made, holds=(*missing, *made.holds))
     if collisions:
@@ -71,9 +68,7 @@ def report(assessment: Judged, made: Plan, failure: str = "", refused: Hold | No
     """
     if refused is not None:
         made = replace(made, holds=(*made.holds, refused))
-    if isinstance(assessment, ClusterAssessment):
-        return report_cluster(assessment, made, failure)
-    return report_replication(assessment, made, failure)
+    return assessment.report(made, failure)
 
 
 def must_see_all(assessment: Judged, made: Plan) -> bool:

@@ -21,6 +21,7 @@ from tdredis.redis.facts import NodeFacts
 HEADROOM = 1.1  # a limit that leaves less than a tenth free would evict or refuse writes at once
 
 InstanceT = TypeVar("InstanceT", bound=Instance)
+InstanceT_co = TypeVar("InstanceT_co", bound=Instance, covariant=True)
 SnapshotT = TypeVar("SnapshotT", bound=Snapshot)
 HeldFields: TypeAlias = tuple[dict[str, Any], Hold]  # attributes of spec as they stay effective, and why
 Decider: TypeAlias = Callable[[SnapshotT, Any], Iterator[HeldFields]]
@@ -89,10 +90,10 @@ def volumes_change(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effective(Generic[InstanceT]):
+class Effective(Generic[InstanceT_co]):
     """*instance* is the resource with the effective values in its spec; *changes* are put off, because of *holds*."""
 
-    instance: InstanceT
+    instance: InstanceT_co
     changes: tuple[Change, ...]
     holds: tuple[Hold, ...]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.manifests.claims import CLAIM
-from tdredis.planning.conditions import Finding
+from tdredis.planning.findings import Finding
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import Snapshot
 from tdredis.redis.facts import NodeFacts

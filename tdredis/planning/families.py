@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tdredis.manifests.endpoints import Target
-from tdredis.planning.objects import list_names
 from tdredis.planning.plan import Hold
+from tdredis.planning.sentences import list_names
 
 
 def targets_of_family(service: str, address: str, targets: Sequence[Target]) -> tuple[list[Target], tuple[Hold, ...]]:

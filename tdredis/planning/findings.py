@@ -5,11 +5,11 @@ be.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from tdredis.manifests.claims import CLAIM
 from tdredis.manifests.stop_scripts import STOP_WAITS_S
-from tdredis.planning.conditions import Finding
-from tdredis.planning.objects import list_names
+from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts
 from tdredis.redis.facts import NodeFacts, Unknown
 
@@ -17,6 +17,18 @@ GOES_S = 30.0  # longer than its grace a kubelet that works does not take
 NO_FINALIZERS = """'{"metadata":{"finalizers":null}}'"""
 SYNC_TAKES_S = 30  # connecting, forking, loading
 SYNC_BYTES_S = 10 * 2**20  # a copy that is slower than this does not come to an end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that keeps the instance from being Ready. *serious*: clients cannot use part of their data.
+    *part_of_start*: every instance has it on its way to Ready for the first time, and then it is no alarm.
+    """
+
+    reason: str
+    message: str
+    serious: bool
+    part_of_start: bool = False
 
 
 def last_copy_goes(primary: PodFacts, *, wanted: int) -> Iterator[Finding]:
@@ -43,7 +55,7 @@ def pods_that_fail(
         why = (creation_failures.get(pod.rpartition("-")[0]) for pod in missing)
         words = "".join(f"; {each}" for each in list(dict.fromkeys(filter(None, why)))[:2])
         message = f"pods not created yet: {list_names(missing)}{words}"
-        yield Finding(reason="PodsMissing", message=message, serious=False)
+        yield Finding(reason="PodsMissing", message=message, serious=False, part_of_start=True)
 
 
 def pods_that_stay(pods: Mapping[str, PodFacts], now: float) -> Iterator[Finding]:
@@ -86,14 +98,14 @@ def unresponsive_processes(
             continue
         where = f" (node {pods[pod].node})" if pod in pods and pods[pod].node else ""
         message = f"the process in pod {pod} does not answer: {unknown.error}{where}"
-        yield Finding(reason="NoAnswer", message=message, serious=False)
+        yield Finding(reason="NoAnswer", message=message, serious=False, part_of_start=True)
 
 
 def unready_pods(wanted: Sequence[str], pods: Mapping[str, PodFacts]) -> Iterator[Finding]:
     waiting = [name for name in wanted if name in pods and not pods[name].ready]
     if waiting:
         message = f"{len(waiting)} of {len(wanted)} pods are not ready: {list_names(waiting)}"
-        yield Finding(reason="PodsNotReady", message=message, serious=False)
+        yield Finding(reason="PodsNotReady", message=message, serious=False, part_of_start=True)
 
 
 def syncs_that_fail(replicas: Iterable[tuple[str, NodeFacts]], primary: str, facts: NodeFacts) -> Iterator[Finding]:

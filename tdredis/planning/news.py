@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tdredis.api.instance import InstanceStatus
+from tdredis.api.instance import Condition, InstanceStatus
 from tdredis.manifests.data_scripts import LOST_DATA, LOST_NODES
-from tdredis.planning.conditions import PART_OF_EVERY_START
+from tdredis.planning.findings import Finding
 from tdredis.planning.steps import Follow, Step
 from tdredis.redis.facts import NodeFacts, Unknown
 
@@ -21,11 +21,14 @@ class Transition:
     message: str
 
 
-def transitions(before: InstanceStatus, after: InstanceStatus) -> tuple[Transition, ...]:
+def transitions(
+    before: InstanceStatus, after: InstanceStatus, findings: Iterable[Finding] = ()
+) -> tuple[Transition, ...]:
     """Events for the conditions that turned between two statuses; a sentence that only reads otherwise is no news.
 
-    What two conditions say for the same reason is told once.
+    What two conditions say for the same reason is told once. *findings*: those behind *after*.
     """
+    of_start = {each.reason for each in findings if each.part_of_start}
     former = {each.type: (each.status, each.reason) for each in before.conditions}
     found: dict[str, Transition] = {}
     for now in after.conditions:
@@ -34,7 +37,7 @@ def transitions(before: InstanceStatus, after: InstanceStatus) -> tuple[Transiti
             continue
         if now.type == "Ready" and now.status == "True":
             found["Ready"] = Transition(warning=False, reason="Ready", message=now.message)
-        elif _is_alarm(now.type, now.status, now.reason, was_ready=former.get("Ready", ("", ""))[0] == "True"):
+        elif _is_alarm(now, in_start=now.reason in of_start and former.get("Ready", ("", ""))[0] != "True"):
             found.setdefault(now.reason, Transition(warning=True, reason=now.reason, message=now.message))
     for message in _emptied(before, after):
         found[message] = Transition(warning=True, reason="Emptied", message=message)
@@ -74,10 +77,10 @@ def losses(done: Iterable[Step]) -> Iterator[Transition]:
         yield Transition(warning=True, reason="WritesGivenUp", message=message)
 
 
-def _is_alarm(kind: str, status: str, reason: str, *, was_ready: bool) -> bool:
-    match kind, status:
+def _is_alarm(condition: Condition, *, in_start: bool) -> bool:
+    match condition.type, condition.status:
         case ("Ready", "False"):
-            return was_ready or reason not in PART_OF_EVERY_START
+            return not in_start
         case ("Accepted", "False") | ("MemoryPressure", "True"):
             return True
         case _:

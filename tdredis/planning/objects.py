@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -14,7 +13,8 @@ from tdredis.manifests.claims import UNTRACKED, build_claim_owner
 from tdredis.manifests.drift import difference, parse_quantity, stamp
 from tdredis.manifests.names import REDIS_CONTAINER, ROLE_LABEL, entrance_name
 from tdredis.manifests.redis_config import backlog_mib
-from tdredis.planning.plan import Hold
+from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.planning.steps import Apply, Process, Remove, ReplacePod, ResizePod, SetConfig, Step
 from tdredis.redis.facts import NodeFacts
@@ -24,19 +24,6 @@ BACKLOG: Final = "repl-backlog-size"
 ROOM_PERCENT: Final = 110  # of maxmemory is what a container needs at the least: buffers and fragments are not in it
 _OPTIONAL: Final = {"NetworkPolicy": "networking.k8s.io/v1", "PodMonitor": "monitoring.coreos.com/v1"}
 RESIZABLE: Final = ("cpu", "memory")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
-    """What one rule says: steps to take, holds on what it would not do."""
-
-    steps: tuple[Step, ...] = ()
-    holds: tuple[Hold, ...] = ()
-
-
-def held(guard: str, why: str) -> Ruling:
-    """Nothing is done, because *guard* forbids it."""
-    return Ruling(holds=(Hold(guard=guard, why=why),))
 
 
 def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
@@ -365,8 +352,3 @@ def service_ip(snapshot: Snapshot, name: str) -> str | None:
     """clusterIP of the Service *name*; None: no such Service (yet), or headless."""
     live = snapshot.children.get(Ref("Service", name))
     return live.cluster_ip if live else None
-
-
-def list_names(pods: Sequence[str]) -> str:
-    """A few names, and how many more: a sentence stays a sentence with 200 pods."""
-    return ", ".join(pods[:3]) + (f" and {len(pods) - 3} more" if len(pods) > 3 else "")

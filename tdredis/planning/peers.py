@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tdredis.api.instance import Instance
 from tdredis.manifests.peers import peer_user
-from tdredis.planning.objects import Ruling
+from tdredis.planning.plan import Ruling
 from tdredis.planning.process import Process
 from tdredis.planning.steps import SetPeerUser
 from tdredis.redis.facts import NodeFacts

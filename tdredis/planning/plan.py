@@ -32,6 +32,19 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """What one rule says: steps to take, holds on what it would not do."""
+
+    steps: tuple[Step, ...] = ()
+    holds: tuple[Hold, ...] = ()
+
+
+def held(guard: str, why: str) -> Ruling:
+    """Nothing is done, because *guard* forbids it."""
+    return Ruling(holds=(Hold(guard=guard, why=why),))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """*steps* are safe in this order from the snapshot they were made of; a barrier is the last of them."""
 

@@ -1,62 +1,105 @@
-"""Decides which pods and processes a decision waits for: silent ones, without_process ones, those that start."""
+"""Decides which pods and processes a decision waits for: silent ones, those without a process, those that start."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Generic, TypeVar
 
 from tdredis.planning.plan import Hold
+from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts
 from tdredis.redis.facts import Unknown
 
 STARTING_S = 30.0  # a pod this young, with nothing wrong, is waited for before anything is decided without it
 FactsT = TypeVar("FactsT")
+FactsT_co = TypeVar("FactsT_co", covariant=True)
 
 
-def unresponsive(nodes: Mapping[str, FactsT | Unknown]) -> dict[str, Unknown]:
+def unresponsive(answers: Mapping[str, FactsT | Unknown]) -> dict[str, Unknown]:
     """Processes that run and did not answer, by pod."""
-    return {pod: node for pod, node in sorted(nodes.items()) if isinstance(node, Unknown)}
+    return {pod: answer for pod, answer in sorted(answers.items()) if isinstance(answer, Unknown)}
 
 
-def without_process(
-    pods: Mapping[str, PodFacts], nodes: Mapping[str, FactsT | Unknown], *, volumes_may_hold_data: bool
-) -> tuple[str, ...]:
-    """Pods that exist, may hold data, and have no process to ask at the moment: no better than silent.
-
-    One that never ran on an emptyDir holds nothing; on a volume it may bring back what its predecessor knew.
+@dataclass(frozen=True, kw_only=True)
+class Pods(Generic[FactsT_co]):
+    """The pods of one component: those that are *wanted*, by name, those that are *there*, and what each process that
+    runs in one of them *answers*. *may_hold_data*: so may one that never ran, on its volume. *now*: epoch seconds.
     """
-    found = (
-        name for name, pod in sorted(pods.items()) if name not in nodes and (pod.ever_ran or volumes_may_hold_data)
-    )
-    return tuple(found)
 
+    wanted: tuple[str, ...]
+    there: Mapping[str, PodFacts]
+    answers: Mapping[str, FactsT_co | Unknown]
+    may_hold_data: bool = False
+    now: float
 
-def missing(wanted: Sequence[str], pods: Mapping[str, PodFacts]) -> tuple[str, ...]:
-    """Wanted pods that are not made yet."""
-    return tuple(name for name in wanted if name not in pods)
+    @cached_property
+    def unresponsive(self) -> Mapping[str, Unknown]:
+        """Processes that run and did not answer, by pod."""
+        return unresponsive(self.answers)
 
+    @cached_property
+    def without_process(self) -> tuple[str, ...]:
+        """Pods that exist, may hold data, and have no process to ask at the moment: no better than silent.
 
-def starting(
-    wanted: Sequence[str], pods: Mapping[str, PodFacts], nodes: Mapping[str, FactsT | Unknown], now: float
-) -> tuple[str, ...]:
-    """Wanted pods that may answer in a moment: not made yet, or young and with nothing wrong."""
+        One that never ran on an emptyDir holds nothing; on a volume it may bring back what its predecessor knew.
+        """
+        there = sorted(self.there.items())
+        return tuple(name for name, pod in there if name not in self.answers and (pod.ever_ran or self.may_hold_data))
 
-    def is_starting(name: str) -> bool:
-        pod = pods.get(name)
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """Wanted pods that are not made yet."""
+        return tuple(name for name in self.wanted if name not in self.there)
+
+    @cached_property
+    def starting(self) -> tuple[str, ...]:
+        """Wanted pods that may answer in a moment: not made yet, or young and with nothing wrong."""
+        return tuple(name for name in self.wanted if self._is_starting(name))
+
+    def _is_starting(self, name: str) -> bool:
+        pod = self.there.get(name)
         if pod is None:
             return True
-        if name in nodes or pod.main_trouble is not None:
+        if name in self.answers or pod.main_trouble is not None:
             return False
-        return now - pod.created < STARTING_S
+        return self.now - pod.created < STARTING_S
 
-    return tuple(name for name in wanted if is_starting(name))
+    @cached_property
+    def present(self) -> tuple[PodFacts, ...]:
+        """Wanted pods that are there, in the order of their names."""
+        return tuple(self.there[name] for name in self.wanted if name in self.there)
+
+    @property
+    def troubled(self) -> tuple[PodFacts, ...]:
+        """Those of them with something wrong."""
+        return tuple(pod for pod in self.present if pod.trouble is not None)
+
+    @property
+    def has_unknown(self) -> bool:
+        """Somebody who could contradict is silent, or has no process to ask."""
+        return bool(self.unresponsive or self.without_process)
 
 
-def troubled(wanted: Sequence[str], pods: Mapping[str, PodFacts]) -> tuple[PodFacts, ...]:
-    """Wanted pods with something wrong, by name."""
-    return tuple(pods[name] for name in wanted if name in pods and pods[name].trouble is not None)
-
-
-def silence_hold(silent_ones: Mapping[str, Unknown], why: str) -> Hold:
-    pod, unknown = next(iter(silent_ones.items()))
+def silence_hold(silent: Mapping[str, Unknown], why: str) -> Hold:
+    pod, unknown = next(iter(silent.items()))
     return Hold(guard="every_process_answers", why=f"{why}; {pod} is silent: {unknown.error}")
+
+
+def nobody_is_unknown(pods: Pods[object], why: str) -> Hold | None:
+    """Guard: nobody who could contradict is silent, or has no process. *why*: what waits for that."""
+    if pods.unresponsive:
+        return silence_hold(pods.unresponsive, why)
+    if pods.without_process:
+        return Hold(guard="every_process_answers", why=f"{why}; no process runs in {list_names(pods.without_process)}")
+    return None
+
+
+def everybody_has_answered(pods: Pods[object], why: str) -> Hold | None:
+    """Guard: as above, and nobody is about to start."""
+    if hold := nobody_is_unknown(pods, why):
+        return hold
+    if pods.starting:
+        return Hold(guard="pods_have_started", why=f"waiting for {list_names(pods.starting)} to start")
+    return None

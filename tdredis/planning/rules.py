@@ -6,12 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from tdredis.api.instance import Instance
-from tdredis.api.validation import problems
-from tdredis.planning.assessment import Assessment
 from tdredis.planning.conditions import has_been_ready
-from tdredis.planning.objects import Ruling
-from tdredis.planning.plan import Hold, Plan, Verdict, until_barrier
+from tdredis.planning.plan import Hold, Plan, Ruling, Verdict, until_barrier
 from tdredis.planning.snapshot import Snapshot
 from tdredis.planning.steps import OBJECT_STEPS, Step
 
@@ -21,16 +17,6 @@ ALL_IS_WELL_S = 15.0
 WAITING_FOR_A_PERSON_S = 300.0
 
 WorldT = TypeVar("WorldT")
-
-
-def refusals(instance: Instance) -> tuple[Hold, ...]:
-    """What is wrong with spec; () if nothing is."""
-    return tuple(Hold(guard="spec_is_valid", about="spec", why=sentence) for sentence in problems(instance))
-
-
-def refuse(refused: tuple[Hold, ...]) -> Plan:
-    """Nothing is begun that spec does not allow."""
-    return Plan(verdict=Verdict.INVALID, holds=refused, next_look_s=WAITING_FOR_A_PERSON_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +44,23 @@ def ask(rules: Sequence[Rule[WorldT]], world: WorldT, *, spec_is_valid: bool) ->
     return Ruling(steps=until_barrier(steps), holds=tuple(holds))
 
 
-def build_plan(assessment: Assessment[WorldT], snapshot: Snapshot, found: Ruling, look_s: float) -> Plan:
-    """*look_s*: when to look again, where no step says that it must be at once."""
+def build_plan(
+    snapshot: Snapshot, found: Ruling, *, is_valid: bool, is_healthy: bool, put_off: tuple[Hold, ...], look_s: float
+) -> Plan:
+    """*put_off*: why spec, or changes of it, are not carried out. *look_s*: when to look again, where no step says that
+    it must be at once.
+    """
     # News of objects come by watch; of what was done to a process nobody tells.
     looks_at_once = any(step.barrier or not isinstance(step, OBJECT_STEPS) for step in found.steps)
     return Plan(
-        verdict=Verdict.INVALID if assessment.refused else _verdict(snapshot, healthy=not assessment.findings),
+        verdict=_verdict(snapshot, is_healthy=is_healthy) if is_valid else Verdict.INVALID,
         steps=found.steps,
-        holds=(*assessment.refused, *assessment.held_changes, *found.holds),
+        holds=(*put_off, *found.holds),
         next_look_s=min(look_s, ENGINE_WORKS_S) if looks_at_once else look_s,
     )
 
 
-def _verdict(snapshot: Snapshot, *, healthy: bool) -> Verdict:
-    if healthy:
+def _verdict(snapshot: Snapshot, *, is_healthy: bool) -> Verdict:
+    if is_healthy:
         return Verdict.HEALTHY
     return Verdict.DEGRADED if has_been_ready(snapshot.resource.status) else Verdict.FORMING

@@ -12,9 +12,10 @@ from tdredis.manifests.services import build_external_services, has_external_pod
 from tdredis.planning.addresses import resting_place
 from tdredis.planning.cluster.members import Member
 from tdredis.planning.cluster.world import World
-from tdredis.planning.conditions import endpoint
-from tdredis.planning.objects import Ruling, list_names, ref_of, remove_unwanted_external
-from tdredis.planning.plan import Hold
+from tdredis.planning.objects import ref_of, remove_unwanted_external
+from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.sentences import list_names
+from tdredis.planning.status_addresses import endpoint
 from tdredis.planning.steps import Remove, SetConfig
 from tdredis.planning.trials import may_be_announced
 from tdredis.redis.facts import Announced

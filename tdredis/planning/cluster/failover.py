@@ -13,10 +13,10 @@ from tdredis.planning.cluster.members import Member, descending
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.disks import may_take_over, no_heir_has_room
 from tdredis.planning.identity import find_pod
-from tdredis.planning.objects import Ruling, list_names
-from tdredis.planning.plan import Hold
+from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.pods import STARTING_S
 from tdredis.planning.proof import is_proven_dead
+from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import FailOverShard, HandOver, TakeOverShard
 from tdredis.redis.views import KnownNode
@@ -176,7 +176,7 @@ def nobody_is_unresponsive(orphaned: Orphaned) -> Hold | None:
     proven dead.
     """
     world = orphaned.world
-    silent = [name for name, unknown in world.unresponsive.items() if not unknown.refused]
+    silent = [name for name, unknown in world.redis.unresponsive.items() if not unknown.refused]
     if not silent:
         return None
     why = f"no majority can vote, and {list_names(silent)} may live and only not be heard"
@@ -187,7 +187,7 @@ def primary_is_not_restarting(orphaned: Orphaned) -> Hold | None:
     """A process that is started anew beside its data set is the primary again in a moment, and has everything."""
     snapshot = orphaned.world.snapshot
     answered = {member.name for member in orphaned.shard.members}
-    on_volumes = bool(orphaned.world.cluster.spec.storage_class)
+    on_volumes = bool(orphaned.world.instance.spec.storage_class)
     coming = [
         name
         for name in orphaned.shard.wanted
@@ -222,5 +222,5 @@ def proof_of_death(orphaned: Orphaned) -> str:
         for member in orphaned.world.members
         if (known := member.view.others.get(orphaned.primary_id)) is not None and not known.link_connected
     ]
-    unknown = orphaned.world.unresponsive.get(pod.name)
+    unknown = orphaned.world.redis.unresponsive.get(pod.name)
     return is_proven_dead(pod, unknown, lost=len(lost), observers=len(orphaned.world.members), losers=list_names(lost))

@@ -5,41 +5,17 @@ Order is meaning: the first finding is the reason in status.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tdredis.manifests.names import proxy_name
 from tdredis.planning.cluster.world import World
-from tdredis.planning.conditions import Finding, is_ready
+from tdredis.planning.conditions import is_ready
 from tdredis.planning.disks import disks_that_fail
-from tdredis.planning.findings import (
-    claims_that_stay,
-    last_copy_goes,
-    pods_that_fail,
-    pods_that_stay,
-    syncs_that_fail,
-    unready_pods,
-    unresponsive_processes,
-)
-from tdredis.planning.objects import list_names
+from tdredis.planning.findings import Finding, last_copy_goes, syncs_that_fail
+from tdredis.planning.health import Check, pods_are_ready, pods_run, processes_answer
 from tdredis.planning.pods import unresponsive
+from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import Ref
-
-Check = Callable[[World], Iterator[Finding]]
-
-
-def pods_run(world: World) -> Iterator[Finding]:
-    snapshot = world.snapshot
-    yield from claims_that_stay(snapshot.kept_claims, world.missing_pods)
-    yield from pods_that_fail(world.troubled_pods, world.missing_pods, snapshot.creation_failures)
-    yield from pods_that_stay(snapshot.pods, snapshot.now)
-
-
-def processes_answer(world: World) -> Iterator[Finding]:
-    return unresponsive_processes(world.unresponsive, world.wanted_pods, world.snapshot.pods)
-
-
-def pods_are_ready(world: World) -> Iterator[Finding]:
-    return unready_pods(world.wanted_pods, world.snapshot.pods)
 
 
 def disks_take_writes(world: World) -> Iterator[Finding]:
@@ -64,8 +40,10 @@ def slots_are_owned(world: World) -> Iterator[Finding]:
         yield Finding(reason="SlotsOwnedTwice", message=message, serious=True)
     lost = len(world.unowned)
     # Who lets nobody in has slots too, and cannot be asked which.
-    if lost and not any(unknown.full for unknown in world.unresponsive.values()):
-        yield Finding(reason="SlotsNotOwned", message=f"{lost} of 16384 slots have no owner", serious=True)
+    if lost and not any(unknown.full for unknown in world.redis.unresponsive.values()):
+        yield Finding(
+            reason="SlotsNotOwned", message=f"{lost} of 16384 slots have no owner", serious=True, part_of_start=True
+        )
 
 
 def slots_are_closed(world: World) -> Iterator[Finding]:
@@ -80,7 +58,7 @@ def nodes_know_each_other(world: World) -> Iterator[Finding]:
     strange = [name for name, others in world.strangers.items() if others]
     if strange:
         message = f"{', '.join(strange[:3])} still to meet other nodes"
-        yield Finding(reason="NodesNotMet", message=message, serious=False)
+        yield Finding(reason="NodesNotMet", message=message, serious=False, part_of_start=True)
     if world.ghosts:
         message = f"{len(world.ghosts)} nodes that are gone are still known"
         yield Finding(reason="GhostNodes", message=message, serious=False)
@@ -90,7 +68,7 @@ def engine_agrees(world: World) -> Iterator[Finding]:
     doubting = [member.name for member in world.members if member.facts.cluster_ok is not True]
     if doubting:
         message = f"cluster_state is not ok on {', '.join(doubting[:3])}"
-        yield Finding(reason="ClusterStateFail", message=message, serious=True)
+        yield Finding(reason="ClusterStateFail", message=message, serious=True, part_of_start=True)
 
 
 def replicas_are_in_sync(world: World) -> Iterator[Finding]:
@@ -99,7 +77,7 @@ def replicas_are_in_sync(world: World) -> Iterator[Finding]:
         synced = len(world.replicas_in_sync(shard))
         if synced < wanted:
             message = f"shard {shard.name}: {synced} of {wanted} replicas in sync"
-            yield Finding(reason="ReplicasNotInSync", message=message, serious=False)
+            yield Finding(reason="ReplicasNotInSync", message=message, serious=False, part_of_start=True)
 
 
 def syncs_come_to_an_end(world: World) -> Iterator[Finding]:
@@ -111,28 +89,28 @@ def syncs_come_to_an_end(world: World) -> Iterator[Finding]:
 
 
 def proxy_serves(world: World) -> Iterator[Finding]:
-    if not world.cluster.spec.proxy.enabled:
+    if not world.instance.spec.proxy.enabled:
         return
-    name = proxy_name(world.cluster.name)
+    name = proxy_name(world.instance.name)
     deployment = world.snapshot.children.get(Ref("Deployment", name))
     if deployment is None or not deployment.available_replicas:
         words = world.snapshot.creation_failures.get(name, "")
         message = f"no pod of proxy {name} is ready{': ' if words else ''}{words}"
-        yield Finding(reason="ProxyNotReady", message=message, serious=True)
+        yield Finding(reason="ProxyNotReady", message=message, serious=True, part_of_start=True)
         return
     reads = world.snapshot.reads
-    if not is_ready(world.cluster.status):
+    if not is_ready(world.instance.status):
         for pod, unread in unresponsive(reads).items():
             message = f"proxy {pod} cannot read from every shard yet: {unread.error}"
-            yield Finding(reason="ProxyNotReady", message=message, serious=True)
+            yield Finding(reason="ProxyNotReady", message=message, serious=True, part_of_start=True)
         return
     late = world.late_proxies
     if late and len(late) == len(reads):
         message = f"no pod of proxy {name} can read from every shard: {next(iter(late.values())).error}"
-        yield Finding(reason="ProxyNotReady", message=message, serious=True)
+        yield Finding(reason="ProxyNotReady", message=message, serious=True, part_of_start=True)
 
 
-CHECKS: tuple[Check, ...] = (
+CHECKS: tuple[Check[World], ...] = (
     data_is_there,
     disks_take_writes,
     the_last_copies_stay,
@@ -147,8 +125,3 @@ CHECKS: tuple[Check, ...] = (
     pods_are_ready,
     proxy_serves,
 )
-
-
-def findings(world: World) -> tuple[Finding, ...]:
-    """Everything that is wrong, in the order of CHECKS."""
-    return tuple(finding for check in CHECKS for finding in check(world))

@@ -1,21 +1,22 @@
-"""Decides the plan of a RedisCluster: the rules asked in order, up to the first barrier."""
+"""Decides what is a RedisCluster's own in how a resource is judged and planned."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from tdredis.manifests.names import REDIS_COMPONENT
 from tdredis.manifests.redis_pods import container_resources
-from tdredis.planning.assessment import Assessment
+from tdredis.planning.assessment import Assessment, Kind, assess_world
 from tdredis.planning.cluster.announcing import is_moving
 from tdredis.planning.cluster.effective import decide_effective, recorded_size
-from tdredis.planning.cluster.health import findings
+from tdredis.planning.cluster.health import CHECKS
+from tdredis.planning.cluster.report import complete, describe
 from tdredis.planning.cluster.rules import RULES
 from tdredis.planning.cluster.world import World, build_world
-from tdredis.planning.pending import Change, Group, how_of, quota_change, rolled_changes
-from tdredis.planning.plan import Plan
+from tdredis.planning.pending import Group, how_of
+from tdredis.planning.plan import Ruling
 from tdredis.planning.pods import unresponsive
-from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S, ask, build_plan, refusals, refuse
+from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S
 from tdredis.planning.snapshot import ClusterSnapshot
 
 ADDRESSES_SPREAD_S = 1.0  # every node is pinged by every other within half a node timeout
@@ -23,49 +24,37 @@ ADDRESSES_SPREAD_S = 1.0  # every node is pinged by every other within half a no
 PROXY_READS_S = 1.0  # a proxy looks for moved slots every second
 
 
-class ClusterAssessment(Assessment[World]):
-    """Of a RedisCluster."""
-
-
-def assess(snapshot: ClusterSnapshot) -> ClusterAssessment:
+def assess(snapshot: ClusterSnapshot) -> Assessment[World]:
     """What *snapshot* shows, in the effective values of spec."""
     effective = decide_effective(snapshot)
-    world = build_world(snapshot, effective.instance)
-    return ClusterAssessment(
-        world=world,
-        findings=findings(world),
-        refused=refusals(snapshot.cluster),
-        held_changes=effective.holds,
-        pending=(*effective.changes, *_under_way(world)),
-    )
+    return assess_world(CLUSTER, build_world(snapshot, effective.instance), effective)
 
 
-def _under_way(world: World) -> Iterator[Change]:
-    snapshot, cluster = world.snapshot, world.cluster
-    pods = tuple(snapshot.pods[name] for name in world.wanted_pods if name in snapshot.pods)
-    yield from quota_change(snapshot, cluster.spec, world.wanted_pods)
-    yield from rolled_changes(
-        snapshot,
-        cluster,
-        (Group(component=REDIS_COMPONENT, pods=pods, how=how_of(cluster), resources=container_resources(cluster)),),
-    )
+def _groups(world: World) -> Sequence[Group]:
+    cluster, pods = world.instance, world.redis.present
+    return (Group(component=REDIS_COMPONENT, pods=pods, how=how_of(cluster), resources=container_resources(cluster)),)
 
 
-def plan(assessment: ClusterAssessment) -> Plan:
-    """The longest list of steps that is safe from its snapshot; none for a world that is as it should be."""
-    world, refused = assessment.world, assessment.refused
-    if refused and recorded_size(world.snapshot.cluster.status.slots) is None:
-        return refuse(refused)
-    # A cluster that holds data is healed whatever its spec has become; only its objects wait for a spec that is valid.
-    found = ask(RULES, world, spec_is_valid=not refused)
-    return build_plan(assessment, world.snapshot, found, _next_look_s(world, healthy=not assessment.findings))
+def _may_hold_data(world: World) -> bool:
+    return recorded_size(world.snapshot.cluster.status.slots) is not None
 
 
-def _next_look_s(world: World, *, healthy: bool) -> float:
-    if healthy and unresponsive(world.snapshot.reads):
+def _look_s(world: World, _found: Ruling, is_healthy: bool) -> float:
+    if is_healthy and unresponsive(world.snapshot.reads):
         return PROXY_READS_S
-    if healthy:
+    if is_healthy:
         return ADDRESSES_SPREAD_S if is_moving(world) else ALL_IS_WELL_S
-    if world.members and not world.starting_pods:
+    if world.members and not world.redis.starting:
         return ENGINE_WORKS_S
     return PODS_START_S
+
+
+CLUSTER: Kind[World] = Kind(
+    checks=CHECKS,
+    rules=RULES,
+    groups=_groups,
+    may_hold_data=_may_hold_data,
+    look_s=_look_s,
+    describe=describe,
+    complete=complete,
+)

@@ -14,7 +14,8 @@ from tdredis.manifests.proxy import (
     next_secret_version,
 )
 from tdredis.planning.cluster.world import World
-from tdredis.planning.objects import Ruling, keep, ref_of, remove, service_ip
+from tdredis.planning.objects import keep, ref_of, remove, service_ip
+from tdredis.planning.plan import Ruling
 from tdredis.planning.pods import STARTING_S
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Remove, ReplacePod
@@ -22,7 +23,7 @@ from tdredis.planning.steps import Remove, ReplacePod
 
 def keep_proxy(world: World) -> Ruling:
     """The proxy is there; it is told the cluster's own Service, whose address the API server gives."""
-    snapshot, cluster = world.snapshot, world.cluster
+    snapshot, cluster = world.snapshot, world.instance
     seed = service_ip(snapshot, client_service_name(cluster.name))
     if not cluster.spec.proxy.enabled or seed is None:
         return Ruling()
@@ -37,14 +38,14 @@ def keep_proxy(world: World) -> Ruling:
 
 def remove_unwanted_proxy(world: World) -> tuple[Remove, ...]:
     """Its objects go where the spec has none."""
-    if world.cluster.spec.proxy.enabled:
+    if world.instance.spec.proxy.enabled:
         return ()
     return remove(world.snapshot, tuple(reversed(_objects(world, "", ""))), "proxy.enabled is false")
 
 
 def _objects(world: World, seed: str, version: str) -> tuple[JSONObject, ...]:
     """In an order in which each finds what it needs."""
-    cluster, site, passwords = world.cluster, world.snapshot.site, world.snapshot.passwords
+    cluster, site, passwords = world.instance, world.snapshot.site, world.snapshot.passwords
     deployment = build_proxy_deployment(cluster, site, passwords, seed, secret_version=version)
     live = world.snapshot.children.get(ref_of(deployment))
     if live is not None and _pull_secrets(deployment) != _pull_secrets(live.json):
@@ -70,7 +71,7 @@ def _pull_secrets(deployment: JSONObject) -> JSON:
 
 def _all_run(world: World) -> bool:
     running = [pod for pod in world.snapshot.proxies if pod.ready and not pod.deleting]
-    return len(running) >= world.cluster.spec.proxy.replicas
+    return len(running) >= world.instance.spec.proxy.replicas
 
 
 def replace_stuck_proxies(world: World) -> Ruling:
@@ -86,7 +87,7 @@ def replace_stuck_proxies(world: World) -> Ruling:
         pod for pod in pods if not pod.ready and pod.main_trouble is None and snapshot.now - pod.created < STARTING_S
     ]
     stuck = [pod for pod in pods if pod.name in world.stuck_proxies]
-    if not stuck or coming or len(pods) < world.cluster.spec.proxy.replicas:
+    if not stuck or coming or len(pods) < world.instance.spec.proxy.replicas:
         return Ruling()
     pod = min(stuck, key=lambda pod: pod.name)
     why = f"the cluster works, and it answers reads with: {world.stuck_proxies[pod.name].error}"

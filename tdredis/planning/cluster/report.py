@@ -1,61 +1,36 @@
-"""Decides what status says of a RedisCluster. Computed from the snapshot and the plan, never accumulated.
+"""Decides what is a RedisCluster's own in its status.
 
 The slot map of a cluster that is not whole at the moment is carried over from the former status: recovery needs it.
 """
 
 from __future__ import annotations
 
-from tdredis.api.instance import ShardStatus
+import msgspec
+
+from tdredis.api.instance import InstanceStatus, ShardStatus
 from tdredis.api.rediscluster import RedisClusterStatus
-from tdredis.planning.cluster.planner import ClusterAssessment
 from tdredis.planning.cluster.world import Shard, World
-from tdredis.planning.conditions import (
-    Finding,
-    build_conditions,
-    client_address,
-    created_of_old,
-    external_address,
-    holds_sentence,
-    phase,
-    quota_is_effective,
-)
-from tdredis.planning.entrances import cluster_entrances, cluster_service
-from tdredis.planning.loss import about, used_up
-from tdredis.planning.plan import Plan, Verdict
-from tdredis.planning.snapshot import Ref
+from tdredis.planning.report import Description, shard_status
+from tdredis.planning.status_addresses import cluster_entrances, cluster_service
 from tdredis.redis.slots import ALL_SLOTS, SlotSet
 
 
-def report(assessment: ClusterAssessment, plan: Plan, failure: str = "") -> RedisClusterStatus:
-    """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
-    world, snapshot, wrong = assessment.world, assessment.world.snapshot, assessment.findings
-    former = snapshot.cluster.status
-    if plan.verdict is Verdict.INVALID and not world.was_whole:
-        wrong = (Finding(reason="SpecInvalid", message=holds_sentence(plan), serious=False),)
-    quota = quota_is_effective(snapshot, world.cluster.spec, world.wanted_pods)
-    service = cluster_service(snapshot)
-    return RedisClusterStatus(
-        phase=phase(snapshot, wrong, assessment.pending),
-        cluster_ip=client_address(snapshot, service),
-        external_ip=external_address(world.cluster, snapshot.children.get(Ref("Service", service))),
-        addresses=cluster_entrances(snapshot),
-        gmt_create=created_of_old(snapshot.cluster),
-        capacity=world.cluster.spec.capacity if quota else former.capacity,
-        size=sum(1 for shard in world.shards if shard.slots),
-        slots=_slot_record(world) or dict(former.slots),
-        observed_generation=snapshot.cluster.metadata.generation,
-        begun_anew=used_up(snapshot.cluster, is_lost=bool(world.lost) or bool(world.unowned)),
-        conditions=build_conditions(
-            snapshot,
-            plan,
-            wrong,
-            assessment.pending,
-            whole=_whole(world),
-            progress=_progress(world),
-            failure=failure,
-        ),
+def describe(world: World) -> Description:
+    return Description(
+        service=cluster_service(world.snapshot),
+        addresses=cluster_entrances(world.snapshot),
+        serving=sum(1 for shard in world.shards if shard.slots),
         shards=tuple(_shard_line(world, shard) for shard in world.shards),
+        lacks_data=bool(world.lost) or bool(world.unowned),
+        whole=f"{len(world.shards)} shards, {len(world.members)} processes, all slots owned",
+        progress=_progress(world),
     )
+
+
+def complete(world: World, status: InstanceStatus) -> RedisClusterStatus:
+    """*status* with the slot map."""
+    slots = _slot_record(world) or dict(world.snapshot.cluster.status.slots)
+    return RedisClusterStatus(**msgspec.structs.asdict(status), slots=slots)
 
 
 def _slot_record(world: World) -> dict[str, tuple[str, ...]] | None:
@@ -71,28 +46,15 @@ def _slot_record(world: World) -> dict[str, tuple[str, ...]] | None:
 
 
 def _shard_line(world: World, shard: Shard) -> ShardStatus:
-    synced, wanted = len(world.replicas_in_sync(shard)), len(shard.wanted) - 1
-    phase = "NoPrimary" if shard.owner is None else "Ready" if synced >= wanted else "ReplicasNotInSync"
-    return ShardStatus(
+    return shard_status(
+        world.snapshot.cluster.status.shards,
         name=shard.name,
         primary=shard.owner.name if shard.owner else "",
-        replicas_ready=synced,
-        replicas_wanted=wanted,
+        facts=shard.owner.facts if shard.owner else None,
+        synced=len(world.replicas_in_sync(shard)),
+        wanted=len(shard.wanted) - 1,
         slots=len(shard.slots),
-        phase=phase,
-        keys=_keys(world, shard),
     )
-
-
-def _keys(world: World, shard: Shard) -> int | None:
-    before = next((line.keys for line in world.snapshot.cluster.status.shards if line.name == shard.name), None)
-    if shard.owner is None or shard.owner.facts.loading:
-        return before
-    return about(before, shard.owner.facts.keys)
-
-
-def _whole(world: World) -> str:
-    return f"{len(world.shards)} shards, {len(world.members)} processes, all slots owned"
 
 
 def _progress(world: World) -> str:
@@ -100,6 +62,6 @@ def _progress(world: World) -> str:
     replicas = sum(len(world.replicas_in_sync(shard)) for shard in world.shards)
     wanted = sum(len(shard.wanted) - 1 for shard in world.shards)
     return (
-        f"{pods} of {len(world.wanted_pods)} pods ready, {len(world.owned)} of 16384 slots owned,"
+        f"{pods} of {len(world.redis.wanted)} pods ready, {len(world.owned)} of 16384 slots owned,"
         f" {replicas} of {wanted} replicas in sync"
     )

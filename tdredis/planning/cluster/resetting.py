@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tdredis.planning.cluster.waiting import everybody_has_answered
 from tdredis.planning.cluster.world import World
 from tdredis.planning.loss import wants_to_begin_anew
-from tdredis.planning.objects import Ruling, list_names
-from tdredis.planning.plan import Hold
+from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.pods import everybody_has_answered
+from tdredis.planning.sentences import list_names
 from tdredis.planning.slot_steps import ResetNode
 
 
@@ -16,7 +16,7 @@ def reset_losers(world: World) -> Ruling:
     if not disputes.to_reset:
         return Ruling()
     if hold := everybody_has_answered(
-        world, "who of two owners keeps their slots is decided when every process answers"
+        world.redis, "who of two owners keeps their slots is decided when every process answers"
     ):
         return Ruling(holds=(hold,))
     loading = [member.name for member in world.members if member.facts.loading]

@@ -28,17 +28,14 @@ from tdredis.planning.cluster.members import Member, descending
 from tdredis.planning.cluster.proxies import keep_proxy, remove_unwanted_proxy, replace_stuck_proxies
 from tdredis.planning.cluster.resetting import reset_empty_replicas, reset_losers
 from tdredis.planning.cluster.slots_healing import close_open_slots as close_slots
-from tdredis.planning.cluster.waiting import everybody_has_answered, nobody_is_unknown
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.families import targets_of_family
 from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.objects import (
-    Ruling,
     keep,
     keep_claims,
     label_role,
     limit_maxmemory,
-    list_names,
     nothing_to_lose,
     outdated_pods,
     pod_monitors_are_served,
@@ -49,8 +46,10 @@ from tdredis.planning.objects import (
     service_ip,
 )
 from tdredis.planning.peers import set_peer_users
-from tdredis.planning.plan import Hold
+from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.pods import everybody_has_answered, nobody_is_unknown
 from tdredis.planning.rules import Rule
+from tdredis.planning.sentences import list_names
 from tdredis.planning.sizing import behind_the_pods
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import (
@@ -82,9 +81,9 @@ def fail_over(world: World) -> Ruling:
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants."""
     snapshot = world.snapshot
-    sizes = container_resources(world.cluster)
-    children = behind_the_pods(snapshot, world.children, *sizes, world.cluster.spec.maxmemory_mib)
-    kept = keep(snapshot, (*children, *build_external_services(world.cluster)))
+    sizes = container_resources(world.instance)
+    children = behind_the_pods(snapshot, world.children, *sizes, world.instance.spec.maxmemory_mib)
+    kept = keep(snapshot, (*children, *build_external_services(world.instance)))
     return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=(*kept.holds, *pod_monitors_are_served(snapshot)))
 
 
@@ -100,13 +99,13 @@ def remove_unwanted(world: World) -> Ruling:
 
 def _surplus_shards(world: World) -> Iterator[Remove]:
     """Shards beyond size, of a cluster in which nobody ever owned a slot: size was changed while it began."""
-    if world.was_whole or world.owned or world.unresponsive or world.without_process:
+    if world.was_whole or world.owned or world.redis.has_unknown:
         return
     for ref, live in sorted(world.snapshot.children.items(), key=lambda item: item[0]):
         is_shard = ref.kind in ("StatefulSet", "PodDisruptionBudget") and SHARDS in live.meta.annotations
         if is_shard and ref.name not in {shard.name for shard in world.shards}:
             version = "apps/v1" if ref.kind == "StatefulSet" else "policy/v1"
-            yield Remove(ref=ref, api_version=version, uid=live.meta.uid, why=f"size is {world.cluster.spec.size}")
+            yield Remove(ref=ref, api_version=version, uid=live.meta.uid, why=f"size is {world.instance.spec.size}")
 
 
 def publish_endpoints(world: World) -> Ruling:
@@ -118,22 +117,22 @@ def publish_endpoints(world: World) -> Ruling:
     losers = world.disputes.losers
     owners = {member.name for member in world.members if member.slots and member.name not in losers}
     placed = _published_pods(world)
-    names = sorted(owners | (placed & set(world.unresponsive)))
+    names = sorted(owners | (placed & set(world.redis.unresponsive)))
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
         for pod in (snapshot.pods[name] for name in names)
         if pod.ip and not pod.deleting
     ]
-    address = service_ip(snapshot, client_service_name(world.cluster.name))
+    address = service_ip(snapshot, client_service_name(world.instance.name))
     if address is None:
         return Ruling()  # the family of its addresses is the Service's, and can never be changed
-    targets, holds = targets_of_family(client_service_name(world.cluster.name), address, targets)
-    kept = keep(snapshot, (build_endpoints(world.cluster, snapshot.site, targets, ipv6=":" in address),))
+    targets, holds = targets_of_family(client_service_name(world.instance.name), address, targets)
+    kept = keep(snapshot, (build_endpoints(world.instance, snapshot.site, targets, ipv6=":" in address),))
     return Ruling(steps=kept.steps, holds=(*kept.holds, *holds))
 
 
 def _published_pods(world: World) -> set[str]:
-    manifest = build_endpoints(world.cluster, world.snapshot.site, ())
+    manifest = build_endpoints(world.instance, world.snapshot.site, ())
     live = world.snapshot.children.get(ref_of(manifest))
     return set(live.target_pods if live else ())
 
@@ -154,7 +153,7 @@ def replace_stuck_pods(world: World) -> Ruling:
         outdated = outdated_pods(snapshot, shard.name, pods)
         idle = {pod.name: why for pod in outdated if (why := _nothing_to_lose(world, shard, pod))}
         steps += [replace_troubled(pod, idle[pod.name]) for pod in outdated if pod.name in idle]
-        if not idle and world.is_whole and not world.unresponsive and not world.without_process:
+        if not idle and world.is_whole and not world.redis.has_unknown:
             steps += _replace_running(world, shard, {pod.name for pod in outdated})
     return Ruling(steps=tuple(steps))
 
@@ -162,7 +161,7 @@ def replace_stuck_pods(world: World) -> Ruling:
 def _nothing_to_lose(world: World, shard: Shard, pod: PodFacts) -> str:
     never = "" if world.was_whole or world.owned else "nobody ever owned a slot"
     owner = shard.owner.name if shard.owner else ""
-    return nothing_to_lose(world.snapshot, pod, world.cluster.spec, never=never, owner=owner)
+    return nothing_to_lose(world.snapshot, pod, world.instance.spec, never=never, owner=owner)
 
 
 def _replace_running(world: World, shard: Shard, outdated: set[str]) -> list[Step]:
@@ -191,7 +190,7 @@ def forget_ghosts(world: World) -> Ruling:
     """Ids that no process has any more are forgotten by all who know them, at once: gossip would bring them back."""
     if not world.ghosts:
         return Ruling()
-    if hold := everybody_has_answered(world, "nodes that are gone are forgotten only when every process answers"):
+    if hold := everybody_has_answered(world.redis, "nodes that are gone are forgotten only when every process answers"):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
     holds = []
@@ -218,7 +217,7 @@ def assign_free_slots(world: World) -> Ruling:
         return Ruling()
     if _is_new(world):
         return _assign_first_slots(world)
-    if hold := everybody_has_answered(world, "slots are assigned only when every process answers"):
+    if hold := everybody_has_answered(world.redis, "slots are assigned only when every process answers"):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
     for shard, intended in zip(world.shards, world.intended, strict=True):
@@ -234,7 +233,7 @@ def assign_free_slots(world: World) -> Ruling:
 
 def _is_new(world: World) -> bool:
     """It never was whole, and no volume can bring back what an older cluster knew."""
-    return not world.was_whole and not world.cluster.spec.storage_class
+    return not world.was_whole and not world.instance.spec.storage_class
 
 
 def _assign_first_slots(world: World) -> Ruling:
@@ -245,7 +244,7 @@ def _assign_first_slots(world: World) -> Ruling:
     cluster meanwhile: it demands full coverage.
     """
     why = "slots are assigned only when every process answers"
-    if hold := nobody_is_unknown(world, why):
+    if hold := nobody_is_unknown(world.redis, why):
         return Ruling(holds=(hold,))
     steps: list[Step] = []
     holds: list[Hold] = []
@@ -265,7 +264,7 @@ def _first_pod_is_awaited(world: World, shard: Shard) -> Hold | None:
     """The first pod is the primary while it can be."""
     answered = {member.name for member in shard.members}
     first = shard.wanted[0]
-    if first not in answered and first in world.starting_pods:
+    if first not in answered and first in world.redis.starting:
         return Hold(guard="pods_have_started", why=f"waiting for {first} to start")
     return None
 
@@ -307,7 +306,7 @@ def introduce(world: World) -> Ruling:
     to both sides, and gossip does the rest.
     """
     members = tuple(member for member in world.members if not member.pod.deleting)
-    if world.unowned and not world.was_whole and world.starting_pods:
+    if world.unowned and not world.was_whole and world.redis.starting:
         # A new cluster is put together in one go; who comes first would only be introduced to nobody.
         return Ruling()
     if world.contested:
@@ -349,7 +348,7 @@ def _copies_are_awaited(world: World) -> Hold | None:
     if not world.was_whole or not owners or not all(member.met_nobody for member in owners):
         return None
     return everybody_has_answered(
-        world, "all owners lost their nodes.conf, and are introduced when every process answers"
+        world.redis, "all owners lost their nodes.conf, and are introduced when every process answers"
     )
 
 
@@ -418,18 +417,18 @@ def announce_addresses(world: World) -> Ruling:
 
 def resize_containers(world: World) -> Ruling:
     """Running containers may use what new ones would, where Kubernetes can change that in place."""
-    return Ruling(steps=resize_pods(world.snapshot, *container_resources(world.cluster)))
+    return Ruling(steps=resize_pods(world.snapshot, *container_resources(world.instance)))
 
 
 def log_in_to_peers(world: World) -> Ruling:
     """Nobody follows, or is followed by, a process of another instance that has a former address of ours."""
-    return set_peer_users(world.cluster, world.members)
+    return set_peer_users(world.instance, world.members)
 
 
 def limit_memory(world: World) -> Ruling:
     """maxmemory of every process is what capacity gives it, once its container has the room."""
-    growing = {step.pod for step in resize_pods(world.snapshot, *container_resources(world.cluster))}
-    return limit_maxmemory(world.members, world.cluster.spec, growing)
+    growing = {step.pod for step in resize_pods(world.snapshot, *container_resources(world.instance))}
+    return limit_maxmemory(world.members, world.instance.spec, growing)
 
 
 def label_roles(world: World) -> Ruling:

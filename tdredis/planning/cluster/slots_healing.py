@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.planning.cluster.members import Member, descending
-from tdredis.planning.cluster.waiting import everybody_has_answered
 from tdredis.planning.cluster.world import World
-from tdredis.planning.objects import Ruling, list_names
-from tdredis.planning.plan import Hold
+from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.pods import everybody_has_answered
+from tdredis.planning.sentences import list_names
 from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
 
 SlotStep = CloseSlot | OpenSlot | TakeSlot | MoveKeys
@@ -31,7 +31,9 @@ def close_open_slots(world: World) -> Ruling:
     """Every slot has an owner who has all of its keys, and nobody takes part in its moving."""
     if not world.open_slots:
         return Ruling()
-    if hold := everybody_has_answered(world, "slots that are left open are closed only when every process answers"):
+    if hold := everybody_has_answered(
+        world.redis, "slots that are left open are closed only when every process answers"
+    ):
         return Ruling(holds=(hold,))
     steps: list[SlotStep] = []
     for slot, involved in world.open_slots.items():

@@ -5,7 +5,7 @@ Identity is the node id and the pod's name, never the IP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,11 +14,11 @@ from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.children import build_children
 from tdredis.manifests.names import shard_names
 from tdredis.manifests.services import CLUSTER_PORTS
-from tdredis.planning import pods as waiting
 from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.cluster.disputes import NO_DISPUTES, Disputes, find_disputes
 from tdredis.planning.cluster.members import Member, build_member, descending
 from tdredis.planning.loss import lost_data
+from tdredis.planning.pods import Pods, unresponsive
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref
 from tdredis.redis.facts import Announced, NodeFacts, Unknown
 from tdredis.redis.proxy_errors import is_fault_of_proxy
@@ -60,17 +60,17 @@ class Shard:
 
 @dataclass(frozen=True)
 class World:
-    """Everything the rules ask for, read from one snapshot. *cluster* has the effective values in its spec."""
+    """Everything the rules ask for, read from one snapshot. *instance* has the effective values in its spec."""
 
     snapshot: ClusterSnapshot
-    cluster: RedisCluster
+    instance: RedisCluster
     shards: tuple[Shard, ...]
     disputes: Disputes = NO_DISPUTES
 
     @cached_property
     def children(self) -> tuple[JSONObject, ...]:
         """The objects that are wanted, but for the proxy's, the endpoints and the pods' own Services."""
-        return build_children(self.cluster, self.snapshot.site, self.snapshot.passwords)
+        return build_children(self.instance, self.snapshot.site, self.snapshot.passwords)
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
@@ -81,35 +81,24 @@ class World:
         return {member.id: member for member in self.members}
 
     @cached_property
-    def wanted_pods(self) -> tuple[str, ...]:
-        return tuple(pod for shard in self.shards for pod in shard.wanted)
+    def redis(self) -> Pods[NodeFacts]:
+        """Without the record of a whole cluster no volume is expected to bring back slots or a node id."""
+        return _redis_pods(self.snapshot, self.shards, may_hold_data=self._is_on_volumes and self.was_whole)
 
-    @cached_property
-    def unresponsive(self) -> Mapping[str, Unknown]:
-        """Processes that run and did not answer."""
-        return waiting.unresponsive(self.snapshot.nodes)
+    @property
+    def _is_on_volumes(self) -> bool:
+        return bool(self.instance.spec.storage_class)
 
-    @cached_property
-    def without_process(self) -> tuple[str, ...]:
-        """Pods that may hold data or a node id, and have no process to ask at the moment."""
-        on_volumes = bool(self.cluster.spec.storage_class) and self.was_whole
-        return waiting.without_process(self.snapshot.pods, self.snapshot.nodes, volumes_may_hold_data=on_volumes)
-
-    @cached_property
-    def missing_pods(self) -> tuple[str, ...]:
-        return waiting.missing(self.wanted_pods, self.snapshot.pods)
-
-    @cached_property
-    def starting_pods(self) -> tuple[str, ...]:
-        snapshot = self.snapshot
-        return waiting.starting(self.wanted_pods, snapshot.pods, snapshot.nodes, snapshot.now)
+    @property
+    def components(self) -> tuple[Pods[object], ...]:
+        return (self.redis,)
 
     @cached_property
     def troubled_pods(self) -> tuple[PodFacts, ...]:
         """Pods with something wrong, Redis pods first, by name."""
         # A Deployment's pods that failed (evicted) lie about for days after others took their place.
         proxies = (pod for pod in self.snapshot.proxies if pod.trouble is not None and not pod.finished)
-        return (*waiting.troubled(self.wanted_pods, self.snapshot.pods), *proxies)
+        return (*self.redis.troubled, *proxies)
 
     @cached_property
     def owned(self) -> SlotSet:
@@ -165,7 +154,7 @@ class World:
     @cached_property
     def lost(self) -> Mapping[str, str]:
         """For shards that nobody owns and nobody has data of, once all have answered: what was there."""
-        if self.unresponsive or self.without_process or self.starting_pods or self.missing_pods:
+        if self.redis.has_unknown or self.redis.starting or self.redis.missing:
             return {}
         lines = {line.name: line for line in self.snapshot.cluster.status.shards}
         found = {}
@@ -226,7 +215,7 @@ class World:
         if not self.is_whole:
             return {}
         late = self.snapshot.now - PROXY_CATCHES_UP_S
-        return {pod: read for pod, read in waiting.unresponsive(self.snapshot.reads).items() if read.since < late}
+        return {pod: read for pod, read in unresponsive(self.snapshot.reads).items() if read.since < late}
 
     @cached_property
     def stuck_proxies(self) -> Mapping[str, Unknown]:
@@ -266,12 +255,10 @@ def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster) -> World:
         pod = snapshot.pods.get(pod_name)
         if statefulset in answered and pod is not None and isinstance(node, NodeFacts) and node.view is not None:
             answered[statefulset].append(build_member(snapshot, pod, node, node.view))
-    on_volumes = bool(cluster.spec.storage_class)
-    without_process = waiting.without_process(snapshot.pods, snapshot.nodes, volumes_may_hold_data=on_volumes)
-    disputes = find_disputes(
-        [member for members in answered.values() for member in members],
-        all_answer=not waiting.unresponsive(snapshot.nodes) and not without_process,
-    )
+    # Whatever the record says: who is judged to have lost its slots is reset.
+    processes = _redis_pods(snapshot, may_hold_data=bool(cluster.spec.storage_class))
+    members = [member for members in answered.values() for member in members]
+    disputes = find_disputes(members, all_answer=not processes.has_unknown)
     shards = (
         Shard(
             index=index,
@@ -282,4 +269,11 @@ def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster) -> World:
         )
         for index, name in enumerate(names)
     )
-    return World(snapshot=snapshot, cluster=cluster, shards=tuple(shards), disputes=disputes)
+    return World(snapshot=snapshot, instance=cluster, shards=tuple(shards), disputes=disputes)
+
+
+def _redis_pods(snapshot: ClusterSnapshot, shards: Sequence[Shard] = (), *, may_hold_data: bool) -> Pods[NodeFacts]:
+    wanted = tuple(pod for shard in shards for pod in shard.wanted)
+    return Pods(
+        wanted=wanted, there=snapshot.pods, answers=snapshot.nodes, may_hold_data=may_hold_data, now=snapshot.now
+    )

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from tdredis.manifests.claims import CLAIM
 from tdredis.planning.disks import may_take_over, no_heir_has_room
 from tdredis.planning.loss import wants_to_begin_anew
-from tdredis.planning.objects import Ruling, held, list_names
+from tdredis.planning.plan import Ruling, held
 from tdredis.planning.pods import silence_hold
 from tdredis.planning.proof import is_proven_dead
 from tdredis.planning.replication.world import Member, Place, Watcher, World
+from tdredis.planning.sentences import list_names
 from tdredis.planning.steps import FailOver, Follow, Promote, SetConfig
 from tdredis.redis.histories import bytes_alone
 
@@ -82,7 +83,7 @@ def _proof_of_death(world: World) -> str:
         return f"{pod.name} was started anew, as a replica of nobody"
     lost = sum(watcher.watch is not None and _has_lost(watcher) for watcher in world.watchers)
     losers = f"{lost} of {len(world.watchers)} Sentinels"
-    unknown = world.unresponsive.get(pod.name)
+    unknown = world.redis.unresponsive.get(pod.name)
     return is_proven_dead(pod, unknown, lost=lost, observers=len(world.watchers), losers=losers)
 
 
@@ -141,16 +142,18 @@ def _elect(world: World) -> Ruling:
     if loading:
         return held("everybody_has_loaded", f"{list_names(loading)} still loads data, perhaps the newest there is")
     nobody_has_data = not world.instance.spec.storage_class and not any(member.has_data for member in able)
-    if not world.recorded and nobody_has_data and not world.unresponsive and not world.without_process:
+    if not world.recorded and nobody_has_data and not world.redis.has_unknown:
         # A new instance: nobody can have data, so the first pod need not wait for the others.
-        first = world.wanted_pods[0]
-        if first in world.starting_pods:
+        first = world.redis.wanted[0]
+        if first in world.redis.starting:
             return held("pods_have_started", f"waiting for {first} to start")
         return _begin_anew(world, able)
-    if world.unresponsive:
-        return Ruling(holds=(silence_hold(world.unresponsive, "a primary is chosen only when every process answers"),))
+    if world.redis.unresponsive:
+        return Ruling(
+            holds=(silence_hold(world.redis.unresponsive, "a primary is chosen only when every process answers"),)
+        )
     leaving = [member.name for member in world.members if member.pod.deleting and member.has_data]
-    late = (*world.without_process, *_may_bring_data(world), *leaving)
+    late = (*world.redis.without_process, *_may_bring_data(world), *leaving)
     if late:
         return held("pods_have_started", f"a primary is chosen only when all have answered: {list_names(late)}")
     return _begin_anew(world, able)
@@ -166,7 +169,7 @@ def _begin_anew(world: World, able: tuple[Member, ...]) -> Ruling:
 def _may_bring_data(world: World) -> list[str]:
     """Pods that start. One that is not even made, because a quota forbids it, say, has no data but on a volume."""
     snapshot = world.snapshot
-    return [name for name in world.starting_pods if name in snapshot.pods or f"{CLAIM}-{name}" in snapshot.claims]
+    return [name for name in world.redis.starting if name in snapshot.pods or f"{CLAIM}-{name}" in snapshot.claims]
 
 
 def _choose_among(world: World, members: tuple[Member, ...]) -> Ruling:
@@ -175,7 +178,7 @@ def _choose_among(world: World, members: tuple[Member, ...]) -> Ruling:
     """
     if not members:
         return held("some_process_runs", "no Redis process runs that could be the primary")
-    if len(world.primaries) > 1 and (world.unresponsive or world.without_process):
+    if len(world.primaries) > 1 and (world.redis.has_unknown):
         return held("every_process_answers", "of two primaries one is chosen only when every process answers")
     best = min(
         members,

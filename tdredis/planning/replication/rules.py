@@ -23,7 +23,6 @@ from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services, has_external_pods
 from tdredis.planning.families import targets_of_family
 from tdredis.planning.objects import (
-    Ruling,
     keep,
     keep_claims,
     label_role,
@@ -35,7 +34,7 @@ from tdredis.planning.objects import (
     service_ip,
 )
 from tdredis.planning.peers import set_peer_users
-from tdredis.planning.plan import Hold
+from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.replication.primary import (
     follow_the_primary,
     hand_over_full,
@@ -109,7 +108,9 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
     if not names or service == replica_service_name(standby.name):
         live = snapshot.children.get(ref)
         placed = set(live.target_pods if live else ())
-        names = names | {pod for pod in placed if pod in world.unresponsive and not world.unresponsive[pod].refused}
+        names = names | {
+            pod for pod in placed if pod in world.redis.unresponsive and not world.redis.unresponsive[pod].refused
+        }
         if (world.primary is None or world.in_failover) and service == replica_service_name(standby.name):
             names = names | {
                 member.name

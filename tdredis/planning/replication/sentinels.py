@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.peers import peer_user
-from tdredis.planning.objects import Ruling, list_names
-from tdredis.planning.plan import Hold
+from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.replication.world import PORTS, SENTINEL_PORT, Member, Place, Watcher, World
+from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import (
     ConfigureMonitor,
@@ -67,7 +67,7 @@ def _replicas_are_awaited(world: World) -> bool:
     assert primary is not None  # noqa: S101 the caller has looked
     if primary.facts.uptime_s >= WAIT_FOR_SYNC_S:
         return False
-    return bool(world.starting_pods) or len(world.replicas_in_sync()) < len(world.members) - 1
+    return bool(world.redis.starting) or len(world.replicas_in_sync()) < len(world.members) - 1
 
 
 def _hears_of_it(watcher: Watcher, world: World) -> bool:
@@ -293,9 +293,9 @@ def _living(
 def _others_are_informed(world: World, first: Watcher) -> Hold | None:
     """None: *first* may begin anew."""
     guard = "other_sentinels_are_ready"
-    if world.unresponsive or world.without_process or world.starting_pods or world.unresponsive_sentinels:
+    if world.redis.has_unknown or world.redis.starting or world.sentinels.unresponsive:
         return Hold(guard=guard, why="Sentinels forget nobody before every process has answered")
-    missing = [name for name in world.wanted_sentinels if name not in world.snapshot.sentinels]
+    missing = [name for name in world.sentinels.wanted if name not in world.snapshot.sentinels]
     if missing:
         return Hold(guard=guard, why=f"Sentinels forget nobody before all run: {list_names(missing)}")
     # One that is both stale and lacking somebody is mended by beginning anew itself, but those who lack more go before.

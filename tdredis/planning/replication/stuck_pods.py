@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.manifests.names import sentinel_name
-from tdredis.planning.objects import Ruling, nothing_to_lose, outdated_pods, replace_troubled
-from tdredis.planning.plan import Hold
+from tdredis.planning.objects import nothing_to_lose, outdated_pods, replace_troubled
+from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.replication.primary import hand_over
 from tdredis.planning.replication.world import Member, World
 from tdredis.planning.snapshot import PodFacts
@@ -20,7 +20,7 @@ def replace_stuck_pods(world: World) -> Ruling:
     work; a primary hands over first.
     """
     snapshot = world.snapshot
-    wanted = [snapshot.pods[name] for name in world.wanted_pods if name in snapshot.pods]
+    wanted = [snapshot.pods[name] for name in world.redis.wanted if name in snapshot.pods]
     redis = _replace_redis(world, outdated_pods(snapshot, world.instance.name, wanted))
     return Ruling(steps=(*redis.steps, *_replace_sentinels(world)), holds=redis.holds)
 
@@ -30,7 +30,7 @@ def _replace_redis(world: World, outdated: list[PodFacts]) -> Ruling:
     if idle:
         return Ruling(steps=tuple(replace_troubled(pod, idle[pod.name]) for pod in outdated if pod.name in idle))
     primary = world.primary
-    if not outdated or world.unresponsive or world.without_process or primary is None:
+    if not outdated or world.redis.has_unknown or primary is None:
         return Ruling()
     if world.standby is None:
         return _replace_the_only_one(world, primary)
@@ -61,7 +61,7 @@ def _replace_sentinels(world: World) -> Iterator[Step]:
     if world.standby is None:
         return
     pods = world.snapshot.sentinel_pods
-    watching = [pods[name] for name in world.wanted_sentinels if name in pods]
+    watching = [pods[name] for name in world.sentinels.wanted if name in pods]
     outdated = outdated_pods(world.snapshot, sentinel_name(world.standby), watching)
     stopped = [pod for pod in outdated if pod.name not in world.snapshot.sentinels]
     idle = [pod for pod in stopped if pod.main_trouble or not pod.ever_ran]

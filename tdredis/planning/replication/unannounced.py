@@ -27,7 +27,7 @@ def remove_unannounced(world: World) -> tuple[Remove, ...]:
 
 def _everybody_has_said(world: World) -> bool:
     """Every process that runs; one that is started anew begins with its pod's own address."""
-    return not world.unresponsive and not world.unresponsive_sentinels
+    return not world.redis.unresponsive and not world.sentinels.unresponsive
 
 
 def _used(world: World) -> Iterator[Place]:

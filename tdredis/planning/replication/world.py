@@ -7,7 +7,6 @@ Identity is the pod's name, never the IP.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -16,14 +15,14 @@ from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.names import pod_names, sentinel_pod_names
 from tdredis.manifests.services import has_external_pods
-from tdredis.planning import pods as waiting
 from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.identity import find_pod, place_name
 from tdredis.planning.loss import lost_data
 from tdredis.planning.plan import Hold
+from tdredis.planning.pods import Pods
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import Process
-from tdredis.redis.facts import REDIS_PORT, Announced, NodeFacts, Unknown
+from tdredis.redis.facts import REDIS_PORT, Announced, NodeFacts
 from tdredis.redis.sentinels import SentinelFacts, Watch
 
 SENTINEL_PORT = 26379
@@ -157,48 +156,30 @@ class World:
     # -- pods ---------------------------------------------------------------------------------------------------------
 
     @cached_property
-    def wanted_pods(self) -> tuple[str, ...]:
-        return pod_names(self.instance)
-
-    @cached_property
-    def wanted_sentinels(self) -> tuple[str, ...]:
-        return sentinel_pod_names(self.standby) if self.standby else ()
-
-    @cached_property
-    def unresponsive(self) -> Mapping[str, Unknown]:
-        """Redis processes that run and did not answer."""
-        return waiting.unresponsive(self.snapshot.nodes)
-
-    @cached_property
-    def unresponsive_sentinels(self) -> Mapping[str, Unknown]:
-        return waiting.unresponsive(self.snapshot.sentinels)
-
-    @cached_property
-    def without_process(self) -> tuple[str, ...]:
-        """Redis pods that may hold data and have no process to ask at the moment."""
-        on_volumes = bool(self.instance.spec.storage_class)
-        return waiting.without_process(self.snapshot.pods, self.snapshot.nodes, volumes_may_hold_data=on_volumes)
-
-    @cached_property
-    def missing_pods(self) -> tuple[str, ...]:
-        return waiting.missing(self.wanted_pods, self.snapshot.pods)
-
-    @cached_property
-    def starting_pods(self) -> tuple[str, ...]:
+    def redis(self) -> Pods[NodeFacts]:
         snapshot = self.snapshot
-        return waiting.starting(self.wanted_pods, snapshot.pods, snapshot.nodes, snapshot.now)
+        return Pods(
+            wanted=pod_names(self.instance),
+            there=snapshot.pods,
+            answers=snapshot.nodes,
+            may_hold_data=bool(self.instance.spec.storage_class),
+            now=snapshot.now,
+        )
 
     @cached_property
-    def starting_sentinels(self) -> tuple[str, ...]:
+    def sentinels(self) -> Pods[SentinelFacts]:
+        """A standalone has none."""
+        wanted = sentinel_pod_names(self.standby) if self.standby else ()
         snapshot = self.snapshot
-        return waiting.starting(self.wanted_sentinels, snapshot.sentinel_pods, snapshot.sentinels, snapshot.now)
+        return Pods(wanted=wanted, there=snapshot.sentinel_pods, answers=snapshot.sentinels, now=snapshot.now)
+
+    @property
+    def components(self) -> tuple[Pods[object], ...]:
+        return (self.redis, self.sentinels)
 
     @cached_property
     def troubled_pods(self) -> tuple[PodFacts, ...]:
-        return (
-            *waiting.troubled(self.wanted_pods, self.snapshot.pods),
-            *waiting.troubled(self.wanted_sentinels, self.snapshot.sentinel_pods),
-        )
+        return tuple(pod for component in self.components for pod in component.troubled)
 
     # -- who is the primary -------------------------------------------------------------------------------------------
 
@@ -294,7 +275,7 @@ class World:
     def _chosen_one_may_live(self) -> bool:
         """The process that the Sentinels chose did not answer: it may still be the primary for those it can reach."""
         pod = self.agreed_pod
-        return pod is not None and pod.name in self.unresponsive and not self.unresponsive[pod.name].refused
+        return pod is not None and pod.name in self.redis.unresponsive and not self.redis.unresponsive[pod.name].refused
 
     @cached_property
     def agreed_pod(self) -> PodFacts | None:
@@ -335,7 +316,7 @@ class World:
     @cached_property
     def lost(self) -> str:
         """What was there and nobody has any more, once all have answered; "": nothing, or somebody may have it."""
-        unanswered = self.unresponsive or self.without_process or self.starting_pods or self.missing_pods
+        unanswered = self.redis.has_unknown or self.redis.starting or self.redis.missing
         if self.primary is not None or unanswered or not self.members:
             return ""
         if any(member.has_data or member.facts.loading for member in self.members):

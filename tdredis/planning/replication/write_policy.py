@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.api.redisstandby import RedisStandby
-from tdredis.planning.conditions import Finding
-from tdredis.planning.objects import Ruling, list_names
-from tdredis.planning.plan import Hold
+from tdredis.planning.findings import Finding
+from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.proof import is_proven_dead
 from tdredis.planning.replication.world import Member, World
+from tdredis.planning.sentences import list_names
 from tdredis.planning.steps import SetConfig
 
 LEAST, LAG = "min-replicas-to-write", "min-replicas-max-lag"
@@ -63,7 +63,7 @@ def _in_reach(world: World, primary: Member) -> list[str]:
 
 def _replica_is_proven_dead(world: World, primary: Member) -> Hold | None:
     """Guard: nobody but *primary* could become the primary. None: so it is."""
-    others = sorted({*world.wanted_pods, *world.snapshot.pods} - {primary.name})
+    others = sorted({*world.redis.wanted, *world.snapshot.pods} - {primary.name})
     able = [name for name in others if _may_take_over(world, name)]
     if not able:
         return None
@@ -79,7 +79,7 @@ def _may_take_over(world: World, name: str) -> bool:
     member = next((each for each in world.members if each.name == name), None)
     if member is not None:
         return member.is_primary or member.may_be_chosen
-    unknown = world.unresponsive.get(name)
+    unknown = world.redis.unresponsive.get(name)
     if unknown is None:
         return False
     pod = world.snapshot.pods[name]

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tdredis.planning.conditions import PART_OF_EVERY_START
-
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/howto/night.md").read_text()
 # Words of the scheduler, the kubelet and the container runtime, passed on as they are.
@@ -63,10 +61,6 @@ def test_the_page_names_all_that_the_code_can_say_and_nothing_else(heading: str)
     expected = GUARDS if heading == "Guards" else REASONS | OF_KUBERNETES
 
     assert expected == listed(heading)
-
-
-def test_sets_of_reasons_and_guards_hold_no_name_that_nobody_says() -> None:
-    assert PART_OF_EVERY_START <= REASONS
 
 
 def guards_of_spec() -> set[str]:

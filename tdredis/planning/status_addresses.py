@@ -11,8 +11,8 @@ from tdredis.manifests.names import (
     sentinel_name,
 )
 from tdredis.manifests.proxy import proxy_kind
-from tdredis.manifests.services import RESP3_PORT, SENTINEL_PORT
-from tdredis.planning.conditions import client_address, external_address
+from tdredis.manifests.services import REDIS_PORT, RESP3_PORT, SENTINEL_PORT
+from tdredis.planning.live import Live
 from tdredis.planning.snapshot import ClusterSnapshot, Ref, ReplicationSnapshot, Snapshot
 from tdredis.redis.facts import ProxyFacts
 
@@ -49,7 +49,7 @@ def replication_entrances(snapshot: ReplicationSnapshot) -> dict[str, str]:
     return _known(found)
 
 
-def _both(snapshot: Snapshot, instance: Instance, service: str, name: str, port: int = 6379) -> dict[str, str]:
+def _both(snapshot: Snapshot, instance: Instance, service: str, name: str, port: int = REDIS_PORT) -> dict[str, str]:
     live = snapshot.children.get(Ref("Service", service))
     return {
         name: client_address(snapshot, service, port),
@@ -59,3 +59,25 @@ def _both(snapshot: Snapshot, instance: Instance, service: str, name: str, port:
 
 def _known(found: dict[str, str]) -> dict[str, str]:
     return {name: address for name, address in sorted(found.items()) if address}
+
+
+def client_address(snapshot: Snapshot, service: str, port: int = REDIS_PORT) -> str:
+    """ "ip:6379" of *service*; "" while it has none."""
+    live = snapshot.children.get(Ref("Service", service))
+    return endpoint(live.cluster_ip, port) if live and live.cluster_ip else ""
+
+
+def endpoint(host: str, port: int = REDIS_PORT) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def external_address(instance: Instance, service: Live | None, *, name: str = "redis", port: int = REDIS_PORT) -> str:
+    """vip:nodePort, or the balancer's address, of the port *name*, which is *port*; "" where there is none (yet)."""
+    if service is None:
+        return ""
+    if instance.spec.net_mode == "NodePort":
+        opened = service.node_port(name)
+        return endpoint(instance.spec.vip, opened) if opened and instance.spec.vip else ""
+    if instance.spec.net_mode == "LoadBalancer":
+        return endpoint(service.balancer_address, port) if service.balancer_address else ""
+    return ""

@@ -1,0 +1,10 @@
+"""Decides how a sentence for people names several things."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def list_names(names: Sequence[str]) -> str:
+    """A few names, and how many more: a sentence stays a sentence with 200 pods."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
