@@ -40,7 +40,7 @@ imports: install
 	$(BIN)/lint-imports
 
 unit: install
-	$(BIN)/pytest tests/unit tests/localkube
+	$(BIN)/pytest tests/unit tests/localkube tests/kit
 
 conformance: install
 	$(BIN)/pytest tests/conformance

@@ -15,7 +15,7 @@ from tdredis.redis.slots import even_split
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError
 from tdredis.redislink.link import Link, connect
-from tests.e2e.world import eventually
+from tests.kit.waiting import eventually
 
 TIMEOUT_MS = 5000  # cluster-node-timeout, down-after-milliseconds: as the operator sets them
 MASTER_NAME = "mymaster"

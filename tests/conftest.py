@@ -1,13 +1,25 @@
-"""Decides which tests may run beside each other: all, except one that measures, which has the machine for itself."""
+"""Decides which tests may run beside each other: all, except one that measures, which has the machine for itself; and
+what one says that has run into its time limit.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import inspect
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
 
 import pytest
+
+BESIDE = Path(__file__).parent
+DOOR, ROOM = BESIDE, BESIDE / "kit"  # folders, of which nothing but their locks is used here
+ENDS_EARLY_S = 15.0  # before pytest-timeout ends the whole worker: time to say why, and to end what was started
+BEGAN = pytest.StashKey[float]()
 
 
 def pytest_sessionstart() -> None:
@@ -17,20 +29,67 @@ def pytest_sessionstart() -> None:
     asyncio.set_event_loop(None)
 
 
-@pytest.fixture(autouse=True)
-def _beside_or_alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Around the time limit of a test, which begins when its turn has come."""
+    with beside_or_alone(alone=item.get_closest_marker("alone") is not None):
+        item.stash[BEGAN] = time.monotonic()
+        return (yield)
+
+
+@contextmanager
+def beside_or_alone(*, alone: bool) -> Iterator[None]:
     """Between the workers of one run: a test marked `alone` waits for those that run, and the others wait for it.
 
     Whoever comes takes the door and then the room; who wants the room alone holds the door while waiting, or a stream
-    of others would never let it in.
+    of others would never let it in. Every test has a time limit: so has the waiting for them.
     """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         yield
         return
-    folder = tmp_path_factory.getbasetemp().parent  # the same for all workers of a run
-    alone = request.node.get_closest_marker("alone") is not None
-    with (folder / "door.lock").open("w") as door, (folder / "room.lock").open("w") as room:
-        fcntl.flock(door, fcntl.LOCK_EX)
-        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        fcntl.flock(door, fcntl.LOCK_UN)
+    with locked(ROOM, DOOR, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
         yield
+
+
+@contextmanager
+def locked(room: Path, door: Path, how: int) -> Iterator[None]:
+    opened = [os.open(path, os.O_RDONLY) for path in (door, room)]
+    try:
+        fcntl.flock(opened[0], fcntl.LOCK_EX)
+        fcntl.flock(opened[1], how)
+        fcntl.flock(opened[0], fcntl.LOCK_UN)
+        yield
+    finally:
+        for each in opened:
+            os.close(each)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A test that waits for too long is ended where it waits: its traceback shows the line, and `eventually` tells for
+    what. Where the loop itself is stuck, pytest-timeout shows all stacks and ends the worker.
+    """
+    if isinstance(item, pytest.Function) and (limit_s := _limit_s(item)) and inspect.iscoroutinefunction(item.obj):
+        item.obj = ended_after(limit_s - ENDS_EARLY_S - (time.monotonic() - item.stash[BEGAN]), item.obj)
+    return (yield)
+
+
+def _limit_s(item: pytest.Item) -> float:
+    """As pytest-timeout reads it; 0: none, or its time is virtual, and it waits for no clock on the wall."""
+    if item.get_closest_marker("looptime"):
+        return 0.0
+    marker = item.get_closest_marker("timeout")
+    if marker and marker.args:
+        return float(marker.args[0])
+    return float(item.config.getoption("timeout", None) or item.config.getini("timeout") or 0)
+
+
+def ended_after(limit_s: float, test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Raises TimeoutError from where *test* waited when *limit_s* was over."""
+
+    @wraps(test)
+    async def in_time(*args: object, **kwargs: object) -> None:
+        async with asyncio.timeout(limit_s):
+            await test(*args, **kwargs)
+
+    return in_time

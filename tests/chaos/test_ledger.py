@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tdredis.redislink.errors import LinkError
 from tests.chaos.ledger import Door, Ledger
-from tests.unit.redislink.test_link import redis_server
+from tests.kit.servers import redis_server
 
 
 class Forgetful:

@@ -24,7 +24,7 @@ from tests.conformance.namespace import (
     build_statefulset,
     condition,
 )
-from tests.unit.manifests.builders import PASSWORDS, SITE, sample, standalone, standby
+from tests.kit.builders import PASSWORDS, SITE, sample, standalone, standby
 
 
 def build_rich_pod_spec(setting: str = "1") -> Obj:

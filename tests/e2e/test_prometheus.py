@@ -15,7 +15,8 @@ import yaml
 
 from tdredis.kube.client import Client
 from tdredis.kube.resources import PODS
-from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, free_port, sample, standalone, standby
+from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, sample, standalone, standby
+from tests.kit.servers import free_port
 
 PROMETHEUS = "/usr/bin/prometheus"
 

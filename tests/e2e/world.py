@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -32,6 +31,8 @@ from tdredis.kube.resources import (
     Resource,
     resource_of,
 )
+from tests.kit import waiting
+from tests.kit.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -138,13 +139,6 @@ class Operator:
         await self.end(signal.SIGKILL)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def sample(namespace: str, **spec: object) -> Obj:
     """The published RedisCluster in *namespace*, small, with *spec* changed. None takes a field away."""
     return _changed(SAMPLE, namespace, {"env": "demo", "capacity": 192, "vip": None, "storageclass": None, **spec})
@@ -204,20 +198,8 @@ async def _is_served(client: Client) -> bool:
 async def eventually(
     ask: Callable[[], Awaitable[T]], what: str, *, deadline_s: float = READY_S, pause_s: float = 0.1
 ) -> T:
-    """Asks until the answer is true, and returns it. Raises AssertionError with the last answer when time is up."""
-    end = time.monotonic() + deadline_s
-    while True:
-        last: object
-        try:
-            answer = await ask()
-            if answer:
-                return answer
-            last = answer
-        except ApiError as error:
-            last = error
-        if time.monotonic() > end:
-            raise AssertionError(f"not within {deadline_s:g} s: {what}; last seen: {last!r}")
-        await asyncio.sleep(pause_s)
+    """As `waiting.eventually`; an API server that refuses is asked again."""
+    return await waiting.eventually(ask, what, deadline_s=deadline_s, pause_s=pause_s, not_yet=(ApiError,))
 
 
 async def never(ask: Callable[[], Awaitable[object]], what: str, *, for_s: float, pause_s: float) -> None:

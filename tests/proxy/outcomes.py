@@ -13,9 +13,9 @@ from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError, NoAnswer, Refused
 from tdredis.redislink.link import Link, connect
 from tdredis.redislink.pool import Command
+from tests.kit.containers import OUTER
 from tests.proxy.servers import Servers
 from tests.proxy.shapes import FIXTURE, SCENES, Scene, split_words, unknown_scenes
-from tests.unit.start_script.containers import OUTER
 
 SAME, REFUSED, DIFFERS = "same", "refused", "differs"
 ANSWER_S: Final = 5.0

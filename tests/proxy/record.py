@@ -14,11 +14,11 @@ from pathlib import Path
 
 import msgspec
 
+from tests.kit.containers import OUTER, connected
 from tests.proxy.outcomes import ANSWER_S, Comparison, Outcome, compare, list_commands
 from tests.proxy.page import render
 from tests.proxy.recorded import PAGE, RECORD, CommandRecord, Record, SceneRecord
 from tests.proxy.servers import Servers, servers
-from tests.unit.start_script.containers import OUTER, connected
 
 ENVOY_PROGRAM = str(Path(sys.executable).parent / "envoy")
 

@@ -12,7 +12,7 @@ from tdredis.manifests.envoy import build_envoy_files
 from tdredis.manifests.start_scripts import ENVOY
 from tdredis.redis.slots import even_split
 from tdredis.redislink.link import Link
-from tests.unit.start_script.containers import DEADLINE_S, INNER, OUTER, Pods, connected, pods
+from tests.kit.containers import DEADLINE_S, INNER, OUTER, Pods, connected, pods
 
 PLAIN, PROXY = 9, 4  # the last number of their addresses
 

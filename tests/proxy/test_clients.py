@@ -10,8 +10,8 @@ import redis.asyncio as redis
 from redis.exceptions import ResponseError
 
 from tdredis.manifests.services import REDIS_PORT, RESP3_PORT
+from tests.kit.containers import OUTER
 from tests.proxy.servers import servers
-from tests.unit.start_script.containers import OUTER
 
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "clients.md").read_text()
 

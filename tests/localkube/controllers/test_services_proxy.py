@@ -18,6 +18,7 @@ from localkube.controllers.forwarder import Address, Connections, Listener
 from localkube.controllers.proxy import ServiceProxy
 from localkube.controllers.services import ServiceController
 from localkube.controllers.slices import SLICES
+from tests.kit.waiting import eventually
 from tests.localkube.controllers.conftest import DEADLINE_S, World
 
 Obj = dict[str, Any]
@@ -108,14 +109,15 @@ async def answers(address: tuple[str, int]) -> str | None:
     return name
 
 
-async def eventually(address: tuple[str, int], expected: str | None) -> None:
-    seen: list[str | None] = []
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while not seen or seen[-1] != expected:
-                seen.append(await answers(address))
-    except TimeoutError:
-        pytest.fail(f"{address} answered {set(seen)}, never {expected}")
+async def until_answered(address: tuple[str, int], expected: str | None) -> None:
+    """By *expected*; None: by nobody."""
+    seen: set[str | None] = set()
+
+    async def is_so() -> bool:
+        seen.add(found := await answers(address))
+        return found == expected
+
+    await eventually(is_so, lambda: f"{address} answers {expected}, not {seen}", deadline_s=DEADLINE_S, pause_s=0)
 
 
 async def test_a_slice_written_by_the_owner_of_the_service_is_where_it_leads(
@@ -126,7 +128,7 @@ async def test_a_slice_written_by_the_owner_of_the_service_is_where_it_leads(
 
     lead_to(world, servers[0])
 
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
 
 
 async def test_without_endpoints_it_is_refused_at_once(world: World) -> None:
@@ -142,11 +144,11 @@ async def test_an_endpoint_that_is_not_ready_gets_no_connection(world: World, se
     world.start(ServiceController, ServiceProxy)
     address = service(world)
     lead_to(world, servers[0])
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
 
     lead_to(world, servers[0], ready=False)
 
-    await eventually(address, None)
+    await until_answered(address, None)
 
 
 async def test_readiness_that_nobody_told_counts_as_ready(world: World, servers: list[Server]) -> None:
@@ -155,14 +157,14 @@ async def test_readiness_that_nobody_told_counts_as_ready(world: World, servers:
 
     lead_to(world, servers[0], ready=None)
 
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
 
 
 async def test_it_follows_its_slices(world: World, servers: list[Server]) -> None:
     world.start(ServiceController, ServiceProxy)
     address = service(world)
     lead_to(world, servers[0])
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
 
     lead_to(world, servers[1])
     await world.settled()
@@ -187,7 +189,7 @@ async def test_ports_are_matched_by_name(world: World, servers: list[Server]) ->
     ip, _ = service(world, ports=ports)
 
     lead_to(world, servers[0])
-    await eventually((ip, 6379), servers[0].ip)
+    await until_answered((ip, 6379), servers[0].ip)
 
     assert await answers((ip, 6380)) is None
 
@@ -200,8 +202,8 @@ async def test_a_node_port_and_a_load_balancer_lead_there_too(world: World, serv
 
     made = world.get("services", "s")
 
-    await eventually(("127.0.0.1", made["spec"]["ports"][0]["nodePort"]), servers[0].ip)
-    await eventually((made["status"]["loadBalancer"]["ingress"][0]["ip"], 6379), servers[0].ip)
+    await until_answered(("127.0.0.1", made["spec"]["ports"][0]["nodePort"]), servers[0].ip)
+    await until_answered((made["status"]["loadBalancer"]["ingress"][0]["ip"], 6379), servers[0].ip)
 
 
 async def test_an_outside_address_of_somebody_else_is_not_played(world: World, servers: list[Server]) -> None:
@@ -210,22 +212,22 @@ async def test_an_outside_address_of_somebody_else_is_not_played(world: World, s
     lead_to(world, servers[0])
     await world.until(lambda: world.get("services", "s")["status"]["loadBalancer"])
     ours = (world.get("services", "s")["status"]["loadBalancer"]["ingress"][0]["ip"], 6379)
-    await eventually(ours, servers[0].ip)
+    await until_answered(ours, servers[0].ip)
 
     world.change("services", "s", subresource="status", status={"loadBalancer": {"ingress": [{"ip": "203.0.113.7"}]}})
 
-    await eventually(ours, None)
+    await until_answered(ours, None)
 
 
 async def test_a_standing_connection_outlives_a_change_of_endpoints(world: World, servers: list[Server]) -> None:
     world.start(ServiceController, ServiceProxy)
     address = service(world)
     lead_to(world, servers[0])
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
     reader, writer, _ = await connect(address)
 
     lead_to(world)
-    await eventually(address, None)
+    await until_answered(address, None)
     writer.write(b"still there\n")
 
     assert await reader.readline() == b"still there\n"
@@ -236,7 +238,7 @@ async def test_a_connection_ends_with_the_process_behind_it(world: World, server
     world.start(ServiceController, ServiceProxy)
     address = service(world)
     lead_to(world, servers[0])
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
     reader, writer, _ = await connect(address)
 
     await servers[0].stop()
@@ -251,7 +253,7 @@ async def test_an_endpoint_that_refuses_ends_the_connection(world: World, server
     world.start(ServiceController, ServiceProxy)
     address = service(world)
     lead_to(world, servers[0])
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
 
     await servers[0].stop()
 
@@ -266,7 +268,7 @@ async def test_the_endpoint_sees_the_address_of_the_client(world: World, servers
     world.start(ServiceController, ServiceProxy)
     address = service(world)
     lead_to(world, servers[0])
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
     ours = f"127.{world.settings.block}.9.9"
 
     _, writer = await asyncio.open_connection(*address, local_addr=(ours, 0))
@@ -281,7 +283,7 @@ async def test_one_direction_may_end_before_the_other(world: World, servers: lis
     world.start(ServiceController, ServiceProxy)
     address = service(world)
     lead_to(world, servers[0])
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
     reader, writer, _ = await connect(address)
 
     writer.write(b"last words")
@@ -313,7 +315,7 @@ async def test_megabytes_arrive_whole_at_a_reader_slower_than_the_writer(world: 
     world.start(ServiceController, ServiceProxy)
     address = service(world)
     lead_to(world, servers[0])
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
     reader, writer, _ = await connect(address)
     sent = os.urandom(8 * 1024 * 1024)
 
@@ -345,23 +347,23 @@ async def test_a_deleted_service_is_refused(world: World, servers: list[Server])
     world.start(ServiceController, ServiceProxy)
     address = service(world)
     lead_to(world, servers[0])
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
 
     world.registry.delete("services", "default", "s")
 
-    await eventually(address, None)
+    await until_answered(address, None)
 
 
 async def test_a_changed_port_is_followed(world: World, servers: list[Server]) -> None:
     world.start(ServiceController, ServiceProxy)
     ip, port = service(world)
     lead_to(world, servers[0])
-    await eventually((ip, port), servers[0].ip)
+    await until_answered((ip, port), servers[0].ip)
 
     spec = world.get("services", "s")["spec"]
     world.change("services", "s", spec={**spec, "ports": [{"name": "redis", "port": 7000}]})
 
-    await eventually((ip, 7000), servers[0].ip)
+    await until_answered((ip, 7000), servers[0].ip)
     assert await answers((ip, port)) is None
 
 
@@ -391,7 +393,7 @@ async def test_at_its_end_nothing_listens_and_nothing_stands(world: World, serve
     world.start(ServiceController, ServiceProxy)
     address = service(world)
     lead_to(world, servers[0])
-    await eventually(address, servers[0].ip)
+    await until_answered(address, servers[0].ip)
     reader, writer, _ = await connect(address)
 
     await world.stop()

@@ -13,6 +13,7 @@ import pytest
 from localkube.cluster import Cluster
 from localkube.faults import Faults
 from localkube.kubelet.backoff import Pace
+from tests.kit import waiting
 
 Obj = dict[str, Any]
 DEADLINE_S = 20.0
@@ -82,9 +83,7 @@ class House:
 
 async def eventually(question: Callable[[], Awaitable[bool]]) -> None:
     """Asks the world outside again and again, for it sends no events."""
-    async with asyncio.timeout(DEADLINE_S):
-        while not await question():
-            await asyncio.sleep(0.02)
+    await waiting.eventually(question, "the world outside says so", deadline_s=DEADLINE_S, pause_s=0.02)
 
 
 @pytest.fixture

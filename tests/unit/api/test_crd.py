@@ -13,7 +13,7 @@ from tdredis.api.kinds import KINDS, parse
 from tdredis.api.reference import render_references
 from tdredis.api.rules import LONGEST_NAME
 from tdredis.api.validation import problems
-from tests.unit.manifests.builders import sample
+from tests.kit.builders import sample
 
 ROOT = Path(__file__).parents[3]
 

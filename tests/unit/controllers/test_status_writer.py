@@ -19,7 +19,7 @@ from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.kube.resources import LEASES
 from tdredis.planning.snapshot import Key
-from tests.e2e.world import eventually
+from tests.kit.waiting import eventually
 from tests.unit.planning.test_standby_plans import healthy
 
 HOST = "127.0.0.1"

@@ -14,7 +14,7 @@ from tdredis.redis.sentinels import SentinelFacts
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import Unreachable
 from tdredis.redislink.link import connect
-from tests.e2e.world import eventually
+from tests.kit.waiting import eventually
 
 HOST = "127.64.1.1"
 PROCESS = Process(pod="sentinel-tom-0", uid="", ip=HOST, id="", port=26379, in_cluster=False)

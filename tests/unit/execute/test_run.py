@@ -24,8 +24,8 @@ from tdredis.redis.facts import parse_info
 from tdredis.redislink.access import Access
 from tdredis.redislink.link import Link
 from tdredis.redislink.pool import Address, Command, LinkPool
-from tests.e2e.world import eventually
-from tests.unit.redislink.test_link import HOST, PASSWORD, redis_server
+from tests.kit.servers import HOST, PASSWORD, redis_server
+from tests.kit.waiting import eventually
 
 KEY = Key("RedisCluster", "redis", "rat")
 

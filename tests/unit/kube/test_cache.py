@@ -10,7 +10,7 @@ from tdredis.kube.cache import Cache, is_older, wait_synced
 from tdredis.kube.client import Client
 from tdredis.kube.objects import Child, Meta, parse_child
 from tdredis.kube.resources import CONFIGMAPS, Resource
-from tests.unit.kube.eventually import eventually
+from tests.kit.waiting import eventually
 from tests.unit.kube.scripted_server import (
     Act,
     ScriptedServer,

@@ -23,7 +23,7 @@ from tdredis.kube.errors import (
     WatchSilent,
 )
 from tdredis.kube.resources import CONFIGMAPS, ENDPOINTSLICES, PODS, REDISCLUSTERS, Resource
-from tests.unit.kube.eventually import eventually
+from tests.kit.waiting import eventually
 from tests.unit.kube.scripted_server import (
     ScriptedServer,
     answer,

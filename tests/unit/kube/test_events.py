@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from tdredis.kube.events import EventRecorder, Reference
-from tests.unit.kube.eventually import eventually
+from tests.kit.waiting import eventually
 from tests.unit.kube.scripted_server import (
     Act,
     ScriptedServer,

@@ -8,7 +8,7 @@ import pytest
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.kube.lease import LeaderElector
-from tests.unit.kube.eventually import eventually
+from tests.kit.waiting import eventually
 from tests.unit.kube.lease_store import LeaseStore
 
 

@@ -14,7 +14,7 @@ from tdredis.manifests.made_of import MADE_OF
 from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment
 from tdredis.manifests.redis_config import build_auth_conf, build_redis_conf, quote
 from tdredis.manifests.site import Passwords, Site
-from tests.unit.manifests.builders import PASSWORDS, SITE, sample
+from tests.kit.builders import PASSWORDS, SITE, sample
 
 
 def children(**spec: object) -> dict[tuple[str, str], Any]:

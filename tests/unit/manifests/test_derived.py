@@ -11,7 +11,7 @@ from tdredis.manifests.derived import derived_names
 from tdredis.manifests.proxy import build_proxy_access, build_proxy_deployment
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services
-from tests.unit.manifests.builders import PASSWORDS, SITE, sample, standalone, standby
+from tests.kit.builders import PASSWORDS, SITE, sample, standalone, standby
 
 # Named after a StatefulSet, a Service or the resource, of which each has its own.
 FOLLOW = {"PodDisruptionBudget", "EndpointSlice", "NetworkPolicy", "PodMonitor"}

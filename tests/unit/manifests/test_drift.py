@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tdredis.manifests.children import build_children
 from tdredis.manifests.drift import difference, parse_quantity
-from tests.unit.manifests.builders import PASSWORDS, SITE, sample
+from tests.kit.builders import PASSWORDS, SITE, sample
 
 MANIFESTS = build_children(sample(), SITE, PASSWORDS)
 

@@ -11,7 +11,7 @@ from tdredis.manifests.names import build_labels
 from tdredis.manifests.network_policy import build_network_policies
 from tdredis.manifests.pod_monitor import build_pod_monitors
 from tdredis.manifests.site import Site
-from tests.unit.manifests.builders import sample, standalone, standby
+from tests.kit.builders import sample, standalone, standby
 
 ON: dict[str, Any] = {"networkPolicy": {"enabled": True}}
 PEER = {"namespaceSelector": {"matchLabels": {"team": "a"}}}

@@ -12,7 +12,7 @@ from tdredis.manifests.made_of import MADE_OF
 from tdredis.manifests.proxy import build_proxy_deployment
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.site import Site
-from tests.unit.manifests.builders import PASSWORDS, SITE, sample, standalone, standby
+from tests.kit.builders import PASSWORDS, SITE, sample, standalone, standby
 
 SETTINGS: dict[str, Any] = {
     "annotations": {"team": "a", "prometheus.io/port": "1"},

@@ -25,7 +25,7 @@ from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.sentinel_config import build_sentinel_ids
 from tdredis.manifests.services import build_external_services, is_external_service
 from tdredis.manifests.site import Site
-from tests.unit.manifests.builders import PASSWORDS, SITE, sample, standalone, standby
+from tests.kit.builders import PASSWORDS, SITE, sample, standalone, standby
 
 
 def children(instance: RedisStandby | RedisStandalone) -> dict[tuple[str, str], Any]:

@@ -13,7 +13,7 @@ from tdredis.redis.facts import NodeFacts
 from tdredis.redislink.access import OPEN
 from tdredis.redislink.link import connect
 from tdredis.redislink.pool import Command
-from tests.unit.redislink.test_link import HOST, redis_server
+from tests.kit.servers import HOST, redis_server
 
 DISTINCT_ERRORS = 100_000
 

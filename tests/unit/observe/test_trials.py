@@ -13,8 +13,8 @@ from tdredis.planning.live import Live
 from tdredis.planning.snapshot import Key, PodFacts, Ref
 from tdredis.redis.facts import Announced
 from tdredis.redislink.access import Access
-from tests.unit.manifests.builders import sample
-from tests.unit.redislink.test_link import HOST, PASSWORD, redis_server
+from tests.kit.builders import sample
+from tests.kit.servers import HOST, PASSWORD, redis_server
 
 ACCESS = Access((PASSWORD,))
 MYID, RUN = ("CLUSTER", "MYID"), ("INFO", "server")

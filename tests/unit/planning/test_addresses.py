@@ -11,7 +11,7 @@ from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
 from tdredis.redis.facts import Announced
-from tests.unit.manifests.builders import PASSWORDS, SITE, sample
+from tests.kit.builders import PASSWORDS, SITE, sample
 
 POD = PodFacts(name="p-0", uid="u", created=0.0, ip="10.0.0.1", host_ip="192.168.0.7")
 

@@ -29,7 +29,7 @@ from tdredis.planning.objects import (
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import Apply, ResizePod
 from tdredis.redis.facts import NodeFacts, Replication, Unknown
-from tests.unit.manifests.builders import PASSWORDS, standby
+from tests.kit.builders import PASSWORDS, standby
 
 MIB = 2**20
 RESIZABLE = Site(pod_resize=True)

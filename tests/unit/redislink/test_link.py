@@ -9,8 +9,6 @@ import signal
 import socket
 import sys
 import termios
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,49 +17,7 @@ from tdredis.redislink.access import OPEN, Access
 from tdredis.redislink.errors import NoAnswer, Refused, Unreachable
 from tdredis.redislink.link import connect
 from tdredis.redislink.pool import Address, LinkPool
-
-HOST = "127.0.0.1"
-PASSWORD = "right horse"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@asynccontextmanager
-async def redis_server(
-    folder: Path, *, password: str = "", cluster: bool = False
-) -> AsyncIterator[tuple[int, asyncio.subprocess.Process]]:
-    port = free_port()
-    config = folder / "redis.conf"
-    lines = [f"bind {HOST}", f"port {port}", 'save ""', f"dir {folder}"]
-    lines += [f'requirepass "{password}"'] if password else []
-    lines += ["cluster-enabled yes", f"cluster-port {free_port()}"] if cluster else []
-    config.write_text("\n".join(lines))
-    process = await asyncio.create_subprocess_exec("redis-server", str(config), stdout=asyncio.subprocess.DEVNULL)
-    try:
-        async with asyncio.timeout(10):
-            while not await _listens(port):
-                await asyncio.sleep(0.01)  # between two looks, under the deadline above
-        yield port, process
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-        await process.wait()
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(HOST, port)
-    except OSError:
-        return False
-    writer.close()
-    await writer.wait_closed()
-    return True
+from tests.kit.servers import HOST, PASSWORD, redis_server
 
 
 async def test_commands_are_answered_in_order(tmp_path: Path) -> None:

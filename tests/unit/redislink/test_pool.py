@@ -18,7 +18,7 @@ from tdredis.redislink.access import OPEN, Access
 from tdredis.redislink.errors import LinkError, NoFreeConnection, Refused, Unreachable
 from tdredis.redislink.link import KEEPALIVE, Link, connect
 from tdredis.redislink.pool import LOST_AGAIN_S, TURNED_AWAY_S, Address, Command, LinkPool
-from tests.unit.redislink.test_link import HOST, PASSWORD, redis_server
+from tests.kit.servers import HOST, PASSWORD, redis_server
 
 OWNER = "rat"
 ADDRESS = Address("uid-0", "10.0.0.1", pod="rat-0-0")

@@ -14,8 +14,9 @@ from tdredis.manifests.redis_config import build_auth_conf, build_redis_conf
 from tdredis.manifests.start_scripts import CLUSTER_NODE, STANDALONE, STANDALONE_ON_VOLUME, STANDBY_NODE
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.link import Link
-from tests.unit.manifests.builders import sample, standalone, standby
-from tests.unit.start_script.containers import DEADLINE_S, INNER, Pods, config, connected, pods
+from tests.kit.builders import sample, standalone, standby
+from tests.kit.containers import DEADLINE_S, INNER, Pods, config, connected, pods
+from tests.kit.waiting import eventually
 
 KEYS = 300
 Damage = Callable[[Path], object]
@@ -110,12 +111,12 @@ async def fill(link: Link, kind: str) -> None:
     """Half of the keys are in the base, half in the increment."""
     if kind == "cluster":
         await link.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383, timeout_s=5)
-        await until(lambda: has(link, "CLUSTER", "INFO", word=b"cluster_state:ok"))
+        await eventually(lambda: has(link, "CLUSTER", "INFO", word=b"cluster_state:ok"), "its cluster works")
     else:
         await link.call("REPLICAOF", "NO", "ONE", timeout_s=5)
     await link.call_all([("SET", f"key:{number}", "v" * 50) for number in range(KEYS // 2)], timeout_s=5)
     await link.call("BGREWRITEAOF", timeout_s=5)
-    await until(lambda: has(link, "INFO", "persistence", word=b"aof_rewrite_in_progress:0"))
+    await eventually(lambda: has(link, "INFO", "persistence", word=b"aof_rewrite_in_progress:0"), "it has written all")
     await link.call_all([("SET", f"key:{number}", "v" * 50) for number in range(KEYS // 2, KEYS)], timeout_s=5)
     await link.call("CONFIG", "SET", "appendfsync", "always", timeout_s=5)
     await link.call("SET", "last", "one", timeout_s=5)
@@ -124,12 +125,6 @@ async def fill(link: Link, kind: str) -> None:
 async def has(link: Link, *question: str, word: bytes) -> bool:
     answer = await link.call(*question, timeout_s=5)
     return isinstance(answer, bytes) and word in answer
-
-
-async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not await is_so():  # type: ignore[misc]
-            await asyncio.sleep(0.02)  # between two looks, under the deadline above
 
 
 async def filled_and_stopped(network: Pods, kind: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -19,8 +18,9 @@ from tdredis.manifests.start_scripts import SENTINEL, STANDBY_NODE
 from tdredis.planning.process import Process
 from tdredis.planning.steps import SetPeerUser
 from tdredis.redislink.link import Link
-from tests.unit.manifests.builders import standby
-from tests.unit.start_script.containers import DEADLINE_S, INNER, Pods, command_lines, connected, pods
+from tests.kit.builders import standby
+from tests.kit.containers import DEADLINE_S, INNER, Pods, command_lines, connected, pods
+from tests.kit.waiting import eventually
 from tests.unit.start_script.test_replication_scripts import replication
 
 OURS, THEIRS = [
@@ -42,12 +42,11 @@ async def run_node(
     return await connected(await network.run(number, files, "/etc/tdredis/start.sh"), password)
 
 
-async def until(link: Link, is_so: Callable[[dict[str, str]], bool]) -> dict[str, str]:
-    seen: dict[str, str] = {}
-    async with asyncio.timeout(DEADLINE_S):
-        while not is_so(seen := await replication(link)):
-            await asyncio.sleep(0.05)  # between two looks, under the deadline above
-    return seen
+async def until_linked(link: Link) -> None:
+    async def is_linked() -> bool:
+        return (await replication(link))["master_link_status"] == "up"
+
+    await eventually(is_linked, "its primary lets it in", deadline_s=DEADLINE_S)
 
 
 @PASSWORDS
@@ -65,7 +64,7 @@ async def test_a_replica_at_an_address_that_is_another_instance_s_by_now_copies_
             await link.call("REPLICAOF", "NO", "ONE", timeout_s=5)
             await link.call("SET", "whose", value, timeout_s=5)
         await replica.call("REPLICAOF", f"{network.network}.2", 6379, timeout_s=5)
-        await until(replica, lambda seen: seen["master_link_status"] == "up")
+        await until_linked(replica)
 
         await replica.call("REPLICAOF", f"{network.network}.1", 6379, timeout_s=5)
 
@@ -92,7 +91,7 @@ async def test_a_process_that_was_started_before_is_told_while_it_runs(tmp_path:
 
         assert replies == [b"OK"] * 3
         await new.call("REPLICAOF", f"{network.network}.1", 6379, timeout_s=5)
-        await until(new, lambda seen: seen["master_link_status"] == "up")
+        await until_linked(new)
 
 
 async def test_sentinels_of_another_instance_do_not_see_what_has_its_primary_s_address(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,8 +15,9 @@ from tdredis.manifests.start_scripts import SENTINEL, STANDALONE, STANDBY_NODE
 from tdredis.redislink.access import OPEN, Access
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.link import Link, connect
-from tests.unit.manifests.builders import standalone, standby
-from tests.unit.start_script.containers import DEADLINE_S, INNER, Pods, command_lines, connected, pods
+from tests.kit.builders import standalone, standby
+from tests.kit.containers import DEADLINE_S, INNER, Pods, command_lines, connected, pods
+from tests.kit.waiting import eventually
 
 PORT = 26379
 NAMES = tuple(f"sentinel-standby-tom-{ordinal}" for ordinal in range(3))
@@ -63,16 +63,13 @@ async def rows(link: Link, what: str) -> list[dict[str, str]]:
 
 async def until(links: list[Link], what: str, is_so: Callable[[list[dict[str, str]]], bool]) -> None:
     """Every Sentinel of *links* says so."""
-    seen: list[object] = []
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                seen = [await rows(link, what) for link in links]
-                if all(is_so(each) for each in seen):  # type: ignore[arg-type]
-                    return
-                await asyncio.sleep(0.05)  # between two looks, under the deadline above
-    except TimeoutError:
-        raise AssertionError(f"{what} after {DEADLINE_S} s: {seen}") from None
+    seen: list[list[dict[str, str]]] = []
+
+    async def all_say_so() -> bool:
+        seen[:] = [await rows(link, what) for link in links]
+        return all(is_so(each) for each in seen)
+
+    await eventually(all_say_so, lambda: f"{what}: {seen}", deadline_s=DEADLINE_S, pause_s=0.05)
 
 
 async def test_a_standby_s_node_boots_as_a_replica_of_nobody_and_tells_its_own_address(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tdredis.redis.slots import even_split
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.link import Link, connect
-from tests.unit.start_script.containers import DEADLINE_S, INNER, OUTER, command_lines, config, connected, pods
+from tests.kit.containers import DEADLINE_S, INNER, OUTER, command_lines, config, connected, pods
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.start_script.containers import DEADLINE_S, INNER, connected, pods
+from tests.kit.containers import DEADLINE_S, INNER, connected, pods
 from tests.unit.start_script.test_start_scripts import become_primary, until_it_works
 
 TWICE_S = 6.0  # time enough for an engine to be refused twice, and for what follows from that

@@ -16,7 +16,7 @@ from tdredis.manifests.start_scripts import CLUSTER_NODE
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.redislink.link import Link, connect
-from tests.unit.manifests.builders import sample
+from tests.kit.builders import sample
 
 DEADLINE_S = 20.0
 PREFIXES = {sys.prefix, sys.base_prefix, "/usr"}  # where redis-server, sh and Envoy live
