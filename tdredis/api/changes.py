@@ -154,6 +154,22 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
         clients=f"of a proxy: {_PROXY_GOES}",
     ),
     "pod": _NEW_REDIS_PODS,
+    "exporter.resources": _NEW_REDIS_PODS,
+    "service.annotations": _live(
+        "The Services that netmode is about follow.", "what the controller that reads them does"
+    ),
+    "service.loadBalancerClass": FieldChange(
+        class_=ChangeClass.FIXED,
+        today="While netmode is LoadBalancer a change is refused by the API server (Kubernetes 1.25 and later): a"
+        " Service gets it when it becomes a LoadBalancer. While netmode is another it may be changed.",
+    ),
+    "service.loadBalancerSourceRanges": _live(
+        "The Services follow, while netmode is LoadBalancer.", "those who are not in it cannot connect any more"
+    ),
+    "service.externalTrafficPolicy": _live(
+        "The Services follow, while netmode is NodePort or LoadBalancer.",
+        "with Local, an address of a node where no pod serves does not answer; a pod sees its clients' own addresses",
+    ),
     "outside.verify": _live("The next look at the addresses for outside goes by it."),
     "networkPolicy.enabled": _live(
         "The policies are made, or removed.", "those who are not in allowFrom cannot connect any more, or can again"

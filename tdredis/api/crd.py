@@ -159,6 +159,7 @@ def _escaped(pattern: str) -> str:
 
 
 def _with_rules(schema: JSONObject, rules: Sequence[Rule]) -> JSONObject:
+    rules = [rule for rule in rules if rule.cel]
     if not rules:
         return schema
     before = schema.get("x-kubernetes-validations")

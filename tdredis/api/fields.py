@@ -82,6 +82,14 @@ ADDRESS_OR_NONE: Final[Bounds] = {
     "x-write": "an IP address such as 192.0.2.7, or a host's name",
 }
 
+# A network: its address and the length of its prefix.
+CIDR: Final[Bounds] = {
+    "maxLength": 43,
+    "pattern": r"^[0-9a-fA-F.:]+/[0-9]{1,3}$",
+    "x-pattern": f"^(({_OCTET}[.]){{3}}{_OCTET}/(3[0-2]|[12]?[0-9])|({_IPV6})/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$",
+    "x-write": "a network such as 192.0.2.0/24 or 2001:db8::/32",
+}
+
 _NAME_PART: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 QUALIFIED_NAME: Final = f"^({_SUBDOMAIN}/)?{_NAME_PART}$"  # key of a label or an annotation
 _LABEL_VALUE: Final[Bounds] = {

@@ -22,6 +22,7 @@ from tdredis.api.fields import (
 )
 from tdredis.api.metadata import ObjectMeta
 from tdredis.api.pod_settings import Plain, PodSettings, ResourceSettings
+from tdredis.api.service_settings import ServiceSettings
 
 _PASSWORDS: Final = ("secret", "proxy_secret")
 
@@ -101,6 +102,22 @@ class OutsideSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
             extra_json_schema={"enum": ["auto", "off"]},
         ),
     ] = "auto"
+
+
+class ExporterResources(ResourceSettings, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
+    """Requests and limits of an exporter, as Kubernetes has them."""
+
+
+class ExporterSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
+    """spec.exporter: the metrics exporter beside each Redis."""
+
+    resources: Annotated[
+        ExporterResources | None,
+        Meta(
+            description="Requests and limits of the exporter containers. Absent: requests of 10m CPU and 20Mi memory,"
+            " limits of 100m and 200Mi; write {} for none."
+        ),
+    ] = None
 
 
 class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
@@ -200,6 +217,10 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
         ),
     ] = None
     pod: Annotated[PodSettings, Meta(description="Settings of the Redis pods.")] = PodSettings()
+    exporter: Annotated[ExporterSpec, Meta(description="The metrics exporter beside each Redis.")] = ExporterSpec()
+    service: Annotated[ServiceSettings, Meta(description="The Services that clients connect to, beside netmode.")] = (
+        ServiceSettings()
+    )
     outside: Annotated[OutsideSpec, Meta(description="Addresses for clients outside of the Kubernetes cluster.")] = (
         OutsideSpec()
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -17,10 +17,12 @@ import msgspec
 
 from tdredis.api import quantities
 from tdredis.api.fields import QUALIFIED_NAME, wire_name
+from tdredis.api.instance import ExporterResources
 from tdredis.api.pod_settings import PodSettings, ResourceSettings
 from tdredis.api.rediscluster import ProxySpec, RedisClusterSpec
 from tdredis.api.redisstandalone import RedisStandaloneSpec
 from tdredis.api.redisstandby import LEAST_LAG_S, RedisStandbySpec, SentinelSpec
+from tdredis.api.service_settings import ServiceSettings
 
 # A StatefulSet <name>-<i> carries the label controller-revision-hash: its name, a dash and 10 characters within 63;
 # with i of up to three digits that leaves the resource's name 63 - 11 - 4.
@@ -36,7 +38,8 @@ Predicate: TypeAlias = Callable[[Any], bool]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """*at*: the attribute that the rule is about, "" for the whole; *holds* is asked about what stands there. None: it
-    is about a change, of which only the API server sees both sides.
+    is about a change, of which only the API server sees both sides. *cel* "": no server is asked, the operator alone
+    says it: all rules of a definition together may cost a server only so much.
     """
 
     cel: str
@@ -65,6 +68,17 @@ _APP: Final = Rule(
     " or make another resource",
     holds=None,
 )
+_BALANCER: Final = "(has({0}.service) && has({0}.service.loadBalancerClass) ? {0}.service.loadBalancerClass : '')"
+# Kubernetes would refuse to change the Service, and its refusal would stand in status for as long as spec says so.
+_LOAD_BALANCER_CLASS: Final = Rule(
+    cel="!has(self.netmode) || self.netmode != 'LoadBalancer' || !has(oldSelf.netmode)"
+    " || oldSelf.netmode != 'LoadBalancer'"
+    f" || {_BALANCER.format('self')} == {_BALANCER.format('oldSelf')}",
+    message="service.loadBalancerClass cannot be changed while netmode is LoadBalancer: write netmode: ClusterIP first,"
+    " and both when its Service has changed",
+    holds=None,
+)
+_FIXED: Final = (_APP, _LOAD_BALANCER_CLASS)
 # On spec, not on the fields: a refusal quotes the value of the field that it is about.
 _SECRETS: Final = (
     Rule(
@@ -190,10 +204,20 @@ _REDIS_PARTS: Final = (
     _not_ours("volumes", "config", "auth", "redis-data"),
 )
 
+_OF_RESOURCES: Final = (*_amounts("requests"), *_amounts("limits"), *_REQUESTS_FIT)
+
 RULES: Final[dict[type[msgspec.Struct], tuple[Rule, ...]]] = {
-    RedisClusterSpec: (_APP, _CLUSTER_CAPACITY, _PROXY_IMAGE, *_SECRETS, *_PROXY_SECRETS, *_REDIS_PARTS),
-    RedisStandbySpec: (_APP, _CAPACITY, *_SECRETS, _WRITE_POLICY, *_REDIS_PARTS),
-    RedisStandaloneSpec: (_APP, _CAPACITY, *_SECRETS, *_REDIS_PARTS),
+    RedisClusterSpec: (
+        _APP,
+        _LOAD_BALANCER_CLASS,
+        _CLUSTER_CAPACITY,
+        _PROXY_IMAGE,
+        *_SECRETS,
+        *_PROXY_SECRETS,
+        *_REDIS_PARTS,
+    ),
+    RedisStandbySpec: (*_FIXED, _CAPACITY, *_SECRETS, _WRITE_POLICY, *_REDIS_PARTS),
+    RedisStandaloneSpec: (*_FIXED, _CAPACITY, *_SECRETS, *_REDIS_PARTS),
     ProxySpec: (_not_ours("containers", "proxy"), _not_ours("volumes", "config", "secret", "tmp")),
     SentinelSpec: (_not_ours("containers", "sentinel"), _not_ours("volumes", "config", "auth", "data")),
     PodSettings: (
@@ -203,7 +227,9 @@ RULES: Final[dict[type[msgspec.Struct], tuple[Rule, ...]]] = {
         _unique("containers"),
         _unique("volumes"),
     ),
-    ResourceSettings: (*_amounts("requests"), *_amounts("limits"), *_REQUESTS_FIT),
+    ServiceSettings: (_keys("annotations"),),
+    ResourceSettings: _OF_RESOURCES,
+    ExporterResources: tuple(replace(rule, cel="") for rule in _OF_RESOURCES),
 }
 
 

@@ -71,6 +71,7 @@ def build_proxy_service(cluster: RedisCluster, site: Site) -> JSONObject:
         PROXY_COMPONENT,
         proxy_ports(cluster, site),
         type_=cluster.spec.net_mode,
+        is_for_clients=True,
         selector=component_selector(cluster, PROXY_COMPONENT),
     )
 

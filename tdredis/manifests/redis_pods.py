@@ -20,13 +20,17 @@ from tdredis.manifests.names import (
     nodes_service_name,
     pods_per_statefulset,
 )
-from tdredis.manifests.pods import PREFERRED, REQUIRED, build_apart, build_field, build_pod_template
+from tdredis.manifests.pods import PREFERRED, REQUIRED, build_apart, build_field, build_pod_template, build_resources
 from tdredis.manifests.services import BUS_PORT, REDIS_PORT
 from tdredis.manifests.site import Site
 
 EXPORTER_PORT: Final = 9121
 METRICS_PORT_NAME: Final = "metrics"
 _CPU: Final = "cpu"
+_EXPORTER_RESOURCES: Final[JSONObject] = {
+    "limits": {"cpu": "100m", "memory": "200Mi"},
+    "requests": {"cpu": "10m", "memory": "20Mi"},
+}
 # A primary without anybody in sync waits for that before it goes (stop.sh); others go at once. What is deleted while it
 # hangs is to be gone within a minute all the same.
 GRACE_S: Final = 50
@@ -158,6 +162,7 @@ def build_probes(port: int) -> JSONObject:
 
 
 def _build_exporter(instance: Instance, site: Site) -> JSONObject:
+    resources = instance.spec.exporter.resources
     return {
         "name": EXPORTER_CONTAINER,
         "image": site.image(instance.spec.monitor_image),
@@ -169,7 +174,7 @@ def _build_exporter(instance: Instance, site: Site) -> JSONObject:
             {"name": "REDIS_EXPORTER_WEB_LISTEN_ADDRESS", "value": f"[$(POD_IP)]:{EXPORTER_PORT}"},
         ],
         "ports": [{"name": METRICS_PORT_NAME, "containerPort": EXPORTER_PORT, "protocol": "TCP"}],
-        "resources": {"limits": {"cpu": "100m", "memory": "200Mi"}, "requests": {"cpu": "10m", "memory": "20Mi"}},
+        "resources": _EXPORTER_RESOURCES if resources is None else build_resources(resources),
         "volumeMounts": [{"name": "auth", "mountPath": "/etc/tdredis-auth"}],
     }
 

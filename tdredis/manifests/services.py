@@ -47,6 +47,7 @@ def build_client_service(instance: Instance) -> JSONObject:
         REDIS_COMPONENT,
         REDIS_PORTS,
         type_="ClusterIP" if behind_proxy else instance.spec.net_mode,
+        is_for_clients=not behind_proxy,
         selector=selector,
     )
 
@@ -67,6 +68,7 @@ def build_sentinel_service(standby: RedisStandby) -> JSONObject:
         SENTINEL_COMPONENT,
         SENTINEL_PORTS,
         type_=standby.spec.net_mode if standby.spec.sentinel.external else "ClusterIP",
+        is_for_clients=standby.spec.sentinel.external,
         selector=component_selector(standby, SENTINEL_COMPONENT),
     )
 
@@ -119,19 +121,46 @@ def build_service(
     ports: dict[str, int],
     *,
     type_: str = "ClusterIP",
+    is_for_clients: bool = False,
     selector: JSONObject | None = None,
 ) -> JSONObject:
-    """Without a *selector* the endpoints are written by the operator."""
+    """Without a *selector* the endpoints are written by the operator. What spec.service says holds where netmode gives
+    the type.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": build_metadata(instance, name, component),
+        "metadata": _build_metadata(instance, name, component, is_for_clients=is_for_clients),
         "spec": {
             "type": type_,
+            **_settings_of(instance, type_),
             **({"selector": selector} if selector is not None else {}),
             "ports": _build_ports(ports),
         },
     }
+
+
+def _build_metadata(
+    instance: Instance, name: str, component: str, *, is_for_clients: bool, labels: dict[str, str] | None = None
+) -> JSONObject:
+    metadata = build_metadata(instance, name, component, labels=labels)
+    annotations = instance.spec.service.annotations if is_for_clients else {}
+    return {**metadata, "annotations": {**annotations}} if annotations else metadata
+
+
+def _settings_of(instance: Instance, type_: str) -> JSONObject:
+    """Of spec.service what a Service of this type may have: Kubernetes refuses the rest. What is as Kubernetes has it
+    by itself is not said: a Service of before is not written again for it.
+    """
+    settings = instance.spec.service
+    found: JSONObject = {}
+    if type_ != "ClusterIP" and settings.external_traffic_policy != "Cluster":
+        found["externalTrafficPolicy"] = settings.external_traffic_policy
+    if type_ == "LoadBalancer" and settings.load_balancer_class:
+        found["loadBalancerClass"] = settings.load_balancer_class
+    if type_ == "LoadBalancer" and settings.load_balancer_source_ranges:
+        found["loadBalancerSourceRanges"] = list(settings.load_balancer_source_ranges)
+    return found
 
 
 def _build_headless(instance: Instance, name: str, component: str, ports: dict[str, int]) -> JSONObject:
@@ -155,9 +184,10 @@ def _build_external(instance: Instance, pod: str, component: str, ports: dict[st
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": build_metadata(instance, pod, component, labels={EXTERNAL_LABEL: "true"}),
+        "metadata": _build_metadata(instance, pod, component, is_for_clients=True, labels={EXTERNAL_LABEL: "true"}),
         "spec": {
             "type": instance.spec.net_mode,
+            **_settings_of(instance, instance.spec.net_mode),
             # Nodes know each other under these addresses, ready or not.
             "publishNotReadyAddresses": True,
             "selector": {POD_NAME_LABEL: pod},

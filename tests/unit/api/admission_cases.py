@@ -331,6 +331,40 @@ def _texts() -> Iterator[Case]:
     yield spec(ALONE, pod={"affinity": {"nodeAffinity": {}}, "tolerations": [{"operator": "Exists"}]})
 
 
+def _services() -> Iterator[Case]:
+    network = "write a network such as 192.0.2.0/24 or 2001:db8::/32"
+    for good in ("10.0.0.0/8", "0.0.0.0/0", "::/0", "2001:db8::/32", "192.0.2.7/32", "fd00::1/128"):
+        yield spec(CLUSTER, service={"loadBalancerSourceRanges": [good]})
+    for bad in ("10.0.0.0", "10.0.0.0/33", "10.0.0.256/8", "::/129", "x/8", "", "10.0.0.0/8 ", "10.0.0.0/08"):
+        yield spec(CLUSTER, network, service={"loadBalancerSourceRanges": ["10.0.0.0/8", bad]})
+    many = [f"10.0.{n}.0/24" for n in range(65)]
+    yield spec(ALONE, "Too many: 65", advises="write at most 64", service={"loadBalancerSourceRanges": many})
+    for good in ("", "internal", "example.com/internal"):
+        yield spec(STANDBY, service={"loadBalancerClass": good})
+    for bad in ("a b", "-x", "Example.com/x", "a/b/c"):
+        yield spec(STANDBY, "write a name such as example.com/internal", service={"loadBalancerClass": bad})
+    for policy in ("Cluster", "Local"):
+        yield spec(ALONE, service={"externalTrafficPolicy": policy})
+    yield spec(ALONE, KNOWN, advises="write Cluster, Local", service={"externalTrafficPolicy": "local"})
+    yield spec(ALONE, service={"annotations": {"example.com/internal": "true"}})
+    yield spec(ALONE, KEYS, service={"annotations": {"a b": "x"}})
+    yield spec(ALONE, TYPE, advises="Expected `str`", service={"annotations": {"example.com/internal": True}})
+    yield spec(ALONE, exporter={"resources": {}})
+    yield spec(ALONE, exporter={"resources": {"limits": {"memory": "300Mi"}}})
+    exporter = {"resources": {"limits": {"memory": "300MB"}}}
+    yield spec(ALONE, "in body should match", advises=MEMORY, exporter=exporter)
+    yield spec(ALONE, advises=MEMORY, exporter={"resources": {"limits": {"memory": "512m"}}})
+    yield spec(ALONE, advises=NAMES, exporter={"resources": {"limits": {"memry": "512Mi"}}})
+    balanced, by_hand = {"netmode": "LoadBalancer"}, {"service": {"loadBalancerClass": "example.com/internal"}}
+    why = "cannot be changed while netmode is LoadBalancer: write netmode: ClusterIP first"
+    for kind in (CLUSTER, STANDBY, ALONE):
+        yield edit(kind, {"netmode": "ClusterIP"}, {**balanced, **by_hand})
+        yield edit(kind, balanced, {**balanced, **by_hand}, why, advises="")
+        yield edit(kind, {**balanced, **by_hand}, {**balanced, "service": {"loadBalancerClass": ""}}, why, advises="")
+        yield edit(kind, {**balanced, **by_hand}, {**balanced, **by_hand, "dc": "x"})
+        yield edit(kind, {**balanced, **by_hand}, {"netmode": "ClusterIP"})
+
+
 def _edits() -> Iterator[Case]:
     for kind in (CLUSTER, STANDBY, ALONE):
         yield edit(kind, {}, {"app": "other"}, FORMER_APP, advises="")
@@ -378,5 +412,7 @@ def _statuses() -> Iterator[Case]:
 
 
 CASES: Final = tuple(
-    case for cases in (_amounts, _names, _images, _addresses, _numbers, _texts, _edits, _statuses) for case in cases()
+    case
+    for cases in (_amounts, _names, _images, _addresses, _numbers, _texts, _services, _edits, _statuses)
+    for case in cases()
 )

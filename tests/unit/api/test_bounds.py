@@ -33,6 +33,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "vip": ADDRESSES,
     "image": IMAGES,
     "storageclass": st.text("aZ0.-_ ", max_size=8),
+    "service.loadBalancerClass": st.text("aZ0.-_ /", max_size=8),
 }
 
 
