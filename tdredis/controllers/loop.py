@@ -28,6 +28,7 @@ from tdredis.planning.decide import assess, must_see_all, plan, records_data, re
 from tdredis.planning.objects import object_refusal
 from tdredis.planning.sizing import resize_refusal
 from tdredis.planning.snapshot import Key, Snapshot, with_resource
+from tdredis.planning.steps import name_of
 from tdredis.runtime.logs import keep_secrets, owner_of, redact
 from tdredis.runtime.queue import KeyedQueue
 
@@ -187,9 +188,9 @@ class Loop:
 
     def _count(self, key: Key, outcome: Outcome) -> None:
         for step in outcome.done:
-            self._on_step(key.kind, type(step).__name__, "done")
+            self._on_step(key.kind, name_of(step), "done")
         if outcome.failed is not None:
-            self._on_step(key.kind, type(outcome.failed).__name__, "failed")
+            self._on_step(key.kind, name_of(outcome.failed), "failed")
 
     async def _tell_of_bug(self, key: Key, error: Exception) -> None:
         """Nobody is to believe what status says of before. Which words the bug has changes; its class does not."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from tdredis.execute.run import Outcome
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import OBJECT_STEPS
+from tdredis.planning.steps import RedisStep
 from tdredis.runtime.backoff import Backoff
 from tdredis.runtime.queue import KeyedQueue
 
@@ -53,7 +53,7 @@ class Pacing:
             self._queue.forget(key)
             self._queue.add_after(key, NAMESPACE_GOES_S)
             return "namespace goes"
-        is_on_its_way = any(not isinstance(step, OBJECT_STEPS) for step in outcome.done)
+        is_on_its_way = any(isinstance(step, RedisStep) for step in outcome.done)
         if outcome.redis_failed and not is_on_its_way:
             # Redis refused, or is another by now: waiting a minute would let what is broken be so for a minute.
             self._queue.retry(key, most_s=SLOWEST_LOOK_S)

@@ -22,7 +22,7 @@ from tdredis.planning.news import losses, notices, transitions
 from tdredis.planning.plan import Hold
 from tdredis.planning.restarts import unheeded_restarts
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import Step
+from tdredis.planning.steps import Step, name_of
 
 log = structlog.get_logger(__name__)
 
@@ -135,7 +135,7 @@ def told_together(steps: Sequence[Step]) -> Iterator[tuple[str, str]]:
     """One (reason, message) for the steps that were done in a row for the same reason: six introductions are one news,
     and no step is given the why of another.
     """
-    for (reason, why), group in groupby(steps, key=lambda step: (step.reason, step.why)):
+    for (reason, why), group in groupby(steps, key=lambda step: (name_of(step), step.why)):
         told = list(group)
         more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
         yield reason, f"{'; '.join(map(str, told[:MOST_TOLD]))}{more}: {why}"

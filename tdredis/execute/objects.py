@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from tdredis.api.json_object import JSONObject
 from tdredis.kube.client import Client
@@ -18,11 +18,10 @@ from tdredis.kube.errors import ApiError, Invalid, NotFound, ServerUnavailable, 
 from tdredis.kube.request import Propagation
 from tdredis.kube.resources import PODS, Resource, resource_of
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod
+from tdredis.planning.steps import Apply, ObjectStep, Remove, ReplacePod, ResizePod
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.runtime.backoff import Backoff
 
-ObjectStep: TypeAlias = Apply | Remove | ReplacePod | ResizePod
 WAIT_S = 0.1  # ten times what a request takes; Redis is not kept longer from what it needs next
 NAMESPACE_GOES = "NamespaceTerminating"  # the kind of refusal that nobody need be told of
 SERVER = ""  # under this name it is kept that the server, and not one object, refuses

@@ -12,26 +12,17 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Final
 
 import structlog
 
 from tdredis.api.json_object import JSONObject
-from tdredis.execute.commands import PAUSE, PAUSE_WRITES, UNPAUSE, RedisStep, migrate, redis_commands
-from tdredis.execute.objects import (
-    NAMESPACE_GOES,
-    ObjectStep,
-    ObjectWriter,
-    PreconditionError,
-    is_of_the_server,
-    kind_of,
-)
+from tdredis.execute.objects import NAMESPACE_GOES, ObjectWriter, PreconditionError, is_of_the_server, kind_of
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError
 from tdredis.planning.plan import Plan
-from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import OBJECT_STEPS, PACED_STEPS, FailOver, Follow, Process, Step
+from tdredis.planning.steps import FailOver, Follow, MoveKeys, ObjectStep, Process, RedisStep, ResetNode, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redis.views import parse_cluster_nodes
 from tdredis.redislink.errors import LinkError, Refused
@@ -41,11 +32,15 @@ from tdredis.redislink.pool import Address, Command, LinkPool
 log = structlog.get_logger(__name__)
 
 COMMAND_S = 2.0
+PAUSE_MS: Final = 3000  # longer than a handover takes; ends by itself if none comes
 # PAUSE_MS covers this, and the vote after it.
 CATCHES_UP_S, CATCH_UP_LOOK_S = 1.5, 0.01
 KEYS_A_ROUND = 20  # both nodes serve nobody else while they are moved
 # A pass that moves keys sees nothing else meanwhile: not that a primary died. What is left is for the next.
 MOVING_A_SLOT_S, MOVING_S = 1.0, 3.0
+PAUSE: Final[Command] = ("CLIENT", "PAUSE", PAUSE_MS)
+PAUSE_WRITES: Final[Command] = (*PAUSE, "WRITE")
+UNPAUSE: Final[Command] = ("CLIENT", "UNPAUSE")
 # Who a process is and where it stands. One section a question: servers before 7.0 take no more.
 WHO_AND_WHERE: tuple[Command, ...] = (("INFO", "server"), ("INFO", "replication"))
 
@@ -128,7 +123,7 @@ class Executor:
         for ended, error in self._objects.late(key):
             tally.add(ended, error)
         moving_until = math.inf
-        waits = all(isinstance(step, OBJECT_STEPS) for step in plan.steps)
+        waits = not any(isinstance(step, RedisStep) for step in plan.steps)
         for step in self._in_order(key, plan.steps):
             if isinstance(step, MoveKeys):
                 now = self._clock()
@@ -136,7 +131,7 @@ class Executor:
                 if now > moving_until:
                     continue
             try:
-                if not isinstance(step, OBJECT_STEPS):
+                if isinstance(step, RedisStep):
                     if self._is_paced(key, step):
                         continue
                     await self.run_step(key, step)
@@ -153,18 +148,18 @@ class Executor:
             else:
                 tally.add(step, None)
         if not any(step.barrier for step in plan.steps):
-            self._objects.keep(key, tuple(step for step in plan.steps if isinstance(step, OBJECT_STEPS)))
+            self._objects.keep(key, tuple(step for step in plan.steps if not isinstance(step, RedisStep)))
         return tally.outcome(self._objects.wait_s(key))
 
     def _in_order(self, key: Key, steps: Sequence[Step]) -> list[Step]:
         """As planned, but for objects that were refused: others are not to wait for a server that takes its time to
         refuse them again.
         """
-        return sorted(steps, key=lambda step: isinstance(step, OBJECT_STEPS) and self._objects.was_refused(key, step))
+        return sorted(steps, key=lambda step: not isinstance(step, RedisStep) and self._objects.was_refused(key, step))
 
-    def _is_paced(self, key: Key, step: Step) -> bool:
+    def _is_paced(self, key: Key, step: RedisStep) -> bool:
         """The same was done to the same process a moment ago, and doing it again would undo what comes of it."""
-        if not isinstance(step, PACED_STEPS):
+        if not step.pace_s:
             return False
         now = self._clock()
         self._paced = {done: until for done, until in self._paced.items() if now < until}
@@ -174,7 +169,7 @@ class Executor:
         """One object. False: it is left for another pass. Raises ApiError, PreconditionError or LeadLostError."""
         return await self._objects.write(key, step, waits=waits)
 
-    async def run_step(self, key: Key, step: Step) -> None:
+    async def run_step(self, key: Key, step: RedisStep) -> None:
         """One effect on a Redis process. Raises LinkError, PreconditionError or LeadLostError."""
         self.require_lead()
         match step:
@@ -187,8 +182,8 @@ class Executor:
             case MoveKeys():
                 await self._move_keys(key, step)
             case _:
-                await self._do(key, *self._commands(key, step))
-        if isinstance(step, PACED_STEPS):
+                await self._do(key, step.process, self._commands(key, step))
+        if step.pace_s:
             self._paced[key, str(step), step.process.id] = self._clock() + step.pace_s
 
     async def _hand_over(self, key: Key, step: FailOver, primary: Process) -> None:
@@ -201,7 +196,7 @@ class Executor:
             if answers:
                 await self._until_heirs_have_all(key, step.heirs, primary)
             is_asked = True
-            await self._do(key, *self._commands(key, step))
+            await self._do(key, step.process, self._commands(key, step))
         except (LinkError, PreconditionError) as error:
             if not is_asked or isinstance(error, Refused | PreconditionError):
                 with contextlib.suppress(LinkError, PreconditionError):  # it ends by itself too
@@ -233,16 +228,16 @@ class Executor:
 
     async def _follow(self, key: Key, step: Follow) -> None:
         """Raises PreconditionError when it was made a primary meanwhile, by a vote that we have not seen."""
-        process, commands = self._commands(key, step)
+        process = step.process
         link = await self._open(key, process)
         found = await self._info(process, link)
         if found.get("role") == "master" and not step.was_primary:
             raise PreconditionError(f"{process.pod} is a primary by now: looking again")
-        await self.ask(link, commands)
+        await self.ask(link, self._commands(key, step))
 
     async def _reset(self, key: Key, step: ResetNode) -> None:
         """Steps before it may have waited for the API server. Raises PreconditionError when *step* is no more right."""
-        process, commands = self._commands(key, step)
+        process = step.process
         link = await self._open(key, process)
         (nodes,) = await self.ask(link, [("CLUSTER", "NODES")])
         view = parse_cluster_nodes(nodes.decode("utf-8", "replace") if isinstance(nodes, bytes) else "")
@@ -250,22 +245,22 @@ class Executor:
             raise PreconditionError(f"{process.pod} is another process by now")
         if reached := [node_id for node_id in step.apart if view.reaches(node_id)]:
             raise PreconditionError(f"{process.pod} reaches {len(reached)} nodes by now that it did not: looking again")
-        await self.ask(link, commands)
+        await self.ask(link, self._commands(key, step))
 
     async def _move_keys(self, key: Key, step: MoveKeys) -> None:
         """Raises Refused when the target does not take them."""
         until = self._clock() + MOVING_A_SLOT_S
         password = self._links.password(key)
         while True:
-            (keys,) = await self._do(key, step.process, [("CLUSTER", "GETKEYSINSLOT", step.slot, KEYS_A_ROUND)])
+            (keys,) = await self._do(key, step.process, [step.look(KEYS_A_ROUND)])
             if not isinstance(keys, list) or not keys:
                 return
-            await self._do(key, step.process, [migrate(step, keys, password)])
+            await self._do(key, step.process, [step.migrate(keys, password)])
             if self._clock() > until:
                 return
 
-    def _commands(self, key: Key, step: Step) -> tuple[Process, list[Command]]:
-        return redis_commands(cast("RedisStep", step), self._links.password(key))
+    def _commands(self, key: Key, step: RedisStep) -> tuple[Command, ...]:
+        return step.commands(self._links.password(key))
 
     async def _do(self, key: Key, process: Process, commands: Sequence[Command]) -> list[object]:
         """The replies to the commands, in one round trip, after the process has said that it is the one we mean.
@@ -327,7 +322,7 @@ class _Tally:
                 log.info("step done", step=str(step), why=step.why)
                 self.done.append(step)
             case ApiError() | PreconditionError() | LinkError():
-                is_object = isinstance(step, OBJECT_STEPS)
+                is_object = not isinstance(step, RedisStep)
                 self.redis_failed = self.redis_failed or not is_object
                 if is_object and not isinstance(error, LinkError):
                     self.objects_wait = self.objects_wait or is_of_the_server(error)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FunctionType
 
-from tdredis.planning.steps import Step
+from tdredis.planning.steps import NAMES, Step
 
 Code = Callable[..., object]  # a rule, a guard, or whatever else sees to it: referenced, so that renaming cannot rot it
 Guard = Code | str  # a guard without a function of its own is known by its name
@@ -14,7 +14,7 @@ Guard = Code | str  # a guard without a function of its own is known by its name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What somebody on call sees. *reason*: of a condition or an event; a step's event is called as the step says.
+    """What somebody on call sees. *reason*: of a condition or an event; a step's event is called as `NAMES` says.
     *words*: a sentence of it, with "…" for what differs.
     """
 
@@ -23,7 +23,7 @@ class Seen:
 
     @property
     def name(self) -> str:
-        return self.reason if isinstance(self.reason, str) else self.reason.reason
+        return self.reason if isinstance(self.reason, str) else NAMES[self.reason]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ from tdredis.healing.catalogue import Guard, Row, Seen
 from tdredis.planning.cluster import failover, proxies
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import primary, rules, sentinels, write_policy
-from tdredis.planning.slot_steps import ResetNode
 from tdredis.planning.steps import (
     AssignSlots,
     FailOver,
@@ -17,6 +16,7 @@ from tdredis.planning.steps import (
     Meet,
     Promote,
     Replicate,
+    ResetNode,
     TakeOverShard,
 )
 

@@ -12,8 +12,8 @@ from tdredis.manifests.names import PASSWORD_KEY, REDIS_COMPONENT, auth_secret_n
 from tdredis.manifests.peers import build_peers_files
 from tdredis.manifests.redis_config import build_auth_conf
 from tdredis.manifests.sentinel_config import build_sentinel_auth_files
-from tdredis.manifests.services import REDIS_PORT
 from tdredis.manifests.site import Passwords
+from tdredis.redis.ports import REDIS_PORT
 
 
 def build_auth_secret(instance: Instance, passwords: Passwords) -> JSONObject:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
+from tdredis.redis.ports import SCRATCH_PORT
 
 LOST_DATA: Final = "lost-data"
 LOST_NODES: Final = "lost-nodes"
@@ -197,13 +198,19 @@ comes_up() {
     *:*) alone=::1 ;;
     *) alone=127.0.0.1 ;;
   esac
-  "$server" "$@" --dir "$scratch" --bind "$alone" --port 6380 >"$scratch/log" 2>&1 &
+  "$server" "$@" --dir "$scratch" --bind "$alone" --port """
+    + str(SCRATCH_PORT)
+    + """ >"$scratch/log" 2>&1 &
   other=$! up=1 looks=0
   while [ "$looks" -lt 400 ] && kill -0 "$other" 2>/dev/null; do
-    case $("$cli" -h "$alone" -p 6380 PING 2>/dev/null || true) in
+    case $("$cli" -h "$alone" -p """
+    + str(SCRATCH_PORT)
+    + """ PING 2>/dev/null || true) in
       PONG | NOAUTH*)
         up=0
-        "$cli" -h "$alone" -p 6380 SAVE >/dev/null 2>&1 || true
+        "$cli" -h "$alone" -p """
+    + str(SCRATCH_PORT)
+    + """ SAVE >/dev/null 2>&1 || true
         break
         ;;
     esac

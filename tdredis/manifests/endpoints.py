@@ -16,8 +16,8 @@ from tdredis.manifests.names import (
     client_service_name,
     replica_service_name,
 )
-from tdredis.manifests.services import REDIS_PORT as PORT
 from tdredis.manifests.site import Site
+from tdredis.redis.ports import REDIS_PORT as PORT
 
 PORT_NAME = "redis"
 # Of one EndpointSlice; a cluster of the largest size has as many primaries, and for a moment more. Source:

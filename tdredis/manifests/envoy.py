@@ -13,7 +13,7 @@ from typing import Final
 
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.names import PROXY_PASSWORD_KEY
-from tdredis.manifests.services import REDIS_PORT, RESP3_PORT
+from tdredis.redis.ports import REDIS_PORT, RESP3_PORT
 
 REDIS_PASSWORD_KEY: Final = "redis-password"  # noqa: S105 a key, not a password
 # docs/reference/proxy-commands.md is measured against this table.

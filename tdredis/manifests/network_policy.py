@@ -22,8 +22,8 @@ from tdredis.manifests.names import (
     SENTINEL_COMPONENT,
     build_metadata,
 )
-from tdredis.manifests.redis_pods import EXPORTER_PORT
-from tdredis.manifests.services import BUS_PORT, REDIS_PORT, RESP3_PORT, SENTINEL_PORT, has_external_pods
+from tdredis.manifests.services import has_external_pods
+from tdredis.redis.ports import BUS_PORT, EXPORTER_PORT, REDIS_PORT, RESP3_PORT, SENTINEL_PORT
 
 _OPERATOR: Final[JSONObject] = {
     "namespaceSelector": {},

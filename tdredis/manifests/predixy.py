@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tdredis.manifests.services import REDIS_PORT
+from tdredis.redis.ports import REDIS_PORT
 
 PREDIXY_CONF: Final = """\
 Name PredixyTD

@@ -30,9 +30,10 @@ from tdredis.manifests.pods import (
     component_selector,
 )
 from tdredis.manifests.predixy import PREDIXY_CONF, build_predixy_auth, build_predixy_pool
-from tdredis.manifests.services import REDIS_PORT, REDIS_PORTS, RESP3_PORTS, build_service
+from tdredis.manifests.services import REDIS_PORTS, RESP3_PORTS, build_service
 from tdredis.manifests.site import Passwords, Site
 from tdredis.manifests.start_scripts import ENVOY, PREDIXY
+from tdredis.redis.ports import REDIS_PORT
 
 VERSION_KEY: Final = "version"
 CONFIG_HASH: Final = "cache.tongdun.net/proxy-config"

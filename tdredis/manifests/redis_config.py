@@ -10,6 +10,7 @@ from typing import Final
 from tdredis.api.instance import Instance
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.api.redisstandby import RedisStandby
+from tdredis.redis.ports import REDIS_PORT
 
 NODE_TIMEOUT_MS: Final = 5000
 # A standby's node boots as a replica of this, which is nobody: no process listens on that port.
@@ -22,7 +23,7 @@ def build_redis_conf(instance: Instance) -> str:
     """redis.conf of every Redis pod of *instance*."""
     limit_mib = instance.spec.maxmemory_mib
     lines = [
-        "port 6379",
+        f"port {REDIS_PORT}",
         "protected-mode no",
         "tcp-keepalive 60",
         "dir /data",

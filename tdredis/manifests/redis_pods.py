@@ -21,10 +21,9 @@ from tdredis.manifests.names import (
     pods_per_statefulset,
 )
 from tdredis.manifests.pods import PREFERRED, REQUIRED, build_apart, build_field, build_pod_template, build_resources
-from tdredis.manifests.services import BUS_PORT, REDIS_PORT
 from tdredis.manifests.site import Site
+from tdredis.redis.ports import BUS_PORT, EXPORTER_PORT, REDIS_PORT
 
-EXPORTER_PORT: Final = 9121
 METRICS_PORT_NAME: Final = "metrics"
 _CPU: Final = "cpu"
 _EXPORTER_RESOURCES: Final[JSONObject] = {

@@ -12,7 +12,7 @@ from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.names import sentinel_pod_names
 from tdredis.manifests.peers import peer_password, peer_user
 from tdredis.manifests.redis_config import quote
-from tdredis.manifests.services import SENTINEL_PORT
+from tdredis.redis.ports import SENTINEL_PORT
 
 SENTINEL_AUTH_KEY: Final = "sentinel-auth.conf"
 AUTH_PASS_KEY: Final = "sentinel-auth-pass.conf"  # noqa: S105 a file

@@ -21,8 +21,8 @@ from tdredis.manifests.pods import (
 )
 from tdredis.manifests.redis_pods import build_probes
 from tdredis.manifests.sentinel_config import AUTH_PASS_KEY, SENTINEL_AUTH_KEY
-from tdredis.manifests.services import SENTINEL_PORT
 from tdredis.manifests.site import Site
+from tdredis.redis.ports import SENTINEL_PORT
 
 
 def build_sentinel_statefulset(standby: RedisStandby, site: Site) -> JSONObject:

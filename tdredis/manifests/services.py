@@ -21,11 +21,8 @@ from tdredis.manifests.names import (
     sentinel_pod_names,
 )
 from tdredis.manifests.pods import component_selector
+from tdredis.redis.ports import BUS_PORT, REDIS_PORT, RESP3_PORT, SENTINEL_PORT
 
-REDIS_PORT: Final = 6379
-RESP3_PORT: Final = 6380  # of a proxy: one listener speaks one version of the protocol
-BUS_PORT: Final = 16379
-SENTINEL_PORT: Final = 26379
 # By name, as external addresses are asked for.
 REDIS_PORTS: Final = {"redis": REDIS_PORT}
 RESP3_PORTS: Final = {"redis-resp3": RESP3_PORT}

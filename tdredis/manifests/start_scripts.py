@@ -10,6 +10,7 @@ from typing import Final
 from tdredis.manifests.cli_script import CLI
 from tdredis.manifests.data_scripts import BLANK, GUARD, LOST_DATA, LOST_NODES
 from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
+from tdredis.redis.ports import REDIS_PORT, RESP3_PORT
 
 # A pod's address in 127.0.0.0/8 means that pods share one loopback: then a pod listens on its own address only.
 _LISTEN: Final = """\
@@ -259,7 +260,9 @@ case ${version%%.*}.$minor in
   *) listener="listener-resp3" ;;
 esac
 if [ "$listener" = listener ]; then
-  echo "start.sh: this Envoy is older than 1.40, so there is no RESP3 listener on port 6380" >&2
+  echo "start.sh: this Envoy is older than 1.40, so there is no RESP3 listener on port """
+    + str(RESP3_PORT)
+    + """" >&2
 fi
 overlay=$(sed "s/LISTEN_ADDRESS/$listen/g" "/etc/proxy/$listener.json")
 exec envoy -c /etc/proxy/envoy.json --config-yaml "$overlay" --disable-hot-restart --concurrency 2 --log-level warn
@@ -276,7 +279,9 @@ ALL6='[::]'
 """
     + _LISTEN
     + """\
-printf 'Bind %s:6379\\nInclude /etc/proxy/predixy.conf\\n' "$listen" >/tmp/predixy.conf
+printf 'Bind %s:"""
+    + str(REDIS_PORT)
+    + """\\nInclude /etc/proxy/predixy.conf\\n' "$listen" >/tmp/predixy.conf
 exec predixy /tmp/predixy.conf
 """
 )

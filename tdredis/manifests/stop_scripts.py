@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tdredis.manifests.cli_script import CLI
+from tdredis.redis.ports import SENTINEL_PORT
 
 # Of the grace that a pod is given (GRACE_S) this much; what is left is for the engine's own end.
 STOP_WAITS_S: Final = 40
@@ -147,7 +148,9 @@ hand_over() {
   if all_have_all; then
     name=$(cat /etc/tdredis/master-name)
     for sentinel in $(sentinels); do
-      if timeout 2 "$cli" -h "$sentinel" -p 26379 SENTINEL FAILOVER "$name" 2>&1 | grep -q 'OK\\|INPROG'; then
+      if timeout 2 "$cli" -h "$sentinel" -p """
+    + str(SENTINEL_PORT)
+    + """ SENTINEL FAILOVER "$name" 2>&1 | grep -q 'OK\\|INPROG'; then
         return 0
       fi
     done

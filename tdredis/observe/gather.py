@@ -30,7 +30,7 @@ from tdredis.manifests.names import (
 )
 from tdredis.manifests.pods import PULL_SECRET
 from tdredis.manifests.proxy import proxy_kind
-from tdredis.manifests.services import RESP3_PORT, has_external_pods
+from tdredis.manifests.services import has_external_pods
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.asking import Asker, keys_to_read
 from tdredis.observe.caches import Caches
@@ -47,8 +47,9 @@ from tdredis.observe.unlisted import Unlisted
 from tdredis.planning.live import Live
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot, Trial
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
+from tdredis.redis.ports import REDIS_PORT, RESP3_PORT, SENTINEL_PORT
 from tdredis.redislink.access import Access
-from tdredis.redislink.pool import REDIS_PORT, SENTINEL_PORT, Address, LinkPool
+from tdredis.redislink.pool import Address, LinkPool
 
 
 class NotKnownYetError(Exception):

@@ -10,6 +10,7 @@ from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts
 from tdredis.redis.facts import Announced
+from tdredis.redis.ports import REDIS_PORT
 
 
 def external_target(
@@ -38,7 +39,7 @@ def leads_from(service: Live, host: str, port: int) -> bool:
     return host == service.balancer_address and port in [each.port for each in ports]
 
 
-def resting_place(pod: PodFacts, *, port: int = 6379) -> Announced:
+def resting_place(pod: PodFacts, *, port: int = REDIS_PORT) -> Announced:
     """What the start script has a process announce: its pod's own address."""
     return Announced(host=pod.ip or "", port=port)
 

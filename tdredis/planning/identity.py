@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 
 from tdredis.manifests.services import has_external_pods
 from tdredis.planning.snapshot import PodFacts, Snapshot
-from tdredis.redis.facts import REDIS_PORT, NodeFacts
+from tdredis.redis.facts import NodeFacts
+from tdredis.redis.ports import REDIS_PORT
 
 
 def names_of(facts: NodeFacts, pod_ip: str) -> tuple[str, ...]:

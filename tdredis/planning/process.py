@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tdredis.redis.ports import REDIS_PORT
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
@@ -13,7 +15,7 @@ class Process:
     uid: str
     ip: str
     id: str  # of the cluster node if *in_cluster*, else the run id, which changes with every start
-    port: int = 6379
+    port: int = REDIS_PORT
     in_cluster: bool = True
 
     def __str__(self) -> str:

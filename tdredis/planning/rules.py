@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.plan import Hold, Plan, Ruling, Verdict, until_barrier
 from tdredis.planning.snapshot import Snapshot
-from tdredis.planning.steps import OBJECT_STEPS, Step
+from tdredis.planning.steps import RedisStep, Step
 
 ENGINE_WORKS_S = 0.1  # gossip, votes, links and syncs take tenths of a second
 PODS_START_S = 2.0  # their news arrive by watch; this look is for news that got lost
@@ -51,7 +51,7 @@ def build_plan(
     it must be at once.
     """
     # News of objects come by watch; of what was done to a process nobody tells.
-    looks_at_once = any(step.barrier or not isinstance(step, OBJECT_STEPS) for step in found.steps)
+    looks_at_once = any(step.barrier or isinstance(step, RedisStep) for step in found.steps)
     return Plan(
         verdict=_verdict(snapshot, is_healthy=is_healthy) if is_valid else Verdict.INVALID,
         steps=found.steps,

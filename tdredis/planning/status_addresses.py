@@ -11,10 +11,10 @@ from tdredis.manifests.names import (
     sentinel_name,
 )
 from tdredis.manifests.proxy import proxy_kind
-from tdredis.manifests.services import REDIS_PORT, RESP3_PORT, SENTINEL_PORT
 from tdredis.planning.live import Live
 from tdredis.planning.snapshot import ClusterSnapshot, Ref, ReplicationSnapshot, Snapshot
 from tdredis.redis.facts import ProxyFacts
+from tdredis.redis.ports import REDIS_PORT, RESP3_PORT, SENTINEL_PORT
 
 
 def cluster_service(snapshot: ClusterSnapshot) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
+from tdredis.redis.ports import REDIS_PORT
 from tdredis.redis.views import ClusterView
 
-REDIS_PORT = 6379
 AOF_ERROR = "aof_last_write_status:err"
 
 

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from tdredis.redis.ports import REDIS_PORT
 from tdredis.redislink.access import OPEN, Access
 from tdredis.redislink.errors import LinkError, NoAnswer, NoFreeConnection, Refused, Unreachable
 from tdredis.redislink.link import Link, connect
 
-REDIS_PORT = 6379
-SENTINEL_PORT = 26379
 # A server that closes what it accepts, or refuses the password, has other clients to care for: it is asked that seldom.
 TURNED_AWAY_S = 3.0
 LOST_AGAIN_S = 3.0  # the end of a connection to one process is news at most that often

@@ -7,10 +7,10 @@ import signal
 import sys
 
 from tdredis.cli import main
-from tdredis.execute.objects import ObjectStep, ObjectWriter
+from tdredis.execute.objects import ObjectWriter
 from tdredis.execute.run import Executor
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import Step
+from tdredis.planning.steps import ObjectStep, RedisStep
 
 left = int(sys.argv[1])
 run_step, carry_out = Executor.run_step, ObjectWriter.carry_out
@@ -23,7 +23,7 @@ def count() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def run_step_and_die(self: Executor, key: Key, step: Step) -> None:
+async def run_step_and_die(self: Executor, key: Key, step: RedisStep) -> None:
     await run_step(self, key, step)
     count()
 

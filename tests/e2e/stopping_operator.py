@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from tdredis.cli import main
 from tdredis.execute.run import Executor
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import FailOver, FailOverShard, Step
+from tdredis.planning.steps import FailOver, FailOverShard, RedisStep
 from tdredis.redislink.link import Link
 from tdredis.redislink.pool import Command
 
@@ -30,7 +30,7 @@ def stop(now: str) -> None:
         os.kill(os.getpid(), number)
 
 
-async def run_step_and_stop(self: Executor, key: Key, step: Step) -> None:
+async def run_step_and_stop(self: Executor, key: Key, step: RedisStep) -> None:
     global stops_at  # noqa: PLW0603
     if isinstance(step, FailOver | FailOverShard) and not stops_at:
         stops_at = instant

@@ -18,6 +18,20 @@ import pytest
 from tdredis.kube.client import Client
 from tdredis.kube.objects import parse_time
 from tdredis.kube.resources import LEASES
+from tdredis.planning.steps import (
+    NAMES,
+    AssignSlots,
+    FailOver,
+    FailOverShard,
+    Follow,
+    Forget,
+    HandOver,
+    Meet,
+    Promote,
+    ReplacePod,
+    Replicate,
+    TakeOverShard,
+)
 from tests.e2e.faults import another_primary, crash, fault, proving
 from tests.e2e.needs import LOCALKUBE
 from tests.e2e.test_faults import BOTH, Manifest
@@ -121,7 +135,13 @@ async def test_an_operator_that_was_stopped_in_a_failover_and_goes_on_when_anoth
 # ---- row 24: clocks that jump
 
 RENEWAL_S = 10.0  # a leader that could not renew for so long gives up
-DISRUPTIVE = ("ReplacePod", "FailOver", "HandOver", "TakeOver", "Forget", "AssignSlots", "Promote", "Follow", "Meet")
+DISRUPTIVE = tuple(
+    NAMES[step]
+    for step in (
+        *(AssignSlots, FailOver, FailOverShard, Follow, Forget, HandOver, Meet, Promote, Replicate, ReplacePod),
+        TakeOverShard,
+    )
+)
 
 
 def clock_of(file: Path) -> Mapping[str, str]:
@@ -147,7 +167,9 @@ async def lease_age_s(client: Client, namespace: str) -> float:
 
 async def disruptions(operator: Operator) -> dict[str, float]:
     steps = await operator.metrics("tdredis_steps_total")
-    return {series: number for series, number in steps.items() if any(f'step="{name}' in series for name in DISRUPTIVE)}
+    return {
+        series: number for series, number in steps.items() if any(f'step="{name}"' in series for name in DISRUPTIVE)
+    }
 
 
 @BOTH

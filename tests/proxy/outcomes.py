@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tdredis.manifests.services import REDIS_PORT, RESP3_PORT
+from tdredis.redis.ports import REDIS_PORT, RESP3_PORT
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError, NoAnswer, Refused
 from tdredis.redislink.link import Link, connect

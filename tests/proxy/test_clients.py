@@ -9,7 +9,7 @@ import pytest
 import redis.asyncio as redis
 from redis.exceptions import ResponseError
 
-from tdredis.manifests.services import REDIS_PORT, RESP3_PORT
+from tdredis.redis.ports import REDIS_PORT, RESP3_PORT
 from tests.kit.containers import OUTER
 from tests.proxy.servers import servers
 

@@ -7,7 +7,7 @@ from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.pods import everybody_has_answered
 from tdredis.planning.sentences import list_names
-from tdredis.planning.slot_steps import ResetNode
+from tdredis.planning.steps import ResetNode
 
 
 def reset_losers(world: World) -> Ruling:

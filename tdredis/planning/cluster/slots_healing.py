@@ -20,7 +20,7 @@ from tdredis.planning.cluster.world import World
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.pods import everybody_has_answered
 from tdredis.planning.sentences import list_names
-from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
+from tdredis.planning.steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
 
 SlotStep = CloseSlot | OpenSlot | TakeSlot | MoveKeys
 # Steps of one kind are done in a pass. The one that can be refused for ever, for a key too large, keeps none waiting.

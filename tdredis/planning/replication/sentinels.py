@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.peers import peer_user
 from tdredis.planning.plan import Hold, Ruling
-from tdredis.planning.replication.world import PORTS, SENTINEL_PORT, Member, Place, Watcher, World
+from tdredis.planning.replication.world import PORTS, Member, Place, Watcher, World
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import (
@@ -20,6 +20,7 @@ from tdredis.planning.steps import (
     Step,
 )
 from tdredis.redis.facts import Announced
+from tdredis.redis.ports import SENTINEL_PORT
 
 SENTINEL_ASKS_S = 2.0  # it sends a PING every second
 WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Sentinel looks for them

@@ -22,10 +22,10 @@ from tdredis.planning.plan import Hold
 from tdredis.planning.pods import Pods
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import Process
-from tdredis.redis.facts import REDIS_PORT, Announced, NodeFacts
+from tdredis.redis.facts import Announced, NodeFacts
+from tdredis.redis.ports import REDIS_PORT, SENTINEL_PORT
 from tdredis.redis.sentinels import SentinelFacts, Watch
 
-SENTINEL_PORT = 26379
 PORTS = {"redis": REDIS_PORT, "sentinel": SENTINEL_PORT}  # by the name that pods and Services give them
 Place: TypeAlias = tuple[str, int]  # host and port, as a process announces it
 Replicated: TypeAlias = RedisStandby | RedisStandalone

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tdredis.execute.commands import redis_commands
 from tdredis.observe.questions import sentinel_questions
 from tdredis.planning.steps import Process, PublishHellos, SentinelHello
 from tdredis.redis.sentinels import SentinelFacts
@@ -62,7 +61,7 @@ async def test_a_sentinel_believes_what_it_is_told_of_another(tmp_path: Path) ->
         assert before is not None
         assert len(before.id) == 40
         step = PublishHellos(process=PROCESS, master_name="mymaster", others=(OTHER,), why="")
-        _, commands = redis_commands(step, "")
+        commands = step.commands("")
         link = await connect(HOST, 26379, access=Access(("",)), timeout_s=5)
         assert await link.call_all(commands, timeout_s=5) == [1]
         link.close()

@@ -12,7 +12,6 @@ from tdredis.execute.run import Executor
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.planning.plan import Plan, Verdict
-from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import (
     AssignSlots,
@@ -22,9 +21,11 @@ from tdredis.planning.steps import (
     Forget,
     HandOver,
     Monitor,
+    MoveKeys,
     Process,
     Promote,
     Replicate,
+    ResetNode,
     SetAuthPass,
     SetConfig,
     Step,

@@ -17,9 +17,8 @@ from tdredis.execute.run import Executor, LeadLostError
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.planning.plan import Plan, Verdict
-from tdredis.planning.slot_steps import MoveKeys, ResetNode
 from tdredis.planning.snapshot import Key, Ref
-from tdredis.planning.steps import Apply, FailOver, Follow, Process, SetConfig, Step
+from tdredis.planning.steps import Apply, FailOver, Follow, MoveKeys, Process, ResetNode, SetConfig, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redislink.access import Access
 from tdredis.redislink.link import Link

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tdredis.execute.commands import DISCONNECT, migrate, redis_commands
 from tdredis.planning.process import Process
-from tdredis.planning.slot_steps import MoveKeys, ResetNode, TakeSlot
-from tdredis.planning.steps import AssignSlots
+from tdredis.planning.steps import AssignSlots, MoveKeys, ResetNode, TakeSlot
+from tdredis.planning.steps.redis_step import DISCONNECT
 from tdredis.redis.slots import NO_SLOTS, parse_slots
 
 FIRST = Process(pod="rat-0-0", uid="uid-0", ip="10.0.0.1", id="a" * 40)
@@ -19,23 +18,23 @@ def test_a_node_is_emptied_and_reset_in_one_go_and_its_clients_are_sent_away_las
     """A replica refuses FLUSHALL, and drops its copy by itself."""
     step = ResetNode(process=FIRST, keys=7, is_replica=is_replica, apart=frozenset(), why="it lost")
 
-    process, commands = redis_commands(step, "vault")
+    words = step.words
 
-    expected = [("CLUSTER", "RESET", "HARD"), *DISCONNECT]
-    assert (process, commands) == (FIRST, expected if is_replica else [("FLUSHALL", "ASYNC"), *expected])
+    expected = (("CLUSTER", "RESET", "HARD"), *DISCONNECT)
+    assert words == (expected if is_replica else (("FLUSHALL", "ASYNC"), *expected))
 
 
 def test_a_slot_is_taken_by_a_newer_claim() -> None:
     step = TakeSlot(process=SECOND, slot=93, why="it has the keys")
 
-    assert redis_commands(step, "vault")[1] == [("CLUSTER", "SETSLOT", 93, "NODE", "b" * 40), ("CLUSTER", "BUMPEPOCH")]
+    assert step.words == (("CLUSTER", "SETSLOT", 93, "NODE", "b" * 40), ("CLUSTER", "BUMPEPOCH"))
 
 
 @pytest.mark.parametrize(("password", "secret"), [("vault", ("AUTH", "vault")), ("", ())])
 def test_keys_are_moved_with_the_password_and_no_step_shows_it(password: str, secret: tuple[str, ...]) -> None:
     step = MoveKeys(process=FIRST, target=SECOND, slot=93, why="both have keys")
 
-    assert migrate(step, [b"k"], password) == (
+    assert step.migrate([b"k"], password) == (
         "MIGRATE",
         "10.0.0.2",
         6379,
@@ -67,4 +66,4 @@ def test_slots_that_it_believes_to_be_another_s_are_given_up_first(taken: str, e
         taken=parse_slots([taken]) if taken else NO_SLOTS,
     )
 
-    assert redis_commands(step, "vault")[1] == expected
+    assert list(step.words) == expected

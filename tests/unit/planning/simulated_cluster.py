@@ -15,22 +15,26 @@ from tdredis.api.kinds import parse
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.site import Passwords
 from tdredis.planning.live import Live
-from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, ResetNode, TakeSlot
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
 from tdredis.planning.steps import (
     Apply,
     AssignSlots,
+    CloseSlot,
     FailOverShard,
     Forget,
     HandOver,
     Meet,
+    MoveKeys,
+    OpenSlot,
     Remove,
     ReplacePod,
     Replicate,
+    ResetNode,
     ResizePod,
     SetConfig,
     Step,
     TakeOverShard,
+    TakeSlot,
 )
 from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tdredis.planning.slot_steps import ResetNode
-from tdredis.planning.steps import Forget, Meet
+from tdredis.planning.steps import Forget, Meet, ResetNode
 from tdredis.redis.slots import NO_SLOTS, SlotSet, parse_slots
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import Node, SimulatedCluster

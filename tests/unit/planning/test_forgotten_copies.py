@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 
 import pytest
 
-from tdredis.planning.slot_steps import ResetNode
+from tdredis.planning.steps import ResetNode
 from tdredis.redis.slots import parse_slots
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import SimulatedCluster

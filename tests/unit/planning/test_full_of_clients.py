@@ -8,7 +8,7 @@ import pytest
 
 from tdredis.api.instance import Condition
 from tdredis.planning.snapshot import ClusterSnapshot, ReplicationSnapshot, Snapshot
-from tdredis.planning.steps import OBJECT_STEPS
+from tdredis.planning.steps import RedisStep
 from tdredis.redis.facts import NodeFacts, Unknown
 from tests.unit.planning.passes import plan, report
 from tests.unit.planning.simulated_cluster import SimulatedCluster
@@ -52,7 +52,7 @@ def test_it_is_named_and_nothing_untrue_beside_it(make: type[SimulatedCluster | 
     assert "maxclients is used up" in found.message
     assert "have no owner" not in found.message
     assert "no process is the primary" not in found.message
-    assert [step for step in plan(seen).steps if not isinstance(step, OBJECT_STEPS)] == []
+    assert [step for step in plan(seen).steps if isinstance(step, RedisStep)] == []
 
 
 def test_a_silent_node_is_no_full_one() -> None:

@@ -11,8 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tdredis.planning.plan import Verdict
-from tdredis.planning.slot_steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
-from tdredis.planning.steps import AssignSlots
+from tdredis.planning.steps import AssignSlots, CloseSlot, MoveKeys, OpenSlot, TakeSlot
 from tdredis.redis.facts import NodeFacts
 from tdredis.redis.slots import SlotRange, SlotSet
 from tdredis.redis.views import parse_cluster_nodes

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from tdredis.api.redisstandby import RedisStandby
-from tdredis.execute.commands import redis_commands
 from tdredis.manifests.peers import build_peers_files, peer_user
 from tdredis.manifests.redis_config import build_auth_conf, build_redis_conf
 from tdredis.manifests.sentinel_config import SENTINEL_CONF, build_sentinel_auth_files, build_sentinel_ids
@@ -87,7 +86,7 @@ async def test_a_process_that_was_started_before_is_told_while_it_runs(tmp_path:
         process = Process(pod="pod-1", uid="", ip="", id="")
         step = SetPeerUser(process=process, user=peer_user(OURS), channels=True, why="")
 
-        replies = await old.call_all(redis_commands(step, password)[1], timeout_s=5)
+        replies = await old.call_all(step.commands(password), timeout_s=5)
 
         assert replies == [b"OK"] * 3
         await new.call("REPLICAOF", f"{network.network}.1", 6379, timeout_s=5)

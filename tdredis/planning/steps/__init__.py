@@ -1,0 +1,110 @@
+"""Decides what the operator can do to the world: every effect is one of these, with the reason it is done for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, TypeAlias
+
+from tdredis.planning.process import Process
+from tdredis.planning.steps.nodes import Forget, Meet, Replicate, ResetNode
+from tdredis.planning.steps.objects import Apply, Remove, ReplacePod, ResizePod
+from tdredis.planning.steps.primaries import (
+    FailOver,
+    FailOverShard,
+    Follow,
+    HandOver,
+    Promote,
+    Reconnect,
+    TakeOverShard,
+)
+from tdredis.planning.steps.redis_step import Command, RedisStep
+from tdredis.planning.steps.sentinels import (
+    AnnounceSentinel,
+    ConfigureMonitor,
+    Monitor,
+    PublishHellos,
+    RemoveMonitor,
+    SentinelHello,
+    SetAuthPass,
+)
+from tdredis.planning.steps.settings import SetConfig, SetPeerUser
+from tdredis.planning.steps.slots import AssignSlots, CloseSlot, MoveKeys, OpenSlot, TakeSlot
+
+ObjectStep: TypeAlias = Apply | Remove | ReplacePod | ResizePod
+Step: TypeAlias = ObjectStep | RedisStep
+
+# What a step is called by its event and by the label of tdredis_steps_total: people's alerts match these words.
+NAMES: Final[Mapping[type[Step], str]] = {
+    Apply: "ObjectApplied",
+    Remove: "ObjectDeleted",
+    ReplacePod: "PodReplaced",
+    ResizePod: "PodResized",
+    Meet: "NodesIntroduced",
+    Replicate: "ReplicaAttached",
+    Forget: "NodeForgotten",
+    ResetNode: "NodeReset",
+    AssignSlots: "SlotsAssigned",
+    OpenSlot: "SlotOpened",
+    MoveKeys: "KeysMoved",
+    TakeSlot: "SlotTaken",
+    CloseSlot: "SlotClosed",
+    HandOver: "HandedOver",
+    FailOverShard: "FailedOver",
+    TakeOverShard: "TakenOverWithoutVote",
+    Promote: "Promoted",
+    FailOver: "SentinelFailover",
+    Follow: "ReplicaRepointed",
+    Reconnect: "ReplicaReconnected",
+    SetConfig: "ConfigSet",
+    SetPeerUser: "UserSet",
+    Monitor: "MonitorAdded",
+    RemoveMonitor: "MonitorRemoved",
+    ConfigureMonitor: "MonitorSet",
+    SetAuthPass: "AuthPassSet",
+    PublishHellos: "SentinelsIntroduced",
+    AnnounceSentinel: "AddressAnnounced",
+}
+
+
+def name_of(step: Step) -> str:
+    return NAMES[type(step)]
+
+
+__all__ = [
+    "NAMES",
+    "AnnounceSentinel",
+    "Apply",
+    "AssignSlots",
+    "CloseSlot",
+    "Command",
+    "ConfigureMonitor",
+    "FailOver",
+    "FailOverShard",
+    "Follow",
+    "Forget",
+    "HandOver",
+    "Meet",
+    "Monitor",
+    "MoveKeys",
+    "ObjectStep",
+    "OpenSlot",
+    "Process",
+    "Promote",
+    "PublishHellos",
+    "Reconnect",
+    "RedisStep",
+    "Remove",
+    "RemoveMonitor",
+    "ReplacePod",
+    "Replicate",
+    "ResetNode",
+    "ResizePod",
+    "SentinelHello",
+    "SetAuthPass",
+    "SetConfig",
+    "SetPeerUser",
+    "Step",
+    "TakeOverShard",
+    "TakeSlot",
+    "name_of",
+]

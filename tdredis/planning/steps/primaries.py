@@ -1,0 +1,135 @@
+"""Decides what can be done about who is the primary of a shard, or of a standby."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from tdredis.planning.process import Process
+from tdredis.planning.steps.redis_step import DISCONNECT, Command, RedisStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver(RedisStep):
+    """Make *process*, a replica in sync, the primary of *shard*, without loss: the engine stops the old one's clients
+    until the new one has everything. Source: redis.io, "CLUSTER FAILOVER" without options."""
+
+    barrier: ClassVar[bool] = True
+    pace_s: ClassVar[float] = 1.0  # asked again, the engine begins anew with it (cluster.c, resetManualFailover)
+    shard: str
+
+    def __str__(self) -> str:
+        return f"hand shard {self.shard} over to {self.process}"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return (("CLUSTER", "FAILOVER"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailOverShard(RedisStep):
+    """Have *process*, a replica of a dead primary, ask the other primaries for their votes at once, without the dead
+    one's consent. Source: redis.io, "CLUSTER FAILOVER" (FORCE).
+    """
+
+    barrier: ClassVar[bool] = True
+    shard: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} take over shard {self.shard}"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return (("CLUSTER", "FAILOVER", "FORCE"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeOverShard(RedisStep):
+    """Have *process*, a replica of a dead primary, take its slots without a vote: there is no majority to ask. Source:
+    redis.io, "CLUSTER FAILOVER" (TAKEOVER).
+    """
+
+    barrier: ClassVar[bool] = True
+    shard: str
+
+    def __str__(self) -> str:
+        return f"have {self.process} take shard {self.shard} without a vote"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return (("CLUSTER", "FAILOVER", "TAKEOVER"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promote(RedisStep):
+    """Make *process* a primary by the operator's own decision: there is nobody to vote. Source: redis.io, "REPLICAOF"
+    (NO ONE).
+    """
+
+    barrier: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return f"make {self.process} the primary"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return (("REPLICAOF", "NO", "ONE"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailOver(RedisStep):
+    """Have the Sentinel *process* carry out its own failover at once. Source: redis.io, "SENTINEL FAILOVER".
+
+    *primary*: the one that still lives, in a handover. Its clients' writes are stopped meanwhile, so that none is
+    acknowledged that its replicas do not have ("CLIENT PAUSE", since 6.2 for writes alone), and *heirs*, any of whom
+    the Sentinel may choose, are waited for until they have all there is: a primary sends a new replica nothing for up
+    to a second after its copy is complete (replication.c, replicaPutOnline: it waits for the next REPLCONF ACK).
+    """
+
+    barrier: ClassVar[bool] = True
+    master_name: str
+    primary: Process | None
+    heirs: tuple[Process, ...] = ()
+
+    def __str__(self) -> str:
+        return f"have {self.process} fail over {self.master_name}"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return (("SENTINEL", "FAILOVER", self.master_name),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follow(RedisStep):
+    """Make *process* a replica of *primary*, which others reach at *host* and *port*. Source: redis.io, "REPLICAOF".
+
+    *was_primary*: end the connections of its clients too, so that their pools look for the right one ("CLIENT KILL").
+    """
+
+    barrier: ClassVar[bool] = True
+    primary: str
+    host: str
+    port: int
+    was_primary: bool
+    given_up_bytes: int | None = None  # of a second primary's stream, that *primary* never had; None: it cannot be told
+
+    def __str__(self) -> str:
+        return f"attach {self.process} to {self.primary}"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return ("REPLICAOF", self.host, self.port), *(DISCONNECT if self.was_primary else ())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnect(RedisStep):
+    """Have the replica *process* connect to its primary again: only then it says at which address it is to be found.
+    Nothing is copied anew. Source: redis.io, "CLIENT KILL" (TYPE master); replication.c, syncWithMaster.
+    """
+
+    def __str__(self) -> str:
+        return f"have {self.process} connect to its primary again"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return (("CLIENT", "KILL", "TYPE", "master"),)

@@ -1,0 +1,44 @@
+"""Decides what can be set on a running Redis process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tdredis.manifests.peers import peer_rules
+from tdredis.planning.steps.redis_step import Command, RedisStep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetConfig(RedisStep):
+    """Change a parameter of a running process; redis.conf has it for the next start. Source: redis.io, "CONFIG SET"."""
+
+    parameter: str
+    value: int | str
+
+    def __str__(self) -> str:
+        return f"set {self.parameter} of {self.process} to {self.value}"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return (("CONFIG", "SET", self.parameter, self.value),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPeerUser(RedisStep):
+    """Have *process* know the instance's own *user*, and follow others as that. Source: redis.io, "ACL SETUSER".
+
+    The password is added when it is carried out; where there is none, *user* is the word too.
+    """
+
+    user: str
+    channels: bool  # its engine knows rules for channels
+
+    def __str__(self) -> str:
+        return f"have {self.process} log in to others as {self.user}"
+
+    def commands(self, password: str) -> tuple[Command, ...]:
+        return (
+            ("ACL", "SETUSER", self.user, "reset", *peer_rules(password, channels=self.channels)),
+            ("CONFIG", "SET", "masterauth", password or self.user),
+            ("CONFIG", "SET", "masteruser", self.user),
+        )
