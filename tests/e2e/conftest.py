@@ -54,7 +54,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
     folder = tmp_path_factory.mktemp("e2e")
     named = os.environ.get("E2E_KUBECONFIG")
     if named:
-        yield Kube(kubeconfig=Path(named), folder=folder, images=STOCK)
+        yield Kube(kubeconfig=Path(named), folder=folder, images=STOCK, is_localkube=False)
         return
     kubeconfig = folder / "kubeconfig"
     # It goes with a killed test run, and its pods with it.

@@ -14,6 +14,7 @@ from redis.crc import key_slot
 
 from tdredis.redis.slots import parse_slots
 from tests.chaos.ledger import ByCluster, BySentinel, Door, Ledger, describe
+from tests.e2e import by_hand
 from tests.e2e.reach import linked
 from tests.e2e.world import BIN, Kube, Obj, Subject, eventually
 
@@ -136,7 +137,11 @@ def api_server_gone(kube: Kube) -> AbstractAsyncContextManager[None]:
 
 @asynccontextmanager
 async def fault(kube: Kube, *words: str) -> AsyncIterator[None]:
-    """One of localkube's own (`localkube fault --help`), in force for the block."""
+    """One of localkube's own (`localkube fault --help`), in force for the block; elsewhere, the same by hand."""
+    if not kube.is_localkube:
+        async with by_hand.fault(kube, *words):
+            yield
+        return
     process = await asyncio.create_subprocess_exec(
         str(BIN / "localkube"),
         *("fault", "--kubeconfig", str(kube.kubeconfig), *words),
@@ -155,7 +160,10 @@ async def fault(kube: Kube, *words: str) -> AsyncIterator[None]:
 
 
 async def strike(kube: Kube, *words: str) -> None:
-    """One of localkube's own that is over at once."""
+    """One of localkube's own that is over at once; elsewhere, the same by hand."""
+    if not kube.is_localkube:
+        await by_hand.strike(kube, *words)
+        return
     process = await asyncio.create_subprocess_exec(
         str(BIN / "localkube"),
         *("fault", "--kubeconfig", str(kube.kubeconfig), *words),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,8 +35,17 @@ def _has_nodes(count: int) -> Callable[[Path], bool]:
     return lambda kubeconfig: len(_get(kubeconfig, "/api/v1/nodes")["items"]) >= count
 
 
+def _runs_here(kubeconfig: Path) -> bool:
+    nodes = _get(kubeconfig, "/api/v1/nodes")["items"]
+    here = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return os.geteuid() == 0 and all(node["status"]["nodeInfo"]["bootID"] == here for node in nodes)
+
+
 SIX_NODES = Need("six nodes", _has_nodes(6))
 CEL_RULES = Need("Kubernetes 1.25: CEL rules", _is_as_new_as(25))
 SERVER_VALIDATION = Need("Kubernetes 1.25: kubectl leaves the checking of fields to the server", _is_as_new_as(25))
 RESIZING = Need("Kubernetes 1.33: pods/resize", _is_as_new_as(33))
+BUDGETS = Need("Kubernetes 1.21: disruption budgets of policy/v1", _is_as_new_as(21))
+ROOM_IS_ASKED_FOR = Need("Kubernetes 1.36: a resize that no node has room for is refused", _is_as_new_as(36))
+PROCESSES = Need("the pods' processes on this machine, and root", _runs_here)
 LOCALKUBE = Need("localkube, which it is about", lambda _: False)

@@ -47,12 +47,12 @@ PEACE_S = 60.0
 INNER, OUTER = "inner-vault-4711", "outer-door-4712"
 
 
-@pytest.mark.needs(SIX_NODES)
 async def test_the_sample_becomes_ready_takes_keys_and_leaves_nothing(
     kube: Kube, client: Client, namespace: str
 ) -> None:
+    spreads = SIX_NODES.is_met(kube.kubeconfig)
     async with Operator(kube, namespace):
-        await client.create(REDISCLUSTERS, sample(namespace, env="production"))
+        await client.create(REDISCLUSTERS, sample(namespace, env="production" if spreads else "demo"))
         resource = await until_ready(client, namespace)
 
         status = resource["status"]
@@ -61,7 +61,7 @@ async def test_the_sample_becomes_ready_takes_keys_and_leaves_nothing(
         await write_and_read(resource["status"]["clusterIP"], "abc")
         await eventually(lambda: speaks_resp3(client, namespace), "a client of RESP3 reads by its own port")
         nodes = {pod["spec"]["nodeName"] for pod in await redis_pods(client, namespace)}
-        assert len(nodes) == 6
+        assert len(nodes) == 6 or not spreads
 
         await client.delete(REDISCLUSTERS, namespace, "redis-cluster-rat")
 

@@ -16,8 +16,9 @@ from tdredis.manifests.claims import CLAIM
 from tdredis.redis.facts import parse_info
 from tdredis.redis.slots import parse_slots
 from tdredis.redislink.errors import LinkError
+from tests.e2e import by_hand
 from tests.e2e.faults import tags_of
-from tests.e2e.needs import LOCALKUBE
+from tests.e2e.needs import PROCESSES
 from tests.e2e.reach import linked
 from tests.e2e.test_faults import BOTH, VOLUMES
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standalone, standby
@@ -25,7 +26,7 @@ from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually,
 Manifest = Callable[..., Obj]
 KEYS = 300
 ALL = pytest.mark.parametrize("manifest", [sample, standby, standalone], ids=["cluster", "standby", "standalone"])
-pytestmark = pytest.mark.needs(LOCALKUBE)
+pytestmark = pytest.mark.needs(PROCESSES)
 
 MANIFEST = "/data/appendonlydir/appendonly.aof.manifest"
 NULS = "dd if=/dev/zero bs=300 count=1 >>$(ls /data/appendonlydir/*.incr.aof) 2>/dev/null"
@@ -81,10 +82,14 @@ async def break_and_kill(kube: Kube, subject: Subject, pods: Sequence[str], scri
     """*script* beside each process, which is killed directly afterwards."""
 
     async def strike(pod: str) -> None:
-        line = f"({script}) && echo broken && kill -9 $(pidof redis-server)"
+        # In localkube's pods it can be killed from beside; elsewhere it is process 1, which nobody in its pod can kill.
+        then = "kill -9 $(pidof redis-server)" if kube.is_localkube else "true"
+        line = f"({script}) && echo broken && {then}"
         words = ("exec", "-n", subject.namespace, pod, "-c", "redis", "--", "sh", "-c", line)
         _, out, err = await kube.kubectl(*words)
         assert "broken" in out, err
+        if not kube.is_localkube:
+            await by_hand.strike(kube, "kill", "-c", "redis", f"{subject.namespace}/{pod}")
 
     await asyncio.gather(*(strike(pod) for pod in pods))
 
@@ -273,7 +278,7 @@ async def beside_the_volume(kube: Kube, subject: Subject, pod: str, script: str)
             "containers": [
                 {
                     "name": "sh",
-                    "image": "busybox",
+                    "image": "redis:7.0",
                     "command": ["sh", "-c", script],
                     "volumeMounts": [{"name": "data", "mountPath": "/data"}],
                 }

@@ -17,7 +17,7 @@ from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
 from tdredis.redislink.errors import LinkError
 from tests.chaos.ledger import Ledger
 from tests.e2e.faults import GOES_ON_S, fault, kill_pods, lost, passwords, proving, tags_of
-from tests.e2e.needs import LOCALKUBE, SIX_NODES
+from tests.e2e.needs import LOCALKUBE, PROCESSES, SIX_NODES
 from tests.e2e.nodes import copy_anew, flooded, is_replica, tell, view, views
 from tests.e2e.reach import linked
 from tests.e2e.world import Kube, Operator, Subject, condition, eventually, sample
@@ -78,7 +78,7 @@ async def test_a_primary_whose_node_is_lost_is_replaced_within_the_node_timeout(
         assert await is_replica(subject, dead)
 
 
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_a_frozen_primary_is_replaced_and_what_it_takes_when_it_thaws_does_not_count(
     kube: Kube, client: Client, namespace: str
 ) -> None:
@@ -106,7 +106,7 @@ async def test_a_frozen_primary_is_replaced_and_what_it_takes_when_it_thaws_does
         assert await lost_since(subject, ledgers, thawed) == {}
 
 
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_a_proxy_that_says_nothing_for_a_while_is_not_made_anew(
     kube: Kube, client: Client, namespace: str
 ) -> None:
@@ -134,7 +134,7 @@ async def differs(subject: Subject, before: dict[str, str]) -> bool:
     return {name: pod["metadata"]["uid"] for name, pod in (await subject.pods("proxy")).items()} != before
 
 
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_a_primary_that_is_cut_off_with_a_minority_is_replaced_and_steps_down_when_it_is_back(
     kube: Kube, client: Client, namespace: str
 ) -> None:

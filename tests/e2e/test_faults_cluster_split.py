@@ -11,7 +11,7 @@ import pytest
 
 from tdredis.kube.client import Client
 from tests.e2e.faults import fault, lost, passwords, proving
-from tests.e2e.needs import LOCALKUBE
+from tests.e2e.needs import PROCESSES
 from tests.e2e.nodes import is_replica, paused, tell, view, views
 from tests.e2e.reach import linked
 from tests.e2e.world import Kube, Operator, Subject, eventually, sample
@@ -53,7 +53,7 @@ async def forget(subject: Subject, pods: Sequence[str], ids: Sequence[str]) -> N
         await tell(subject, pod, *(("CLUSTER", "FORGET", each) for each in ids))
 
 
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_of_two_whole_clusters_with_data_the_one_with_the_newer_claims_wins_and_the_loss_is_counted(
     kube: Kube, client: Client, namespace: str
 ) -> None:
@@ -81,7 +81,6 @@ async def test_of_two_whole_clusters_with_data_the_one_with_the_newer_claims_win
         assert (await dropped_keys(subject) or 0) > 0
 
 
-@pytest.mark.needs(LOCALKUBE)
 async def test_a_whole_cluster_without_data_never_wins_against_one_with_data(
     kube: Kube, client: Client, namespace: str
 ) -> None:
@@ -121,7 +120,7 @@ async def test_a_whole_cluster_without_data_never_wins_against_one_with_data(
         assert len(missing.get("proxy", ())) <= dropped + 10
 
 
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_a_replica_that_was_made_primary_while_it_was_cut_off_does_not_win_when_it_is_back(
     kube: Kube, client: Client, namespace: str
 ) -> None:

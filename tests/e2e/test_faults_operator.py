@@ -33,7 +33,7 @@ from tdredis.planning.steps import (
     TakeOverShard,
 )
 from tests.e2e.faults import another_primary, crash, fault, proving
-from tests.e2e.needs import LOCALKUBE
+from tests.e2e.needs import PROCESSES
 from tests.e2e.test_faults import BOTH, Manifest
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, standby
 
@@ -173,7 +173,7 @@ async def disruptions(operator: Operator) -> dict[str, float]:
 
 
 @BOTH
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_an_hour_forth_and_two_back_cost_no_lease_make_no_storm_and_prove_nobody_dead(
     kube: Kube, client: Client, namespace: str, manifest: Manifest, tmp_path: Path
 ) -> None:

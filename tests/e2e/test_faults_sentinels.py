@@ -11,6 +11,7 @@ import pytest
 from tdredis.kube.client import Client
 from tests.chaos.ledger import describe
 from tests.e2e.faults import SENT_S, Addresses, another_primary, fault, kill_pods, lost, record, under_load
+from tests.e2e.needs import PROCESSES
 from tests.e2e.parts import PASSWORD, Parts, until_told
 from tests.e2e.world import Kube, Operator, Subject, eventually, standby
 
@@ -65,6 +66,7 @@ async def test_lost_sentinels_are_replaced_and_clients_notice_nothing(
         assert (await lost(subject, ledgers), await subject.primary()) == ({}, primary)
 
 
+@pytest.mark.needs(PROCESSES)
 async def test_a_sentinel_in_tilt_is_not_asked_for_a_failover(kube: Kube, client: Client, namespace: str) -> None:
     """It was stalled for longer than two seconds: until it has been well for thirty it would say OK, and do nothing."""
     async with Operator(kube, namespace):

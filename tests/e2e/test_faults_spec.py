@@ -10,7 +10,7 @@ from tdredis.kube.client import Client
 from tdredis.kube.resources import PODS
 from tests.e2e.faults import another_primary, fault, proving, record
 from tests.e2e.leftovers import nothing_left
-from tests.e2e.needs import LOCALKUBE, SIX_NODES
+from tests.e2e.needs import PROCESSES, SIX_NODES
 from tests.e2e.test_faults import BOTH, Manifest, uids_of, until_made_anew
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually
 
@@ -85,7 +85,7 @@ async def test_a_bad_spec_hurts_nothing_that_works_says_why_and_is_healed_by_tak
 
 
 @BOTH
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_a_resource_deleted_while_its_primary_is_frozen_is_gone_within_the_deadline(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:

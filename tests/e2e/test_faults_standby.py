@@ -17,7 +17,7 @@ import pytest
 from tdredis.kube.client import Client
 from tests.chaos.ledger import Ledger
 from tests.e2e.faults import GOES_ON_S, another_primary, fault, lost, proving, under_load
-from tests.e2e.needs import LOCALKUBE
+from tests.e2e.needs import LOCALKUBE, PROCESSES
 from tests.e2e.nodes import copy_anew, flooded, tell
 from tests.e2e.parts import LOOK_S, PASSWORD, Parts, until_reason, until_told
 from tests.e2e.reach import linked
@@ -25,7 +25,6 @@ from tests.e2e.test_lost_pods import led_to
 from tests.e2e.world import Kube, Operator, Subject, eventually, standby
 
 BOUND_S = 5.0 + 2.0
-pytestmark = pytest.mark.needs(LOCALKUBE)
 
 
 async def ready(client: Client, namespace: str, **spec: object) -> tuple[Subject, Parts, str, str]:
@@ -75,6 +74,7 @@ async def lost_after(subject: Subject, ledgers: Mapping[str, Ledger], when: floa
     return [n for name, numbers in missing.items() for n in numbers if ledgers[name].acknowledged[n] > when]
 
 
+@pytest.mark.needs(LOCALKUBE)
 @pytest.mark.parametrize("kind", ["fail-node", "partition-node"])
 async def test_a_primary_whose_node_is_lost_is_replaced_and_comes_back_as_a_replica(
     kube: Kube, client: Client, namespace: str, kind: str
@@ -90,6 +90,7 @@ async def test_a_primary_whose_node_is_lost_is_replaced_and_comes_back_as_a_repl
         await one_primary(await Parts.of(subject), replica)
 
 
+@pytest.mark.needs(PROCESSES)
 async def test_a_primary_that_is_frozen_and_thawed_steps_down_and_its_clients_are_disconnected(
     kube: Kube, client: Client, namespace: str
 ) -> None:
@@ -123,6 +124,7 @@ async def test_a_primary_that_is_frozen_and_thawed_steps_down_and_its_clients_ar
         assert await lost_after(subject, ledgers, when) == [], "a client that waits a second was told that it is safe"
 
 
+@pytest.mark.needs(PROCESSES)
 @pytest.mark.parametrize("policy", ["availability", "consistency"])
 async def test_a_primary_that_is_cut_off_with_a_minority_is_replaced_and_the_service_leads_to_one(
     kube: Kube, client: Client, namespace: str, policy: str

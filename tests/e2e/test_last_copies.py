@@ -12,13 +12,12 @@ import pytest
 
 from tdredis.kube.client import Client
 from tests.e2e.faults import lost, under_load
-from tests.e2e.needs import LOCALKUBE
+from tests.e2e.needs import BUDGETS
 from tests.e2e.test_data_lost import ask, primaries, role
 from tests.e2e.test_faults import BOTH
 from tests.e2e.world import Kube, Obj, Operator, Subject, eventually
 
 Manifest = Callable[..., Obj]
-pytestmark = pytest.mark.needs(LOCALKUBE)
 
 
 async def evict(kube: Kube, subject: Subject, pod: str) -> bool:
@@ -53,6 +52,7 @@ async def made_anew(subject: Subject, pod: str, uid: str) -> None:
 
 
 @BOTH
+@pytest.mark.needs(BUDGETS)
 async def test_a_primary_is_not_evicted_while_its_replica_copies_and_loses_nothing_when_it_is_deleted(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -105,6 +105,7 @@ async def test_a_primary_that_is_deleted_hands_over_while_the_operator_is_away(
 
 
 @BOTH
+@pytest.mark.needs(BUDGETS)
 async def test_a_primary_without_any_copy_is_not_evicted_while_the_operator_is_away(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tdredis.kube.client import Client
 from tdredis.redis.facts import parse_info
 from tests.e2e.faults import another_primary, proving, strike, tags_of
-from tests.e2e.needs import LOCALKUBE
+from tests.e2e.needs import PROCESSES
 from tests.e2e.reach import linked
 from tests.e2e.test_day_two import KINDS
 from tests.e2e.test_faults import BOTH, Manifest, gap_of_death_s
@@ -98,7 +98,7 @@ async def test_memory_that_is_nearly_full_is_told_before_anything_is_evicted_and
 
 
 @BOTH
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_a_primary_that_the_kernel_ends_is_replaced_as_any_that_dies(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tdredis.kube.client import Client
 from tdredis.kube.resources import STATEFULSETS
 from tests.e2e.faults import fault
-from tests.e2e.needs import LOCALKUBE, RESIZING
+from tests.e2e.needs import LOCALKUBE, RESIZING, ROOM_IS_ASKED_FOR
 from tests.e2e.test_day_two import MIB, Manifest, settings_of, shards, starts
 from tests.e2e.world import Kube, Operator, Subject, condition, eventually, sample, standby
 
@@ -69,7 +69,7 @@ async def test_maxmemory_waits_for_a_container_that_does_not_grow_and_says_so(
         assert await settings_of(subject, "maxmemory") == {2 * capacity * MIB}
 
 
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(ROOM_IS_ASKED_FOR)
 async def test_what_no_node_has_is_refused_in_the_server_s_words_and_new_pods_do_not_ask_for_it(
     kube: Kube, client: Client, namespace: str
 ) -> None:

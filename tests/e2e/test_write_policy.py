@@ -11,7 +11,7 @@ import pytest
 from tdredis.kube.client import Client
 from tests.chaos.ledger import describe
 from tests.e2e.faults import SENT_S, another_primary, crash, fault, lost, record, under_load
-from tests.e2e.needs import LOCALKUBE
+from tests.e2e.needs import PROCESSES
 from tests.e2e.parts import Parts, until_reason, until_refused, until_told
 from tests.e2e.world import Kube, Operator, Subject, condition, standby
 
@@ -31,7 +31,7 @@ async def ready(client: Client, namespace: str, **spec: object) -> tuple[Subject
     return subject, parts, primary, replica
 
 
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_a_consistent_primary_that_is_cut_off_stops_by_itself_before_another_is_chosen(
     kube: Kube, client: Client, namespace: str
 ) -> None:
@@ -59,7 +59,7 @@ async def test_a_consistent_primary_that_is_cut_off_stops_by_itself_before_anoth
         assert await lost(subject, {"service": beside}, until=cut - SENT_S) == {}
 
 
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_what_an_available_primary_took_alone_is_counted_when_it_returns(
     kube: Kube, client: Client, namespace: str
 ) -> None:
@@ -88,7 +88,6 @@ async def test_what_an_available_primary_took_alone_is_counted_when_it_returns(
     assert bytes_alone >= 40 * len(gone) > 0
 
 
-@pytest.mark.needs(LOCALKUBE)
 async def test_a_consistent_primary_waits_a_moment_only_when_its_replica_is_killed(
     kube: Kube, client: Client, namespace: str
 ) -> None:
@@ -108,7 +107,7 @@ async def test_a_consistent_primary_waits_a_moment_only_when_its_replica_is_kill
         assert (missing, await subject.primary()) == ({}, primary)
 
 
-@pytest.mark.needs(LOCALKUBE)
+@pytest.mark.needs(PROCESSES)
 async def test_a_consistent_primary_waits_for_a_replica_that_is_silent_and_says_so(
     kube: Kube, client: Client, namespace: str
 ) -> None:

@@ -52,6 +52,7 @@ class Kube:
     kubeconfig: Path
     folder: Path
     images: Mapping[str, str] = field(default_factory=dict)
+    is_localkube: bool = True
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
