@@ -41,6 +41,15 @@ def _runs_here(kubeconfig: Path) -> bool:
     return os.geteuid() == 0 and all(node["status"]["nodeInfo"]["bootID"] == here for node in nodes)
 
 
+def _has_image(name: str) -> Callable[[Path], bool]:
+    def is_met(kubeconfig: Path) -> bool:
+        nodes = _get(kubeconfig, "/api/v1/nodes")["items"]
+        known = [[each for image in node["status"].get("images", ()) for each in image["names"]] for node in nodes]
+        return all(any(each.endswith(name) for each in names) for names in known)
+
+    return is_met
+
+
 SIX_NODES = Need("six nodes", _has_nodes(6))
 CEL_RULES = Need("Kubernetes 1.25: CEL rules", _is_as_new_as(25))
 SERVER_VALIDATION = Need("Kubernetes 1.25: kubectl leaves the checking of fields to the server", _is_as_new_as(25))
@@ -48,4 +57,5 @@ RESIZING = Need("Kubernetes 1.33: pods/resize", _is_as_new_as(33))
 BUDGETS = Need("Kubernetes 1.21: disruption budgets of policy/v1", _is_as_new_as(21))
 ROOM_IS_ASKED_FOR = Need("Kubernetes 1.36: a resize that no node has room for is refused", _is_as_new_as(36))
 PROCESSES = Need("the pods' processes on this machine, and root", _runs_here)
+OPERATOR_IMAGE = Need("the operator's image on every node", _has_image("td-redis-operator:0.1.0"))
 LOCALKUBE = Need("localkube, which it is about", lambda _: False)
