@@ -89,6 +89,8 @@ def _in_the_way(pod: Pod, main: ContainerStatus | None) -> tuple[ContainerStatus
 
 def _find_trouble(pod: Pod, containers: Iterable[ContainerStatus]) -> Trouble | None:
     if pod.status.phase == "Failed":
+        if pod.metadata.deletion_timestamp is not None:
+            return None  # a kubelet writes the last phase before the pod is gone: that is how it went as it was told
         return Trouble(reason=pod.status.reason or "PodFailed", message=pod.status.message)
     scheduled = pod.condition("PodScheduled")
     if scheduled is not None and scheduled.status == "False":

@@ -16,8 +16,9 @@ NOT_SCHEDULED = {"type": "PodScheduled", "status": "False"}
 UNSCHEDULABLE = "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules."
 
 
-def pod(**status: Any) -> PodFacts:
+def pod(*, deleted: bool = False, **status: Any) -> PodFacts:
     meta = {"name": "rat-0-0", "uid": "u", "creationTimestamp": "2026-01-02T03:04:05Z"}
+    meta |= {"deletionTimestamp": WHEN} if deleted else {}
     return read_pod(parse_pod(msgspec.json.encode({"metadata": meta, "status": status})), container="redis")
 
 
@@ -85,6 +86,15 @@ def test_a_container_that_was_never_started_never_ran() -> None:
 )
 def test_trouble_has_the_reason_and_the_words_of_whoever_saw_it(status: dict[str, Any], trouble: Trouble) -> None:
     assert pod(**status).trouble == trouble
+
+
+@pytest.mark.parametrize("reason", ["", "Terminated"])
+def test_how_a_pod_ends_that_is_deleted_is_no_trouble(reason: str) -> None:
+    """A kubelet writes the last phase before the pod is gone: Failed, if its process did not end with exit code 0."""
+    ended = container(state={"terminated": {"exitCode": 143}})
+    facts = pod(deleted=True, phase="Failed", reason=reason, containerStatuses=ended)
+
+    assert (facts.deleting, facts.finished, facts.trouble, facts.main_trouble) == (True, True, None, None)
 
 
 @pytest.mark.parametrize(
