@@ -53,6 +53,7 @@ def _has_image(name: str) -> Callable[[Path], bool]:
 SIX_NODES = Need("six nodes", _has_nodes(6))
 CEL_RULES = Need("Kubernetes 1.25: CEL rules", _is_as_new_as(25))
 SERVER_VALIDATION = Need("Kubernetes 1.25: kubectl leaves the checking of fields to the server", _is_as_new_as(25))
+TEMPLATES_ARE_CHECKED = Need("Kubernetes 1.34: the pod template of a StatefulSet is checked", _is_as_new_as(34))
 RESIZING = Need("Kubernetes 1.33: pods/resize", _is_as_new_as(33))
 BUDGETS = Need("Kubernetes 1.21: disruption budgets of policy/v1", _is_as_new_as(21))
 ROOM_IS_ASKED_FOR = Need("Kubernetes 1.36: a resize that no node has room for is refused", _is_as_new_as(36))

@@ -20,12 +20,22 @@ from tests.e2e import by_hand
 from tests.e2e.faults import tags_of
 from tests.e2e.needs import PROCESSES
 from tests.e2e.reach import linked
-from tests.e2e.test_faults import BOTH, VOLUMES
+from tests.e2e.test_faults import A_CLUSTER, A_STANDBY, VOLUMES
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standalone, standby
 
 Manifest = Callable[..., Obj]
 KEYS = 300
-ALL = pytest.mark.parametrize("manifest", [sample, standby, standalone], ids=["cluster", "standby", "standalone"])
+ALL = {"cluster": sample, "standby": standby, "standalone": standalone}
+
+
+def mostly_long(kind: str) -> pytest.MarkDecorator:
+    """What a start script does about broken files is the same for every kind, and tests/unit/start_script has all of
+    it: `make test` tries the one that is named with pods, an operator and a status.
+    """
+    found = [pytest.param(make, id=name, marks=() if name == kind else pytest.mark.long) for name, make in ALL.items()]
+    return pytest.mark.parametrize("manifest", found)
+
+
 pytestmark = pytest.mark.needs(PROCESSES)
 
 MANIFEST = "/data/appendonlydir/appendonly.aof.manifest"
@@ -130,7 +140,7 @@ async def because(subject: Subject, reason: str) -> str:
     return str(seen["message"])
 
 
-@ALL
+@mostly_long("standalone")
 async def test_the_list_of_files_of_a_primary_is_lost_while_the_operator_is_away(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -148,7 +158,7 @@ async def test_the_list_of_files_of_a_primary_is_lost_while_the_operator_is_away
         await keys_are_back(subject, await subject.pods())
 
 
-@BOTH
+@A_CLUSTER
 async def test_broken_data_of_a_primary_costs_no_key_while_the_operator_is_away(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -172,7 +182,7 @@ async def test_broken_data_of_a_primary_costs_no_key_while_the_operator_is_away(
         assert (await primaries(subject))[0] == replica
 
 
-@BOTH
+@A_STANDBY
 async def test_a_broken_copy_beside_a_whole_primary_is_made_anew(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -193,7 +203,7 @@ async def test_a_broken_copy_beside_a_whole_primary_is_made_anew(
         assert (await primaries(subject))[0] == primary
 
 
-@pytest.mark.parametrize("replicas", [0, 1])
+@pytest.mark.parametrize("replicas", [pytest.param(0, marks=pytest.mark.long), 1])
 @pytest.mark.parametrize(
     "script",
     [
@@ -222,7 +232,7 @@ async def test_every_nodes_conf_is_torn_at_once(
         }
 
 
-@ALL
+@mostly_long("cluster")
 async def test_all_copies_are_broken_and_nobody_begins_anew_before_a_person_says_so(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -243,7 +253,7 @@ async def test_all_copies_are_broken_and_nobody_begins_anew_before_a_person_says
         assert {await ask(subject, pod, "DBSIZE") for pod in await subject.pods()} == {0}
 
 
-@ALL
+@mostly_long("standby")
 async def test_an_engine_that_cannot_read_the_data_empties_nobody_and_the_way_back_works(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:

@@ -11,12 +11,19 @@ from tdredis.kube.client import Client
 from tdredis.kube.resources import CONFIGMAPS, PERSISTENTVOLUMECLAIMS, SECRETS, SERVICES
 from tests.e2e.leftovers import nothing_left
 from tests.e2e.reach import ServiceWrites, Writer, linked, write_and_read, writing
+from tests.e2e.test_faults import A_CLUSTER
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standalone, standby
+from tests.kit.pairs import pairs
 
 MIB = 2**20
 Manifest = Callable[..., Obj]
-KINDS = pytest.mark.parametrize("manifest", [sample, standby, standalone], ids=["cluster", "standby", "standalone"])
-EXPOSED = pytest.mark.parametrize("manifest", [sample, standby], ids=["cluster", "standby"])
+ALL = {"cluster": sample, "standby": standby, "standalone": standalone}
+
+
+def kinds(*short: str) -> pytest.MarkDecorator:
+    """All of them; *short* are those that `make test` tries: what a wish comes to is decided by the same code."""
+    found = [pytest.param(make, id=name, marks=() if name in short else pytest.mark.long) for name, make in ALL.items()]
+    return pytest.mark.parametrize("manifest", found)
 
 
 def client_password(manifest: Obj) -> str:
@@ -51,7 +58,7 @@ async def starts(subject: Subject) -> dict[str, tuple[str, int]]:
     }
 
 
-@KINDS
+@kinds("cluster", "standalone")
 async def test_capacity_changes_without_a_restart_and_is_persisted(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -73,7 +80,7 @@ async def test_capacity_changes_without_a_restart_and_is_persisted(
         assert f"maxmemory {each}mb\n" in configured["data"]["redis.conf"]
 
 
-@KINDS
+@kinds("standby")
 async def test_capacity_below_what_is_used_is_refused_with_what_to_write(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -107,7 +114,7 @@ def client_service(subject: Subject) -> str:
     return f"predixy-{subject.name}" if subject.kind.kind == "RedisCluster" else subject.name
 
 
-@EXPOSED
+@A_CLUSTER
 async def test_the_net_mode_is_switched_live_and_the_other_path_is_not_dropped(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -166,7 +173,7 @@ async def balanced(client: Client, service: Obj) -> str:
     return address
 
 
-@KINDS
+@kinds("cluster")
 async def test_the_password_may_be_kept_in_a_secret_that_comes_later(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -192,7 +199,7 @@ async def test_the_password_may_be_kept_in_a_secret_that_comes_later(
         await write_and_read(resource["status"]["clusterIP"], password, count=20)
 
 
-@KINDS
+@kinds("standby")
 async def test_a_paused_instance_is_left_alone_and_says_so(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -226,8 +233,7 @@ async def test_a_paused_instance_is_left_alone_and_says_so(
         await subject.until_ready()
 
 
-@KINDS
-@pytest.mark.parametrize("retain", [True, False], ids=["retain", "delete"])
+@pytest.mark.parametrize(("manifest", "retain"), pairs(ALL, {"retain": True, "delete": False}))
 async def test_volumes_stay_or_go_with_the_resource_as_storage_says(
     kube: Kube, client: Client, namespace: str, manifest: Manifest, *, retain: bool
 ) -> None:

@@ -133,10 +133,9 @@ async def test_an_operator_killed_after_any_step_of_a_standby_s_creation_is_succ
     assert died[:15] == list(range(1, 16))
 
 
+@pytest.mark.long  # `make test` has three instants of a failover, and every eighth step of a creation
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "manifest", [pytest.param(standby, id="standby"), pytest.param(sample, id="cluster", marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("manifest", [standby, sample], ids=["standby", "cluster"])
 async def test_an_operator_killed_after_any_step_of_a_failover_is_succeeded_by_one_that_finishes(
     kube: Kube, client: Client, manifest: Manifest
 ) -> None:

@@ -17,7 +17,8 @@ from tdredis.redislink.errors import LinkError
 from tests.e2e.faults import strike, tags_of
 from tests.e2e.needs import LOCALKUBE
 from tests.e2e.test_data_lost import ask, primaries
-from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, sample, standby
+from tests.e2e.test_faults import A_STANDBY
+from tests.e2e.world import Kube, Obj, Operator, Subject, eventually
 
 pytestmark = pytest.mark.needs(LOCALKUBE)
 WATCHED_S = 30.0  # longer than any Sentinel takes to reconfigure a replica that it believes to be its own
@@ -67,7 +68,7 @@ async def owners(subject: Subject) -> set[object]:
     return seen
 
 
-@pytest.mark.parametrize("manifest", [sample, standby], ids=["cluster", "standby"])
+@A_STANDBY
 async def test_nobody_follows_a_process_of_another_instance_that_has_a_former_address(
     kube: Kube, client: Client, namespace: str, manifest: Callable[..., Obj]
 ) -> None:

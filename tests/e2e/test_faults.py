@@ -32,9 +32,18 @@ from tests.e2e.faults import (
 from tests.e2e.needs import LOCALKUBE
 from tests.e2e.reach import linked
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standby
+from tests.kit.pairs import pairs
 
 Manifest = Callable[..., Obj]
-BOTH = pytest.mark.parametrize("manifest", [sample, standby], ids=["cluster", "standby"])
+KINDS = {"cluster": sample, "standby": standby}
+BOTH = pytest.mark.parametrize("manifest", KINDS.values(), ids=KINDS)
+# For what both kinds have from the same code: `make test` tries one of them.
+A_CLUSTER = pytest.mark.parametrize(
+    "manifest", [pytest.param(sample, id="cluster"), pytest.param(standby, id="standby", marks=pytest.mark.long)]
+)
+A_STANDBY = pytest.mark.parametrize(
+    "manifest", [pytest.param(standby, id="standby"), pytest.param(sample, id="cluster", marks=pytest.mark.long)]
+)
 VOLUMES = {"storageclass": "standard", "storage": {"size": "1Gi", "retain": False}}
 DEATH_GAP_S = {"RedisCluster": 0.3, "RedisStandby": 0.5}  # rows 1 and 2
 
@@ -76,7 +85,7 @@ async def test_a_killed_primary_is_replaced_and_what_replicas_had_stays(
         await prove_promptly(row, dies, subject=subject, gap_s=gap_of_death_s(subject))
 
 
-@BOTH
+@A_STANDBY
 @pytest.mark.alone
 async def test_a_primary_whose_pod_is_deleted_hands_over_and_nothing_is_lost(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
@@ -93,7 +102,7 @@ async def test_a_primary_whose_pod_is_deleted_hands_over_and_nothing_is_lost(
         await prove_promptly(3, goes, subject=subject, gap_s=1.0, planned=True)
 
 
-@BOTH
+@A_CLUSTER
 async def test_a_replica_that_is_killed_or_moved_is_not_noticed_by_clients(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -124,8 +133,7 @@ async def test_a_shard_that_is_lost_altogether_comes_back_with_its_data_and_slot
         assert (await subject.get())["status"]["slots"] == slots
 
 
-@BOTH
-@pytest.mark.parametrize("volumes", [True, False], ids=["volumes", "emptydir"])
+@pytest.mark.parametrize(("volumes", "manifest"), pairs({"volumes": True, "emptydir": False}, KINDS))
 async def test_everything_lost_at_once_comes_back_whole(
     kube: Kube, client: Client, namespace: str, manifest: Manifest, *, volumes: bool
 ) -> None:
@@ -164,7 +172,7 @@ async def test_a_node_that_lost_its_memory_of_itself_is_joined_again(
             await another_primary(subject, before)
 
 
-@BOTH
+@A_STANDBY
 @pytest.mark.alone
 async def test_a_primary_that_comes_back_without_its_data_never_empties_its_replica(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
@@ -230,7 +238,7 @@ async def test_most_primaries_of_a_cluster_killed_at_once_are_replaced_without_a
             await eventually(told, "replicas take over")
 
 
-@BOTH
+@A_STANDBY
 @pytest.mark.needs(LOCALKUBE)
 async def test_a_primary_that_dies_while_the_api_server_is_gone_is_replaced_all_the_same(
     kube: Kube, client: Client, namespace: str, manifest: Manifest

@@ -16,20 +16,17 @@ from tdredis.redis.facts import parse_info
 from tests.e2e.faults import GOES_ON_S, another_primary, fault, proving, strike
 from tests.e2e.needs import LOCALKUBE
 from tests.e2e.reach import linked
-from tests.e2e.test_faults import BOTH, Manifest, gap_of_death_s
+from tests.e2e.test_faults import A_STANDBY, KINDS, Manifest, gap_of_death_s
 from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, sample, standby
+from tests.kit.pairs import pairs
 
-FAULTS = pytest.mark.parametrize(
-    "words",
-    [
-        ("refuse", "--percent", "50"),
-        ("refuse", "--percent", "50", "--after"),
-        ("refuse", "--percent", "100", "--delay", "2s"),
-        ("delay-watch", "--by", "3s"),
-        ("drop-watch", "--percent", "100"),
-    ],
-    ids=["refuses half", "does it and says no", "refuses all late", "tells late", "tells nothing"],
-)
+FAULTS = {
+    "refuses half": ("refuse", "--percent", "50"),
+    "does it and says no": ("refuse", "--percent", "50", "--after"),
+    "refuses all late": ("refuse", "--percent", "100", "--delay", "2s"),
+    "tells late": ("delay-watch", "--by", "3s"),
+    "tells nothing": ("drop-watch", "--percent", "100"),
+}
 
 
 LABELS = 4.0  # two pods changed their roles; one that is made anew or answers late may be labelled again
@@ -61,8 +58,7 @@ async def current_epoch(pod: Obj, resource: Obj) -> int:
     return int(parse_info(text.decode())["cluster_current_epoch"])
 
 
-@BOTH
-@FAULTS
+@pytest.mark.parametrize(("words", "manifest"), pairs(FAULTS, KINDS))
 @pytest.mark.needs(LOCALKUBE)
 async def test_a_primary_that_dies_while_the_api_server_is_no_help_is_replaced_once_and_as_quickly(
     kube: Kube, client: Client, namespace: str, manifest: Manifest, words: tuple[str, ...]
@@ -88,7 +84,7 @@ async def test_a_primary_that_dies_while_the_api_server_is_no_help_is_replaced_o
         assert await pods_written(operator) - labelled <= LABELS
 
 
-@BOTH
+@A_STANDBY
 @pytest.mark.alone
 @pytest.mark.needs(LOCALKUBE)
 async def test_a_death_does_not_wait_for_a_request_that_hangs(

@@ -187,6 +187,7 @@ async def test_a_ghost_is_forgotten_by_every_node_and_a_living_node_never(
         assert forgotten == [ghost[:8]] * 5
 
 
+@pytest.mark.long  # a standby's is tried in `make test`
 async def test_a_replica_whose_copy_never_ends_is_named_and_nothing_else_is_disturbed(
     kube: Kube, client: Client, namespace: str
 ) -> None:

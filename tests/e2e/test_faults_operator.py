@@ -34,8 +34,9 @@ from tdredis.planning.steps import (
 )
 from tests.e2e.faults import another_primary, crash, fault, proving
 from tests.e2e.needs import PROCESSES
-from tests.e2e.test_faults import BOTH, Manifest
+from tests.e2e.test_faults import A_STANDBY, KINDS, Manifest
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, standby
+from tests.kit.pairs import pairs
 
 ENGINE_S = 7.0  # the engine's own timeout, and two seconds
 
@@ -47,8 +48,7 @@ def program(number: signal.Signals, instant: str) -> tuple[str, ...]:
 # ---- row 19: it is killed
 
 
-@BOTH
-@pytest.mark.parametrize("instant", ["planned", "asked", "done"])
+@pytest.mark.parametrize(("instant", "manifest"), pairs(["planned", "asked", "done"], KINDS))
 async def test_an_operator_killed_in_a_failover_is_succeeded_by_one_that_finishes(
     kube: Kube, client: Client, namespace: str, manifest: Manifest, instant: str
 ) -> None:
@@ -99,8 +99,7 @@ async def until_said(operator: Operator, words: str, *, times: int = 1) -> None:
     await eventually(said, f"the operator says {words!r}")
 
 
-@BOTH
-@pytest.mark.parametrize("instant", ["planned", "asked"])
+@pytest.mark.parametrize(("instant", "manifest"), pairs(["planned", "asked"], KINDS))
 async def test_an_operator_that_was_stopped_in_a_failover_and_goes_on_when_another_leads_does_nothing(
     kube: Kube, client: Client, namespace: str, manifest: Manifest, instant: str
 ) -> None:
@@ -172,7 +171,7 @@ async def disruptions(operator: Operator) -> dict[str, float]:
     }
 
 
-@BOTH
+@A_STANDBY
 @pytest.mark.needs(PROCESSES)
 async def test_an_hour_forth_and_two_back_cost_no_lease_make_no_storm_and_prove_nobody_dead(
     kube: Kube, client: Client, namespace: str, manifest: Manifest, tmp_path: Path

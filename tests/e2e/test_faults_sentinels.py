@@ -14,6 +14,7 @@ from tests.e2e.faults import SENT_S, Addresses, another_primary, fault, kill_pod
 from tests.e2e.needs import PROCESSES
 from tests.e2e.parts import PASSWORD, Parts, until_told
 from tests.e2e.world import Kube, Operator, Subject, eventually, standby
+from tests.kit.pairs import pairs
 
 GHOST_ID = "9" * 40
 STALLED_S, TILT_S = 2.6, 20.0  # longer than a Sentinel bears; less than what is left of its half minute
@@ -38,7 +39,7 @@ async def at_peace(subject: Subject, primary: str) -> None:
         raise AssertionError(f"{error}: {wrong}") from None
 
 
-@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.long), 3])
 async def test_lost_sentinels_are_replaced_and_clients_notice_nothing(
     kube: Kube, client: Client, namespace: str, count: int
 ) -> None:
@@ -140,7 +141,7 @@ async def test_a_sentinel_that_watches_foreign_primaries_watches_ours_alone(
         assert await subject.primary() == primary
 
 
-@pytest.mark.parametrize("how", ["no password", "a wrong one"])
+@pytest.mark.parametrize("how", ["no password", pytest.param("a wrong one", marks=pytest.mark.long)])
 async def test_a_sentinel_that_was_not_told_the_password_is_told_it(
     kube: Kube, client: Client, namespace: str, how: str
 ) -> None:
@@ -170,8 +171,7 @@ async def test_a_sentinel_that_was_not_told_the_password_is_told_it(
         assert PASSWORD not in message
 
 
-@pytest.mark.parametrize("sentinels", [2, 3])
-@pytest.mark.parametrize("how", ["processes", "pods"])
+@pytest.mark.parametrize(("sentinels", "how"), pairs({"2": 2, "3": 3}, ["processes", "pods"]))
 async def test_a_primary_that_dies_with_most_sentinels_is_replaced_by_the_operator_s_word(
     kube: Kube, client: Client, namespace: str, sentinels: int, how: str
 ) -> None:

@@ -11,13 +11,19 @@ from tdredis.kube.resources import PODS
 from tests.e2e.faults import another_primary, fault, proving, record
 from tests.e2e.leftovers import nothing_left
 from tests.e2e.needs import PROCESSES, SIX_NODES
-from tests.e2e.test_faults import BOTH, Manifest, uids_of, until_made_anew
+from tests.e2e.test_faults import A_CLUSTER, A_STANDBY, KINDS, Manifest, uids_of, until_made_anew
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually
+from tests.kit.pairs import pairs
 
 GONE_S = 60.0
+BAD: dict[str, Obj] = {
+    "image": {"image": "no-such-redis:99"},
+    "room": {"resources": {"requests": {"memory": "900Ti"}}},
+    "place": {"pod": {"nodeSelector": {"no": "such-node"}}},
+}
 
 
-@BOTH
+@A_CLUSTER
 @pytest.mark.needs(SIX_NODES)
 async def test_a_primary_whose_node_is_drained_hands_over_and_nothing_is_lost(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
@@ -38,16 +44,7 @@ async def test_a_primary_whose_node_is_drained_hands_over_and_nothing_is_lost(
             assert (await kube.kubectl("uncordon", node))[0] == 0
 
 
-@BOTH
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"image": "no-such-redis:99"},
-        {"resources": {"requests": {"memory": "900Ti"}}},
-        {"pod": {"nodeSelector": {"no": "such-node"}}},
-    ],
-    ids=["image", "room", "place"],
-)
+@pytest.mark.parametrize(("bad", "manifest"), pairs(BAD, KINDS))
 async def test_a_bad_spec_hurts_nothing_that_works_says_why_and_is_healed_by_taking_it_back(
     kube: Kube, client: Client, namespace: str, manifest: Manifest, bad: Obj
 ) -> None:
@@ -84,7 +81,7 @@ async def test_a_bad_spec_hurts_nothing_that_works_says_why_and_is_healed_by_tak
         assert [name for name in before if before[name] != after[name]] == [replica]
 
 
-@BOTH
+@A_STANDBY
 @pytest.mark.needs(PROCESSES)
 async def test_a_resource_deleted_while_its_primary_is_frozen_is_gone_within_the_deadline(
     kube: Kube, client: Client, namespace: str, manifest: Manifest

@@ -75,7 +75,7 @@ async def lost_after(subject: Subject, ledgers: Mapping[str, Ledger], when: floa
 
 
 @pytest.mark.needs(LOCALKUBE)
-@pytest.mark.parametrize("kind", ["fail-node", "partition-node"])
+@pytest.mark.parametrize("kind", [pytest.param("fail-node", marks=pytest.mark.long), "partition-node"])
 async def test_a_primary_whose_node_is_lost_is_replaced_and_comes_back_as_a_replica(
     kube: Kube, client: Client, namespace: str, kind: str
 ) -> None:
@@ -125,7 +125,7 @@ async def test_a_primary_that_is_frozen_and_thawed_steps_down_and_its_clients_ar
 
 
 @pytest.mark.needs(PROCESSES)
-@pytest.mark.parametrize("policy", ["availability", "consistency"])
+@pytest.mark.parametrize("policy", [pytest.param("availability", marks=pytest.mark.long), "consistency"])
 async def test_a_primary_that_is_cut_off_with_a_minority_is_replaced_and_the_service_leads_to_one(
     kube: Kube, client: Client, namespace: str, policy: str
 ) -> None:

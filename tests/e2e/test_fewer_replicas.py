@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tdredis.kube.client import Client
 from tdredis.kube.resources import STATEFULSETS
 from tests.e2e.test_day_two import Manifest
-from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, sample, standby
+from tests.e2e.test_faults import A_CLUSTER
+from tests.e2e.world import Kube, Obj, Operator, Subject, eventually
 
 
 async def generations(subject: Subject) -> dict[str, int]:
@@ -17,7 +16,7 @@ async def generations(subject: Subject) -> dict[str, int]:
     return {each["metadata"]["name"]: each["metadata"]["generation"] for each in found}
 
 
-@pytest.mark.parametrize("manifest", [sample, standby], ids=["cluster", "standby"])
+@A_CLUSTER
 async def test_fewer_replicas_end_and_change_each_statefulset_once(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:

@@ -13,7 +13,8 @@ from tests.e2e.faults import fault
 from tests.e2e.needs import LOCALKUBE
 from tests.e2e.reach import linked
 from tests.e2e.test_day_two import Manifest, client_password
-from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standalone, standby
+from tests.e2e.test_faults import A_CLUSTER, A_STANDBY
+from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, standalone
 
 STORAGECLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 CLASS: Obj = {
@@ -24,7 +25,6 @@ CLASS: Obj = {
     "parameters": {"medium": "Memory"},
 }
 ON_VOLUMES: dict[str, object] = {"storageclass": "in-memory", "storage": {"size": "64Mi", "retain": False}}
-KINDS = pytest.mark.parametrize("manifest", [sample, standby], ids=["cluster", "standby"])
 
 
 async def write(subject: Subject, count: int = 200) -> set[str]:
@@ -49,7 +49,7 @@ async def until_named(subject: Subject, pod: str) -> float:
 
 
 @pytest.mark.needs(LOCALKUBE)
-@KINDS
+@A_STANDBY
 async def test_a_primary_whose_disk_is_full_hands_over_once_to_one_that_has_room(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -73,7 +73,7 @@ async def test_a_primary_whose_disk_is_full_hands_over_once_to_one_that_has_room
 
 
 @pytest.mark.needs(LOCALKUBE)
-@KINDS
+@A_CLUSTER
 async def test_where_every_disk_is_full_nobody_changes_place_and_room_heals(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:

@@ -14,7 +14,7 @@ from tdredis.kube.client import Client
 from tests.e2e.faults import lost, under_load
 from tests.e2e.needs import BUDGETS
 from tests.e2e.test_data_lost import ask, primaries, role
-from tests.e2e.test_faults import BOTH
+from tests.e2e.test_faults import A_CLUSTER, A_STANDBY
 from tests.e2e.world import Kube, Obj, Operator, Subject, eventually
 
 Manifest = Callable[..., Obj]
@@ -51,7 +51,7 @@ async def made_anew(subject: Subject, pod: str, uid: str) -> None:
     await eventually(runs, f"{pod} runs anew")
 
 
-@BOTH
+@A_CLUSTER
 @pytest.mark.needs(BUDGETS)
 async def test_a_primary_is_not_evicted_while_its_replica_copies_and_loses_nothing_when_it_is_deleted(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
@@ -83,7 +83,7 @@ async def test_a_primary_is_not_evicted_while_its_replica_copies_and_loses_nothi
         assert await lost(subject, ledgers) == {}
 
 
-@BOTH
+@A_STANDBY
 async def test_a_primary_that_is_deleted_hands_over_while_the_operator_is_away(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -104,7 +104,7 @@ async def test_a_primary_that_is_deleted_hands_over_while_the_operator_is_away(
         assert await lost(subject, ledgers) == {}
 
 
-@BOTH
+@A_STANDBY
 @pytest.mark.needs(BUDGETS)
 async def test_a_primary_without_any_copy_is_not_evicted_while_the_operator_is_away(
     kube: Kube, client: Client, namespace: str, manifest: Manifest

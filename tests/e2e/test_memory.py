@@ -9,8 +9,8 @@ from tdredis.redis.facts import parse_info
 from tests.e2e.faults import another_primary, proving, strike, tags_of
 from tests.e2e.needs import PROCESSES
 from tests.e2e.reach import linked
-from tests.e2e.test_day_two import KINDS
-from tests.e2e.test_faults import BOTH, Manifest, gap_of_death_s
+from tests.e2e.test_day_two import kinds
+from tests.e2e.test_faults import A_STANDBY, Manifest, gap_of_death_s
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually
 
 VALUE = "v" * (1 << 19)
@@ -60,7 +60,7 @@ async def fullness(operator: Operator) -> list[float]:
     return [number / limits[series.replace("_used_", "_limit_")] for series, number in used.items()]
 
 
-@KINDS
+@kinds("standalone")
 async def test_memory_that_is_nearly_full_is_told_before_anything_is_evicted_and_room_ends_it(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
@@ -97,7 +97,7 @@ async def test_memory_that_is_nearly_full_is_told_before_anything_is_evicted_and
         assert [full for full in await fullness(operator) if full > 0.9] == []
 
 
-@BOTH
+@A_STANDBY
 @pytest.mark.needs(PROCESSES)
 async def test_a_primary_that_the_kernel_ends_is_replaced_as_any_that_dies(
     kube: Kube, client: Client, namespace: str, manifest: Manifest

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tdredis.kube.client import Client
-from tests.e2e.needs import CEL_RULES, SERVER_VALIDATION
+from tests.e2e.needs import CEL_RULES, SERVER_VALIDATION, TEMPLATES_ARE_CHECKED
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standalone
 
 CEL = pytest.mark.needs(CEL_RULES)
@@ -96,6 +96,7 @@ async def test_a_name_that_no_service_can_have_is_refused(kube: Kube, namespace:
     assert "write lower-case letters, digits and '-', a letter first" in err
 
 
+@pytest.mark.needs(TEMPLATES_ARE_CHECKED)
 async def test_what_kubernetes_refuses_of_an_object_is_not_called_carried_out(
     kube: Kube, client: Client, namespace: str
 ) -> None:

@@ -9,7 +9,8 @@ from tdredis.kube.resources import STATEFULSETS
 from tests.e2e.faults import fault
 from tests.e2e.needs import LOCALKUBE, RESIZING, ROOM_IS_ASKED_FOR
 from tests.e2e.test_day_two import MIB, Manifest, settings_of, shards, starts
-from tests.e2e.world import Kube, Operator, Subject, condition, eventually, sample, standby
+from tests.e2e.test_faults import A_CLUSTER
+from tests.e2e.world import Kube, Operator, Subject, condition, eventually, standby
 
 
 async def memory_limits(subject: Subject) -> set[str]:
@@ -19,7 +20,7 @@ async def memory_limits(subject: Subject) -> set[str]:
 
 
 @pytest.mark.needs(RESIZING)
-@pytest.mark.parametrize("manifest", [sample, standby], ids=["cluster", "standby"])
+@A_CLUSTER
 async def test_a_container_follows_capacity_up_and_down_without_a_restart(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:

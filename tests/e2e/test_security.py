@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tdredis.kube.client import Client
-from tests.e2e.test_day_two import KINDS, Manifest
+from tests.e2e.test_day_two import Manifest, kinds
 from tests.e2e.world import Kube, Operator, Subject, standalone
 
 LOOK = """
@@ -14,7 +14,7 @@ test -e /var/run/secrets/kubernetes.io/serviceaccount || echo no-token
 """
 
 
-@KINDS
+@kinds("standby")
 async def test_redis_runs_as_nobody_in_particular_and_can_write_its_data_only(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
