@@ -34,6 +34,7 @@ from tdredis.runtime.queue import KeyedQueue
 
 log = structlog.get_logger(__name__)
 
+ASK_AGAIN_S = 2.0  # what nothing can be begun without
 HURRY_S = 5.0  # so long after a death its resource's passes wait for nobody who was silent before
 
 
@@ -133,7 +134,8 @@ class Loop:
             at_peace = key in self._at_peace and not is_urgent
             snapshot = await self._observer.gather(key, at_peace=at_peace, is_urgent=is_urgent)
         except NotKnownYetError:
-            return "waiting"  # for the API server, whose answer brings the next pass
+            self._queue.add_after(key, ASK_AGAIN_S)  # an answer brings the next pass, and a refusal does not
+            return "waiting"
         except InvalidResourceError as error:
             log.warning("resource cannot be read", error=str(error))
             self._telling.say(key, self._observer.subject(key), warning=True, reason="Unreadable", message=str(error))

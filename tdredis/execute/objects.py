@@ -18,7 +18,7 @@ from tdredis.kube.errors import ApiError, Invalid, NotFound, ServerUnavailable, 
 from tdredis.kube.request import Propagation
 from tdredis.kube.resources import PODS, Resource, resource_of
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import Apply, ObjectStep, Remove, ReplacePod, ResizePod
+from tdredis.planning.steps import Apply, ObjectStep, Remove, ReplacePod, ResizePod, RestoreLabels
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.runtime.backoff import Backoff
 
@@ -202,6 +202,9 @@ class ObjectWriter:
                 await self._delete(PODS, key, step.pod, uid=step.uid)
             case ResizePod():
                 await self._resize(key, step)
+            case RestoreLabels():
+                patch: JSONObject = {"metadata": {"uid": step.uid, "labels": dict(step.labels)}}
+                self._on_applied(await self._client.patch(PODS, key.namespace, step.pod, patch))
             case _:
                 assert_never(step)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from tdredis.healing.catalogue import Code, Guard, Row
 from tdredis.healing.disk_rows import DISK_ROWS
+from tdredis.healing.label_rows import LABEL_ROWS
 from tdredis.healing.operator_rows import OPERATOR_ROWS
 from tdredis.healing.redis_rows import REDIS_ROWS
 from tdredis.planning.cluster import proxies
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import rules
 
-ROWS: tuple[Row, ...] = (*REDIS_ROWS, *OPERATOR_ROWS, *DISK_ROWS)
+ROWS: tuple[Row, ...] = (*REDIS_ROWS, *OPERATOR_ROWS, *DISK_ROWS, *LABEL_ROWS)
 
 # Rules that keep what spec asks for, in a world in which nothing broke.
 RULES_NOT_ABOUT_FAULTS: tuple[Code, ...] = (

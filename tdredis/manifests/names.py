@@ -21,6 +21,9 @@ INSTANCE_LABEL: Final = "app.kubernetes.io/instance"
 COMPONENT_LABEL: Final = "app.kubernetes.io/component"
 KIND_LABEL: Final = "cache.tongdun.net/kind"
 MANAGED_BY_SELECTOR: Final = f"{MANAGED_BY_LABEL}={MANAGER}"
+RESOURCE_LABEL: Final = "RESOURCE_ID"
+# They tell whose a pod is: its StatefulSet, Services and budgets select by them, and so do our caches.
+IDENTITY_LABELS: Final = frozenset((MANAGED_BY_LABEL, INSTANCE_LABEL, COMPONENT_LABEL, KIND_LABEL, RESOURCE_LABEL))
 
 REDIS_COMPONENT: Final = "redis"
 PROXY_COMPONENT: Final = "proxy"

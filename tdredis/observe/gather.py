@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,8 +32,8 @@ from tdredis.manifests.proxy import proxy_kind
 from tdredis.manifests.services import has_external_pods
 from tdredis.manifests.site import Passwords, Site
 from tdredis.observe.asking import Asker, keys_to_read
+from tdredis.observe.belongings import Belongings, Finder
 from tdredis.observe.caches import Caches
-from tdredis.observe.lives import Lives
 from tdredis.observe.lookups import Lookups
 from tdredis.observe.namesakes import Namesakes
 from tdredis.observe.passwords import access, effective, most_accepted, read_desired
@@ -42,8 +41,11 @@ from tdredis.observe.pods import read_pod
 from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.observe.questions import REPLICATION_NODE, proxy_questions, sentinel_questions
 from tdredis.observe.secrets import SecretReader
+from tdredis.observe.strays import Strays
 from tdredis.observe.trials import Outside, Trials
 from tdredis.observe.unlisted import Unlisted
+from tdredis.planning.decide import records_data
+from tdredis.planning.identity import NOBODY_KNOWS
 from tdredis.planning.live import Live
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot, Trial
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
@@ -63,6 +65,8 @@ class _Entry:
     instance: Instance
     children: Mapping[Ref, Live] = field(repr=False)
     desired: Passwords | None = field(repr=False)
+    sentinel_pods: Mapping[str, PodFacts]
+    unclear: Mapping[str, Mapping[str, str]]  # by component: pods of which nobody knows whether they are there, and why
 
 
 class Observer:
@@ -91,7 +95,7 @@ class Observer:
         self._asker = Asker(links, now=now, steady=steady)
         self._trials = Trials(lookups, steady)
         self._namesakes = Namesakes(caches)
-        self._lives: dict[Key, Lives] = {}
+        self._finder = Finder(caches, Strays(client, lookups))
         self._accepted: dict[Key, str] = {}  # the password that most processes accepted
         self.now = now
 
@@ -108,23 +112,32 @@ class Observer:
         if instance is None:
             self.drop(key)
             return None
-        ages = self._asker.ages(key)
-        ages.look(self._caches.pods.by_index(key))
-        self._asker.begin(key, is_urgent=is_urgent)
-        self._lives.setdefault(key, Lives()).look()
-        children = self._children(key, instance.metadata.uid)
-        pods = self._pods(key, children, REDIS_COMPONENT, REDIS_CONTAINER)
         with self._lookups.only_asked(key):
+            found = await self._finder.find(key, instance)
+            children = found.children
+            ages = self._asker.ages(key)
+            ages.look(pod for pods in found.pods.values() for pod in pods.values())
+            self._asker.begin(key, is_urgent=is_urgent)
+            pods = self._pods(key, found, REDIS_COMPONENT, REDIS_CONTAINER)
             desired = read_desired(key, instance, self._secrets)
             foreign = self._unlisted.foreign(key, instance, children)
-            counts = self._count_pods(key)
-            creation_failures = self._unlisted.creation_failures(key, children, counts, self.now())
-            entry = _Entry(instance=instance, children=children, desired=desired.passwords)
+            creation_failures = self._unlisted.creation_failures(key, children, found.counts, self.now())
+            entry = _Entry(
+                instance=instance,
+                children=children,
+                desired=desired.passwords,
+                sentinel_pods=self._pods(key, found, SENTINEL_COMPONENT, SENTINEL_CONTAINER),
+                unclear=found.unclear,
+            )
             trials = self._try_addresses(key, entry, pods, ages.known_pods())
         if desired.is_awaited and Ref("Secret", auth_secret_name(instance.name)) not in children:
             raise NotKnownYetError("a Secret that spec names")
-        if foreign is None and not _statefulsets(children):
+        # One that was recorded had its own, and what is applied in the place of another's is refused.
+        is_new = not records_data(instance.status)
+        if foreign is None and is_new and not any(ref.kind == "StatefulSet" for ref in children):
             raise NotKnownYetError("whether there is a StatefulSet under our name")
+        if found.unclear_statefulsets:
+            raise NotKnownYetError(f"whether there is a StatefulSet {found.unclear_statefulsets[0]}")
         seen: dict[str, Any] = {
             "site": replace(self._site, pull_secret=self._has_pull_secret(key.namespace)),
             "desired_passwords": desired.passwords,
@@ -132,17 +145,18 @@ class Observer:
             "collisions": self._namesakes.collisions(key, instance),
             "secret_problems": desired.problems,
             "children": children,
-            "claims": self._claims(key),
-            "kept_claims": self._kept_claims(key),
-            "leftovers": self._leftovers(key, instance.metadata.uid),
+            "claims": found.claims,
+            "stray_claims": found.stray_claims,
+            "kept_claims": found.kept_claims,
+            "leftovers": found.leftovers,
             "pods": pods,
-            "leftover_pods": self._leftover_pods(key, children),
+            "leftover_pods": found.leftover_pods,
             "known_pods": ages.known_pods(),
             "trials": trials,
             "creation_failures": creation_failures,
             "write_failures": ages.write_failures(),
         }
-        addresses = _addresses(pods)
+        addresses = _addresses(pods, found.unclear[REDIS_COMPONENT])
         match instance:
             case RedisCluster():
                 return await self._cluster(key, instance, addresses, entry, seen, at_peace=at_peace)
@@ -161,9 +175,9 @@ class Observer:
         *,
         at_peace: bool,
     ) -> ClusterSnapshot:
-        found = (read_pod(pod, container=PROXY_CONTAINER) for pod in self._labelled(key, PROXY_COMPONENT))
+        found = (read_pod(pod, container=PROXY_CONTAINER) for pod in self._proxy_pods(key))
         proxies = {pod.name: pod for pod in found}
-        doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready})
+        doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready}, ())
         speak = proxy_kind(instance, self._site) == "envoy"
         resp3_doors = {pod: replace(door, port=RESP3_PORT) for pod, door in doors.items() if speak}
         all_doors = (*doors.values(), *resp3_doors.values())
@@ -182,7 +196,7 @@ class Observer:
             now=self._asker.ages(key).now(),
             cluster=instance,
             passwords=self._passwords(key, entry),
-            nodes=nodes,
+            nodes={**nodes, **self._unclear(key, entry, REDIS_COMPONENT)},
             proxies=tuple(proxies.values()),
             reads=reads,
             views_are_kept=are_kept,
@@ -197,12 +211,8 @@ class Observer:
         entry: _Entry,
         seen: Mapping[str, Any],
     ) -> ReplicationSnapshot:
-        sentinel_pods: Mapping[str, PodFacts] = {}
-        master_name = ""
-        if isinstance(instance, RedisStandby):
-            sentinel_pods = self._pods(key, entry.children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
-            master_name = instance.spec.sentinel.master_name
-        watching = _addresses(sentinel_pods, SENTINEL_PORT)
+        master_name = instance.spec.sentinel.master_name if isinstance(instance, RedisStandby) else ""
+        watching = _addresses(entry.sentinel_pods, entry.unclear[SENTINEL_COMPONENT], SENTINEL_PORT)
         self._links.keep(key, (*addresses.values(), *watching.values()))
         self._admit(key, entry)
         nodes, sentinels = await asyncio.gather(
@@ -216,20 +226,27 @@ class Observer:
             now=self._asker.ages(key).now(),
             instance=instance,
             passwords=self._passwords(key, entry),
-            nodes=nodes,
-            sentinel_pods=sentinel_pods,
-            sentinels=sentinels,
+            nodes={**nodes, **self._unclear(key, entry, REDIS_COMPONENT)},
+            sentinel_pods=entry.sentinel_pods,
+            sentinels={**sentinels, **self._unclear(key, entry, SENTINEL_COMPONENT)},
             **self._with_lockout(key, entry, nodes, seen),
         )
+
+    def _unclear(self, key: Key, entry: _Entry, component: str) -> dict[str, Unknown]:
+        """Processes that may run in pods of which nobody knows whether they are there."""
+        now = self._asker.ages(key).now()
+        return {
+            name: Unknown(since=now, error=f"its pod is not in the watch any more, and {why} whether it is there")
+            for name, why in entry.unclear[component].items()
+        }
 
     def _try_addresses(
         self, key: Key, entry: _Entry, pods: Mapping[str, PodFacts], known_pods: Mapping[str, str]
     ) -> Mapping[str, Trial]:
         if not has_external_pods(entry.instance):
             return {}
-        sentinel_pods = self._pods(key, entry.children, SENTINEL_COMPONENT, SENTINEL_CONTAINER)
         entered = access(entry.instance, entry.children, self._passwords(key, entry), entry.desired)
-        outside = Outside(entry.instance, entry.children, pods, sentinel_pods)
+        outside = Outside(entry.instance, entry.children, pods, entry.sentinel_pods)
         return self._trials.look(key, outside, entered, known_pods)
 
     def _passwords(self, key: Key, entry: _Entry) -> Passwords:
@@ -293,87 +310,44 @@ class Observer:
         self._lookups.drop(key)
         self._trials.drop(key)
         self._namesakes.drop(key)
-        self._lives.pop(key, None)
+        self._finder.drop(key)
         self._accepted.pop(key, None)
 
     def forget(self) -> None:
         """Another has led meanwhile: what was seen before is of no use, and nobody was silent all the time."""
         self._asker.forget()
+        self._finder.forget()
         self._accepted.clear()
         if self._pulse is not None:
             self._pulse.forget()
 
-    def _children(self, key: Key, uid: str) -> dict[Ref, Live]:
-        """Objects that the resource controls; one of a former resource of the same name is not among them."""
-        lives, found = self._lives[key], {}
-        for kind, cache in self._caches.children.items():
-            for child in cache.by_index(key):
-                controller = child.metadata.controller
-                if controller is not None and controller.uid == uid and child.metadata.deletion_timestamp is None:
-                    found[Ref(kind, child.metadata.name)] = lives.of(child)
-        return found
-
     def _has_pull_secret(self, namespace: str) -> bool:
         return self._caches.pull_secrets.get(namespace, PULL_SECRET) is not None
 
-    def _claims(self, key: Key) -> dict[str, Live]:
-        """Volume claims with our labels. A StatefulSet makes them; whose they are is what its resource decides."""
-        claims = self._caches.children["PersistentVolumeClaim"].by_index(key)
-        return {
-            claim.metadata.name: Live(claim.to_json) for claim in claims if claim.metadata.deletion_timestamp is None
-        }
-
-    def _kept_claims(self, key: Key) -> dict[str, tuple[str, ...]]:
-        claims = self._caches.children["PersistentVolumeClaim"].by_index(key)
-        going = (claim.metadata for claim in claims if claim.metadata.deletion_timestamp is not None)
-        return {meta.name: meta.finalizers for meta in going}
-
-    def _leftovers(self, key: Key, uid: str) -> frozenset[Ref]:
-        """Objects that a former resource of this name controls."""
-        return frozenset(
-            Ref(kind, child.metadata.name)
-            for kind, cache in self._caches.children.items()
-            for child in cache.by_index(key)
-            if (owner := child.metadata.controller) is not None
-            and (owner.kind, owner.name) == (key.kind, key.name)
-            and owner.uid != uid
-        )
-
-    def _pods(self, key: Key, children: Mapping[Ref, Live], component: str, container: str) -> dict[str, PodFacts]:
-        """Pods of our own StatefulSets; those of a former resource of the same name are still on their way out."""
-        ours, ages = _statefulsets(children), self._asker.ages(key)
-        return {
-            pod.metadata.name: read_pod(pod, container=container, created=ages.created(pod.metadata.uid))
-            for pod in self._labelled(key, component)
-            if pod.metadata.controller is not None and pod.metadata.controller.uid in ours
-        }
-
-    def _count_pods(self, key: Key) -> Counter[str]:
-        """By the StatefulSet, or the Deployment, that has them made."""
-        return Counter(
-            owner.name if owner.kind == "StatefulSet" else owner.name.rpartition("-")[0]
-            for pod in self._caches.pods.by_index(key)
-            if (owner := pod.metadata.controller) is not None
-        )
-
-    def _leftover_pods(self, key: Key, children: Mapping[Ref, Live]) -> tuple[str, ...]:
-        ours = _statefulsets(children)
-        controllers = ((pod.metadata.name, pod.metadata.controller) for pod in self._caches.pods.by_index(key))
-        return tuple(
-            sorted(
-                name for name, owner in controllers if owner and owner.kind == "StatefulSet" and owner.uid not in ours
+    def _pods(self, key: Key, found: Belongings, component: str, container: str) -> dict[str, PodFacts]:
+        """Of one that was never seen, and may be there, only its name is known."""
+        ages = self._asker.ages(key)
+        pods = {
+            name: read_pod(
+                pod,
+                container=container,
+                created=ages.created(pod.metadata.uid),
+                lost_labels=found.lost_labels.get(name),
             )
-        )
+            for name, pod in found.pods[component].items()
+        }
+        unseen = found.unclear[component].keys() - pods.keys()
+        return pods | {name: PodFacts(name=name, uid=NOBODY_KNOWS, created=ages.now()) for name in sorted(unseen)}
 
-    def _labelled(self, key: Key, component: str) -> Iterator[Pod]:
+    def _proxy_pods(self, key: Key) -> Iterator[Pod]:
         pods = self._caches.pods.by_index(key)
-        return (pod for pod in pods if pod.metadata.labels.get(COMPONENT_LABEL) == component)
+        return (pod for pod in pods if pod.metadata.labels.get(COMPONENT_LABEL) == PROXY_COMPONENT)
 
 
-def _addresses(pods: Mapping[str, PodFacts], port: int = REDIS_PORT) -> dict[str, Address]:
+def _addresses(pods: Mapping[str, PodFacts], unclear: Container[str], port: int = REDIS_PORT) -> dict[str, Address]:
     """Where to ask those whose process runs."""
-    return {name: Address(pod.uid, pod.ip, port, name) for name, pod in pods.items() if pod.running and pod.ip}
-
-
-def _statefulsets(children: Mapping[Ref, Live]) -> set[str]:
-    return {child.meta.uid for ref, child in children.items() if ref.kind == "StatefulSet"}
+    return {
+        name: Address(pod.uid, pod.ip, port, name)
+        for name, pod in pods.items()
+        if pod.running and pod.ip and name not in unclear
+    }

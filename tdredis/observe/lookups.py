@@ -7,7 +7,7 @@ answer that is another than the last brings a pass.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -62,6 +62,13 @@ class Lookups:
         """As `look`, and nobody is asked."""
         kept = self._kept.get(key, {}).get(what)
         return kept.answer if kept else None
+
+    async def wait(self, key: Key, whats: Iterable[Hashable], timeout_s: float) -> None:
+        """Until all of *whats* that are under way are answered, or *timeout_s* are over."""
+        mine = self._kept.get(key, {})
+        tasks = {kept.under_way for what in whats if (kept := mine.get(what)) is not None and kept.under_way}
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
 
     async def _refresh(self, key: Key, kept: _Kept, fetch: Fetch) -> None:
         before = kept.answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tdredis.kube.objects import Container, ContainerStatus, Pod, parse_time
 from tdredis.manifests.made_of import parse_made_of
@@ -14,8 +14,12 @@ USUAL = frozenset(("", "ContainerCreating", "PodInitializing"))
 OOM_KILLED = "OOMKilled"
 
 
-def read_pod(pod: Pod, *, container: str, created: float | None = None) -> PodFacts:
-    """*container*: whose process counts (Redis, the proxy). *created*: epoch seconds; None: as the pod says."""
+def read_pod(
+    pod: Pod, *, container: str, created: float | None = None, lost_labels: Mapping[str, str] | None = None
+) -> PodFacts:
+    """*container*: whose process counts (Redis, the proxy). *created*: epoch seconds; None: as the pod says.
+    *lost_labels*: those that it is to have and has not.
+    """
     main = next((each for each in pod.status.container_statuses if each.name == container), None)
     spec = next((each for each in pod.spec.containers if each.name == container), Container(name=container))
     date = pod.metadata.creation_timestamp
@@ -37,6 +41,7 @@ def read_pod(pod: Pod, *, container: str, created: float | None = None) -> PodFa
         images={each.name: each.image for each in pod.spec.containers},
         host_ip=pod.status.host_ip or None,
         role=pod.metadata.labels.get(ROLE_LABEL, ""),
+        lost_labels=lost_labels or {},
         requests={name: str(value) for name, value in spec.resources.requests.items()},
         limits={name: str(value) for name, value in spec.resources.limits.items()},
         given_requests={name: str(value) for name, value in given.requests.items()},

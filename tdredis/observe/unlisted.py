@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+import msgspec
+
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSONObject
 from tdredis.kube.client import Client
-from tdredis.kube.objects import parse_time
+from tdredis.kube.objects import parse_identity, parse_time
 from tdredis.kube.resources import EVENTS, STATEFULSETS
 from tdredis.manifests.names import MANAGED_BY_LABEL, MANAGER, statefulset_names
 from tdredis.observe.lookups import Lookups
@@ -60,7 +62,8 @@ class Unlisted:
         return str(newest.get("message") or "") if newest else ""
 
     def foreign(self, key: Key, instance: Instance, children: Mapping[Ref, Live]) -> tuple[Ref, ...] | None:
-        """The first StatefulSet of *instance*, where there is one that has not our label: the caches do not hold it.
+        """The first StatefulSet of *instance*, where there is one that is not ours and has not our label: the caches
+        do not hold it.
 
         Asked only while we have none ourselves: at the beginning, and where somebody else's stands in its place.
         """
@@ -70,9 +73,11 @@ class Unlisted:
 
         async def fetch() -> object:
             found = await self._client.find(STATEFULSETS, instance.namespace, name)
-            metadata = found.get("metadata") if found else None
-            labels = metadata.get("labels") if isinstance(metadata, dict) else None
-            return found is not None and not (isinstance(labels, dict) and labels.get(MANAGED_BY_LABEL) == MANAGER)
+            if found is None:
+                return False
+            meta = parse_identity(msgspec.json.encode(found))
+            is_ours = meta.controller is not None and meta.controller.uid == instance.metadata.uid
+            return not is_ours and meta.labels.get(MANAGED_BY_LABEL) != MANAGER
 
         answer = self._lookups.look(key, Ref("StatefulSet", name), fetch, fresh_s=FOREIGN_KEPT_S)
         if answer is None:

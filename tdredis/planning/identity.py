@@ -7,11 +7,14 @@ may change while it misses one answer, and then nobody has the address any more 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from tdredis.manifests.services import has_external_pods
 from tdredis.planning.snapshot import PodFacts, Snapshot
 from tdredis.redis.facts import NodeFacts
 from tdredis.redis.ports import REDIS_PORT
+
+NOBODY_KNOWS: Final = ""  # uid of a pod of which only the name is known: it may be there, or not
 
 
 def names_of(facts: NodeFacts, pod_ip: str) -> tuple[str, ...]:
@@ -32,14 +35,16 @@ def find_pod(
     """Which of *pods* has the process with one of *names*, the surest of them first; None: its pod is gone.
 
     Where nobody remembers (the operator has just begun), it is the pod that *is_at* its address. If addresses may have
-    changed, *port* being one for outside or there being any, whoever is not heard and never was may be the one.
+    changed, *port* being one for outside or there being any, whoever is not heard and never was may be the one; and so
+    may one of which only the name is known.
     """
     candidates = sorted(pods, key=lambda pod: pod.name)
+    may_be_there = next((pod for pod in candidates if pod.uid == NOBODY_KNOWS), None)
     for name in names:
         if uid := snapshot.known_pods.get(name):
             return next((pod for pod in candidates if pod.uid == uid), None)
     if port == REDIS_PORT and not _announces_outside(snapshot):
-        return next(filter(is_at, candidates), None)
+        return next(filter(is_at, candidates), may_be_there)
     known = set(snapshot.known_pods.values())
     unheard = [pod for pod in candidates if pod.uid not in known and _may_be_anybody(snapshot, pod)]
     return min(unheard, key=lambda pod: (pod.name not in snapshot.nodes, not is_at(pod), pod.name), default=None)

@@ -16,7 +16,7 @@ from tdredis.manifests.redis_config import backlog_mib
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
-from tdredis.planning.steps import Apply, Process, Remove, ReplacePod, ResizePod, SetConfig, Step
+from tdredis.planning.steps import Apply, Process, Remove, ReplacePod, ResizePod, RestoreLabels, SetConfig, Step
 from tdredis.redis.facts import NodeFacts
 
 MIB = 2**20
@@ -142,15 +142,33 @@ def keep_claims(snapshot: Snapshot) -> tuple[Apply, ...]:
     for name, live in sorted(snapshot.claims.items()):
         is_owned = any(owner.uid == uid for owner in live.meta.owner_references)
         is_told_of = all(live.meta.annotations.get(name) for name in UNTRACKED)  # what a person wrote there stays
-        if is_owned is resource.spec.storage.retain or not is_told_of:
+        is_found = name not in snapshot.stray_claims
+        if is_owned is resource.spec.storage.retain or not is_told_of or not is_found:
             why = "storage.retain is " + (
                 "true: it stays" if resource.spec.storage.retain else "false: it goes with it"
             )
             if is_owned is not resource.spec.storage.retain:
                 why = "tools that track objects by label are not to prune it"
+            if not is_found:
+                why = "somebody removed or changed the labels by which this claim is found"
             manifest = _of_this_very_one(build_claim_owner(resource, name), live.meta.uid)
             steps.append(Apply(ref=ref_of(manifest), manifest=manifest, why=why))
     return tuple(steps)
+
+
+def restore_labels(pods: Iterable[PodFacts]) -> Ruling:
+    """Each of *pods* has the labels of ours that tell whose it is: Services, budgets and we find it by them."""
+    steps = (
+        RestoreLabels(
+            pod=pod.name,
+            uid=pod.uid,
+            labels=tuple(sorted(pod.lost_labels.items())),
+            why=f"somebody removed or changed {', '.join(sorted(pod.lost_labels))}, by which this pod is found",
+        )
+        for pod in sorted(pods, key=lambda pod: pod.name)
+        if pod.lost_labels
+    )
+    return Ruling(steps=tuple(steps))
 
 
 def label_role(snapshot: Snapshot, pod: PodFacts, role: str) -> Apply | None:

@@ -66,6 +66,7 @@ class PodFacts:
     images: Mapping[str, str] = field(default_factory=dict)  # by container, as its spec has them
     host_ip: str | None = None  # of its node; None: not known yet
     role: str = ""  # the label that people and tools see
+    lost_labels: Mapping[str, str] = field(default_factory=dict)  # labels of ours that somebody removed, or changed
     requests: Mapping[str, str] = field(default_factory=dict)  # of the main container, as its spec has them now
     limits: Mapping[str, str] = field(default_factory=dict)
     given_requests: Mapping[str, str] = field(default_factory=dict)  # what the container has as yet
@@ -112,6 +113,7 @@ class Snapshot:
     children: Mapping[Ref, Live] = field(default_factory=dict, repr=False)  # Secrets are among them
     kept_claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # deleted ones that stay: finalizers
     claims: Mapping[str, Live] = field(default_factory=dict, repr=False)  # by name
+    stray_claims: frozenset[str] = frozenset()  # those of them from which somebody removed our labels
     pods: Mapping[str, PodFacts] = field(default_factory=dict)
     leftovers: frozenset[Ref] = frozenset()  # objects of a former resource of the same name, still on their way out
     leftover_pods: tuple[str, ...] = ()  # of a former resource of the same name, still on their way out

@@ -43,6 +43,7 @@ from tdredis.planning.objects import (
     remove_switched_off,
     replace_troubled,
     resize_pods,
+    restore_labels,
     service_ip,
 )
 from tdredis.planning.peers import set_peer_users
@@ -76,6 +77,11 @@ def fail_over(world: World) -> Ruling:
 
 
 # ---- objects
+
+
+def keep_labels(world: World) -> Ruling:
+    """Every Redis pod has the labels by which it is found."""
+    return restore_labels(world.snapshot.pods.values())
 
 
 def keep_children(world: World) -> Ruling:
@@ -460,6 +466,7 @@ def set_node_timeout(world: World) -> Ruling:
 
 RULES: tuple[Rule[World], ...] = (
     Rule(fail_over),
+    Rule(keep_labels),
     Rule(keep_children, needs_valid_spec=True),
     Rule(keep_proxy, needs_valid_spec=True),
     Rule(remove_unwanted, needs_valid_spec=True),

@@ -31,6 +31,7 @@ from tdredis.planning.objects import (
     ref_of,
     remove_switched_off,
     resize_pods,
+    restore_labels,
     service_ip,
 )
 from tdredis.planning.peers import set_peer_users
@@ -55,6 +56,11 @@ from tdredis.planning.trials import may_be_announced
 from tdredis.redis.facts import Announced
 
 # ---- objects
+
+
+def keep_labels(world: World) -> Ruling:
+    """Every pod has the labels by which it is found."""
+    return restore_labels((*world.snapshot.pods.values(), *world.snapshot.sentinel_pods.values()))
 
 
 def keep_children(world: World) -> Ruling:
@@ -209,6 +215,7 @@ RULES: tuple[Rule[World], ...] = (
     Rule(keep_write_policy),
     Rule(hand_over_leaving),
     Rule(hand_over_full),
+    Rule(keep_labels),
     Rule(tell_of_sentinels),
     Rule(keep_children, needs_valid_spec=True),
     Rule(publish_endpoints),

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from tdredis.planning.process import Process
 from tdredis.planning.steps.nodes import Forget, Meet, Replicate, ResetNode
-from tdredis.planning.steps.objects import Apply, Remove, ReplacePod, ResizePod
+from tdredis.planning.steps.objects import Apply, Remove, ReplacePod, ResizePod, RestoreLabels
 from tdredis.planning.steps.primaries import (
     FailOver,
     FailOverShard,
@@ -30,7 +30,7 @@ from tdredis.planning.steps.sentinels import (
 from tdredis.planning.steps.settings import SetConfig, SetPeerUser
 from tdredis.planning.steps.slots import AssignSlots, CloseSlot, MoveKeys, OpenSlot, TakeSlot
 
-ObjectStep: TypeAlias = Apply | Remove | ReplacePod | ResizePod
+ObjectStep: TypeAlias = Apply | Remove | ReplacePod | ResizePod | RestoreLabels
 Step: TypeAlias = ObjectStep | RedisStep
 
 # What a step is called by its event and by the label of tdredis_steps_total: people's alerts match these words.
@@ -39,6 +39,7 @@ NAMES: Final[Mapping[type[Step], str]] = {
     Remove: "ObjectDeleted",
     ReplacePod: "PodReplaced",
     ResizePod: "PodResized",
+    RestoreLabels: "LabelsRestored",
     Meet: "NodesIntroduced",
     Replicate: "ReplicaAttached",
     Forget: "NodeForgotten",
@@ -99,6 +100,7 @@ __all__ = [
     "Replicate",
     "ResetNode",
     "ResizePod",
+    "RestoreLabels",
     "SentinelHello",
     "SetAuthPass",
     "SetConfig",

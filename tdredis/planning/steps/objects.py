@@ -69,3 +69,17 @@ class ResizePod:
 
     def __str__(self) -> str:
         return f"resize pod {self.pod}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreLabels:
+    """Put labels of ours back onto a pod of ours, from which somebody removed them, or changed them."""
+
+    barrier: ClassVar[bool] = False
+    pod: str
+    uid: str
+    labels: tuple[tuple[str, str], ...]
+    why: str
+
+    def __str__(self) -> str:
+        return f"put labels back onto pod {self.pod}"

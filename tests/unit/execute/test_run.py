@@ -18,7 +18,7 @@ from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key, Ref
-from tdredis.planning.steps import Apply, FailOver, Follow, MoveKeys, Process, ResetNode, SetConfig, Step
+from tdredis.planning.steps import Apply, FailOver, Follow, MoveKeys, Process, ResetNode, RestoreLabels, SetConfig, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redislink.access import Access
 from tdredis.redislink.link import Link
@@ -347,3 +347,31 @@ async def test_a_service_whose_former_address_is_another_s_by_now_gets_any() -> 
 
     assert outcome.done == (step,)
     assert asked == ["10.0.0.7", None]
+
+
+async def test_labels_are_put_back_onto_the_very_pod_that_lost_them() -> None:
+    told: list[object] = []
+    step = RestoreLabels(pod="rat-0-1", uid="u-1", labels=(("RESOURCE_ID", "rat-0"),), why="somebody removed it")
+
+    async def answer(request: web.Request) -> web.Response:
+        told.append((request.method, request.path, await request.json()))
+        return web.json_response({"kind": "Pod", "metadata": {"name": "rat-0-1"}})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, 0).start()
+    applied: list[JSONObject] = []
+    try:
+        async with Client(ClusterConfig(server=f"http://{HOST}:{runner.addresses[0][1]}"), deadline_s=5) as client:
+            executor = Executor(client, LinkPool(lambda _key, _address: None), on_applied=applied.append)
+            outcome = await executor.run(KEY, Plan(verdict=Verdict.HEALTHY, steps=(step,)))
+            await executor.close()
+    finally:
+        await runner.cleanup()
+
+    patch = {"metadata": {"uid": "u-1", "labels": {"RESOURCE_ID": "rat-0"}}}
+    assert told == [("PATCH", "/api/v1/namespaces/redis/pods/rat-0-1", patch)]
+    assert outcome.done == (step,)
+    assert [each["kind"] for each in applied] == ["Pod"], "the caches know it at once"

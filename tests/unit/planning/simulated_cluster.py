@@ -31,6 +31,7 @@ from tdredis.planning.steps import (
     Replicate,
     ResetNode,
     ResizePod,
+    RestoreLabels,
     SetConfig,
     Step,
     TakeOverShard,
@@ -135,7 +136,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
 
     def apply(self, step: Step) -> None:
         match step:
-            case Apply() | Remove() | ReplacePod() | ResizePod():
+            case Apply() | Remove() | ReplacePod() | ResizePod() | RestoreLabels():
                 if isinstance(step, ReplacePod):
                     gone = self.pods[step.pod].process
                     assert gone is None or not gone.slots, "a pod with slots is never deleted"

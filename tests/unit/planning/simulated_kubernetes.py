@@ -19,7 +19,7 @@ from tdredis.planning.decide import assess, plan, report
 from tdredis.planning.identity import names_of
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trial, Trouble
-from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, Step
+from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, RestoreLabels, Step
 from tdredis.redis.facts import NodeFacts, Unknown
 
 ProcessT = TypeVar("ProcessT")
@@ -38,6 +38,7 @@ class SimulatedPod(Generic[ProcessT]):
     deleting: bool = False  # of one that its StatefulSet sends away: its process ends in the next pass, then it is gone
     age_s: float = 0.0
     role: str = ""
+    lost_labels: Mapping[str, str] = field(default_factory=dict)
     made_of: Mapping[str, str] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
@@ -171,7 +172,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self._counter += 1
         return self._counter
 
-    def apply_object(self, step: Apply | Remove | ReplacePod | ResizePod) -> None:
+    def apply_object(self, step: Apply | Remove | ReplacePod | ResizePod | RestoreLabels) -> None:
         match step:
             case Remove():
                 del self.children[step.ref]
@@ -185,6 +186,9 @@ class SimulatedKubernetes(Generic[ProcessT]):
                     pod.resources = asked
                 if not self.refuses_resizes and self.holds_resizes is None:
                     pod.given = asked
+            case RestoreLabels():
+                assert step.uid == self.pods[step.pod].uid, "labels for another pod"
+                self.pods[step.pod].lost_labels = {}
             case Apply() if step.ref.kind == "Pod":
                 metadata: Any = step.manifest["metadata"]
                 assert metadata["uid"] == self.pods[step.ref.name].uid, "a label for another pod"
@@ -295,6 +299,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             images=pod.images,
             host_ip="192.168.0.1",
             role=pod.role,
+            lost_labels=pod.lost_labels,
             requests=pod.resources.get("requests", {}),
             limits=pod.resources.get("limits", {}),
             given_requests=pod.given.get("requests", {}),

@@ -34,6 +34,7 @@ from tdredis.planning.steps import (
     RemoveMonitor,
     ReplacePod,
     ResizePod,
+    RestoreLabels,
     SetAuthPass,
     SetConfig,
     Step,
@@ -199,7 +200,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
 
     def apply(self, step: Step) -> None:  # noqa: PLR0912 a line a step
         match step:
-            case Apply() | Remove() | ReplacePod() | ResizePod():
+            case Apply() | Remove() | ReplacePod() | ResizePod() | RestoreLabels():
                 if isinstance(step, Remove) and is_external_service(self.children[step.ref]):
                     self._assert_unused(self.children[step.ref])
                 self.apply_object(step)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
+from tdredis.planning.identity import NOBODY_KNOWS
 from tdredis.planning.plan import Plan
-from tdredis.planning.snapshot import Ref
+from tdredis.planning.snapshot import PodFacts, Ref
 from tdredis.planning.steps import FailOver, FailOverShard, Promote, TakeOverShard
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import SimulatedCluster
@@ -169,3 +171,33 @@ def test_inside_too_a_pod_that_is_gone_is_proof(make: Callable[[], World], remem
     world.lose(primary_of(world))
 
     assert forced(plan(world.snapshot())) != []
+
+
+@KINDS
+def test_labels_that_somebody_removed_are_put_back_and_nothing_else_is_done(make: Callable[[], World]) -> None:
+    world = make()
+    world.converge()
+    primary = primary_of(world)
+    world.pods[primary].lost_labels = {"app.kubernetes.io/managed-by": "td-redis-operator"}
+
+    made, _ = world.run_pass()
+
+    assert [str(step) for step in made.steps] == [f"put labels back onto pod {primary}"]
+    assert world.run_pass()[0].steps == ()
+
+
+@KINDS
+def test_a_pod_of_which_only_the_name_is_known_may_be_the_primary_s(make: Callable[[], World]) -> None:
+    """The operator has just begun, and the API server does not say whether it is there."""
+    world = make()
+    world.converge()
+    primary = primary_of(world)
+    fall_silent(world, primary)
+    snapshot = world.snapshot()
+    nameless = PodFacts(name=primary, uid=NOBODY_KNOWS, created=snapshot.now)
+    snapshot = replace(snapshot, known_pods={}, pods={**snapshot.pods, primary: nameless})
+
+    made = plan(snapshot)
+
+    assert forced(made) == []
+    assert "primary_is_proven_dead" in {hold.guard for hold in made.holds}
