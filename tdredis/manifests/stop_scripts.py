@@ -68,7 +68,12 @@ while :; do
       ;;
     *role:master*) unheard=0 ;;
     *'Could not connect'*) exit 0 ;;
-    *BUSY*) unheard=0 ;; # a slow script: it is a primary all the same
+    *BUSY*)
+      # A slow script: it is a primary all the same, and says nothing of its replicas meanwhile.
+      unheard=0
+      sleep 0.2
+      continue
+      ;;
     '')
       # It is frozen, or hangs: it is not given all of a grace that is meant for handing over.
       unheard=$((unheard + 1))
@@ -107,7 +112,11 @@ STOP_CLUSTER: Final = _STOP.replace(
     "HAND_OVER",
     """\
 everybody_goes() {
-  ! here CLUSTER NODES | grep ' slave ' | grep -q ' connected$'
+  nodes=$(here CLUSTER NODES)
+  case $nodes in
+    *myself*) ! printf '%s\\n' "$nodes" | grep ' slave ' | grep -q ' connected$' ;;
+    *) return 1 ;; # no answer says nothing of anybody
+  esac
 }
 hand_over() {
   rest=${heir#* online }
@@ -121,10 +130,14 @@ STOP_STANDBY: Final = _STOP.replace(
     "HAND_OVER",
     """\
 sentinels() {
-  here CLIENT LIST | sed -n 's/.* addr=\\([^ ]*\\):[0-9]* .* name=sentinel-.*/\\1/p' | tr -d '[]' | sort -u
+  printf '%s\\n' "$clients" | sed -n 's/.* addr=\\([^ ]*\\):[0-9]* .* name=sentinel-.*/\\1/p' | tr -d '[]' | sort -u
 }
 everybody_goes() {
-  [ -z "$(sentinels)" ]
+  clients=$(here CLIENT LIST)
+  case $clients in
+    *addr=*) [ -z "$(sentinels)" ] ;;
+    *) return 1 ;; # no answer says nothing of anybody
+  esac
 }
 all_have_all() {
   looks=0
@@ -146,7 +159,7 @@ hand_over() {
     *) here CLIENT PAUSE 1500 >/dev/null ;;
   esac
   if all_have_all; then
-    name=$(cat /etc/tdredis/master-name)
+    name=$(cat /etc/tdredis/master-name) clients=$(here CLIENT LIST)
     for sentinel in $(sentinels); do
       if timeout 2 "$cli" -h "$sentinel" -p """
     + str(SENTINEL_PORT)
