@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType
 
 from tdredis.planning.steps import NAMES, Step
 
@@ -47,7 +46,6 @@ def guard_name(guard: Guard) -> str:
 
 
 def code_name(code: Code) -> str:
-    assert isinstance(code, FunctionType)  # noqa: S101 rules, guards and methods are
     return code.__qualname__
 
 

@@ -12,7 +12,9 @@ from tdredis.observe.ages import Ages
 from tdredis.observe.gather import Observer
 from tdredis.observe.pods import read_pod
 from tdredis.planning import decide, memory, objects
+from tdredis.planning.cluster import membership, settings
 from tdredis.planning.cluster import rules as cluster
+from tdredis.planning.cluster import stuck_pods as cluster_pods
 from tdredis.planning.replication import primary, rules, sentinels, stuck_pods
 from tdredis.planning.steps import (
     Monitor,
@@ -64,7 +66,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         fault="a replica's full copy fails over and over (buffer limits, a full disk)",
         must="a condition says so; nothing else is disturbed",
         bound="gap 0",
-        rules=(cluster.attach_replicas, primary.follow_the_primary),
+        rules=(membership.attach_replicas, primary.follow_the_primary),
         seen=(
             Seen(reason="SyncFails", words="… cannot finish copying the data of …: not in sync for longer than that"),
         ),
@@ -137,9 +139,9 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         bound="gap 0: no write fails",
         rules=(
             problems,
-            cluster.replace_stuck_pods,
+            cluster_pods.replace_stuck_pods,
             stuck_pods.replace_stuck_pods,
-            cluster.limit_memory,
+            settings.limit_memory,
             rules.limit_memory,
         ),
         guards=(
@@ -215,7 +217,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             memory.memory_uses,
             read_pod,
             Loop.run,
-            cluster.resize_containers,
+            settings.resize_containers,
             rules.follow_resources,
         ),
         guards=(objects.memory_limit_follows,),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tdredis.healing.catalogue import Guard, Row, Seen
-from tdredis.planning.cluster import failover, proxies
+from tdredis.planning.cluster import failover, free_slots, membership, proxies, settings, slots_healing
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import primary, rules, sentinels, write_policy
 from tdredis.planning.steps import (
@@ -45,7 +45,12 @@ REDIS_ROWS: tuple[Row, ...] = (
         must="the replica with the highest offset asks for the other primaries' votes at once; the old one returns as"
         " its replica",
         bound="gap 0.3 s",
-        rules=(cluster.fail_over, failover.replace_dead_primaries, cluster.publish_endpoints, cluster.attach_replicas),
+        rules=(
+            cluster.fail_over,
+            failover.replace_dead_primaries,
+            cluster.publish_endpoints,
+            membership.attach_replicas,
+        ),
         guards=failover.FAILOVER_GUARDS,
         seen=(DIED, Seen(reason="SlotsNotOwned", words="… of 16384 slots have no owner")),
         make=(KILL, "redis-cli -h POD_IP shutdown nosave now force"),
@@ -110,7 +115,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         fault="a primary is frozen (SIGSTOP), and thawed later",
         must="as 4; when it wakes it steps down, and takes no write that counts",
         bound=ENGINE_DECIDES,
-        rules=(cluster.publish_endpoints, primary.follow_the_primary, cluster.attach_replicas),
+        rules=(cluster.publish_endpoints, primary.follow_the_primary, membership.attach_replicas),
         guards=(*NOT_PROVEN, "no_failover_in_progress"),
         seen=(SILENT, Seen(reason="WritesGivenUp", words="… was a second primary and took … bytes of writes")),
         make=("localkube fault freeze -c redis --for 20s NAMESPACE/POD",),
@@ -148,9 +153,9 @@ REDIS_ROWS: tuple[Row, ...] = (
         " Where a former address is another instance's by now, nobody of that one is followed",
         bound="gap 0: no write fails",
         rules=(
-            cluster.introduce,
-            cluster.attach_replicas,
-            cluster.log_in_to_peers,
+            membership.introduce,
+            membership.attach_replicas,
+            settings.log_in_to_peers,
             primary.follow_the_primary,
             rules.log_in_to_peers,
             sentinels.reset_stale_watches,
@@ -173,7 +178,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         fault="all pods of a shard are lost, their data is on volumes",
         must="the shard returns with its data and its slots; the other shards go on",
         bound="as long as its pods take to start",
-        rules=(cluster.keep_children, cluster.introduce, cluster.assign_free_slots),
+        rules=(cluster.keep_children, membership.introduce, free_slots.assign_free_slots),
         guards=("every_process_answers", "pods_have_started", "every_shard_has_a_process"),
         seen=(Seen(reason="SlotsNotOwned", words="… of 16384 slots have no owner"),),
         make=("kubectl delete pod --grace-period=0 --force POD POD",),
@@ -188,7 +193,12 @@ REDIS_ROWS: tuple[Row, ...] = (
         must="the same slot map; with the data, or, where all pods went with their emptyDirs, empty: never a mix."
         " Volumes that come back empty begin nothing anew: a condition says what was there, and what to type",
         bound="Ready again in 20 s",
-        rules=(cluster.assign_free_slots, proxies.replace_stuck_proxies, primary.have_a_primary, sentinels.set_watches),
+        rules=(
+            free_slots.assign_free_slots,
+            proxies.replace_stuck_proxies,
+            primary.have_a_primary,
+            sentinels.set_watches,
+        ),
         guards=(
             "every_process_answers",
             "pods_have_started",
@@ -237,7 +247,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         fault="nodes.conf of one node is lost or corrupt",
         must="it starts as a new node and joins as a replica; its slots are never without owner while a copy lives",
         bound="gap as 1",
-        rules=(cluster.fail_over, cluster.forget_ghosts, cluster.introduce, cluster.attach_replicas),
+        rules=(cluster.fail_over, membership.forget_ghosts, membership.introduce, membership.attach_replicas),
         guards=("no_replica_holds_the_data", "no_replica_of_the_lost_node"),
         seen=(
             Seen(reason=FailOverShard, words="… was started anew, as another node; … has the most of its data"),
@@ -254,7 +264,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         fault="a cluster is split into two that each look whole",
         must="the larger epoch and the data win by a stated rule, the rest is reset and joined; never a silent merge",
         bound="bounded",
-        rules=(cluster.settle_disputes, cluster.introduce),
+        rules=(membership.settle_disputes, membership.introduce),
         guards=("no_slot_has_two_owners", "every_process_answers"),
         seen=(
             Seen(reason="SlotsOwnedTwice", words="slots … have two owners"),
@@ -273,7 +283,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         fault="slots are left open (migrating, importing), or owned by nobody",
         must="closed in the direction that keeps the keys; slots without owner go to the recorded one",
         bound="gap 0",
-        rules=(cluster.close_open_slots, cluster.assign_free_slots),
+        rules=(slots_healing.close_open_slots, free_slots.assign_free_slots),
         guards=("every_process_answers", "no_replica_holds_the_data", "a_primary_is_there"),
         seen=(
             Seen(reason="SlotsOpen", words="the moving of slot … is not finished on …"),
@@ -291,7 +301,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         fault="a ghost node is known in gossip",
         must="forgotten on every node within its ban time, never a live one",
         bound="gap 0",
-        rules=(cluster.forget_ghosts, cluster.introduce),
+        rules=(membership.forget_ghosts, membership.introduce),
         guards=("every_process_answers", "no_replica_of_the_lost_node"),
         seen=(
             Seen(reason="GhostNodes", words="… nodes that are gone are still known"),
@@ -310,7 +320,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         fault="there are two primaries in one shard or standby",
         must="the one with the data stays, by a stated rule; the other is demoted and its clients are disconnected",
         bound="bounded",
-        rules=(primary.have_a_primary, primary.follow_the_primary, cluster.settle_disputes),
+        rules=(primary.have_a_primary, primary.follow_the_primary, membership.settle_disputes),
         guards=("every_process_answers", "no_failover_in_progress", "no_slot_has_two_owners"),
         seen=(
             Seen(reason="TwoPrimaries", words="… all report role:master"),

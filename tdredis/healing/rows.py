@@ -7,7 +7,7 @@ from tdredis.healing.disk_rows import DISK_ROWS
 from tdredis.healing.label_rows import LABEL_ROWS
 from tdredis.healing.operator_rows import OPERATOR_ROWS
 from tdredis.healing.redis_rows import REDIS_ROWS
-from tdredis.planning.cluster import proxies
+from tdredis.planning.cluster import announcing, proxies, settings
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import rules
 
@@ -17,9 +17,9 @@ ROWS: tuple[Row, ...] = (*REDIS_ROWS, *OPERATOR_ROWS, *DISK_ROWS, *LABEL_ROWS)
 RULES_NOT_ABOUT_FAULTS: tuple[Code, ...] = (
     proxies.keep_proxy,
     cluster.remove_unwanted,
-    cluster.announce_addresses,
-    cluster.set_node_timeout,
-    cluster.label_roles,
+    announcing.announce_addresses,
+    settings.set_node_timeout,
+    settings.label_roles,
     rules.keep_children,
     rules.label_roles,
 )

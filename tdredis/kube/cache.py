@@ -146,9 +146,7 @@ class Cache(Generic[T]):
         """Follows the resource until cancelled, whatever the server does meanwhile."""
         while True:
             try:
-                if self._resource_version is None:
-                    await self._list()
-                await self._watch()
+                await self._watch(self._resource_version or await self._list())
                 self._failures = 0
             except WatchSilent as error:
                 # A server without bookmarks, or a connection that died without a word: asking again tells which.
@@ -167,7 +165,8 @@ class Cache(Generic[T]):
                     self._resource_version = None
                 await asyncio.sleep(self._wait_s(error))
 
-    async def _list(self) -> None:
+    async def _list(self) -> str:
+        """The version from which to watch."""
         texts, resource_version = await self._client.list_raw(
             self.resource,
             self._namespace,
@@ -189,15 +188,15 @@ class Cache(Generic[T]):
         self._resource_version = resource_version
         self._answered()
         self.synced.set()
+        return resource_version
 
-    async def _watch(self) -> None:
-        assert self._resource_version is not None  # noqa: S101 - `run` lists first
+    async def _watch(self, resource_version: str) -> None:
         shortest_s, longest_s = self._watch_timeout_s
         started_at = self._monotonic()
         frames = self._client.watch(
             self.resource,
             self._namespace,
-            resource_version=self._resource_version,
+            resource_version=resource_version,
             timeout_s=int(shortest_s + (longest_s - shortest_s) * self._chance()),
             silence_s=self._silence_s,
             label_selector=self._label_selector,

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from tdredis.api.json_object import JSON, JSONObject
+from tdredis.api.json_object import JSON, JSONObject, object_at
 
 # Source: Kubernetes API conventions, "Quantity".
 _SUFFIXES = {
@@ -106,8 +106,7 @@ def stamp(manifest: JSONObject) -> JSONObject:
     """
     told = {**manifest, "data": sorted(_keys(manifest.get("data")))} if manifest.get("kind") == "Secret" else manifest
     digest = hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()[:16]
-    metadata = manifest["metadata"]
-    assert isinstance(metadata, dict)  # noqa: S101 our own builders made it
+    metadata = object_at(manifest, "metadata")
     annotations = metadata.get("annotations")
     both = {**(annotations if isinstance(annotations, dict) else {}), DIGEST: digest}
     return {**manifest, "metadata": {**metadata, "annotations": both}}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tdredis.manifests.claims import CLAIM
 from tdredis.manifests.stop_scripts import STOP_WAITS_S
 from tdredis.planning.sentences import list_names
-from tdredis.planning.snapshot import PodFacts
+from tdredis.planning.snapshot import PodFacts, Trouble
 from tdredis.redis.facts import NodeFacts, Unknown
 
 GOES_S = 30.0  # longer than its grace a kubelet that works does not take
@@ -42,15 +42,15 @@ def last_copy_goes(primary: PodFacts, *, wanted: int) -> Iterator[Finding]:
 
 
 def pods_that_fail(
-    troubled: Iterable[PodFacts], missing: Sequence[str], creation_failures: Mapping[str, str]
+    troubles: Iterable[tuple[str, Trouble]], missing: Sequence[str], creation_failures: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Every pod that is wanted exists and nothing is wrong with it. *creation_failures*: why none comes, by
-    StatefulSet.
+    """Every pod that is wanted exists and nothing is wrong with it.
+
+    *troubles*: what is, by pod. *creation_failures*: why none comes, by StatefulSet.
     """
-    for pod in troubled:
-        assert pod.trouble is not None  # noqa: S101 that is what troubled means
-        reason = pod.trouble.reason
-        yield Finding(reason=reason, message=f"pod {pod.name}: {pod.trouble.message or reason}", serious=False)
+    for pod, trouble in troubles:
+        message = f"pod {pod}: {trouble.message or trouble.reason}"
+        yield Finding(reason=trouble.reason, message=message, serious=False)
     if missing:
         why = (creation_failures.get(pod.rpartition("-")[0]) for pod in missing)
         words = "".join(f"; {each}" for each in list(dict.fromkeys(filter(None, why)))[:2])

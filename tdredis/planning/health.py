@@ -15,7 +15,7 @@ from tdredis.planning.findings import (
     unresponsive_processes,
 )
 from tdredis.planning.pods import Pods
-from tdredis.planning.snapshot import PodFacts, Snapshot
+from tdredis.planning.snapshot import PodFacts, Snapshot, Trouble
 from tdredis.redis.facts import NodeFacts, Unknown
 
 
@@ -31,7 +31,7 @@ class World(Protocol):
     @property
     def components(self) -> tuple[Pods[object], ...]: ...
     @property
-    def troubled_pods(self) -> tuple[PodFacts, ...]: ...
+    def troubles(self) -> tuple[tuple[str, Trouble], ...]: ...
 
 
 WorldT = TypeVar("WorldT", bound=World)
@@ -46,7 +46,7 @@ def find_faults(checks: Sequence[Check[WorldT]], world: WorldT) -> tuple[Finding
 def pods_run(world: World) -> Iterator[Finding]:
     snapshot, missing = world.snapshot, world.redis.missing
     yield from claims_that_stay(snapshot.kept_claims, missing)
-    yield from pods_that_fail(world.troubled_pods, missing, snapshot.creation_failures)
+    yield from pods_that_fail(world.troubles, missing, snapshot.creation_failures)
     yield from pods_that_stay(_pods(world), snapshot.now)
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final, Protocol
 
 from tdredis.api.instance import InstanceSpec
-from tdredis.api.json_object import JSONObject
+from tdredis.api.json_object import JSONObject, object_at
 from tdredis.api.rediscluster import RedisClusterSpec
 from tdredis.manifests.claims import UNTRACKED, build_claim_owner
 from tdredis.manifests.drift import difference, parse_quantity, stamp
@@ -16,7 +16,7 @@ from tdredis.manifests.redis_config import backlog_mib
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
-from tdredis.planning.steps import Apply, Process, Remove, ReplacePod, ResizePod, RestoreLabels, SetConfig, Step
+from tdredis.planning.steps import Apply, Process, Remove, ResizePod, RestoreLabels, SetConfig, Step
 from tdredis.redis.facts import NodeFacts
 
 MIB = 2**20
@@ -186,9 +186,7 @@ def label_role(snapshot: Snapshot, pod: PodFacts, role: str) -> Apply | None:
 
 def _of_this_very_one(manifest: JSONObject, uid: str) -> JSONObject:
     """*manifest*, refused by the server where another object has the name by now, or none."""
-    metadata = manifest["metadata"]
-    assert isinstance(metadata, dict)  # noqa: S101 our own builders made it
-    return {**manifest, "metadata": {**metadata, "uid": uid}}
+    return {**manifest, "metadata": {**object_at(manifest, "metadata"), "uid": uid}}
 
 
 # ---- what a running container may use
@@ -331,39 +329,8 @@ def _number(quantities: Mapping[str, str], name: str) -> Decimal | None:
     return parse_quantity(quantities.get(name))
 
 
-def nothing_to_lose(snapshot: Snapshot, pod: PodFacts, effective: InstanceSpec, *, never: str, owner: str) -> str:
-    """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does. *never*: why there
-    never was data, "" if there was; *owner*: who has it, "" if nobody. What is on a volume is so by the
-    *effective* spec: an edit of storageclass moves no data.
-    """
-    if not pod.ever_ran:
-        return "it never ran"
-    if pod.name in snapshot.nodes or pod.main_trouble is None:
-        return ""  # one whose exporter fails comes back by itself
-    if effective.storage_class:
-        return "it does not run, its data is on a volume"
-    if never:
-        return f"it does not run, {never}"
-    return f"it does not run, {owner} has the data" if owner else ""
-
-
-def replace_troubled(pod: PodFacts, because: str) -> ReplacePod:
-    assert pod.trouble is not None  # noqa: S101 only troubled pods are replaced
-    why = f"{because}, {pod.trouble.reason}, and its template has changed since"
-    return ReplacePod(pod=pod.name, uid=pod.uid, why=why)
-
-
-def outdated_pods(snapshot: Snapshot, statefulset: str, pods: Iterable[PodFacts]) -> list[PodFacts]:
-    """Those of *pods* with trouble that were made of a template that has changed since."""
-    live = snapshot.children.get(Ref("StatefulSet", statefulset))
-    revision = live.revision if live else None
-    return [pod for pod in pods if pod.trouble and not pod.deleting and revision and pod.revision != revision]
-
-
 def ref_of(manifest: JSONObject) -> Ref:
-    metadata = manifest["metadata"]
-    assert isinstance(metadata, dict)  # noqa: S101 our own builders made it
-    return Ref(str(manifest["kind"]), str(metadata["name"]))
+    return Ref(str(manifest["kind"]), str(object_at(manifest, "metadata")["name"]))
 
 
 def service_ip(snapshot: Snapshot, name: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from tdredis.planning.plan import Hold
 from tdredis.planning.sentences import list_names
-from tdredis.planning.snapshot import PodFacts
+from tdredis.planning.snapshot import PodFacts, Trouble
 from tdredis.redis.facts import Unknown
 
 STARTING_S = 30.0  # a pod this young, with nothing wrong, is waited for before anything is decided without it
@@ -72,9 +72,9 @@ class Pods(Generic[FactsT_co]):
         return tuple(self.there[name] for name in self.wanted if name in self.there)
 
     @property
-    def troubled(self) -> tuple[PodFacts, ...]:
-        """Those of them with something wrong."""
-        return tuple(pod for pod in self.present if pod.trouble is not None)
+    def troubles(self) -> tuple[tuple[str, Trouble], ...]:
+        """What is wrong with those of them with which something is."""
+        return tuple((pod.name, pod.trouble) for pod in self.present if pod.trouble is not None)
 
     @property
     def has_unknown(self) -> bool:

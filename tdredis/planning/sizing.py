@@ -7,8 +7,9 @@ that is ahead would make a pod that fits on no node, and a redis.conf that is ah
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
+from typing import TypeGuard
 
-from tdredis.api.json_object import JSON, JSONObject
+from tdredis.api.json_object import JSON, JSONObject, object_at
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import REDIS_CONTAINER
 from tdredis.planning.objects import MIB, may_be_resized, memory_limit_follows, ref_of
@@ -83,8 +84,7 @@ def _with_resources(manifest: JSONObject, resources: JSON) -> JSONObject:
             return manifest
 
 
-def _with(container: JSON, resources: JSON) -> JSON:
-    assert isinstance(container, dict)  # noqa: S101 our own builders made it
+def _with(container: JSONObject, resources: JSON) -> JSON:
     rest = {name: value for name, value in container.items() if name != "resources"}
     return {**rest, "resources": resources} if resources else rest
 
@@ -92,22 +92,18 @@ def _with(container: JSON, resources: JSON) -> JSON:
 def _replaced(manifest: JSONObject, path: tuple[str, ...], part: JSONObject) -> JSONObject:
     if not path:
         return {**manifest, **part}
-    inner = manifest[path[0]]
-    assert isinstance(inner, dict)  # noqa: S101 the caller has looked
-    return {**manifest, path[0]: _replaced(inner, path[1:], part)}
+    return {**manifest, path[0]: _replaced(object_at(manifest, path[0]), path[1:], part)}
 
 
 def _resources(statefulset: JSONObject) -> JSON:
     match statefulset:
         case {"spec": {"template": {"spec": {"containers": [*containers]}}}}:
-            return next(
-                (each.get("resources") for each in containers if isinstance(each, dict) and _is_redis(each)), None
-            )
+            return next((each.get("resources") for each in containers if _is_redis(each)), None)
         case _:
             return None
 
 
-def _is_redis(container: JSON) -> bool:
+def _is_redis(container: JSON) -> TypeGuard[JSONObject]:
     return isinstance(container, dict) and container.get("name") == REDIS_CONTAINER
 
 

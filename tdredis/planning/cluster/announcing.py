@@ -7,6 +7,7 @@ reached is the whole damage.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tdredis.manifests.services import build_external_services, has_external_pods
 from tdredis.planning.addresses import resting_place
@@ -21,7 +22,7 @@ from tdredis.planning.trials import may_be_announced
 from tdredis.redis.facts import Announced
 
 
-def announce(world: World) -> Ruling:
+def announce_addresses(world: World) -> Ruling:
     """Every node announces the address at which it is to be reached."""
     late = _late(world)
     holds = tuple(member.target for member in world.members if isinstance(member.target, Hold))[:1]
@@ -33,19 +34,19 @@ def announce(world: World) -> Ruling:
         return Ruling(holds=holds)
     if not has_external_pods(world.snapshot.cluster):
         # The way back is always open: pods reach each other under their own addresses.
-        return Ruling(steps=tuple(step for member in late for step in _announcements(member)))
+        return Ruling(steps=tuple(step for each in late for step in each.steps()))
     if not world.is_whole:
         # What does not work as it is may be all that keeps the cluster from working; the others' addresses do.
-        lost = [member for member in late if _is_outside(member) and not _is_reached(world, member)]
+        lost = [each for each in late if _is_outside(each.member) and not _is_reached(world, each.member)]
         why = "nodes get addresses for outside when the cluster works"
         waiting = () if lost else (Hold(guard="cluster_works", why=why),)
-        steps = (step for member in lost for step in _announcements(member))
+        steps = (step for each in lost for step in each.steps())
         return Ruling(steps=tuple(steps), holds=(*holds, *waiting))
     settled = [member for member in world.members if member.announces == member.target]
     if hold := _all_are_reached(world, settled):
         return Ruling(holds=(*holds, hold))
     chosen = late if settled else [_first(late)]
-    return Ruling(steps=tuple(step for member in chosen for step in _announcements(member)), holds=holds)
+    return Ruling(steps=tuple(step for each in chosen for step in each.steps()), holds=holds)
 
 
 def remove_unannounced(world: World) -> tuple[Remove, ...]:
@@ -64,44 +65,46 @@ def is_moving(world: World) -> bool:
     return len(late) > len(_tried(world, late)[1]) or not live <= wanted
 
 
-def _late(world: World) -> list[Member]:
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """A node that does not announce yet what it is to announce."""
+
+    member: Member
+    target: Announced
+
+    def steps(self) -> Iterator[SetConfig]:
+        """The ports before the address: it is by the address that others notice."""
+        target, own = self.target, self.target == resting_place(self.member.pod)
+        place = endpoint(target.host, target.port)
+        why = "it is reached at its pod's address" if own else f"others reach it at {place}"
+        values: tuple[tuple[str, int | str], ...] = (
+            ("cluster-announce-port", 0 if own else target.port),
+            ("cluster-announce-bus-port", 0 if own else target.bus_port),
+            ("cluster-announce-ip", target.host),
+        )
+        for parameter, value in values:
+            yield SetConfig(process=self.member.process, parameter=parameter, value=value, why=why)
+
+
+def _late(world: World) -> list[_Late]:
     return [
-        member
+        _Late(member, member.target)
         for member in world.members
         if isinstance(member.target, Announced) and member.announces != member.target and not member.pod.deleting
     ]
 
 
-def _tried(world: World, late: list[Member]) -> tuple[list[Member], list[Hold]]:
+def _tried(world: World, late: list[_Late]) -> tuple[list[_Late], list[Hold]]:
     """Those of *late* that may be told their address now, and why others may not. The way back is always open."""
     if not has_external_pods(world.snapshot.cluster):
         return late, []
-    found = [(each, may_be_announced(world.snapshot, each.name, _wanted(each))) for each in late]
-    return [each for each, word in found if word is True], [word for _, word in found if isinstance(word, Hold)]
+    found = [(each, may_be_announced(world.snapshot, each.member.name, each.target)) for each in late]
+    return [each for each, may in found if may is True], [may for _, may in found if isinstance(may, Hold)]
 
 
-def _wanted(member: Member) -> Announced:
-    assert isinstance(member.target, Announced)  # noqa: S101 who is late has a target
-    return member.target
-
-
-def _first(late: list[Member]) -> Member:
+def _first(late: list[_Late]) -> _Late:
     """A replica if there is one: that it is not reached costs no slot."""
-    return min(late, key=lambda member: (not member.is_replica, member.name))
-
-
-def _announcements(member: Member) -> Iterator[SetConfig]:
-    """The ports before the address: it is by the address that others notice."""
-    target, rest = _wanted(member), resting_place(member.pod)
-    own = target == rest
-    why = "it is reached at its pod's address" if own else f"others reach it at {endpoint(target.host, target.port)}"
-    values: tuple[tuple[str, int | str], ...] = (
-        ("cluster-announce-port", 0 if own else target.port),
-        ("cluster-announce-bus-port", 0 if own else target.bus_port),
-        ("cluster-announce-ip", target.host),
-    )
-    for parameter, value in values:
-        yield SetConfig(process=member.process, parameter=parameter, value=value, why=why)
+    return min(late, key=lambda each: (not each.member.is_replica, each.member.name))
 
 
 def _all_are_reached(world: World, settled: list[Member]) -> Hold | None:

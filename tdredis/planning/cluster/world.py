@@ -19,7 +19,7 @@ from tdredis.planning.cluster.disputes import NO_DISPUTES, Disputes, find_disput
 from tdredis.planning.cluster.members import Member, build_member, descending
 from tdredis.planning.loss import lost_data
 from tdredis.planning.pods import Pods, unresponsive
-from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref
+from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref, Trouble
 from tdredis.redis.facts import Announced, NodeFacts, Unknown
 from tdredis.redis.proxy_errors import is_fault_of_proxy
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet, even_split, parse_slots
@@ -94,11 +94,11 @@ class World:
         return (self.redis,)
 
     @cached_property
-    def troubled_pods(self) -> tuple[PodFacts, ...]:
-        """Pods with something wrong, Redis pods first, by name."""
+    def troubles(self) -> tuple[tuple[str, Trouble], ...]:
+        """What is wrong with pods, those of Redis first, by name."""
         # A Deployment's pods that failed (evicted) lie about for days after others took their place.
-        proxies = (pod for pod in self.snapshot.proxies if pod.trouble is not None and not pod.finished)
-        return (*self.redis.troubled, *proxies)
+        proxies = (pod for pod in self.snapshot.proxies if not pod.finished)
+        return (*self.redis.troubles, *((pod.name, pod.trouble) for pod in proxies if pod.trouble is not None))
 
     @cached_property
     def owned(self) -> SlotSet:

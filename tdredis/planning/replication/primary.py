@@ -36,7 +36,7 @@ def _fail_over(world: World, sentinel: Watcher) -> Ruling:
     if proof := _proof_of_death(world):
         if sentinel.facts.in_tilt:
             return _held_by_tilt(world, proof)
-        return Ruling(steps=(failover_step(sentinel, why=proof),))
+        return Ruling(steps=(failover_step(world, sentinel, why=proof),))
     pod = world.agreed_pod
     name = pod.name if pod else "the primary"
     return held("primary_is_proven_dead", f"{name} does not answer, which is no proof that it died")
@@ -60,12 +60,11 @@ def _held_by_tilt(world: World, why: str) -> Ruling:
 
 
 def failover_step(
-    sentinel: Watcher, *, why: str, primary: Member | None = None, heirs: Sequence[Member] = ()
+    world: World, sentinel: Watcher, *, why: str, primary: Member | None = None, heirs: Sequence[Member] = ()
 ) -> FailOver:
-    assert sentinel.watch is not None  # noqa: S101 who leads watches
     return FailOver(
         process=sentinel.process,
-        master_name=sentinel.watch.name,
+        master_name=world.master_name,
         primary=primary.process if primary else None,
         heirs=tuple(heir.process for heir in heirs),
         why=why,
@@ -232,7 +231,7 @@ def hand_over(world: World, primary: Member, heirs: Sequence[Member], why: str) 
     awake = [watcher for watcher in able if not watcher.facts.in_tilt]
     if awake:
         why = f"{why}; {list_names([heir.name for heir in heirs])} has its data"
-        return Ruling(steps=(failover_step(awake[0], why=why, primary=primary, heirs=heirs),))
+        return Ruling(steps=(failover_step(world, awake[0], why=why, primary=primary, heirs=heirs),))
     return _held_by_tilt(world, why) if able else Ruling()
 
 

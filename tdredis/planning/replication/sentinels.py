@@ -21,6 +21,7 @@ from tdredis.planning.steps import (
 )
 from tdredis.redis.facts import Announced
 from tdredis.redis.ports import SENTINEL_PORT
+from tdredis.redis.sentinels import Watch
 
 SENTINEL_ASKS_S = 2.0  # it sends a PING every second
 WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Sentinel looks for them
@@ -28,22 +29,22 @@ WAIT_FOR_SYNC_S = 20  # so young a primary's replicas are waited for before a Se
 
 def set_watches(world: World) -> Ruling:
     """Every Sentinel watches the primary, with the settings of spec, and nothing else."""
-    standby = world.standby
-    if standby is None or world.primary is None or world.in_failover:
+    standby, primary = world.standby, world.primary
+    if standby is None or primary is None or world.in_failover:
         return Ruling()
     steps: list[Step] = []
     for watcher in world.watchers:
         steps += _foreign(watcher, standby)
         if watcher.watch is None:
-            if not _replicas_are_awaited(world):
-                steps.append(_watch(watcher, world, world.primary, replaces=False, why="it watches nobody yet"))
-        elif world.primary.place != (watcher.watch.host, watcher.watch.port):
-            if not _hears_of_it(watcher, world) and not _ahead(watcher, world, world.primary):
-                why = f"it watches {watcher.watch.host}:{watcher.watch.port}, and {world.primary.name} is the primary"
-                steps.append(_watch(watcher, world, world.primary, replaces=True, why=why))
+            if not _replicas_are_awaited(world, primary):
+                steps.append(_watch(watcher, world, primary, standby, why="it watches nobody yet"))
+        elif not _is_of(watcher.watch, primary):
+            if not _hears_of_it(watcher.watch, world, primary) and not _ahead(watcher, watcher.watch, world, primary):
+                why = f"it watches {watcher.watch.host}:{watcher.watch.port}, and {primary.name} is the primary"
+                steps.append(_watch(watcher, world, primary, standby, why=why))
         else:
-            steps += _settings(watcher, standby)
-            if watcher.watch.is_shut_out and world.snapshot.passwords.redis and _refuses_for_a_password(world.primary):
+            steps += _settings(watcher, watcher.watch, standby)
+            if watcher.watch.is_shut_out and world.snapshot.passwords.redis and _refuses_for_a_password(primary):
                 why = "the primary refuses what it asks: it has no password, or a wrong one"
                 name, user = watcher.watch.name, _user(world)
                 steps.append(SetAuthPass(process=watcher.process, master_name=name, user=user, why=why))
@@ -60,29 +61,25 @@ def _refuses_for_a_password(primary: Member) -> bool:
     return can_write and primary.facts.heard_s > SENTINEL_ASKS_S
 
 
-def _replicas_are_awaited(world: World) -> bool:
+def _replicas_are_awaited(world: World, primary: Member) -> bool:
     """A Sentinel asks a primary for its replicas when it begins to watch it, and then every ten seconds: so it begins
     when they are there, unless one does not come.
     """
-    primary = world.primary
-    assert primary is not None  # noqa: S101 the caller has looked
     if primary.facts.uptime_s >= WAIT_FOR_SYNC_S:
         return False
     return bool(world.redis.starting) or len(world.replicas_in_sync()) < len(world.members) - 1
 
 
-def _hears_of_it(watcher: Watcher, world: World) -> bool:
+def _hears_of_it(watch: Watch, world: World, primary: Member) -> bool:
     """Sentinels tell each other of a new primary, through the Redis processes that they know, within two seconds. One
     that is cut off from the others hears nothing, and goes on sending clients to the old one.
     """
-    watch = watcher.watch
-    assert watch is not None and world.primary is not None  # noqa: S101 the caller has looked
-    knows_primary = any((replica.host, replica.port) == world.primary.place for replica in watch.replicas)
+    knows_primary = any((replica.host, replica.port) == primary.place for replica in watch.replicas)
     reached = {(known.host, known.port) for known in watch.sentinels if not known.is_down}
     tells = any(
         other.watch is not None
         and other.place in reached
-        and (other.watch.host, other.watch.port) == world.primary.place
+        and _is_of(other.watch, primary)
         and other.watch.config_epoch > watch.config_epoch
         for other in world.watchers
     )
@@ -111,9 +108,7 @@ def _user(world: World) -> str:
     return user if all(member.facts.masteruser == user for member in world.members) else ""
 
 
-def _watch(watcher: Watcher, world: World, primary: Member, *, replaces: bool, why: str) -> Monitor:
-    standby = world.standby
-    assert standby is not None  # noqa: S101 a standalone has no watchers
+def _watch(watcher: Watcher, world: World, primary: Member, standby: RedisStandby, *, why: str) -> Monitor:
     host, port = primary.place
     sentinel = standby.spec.sentinel
     return Monitor(
@@ -124,14 +119,12 @@ def _watch(watcher: Watcher, world: World, primary: Member, *, replaces: bool, w
         quorum=sentinel.quorum,
         settings=_wanted_settings(standby),
         user=_user(world),
-        replaces=replaces,
+        replaces=watcher.watch is not None,
         why=why,
     )
 
 
-def _settings(watcher: Watcher, standby: RedisStandby) -> Iterator[ConfigureMonitor]:
-    watch = watcher.watch
-    assert watch is not None  # noqa: S101 the caller has looked
+def _settings(watcher: Watcher, watch: Watch, standby: RedisStandby) -> Iterator[ConfigureMonitor]:
     found = {
         "quorum": watch.quorum,
         "down-after-milliseconds": watch.down_after_ms,
@@ -148,61 +141,60 @@ def _settings(watcher: Watcher, standby: RedisStandby) -> Iterator[ConfigureMoni
 
 def tell_of_sentinels(world: World) -> Ruling:
     """Sentinels hear of each other, and of a new primary, at once, not when they come to tell each other."""
-    if world.standby is None or world.primary is None:
+    primary = world.primary
+    if world.standby is None or primary is None:
         return Ruling()
     steps: list[Step] = []
     for watcher in world.watchers:
-        if watcher.watch is None:
+        watch = watcher.watch
+        if watch is None:
             continue
-        if _is_at(watcher, world.primary):
-            others, why = _unknown_peers(watcher, world, world.primary), "they watch the same primary"
+        if _is_of(watch, primary):
+            others, why = _unknown_peers(watcher, watch, world, primary), "they watch the same primary"
         else:
-            others, why = _ahead(watcher, world, world.primary), f"{world.primary.name} is the primary"
+            others, why = _ahead(watcher, watch, world, primary), f"{primary.name} is the primary"
         if others:
-            name = watcher.watch.name
+            name = watch.name
             steps.append(PublishHellos(process=watcher.process, master_name=name, others=others, why=why))
     return Ruling(steps=tuple(steps))
 
 
-def _is_at(watcher: Watcher, primary: Member) -> bool:
-    return watcher.watch is not None and primary.place == (watcher.watch.host, watcher.watch.port)
+def _is_of(watch: Watch, primary: Member) -> bool:
+    return primary.place == (watch.host, watch.port)
 
 
-def _unknown_peers(watcher: Watcher, world: World, primary: Member) -> tuple[SentinelHello, ...]:
+def _unknown_peers(watcher: Watcher, watch: Watch, world: World, primary: Member) -> tuple[SentinelHello, ...]:
     """Those who watch *primary* too, and of whom the Sentinel has not heard."""
-    assert watcher.watch is not None  # noqa: S101 the caller has looked
-    known = {(other.host, other.port) for other in watcher.watch.sentinels}
+    known = {(other.host, other.port) for other in watch.sentinels}
     return tuple(
-        _hello(other, primary)
+        _hello(other, primary, config_epoch=other.watch.config_epoch)
         for other in world.watchers
-        if other is not watcher and other.facts.id and other.place not in known and _is_at(other, primary)
+        if other is not watcher and other.facts.id and other.place not in known
+        if other.watch is not None and _is_of(other.watch, primary)
     )
 
 
-def _ahead(watcher: Watcher, world: World, primary: Member) -> tuple[SentinelHello, ...]:
+def _ahead(watcher: Watcher, watch: Watch, world: World, primary: Member) -> tuple[SentinelHello, ...]:
     """One who has a newer configuration, in which *primary* is the primary.
 
     That is also the one who carries out the failover: he has chosen the replica, and it says that it is a primary, but
     he asks it only once a second. What he will say then is known: his configuration epoch is a newer one, at least the
     next (sentinel.c, sentinelStartFailover).
     """
-    watch = watcher.watch
-    assert watch is not None  # noqa: S101 the caller has looked
     if not any(primary.is_at((replica.host, replica.port)) for replica in watch.replicas):
         return ()  # it watches something else
     for other in world.watchers:
         theirs = other.watch
         if other is watcher or theirs is None or not other.facts.id:
             continue
-        if _is_at(other, primary) and theirs.config_epoch > watch.config_epoch:
-            return (_hello(other, primary),)
+        if _is_of(theirs, primary) and theirs.config_epoch > watch.config_epoch:
+            return (_hello(other, primary, config_epoch=theirs.config_epoch),)
         if world.is_chosen_by(other, primary) and theirs.config_epoch >= watch.config_epoch:
             return (_hello(other, primary, config_epoch=theirs.config_epoch + 1),)
     return ()
 
 
-def _hello(watcher: Watcher, primary: Member, *, config_epoch: int | None = None) -> SentinelHello:
-    assert watcher.watch is not None  # noqa: S101 the caller has looked
+def _hello(watcher: Watcher, primary: Member, *, config_epoch: int) -> SentinelHello:
     host, port = watcher.place
     return SentinelHello(
         name=watcher.name,
@@ -211,7 +203,7 @@ def _hello(watcher: Watcher, primary: Member, *, config_epoch: int | None = None
         id=watcher.facts.id,
         primary_host=primary.place[0],
         primary_port=primary.place[1],
-        config_epoch=watcher.watch.config_epoch if config_epoch is None else config_epoch,
+        config_epoch=config_epoch,
     )
 
 
@@ -223,7 +215,8 @@ def reset_stale_watches(world: World) -> Ruling:
     It begins to watch anew: then it asks the primary for its replicas at once, where otherwise, as after SENTINEL
     RESET, it would wait for ten seconds; and it is told of the other Sentinels and of the configuration epoch.
     """
-    if world.standby is None or world.primary is None or world.in_failover:
+    standby, primary = world.standby, world.primary
+    if standby is None or primary is None or world.in_failover:
         return Ruling()
     stale = {watcher.name: why for watcher in world.watchers if (why := _why_stale(watcher, world))}
     if not stale:
@@ -233,7 +226,7 @@ def reset_stale_watches(world: World) -> Ruling:
     first = next((watcher for watcher in candidates if lacks_replicas(watcher, world)), candidates[0])
     if hold := _others_are_informed(world, first):
         return Ruling(holds=(hold,))
-    return Ruling(steps=(_watch(first, world, world.primary, replaces=True, why=stale[first.name]),))
+    return Ruling(steps=(_watch(first, world, primary, standby, why=stale[first.name]),))
 
 
 def _why_stale(watcher: Watcher, world: World) -> str:

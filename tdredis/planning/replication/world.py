@@ -20,7 +20,7 @@ from tdredis.planning.identity import find_pod, place_name
 from tdredis.planning.loss import lost_data
 from tdredis.planning.plan import Hold
 from tdredis.planning.pods import Pods
-from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
+from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot, Trouble
 from tdredis.planning.steps import Process
 from tdredis.redis.facts import Announced, NodeFacts
 from tdredis.redis.ports import REDIS_PORT, SENTINEL_PORT
@@ -130,6 +130,11 @@ class World:
     def standby(self) -> RedisStandby | None:
         return self.instance if isinstance(self.instance, RedisStandby) else None
 
+    @property
+    def master_name(self) -> str:
+        """Under which Sentinels watch the primary; "": a standalone has none."""
+        return self.standby.spec.sentinel.master_name if self.standby else ""
+
     @cached_property
     def members(self) -> tuple[Member, ...]:
         """By name."""
@@ -143,14 +148,11 @@ class World:
     @cached_property
     def watchers(self) -> tuple[Watcher, ...]:
         """By name."""
-        if self.standby is None:
-            return ()
-        name = self.standby.spec.sentinel.master_name
         found = []
         for pod_name, facts in sorted(self.snapshot.sentinels.items()):
             pod = self.snapshot.sentinel_pods.get(pod_name)
             if pod is not None and isinstance(facts, SentinelFacts):
-                found.append(Watcher(pod=pod, facts=facts, watch=facts.watch(name)))
+                found.append(Watcher(pod=pod, facts=facts, watch=facts.watch(self.master_name)))
         return tuple(found)
 
     # -- pods ---------------------------------------------------------------------------------------------------------
@@ -178,8 +180,8 @@ class World:
         return (self.redis, self.sentinels)
 
     @cached_property
-    def troubled_pods(self) -> tuple[PodFacts, ...]:
-        return tuple(pod for component in self.components for pod in component.troubled)
+    def troubles(self) -> tuple[tuple[str, Trouble], ...]:
+        return tuple(each for component in self.components for each in component.troubles)
 
     # -- who is the primary -------------------------------------------------------------------------------------------
 

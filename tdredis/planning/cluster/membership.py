@@ -1,0 +1,150 @@
+"""Decides who is introduced to whom, who is forgotten, and who replicates whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tdredis.planning.cluster.members import Member
+from tdredis.planning.cluster.resetting import reset_empty_replicas, reset_losers
+from tdredis.planning.cluster.world import Shard, World
+from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.pods import everybody_has_answered
+from tdredis.planning.steps import (
+    Forget,
+    Meet,
+    Replicate,
+    Step,
+)
+
+SMALL = 16  # up to so many nodes everybody is introduced to everybody: 240 introductions at the most
+
+
+def settle_disputes(world: World) -> Ruling:
+    """Of two owners of the same slots one keeps them, by a rule; the other begins anew."""
+    losers, empty = reset_losers(world), reset_empty_replicas(world)
+    return Ruling(steps=(*losers.steps, *empty.steps), holds=losers.holds)
+
+
+def forget_ghosts(world: World) -> Ruling:
+    """Ids that no process has any more are forgotten by all who know them, at once: gossip would bring them back."""
+    if not world.ghosts:
+        return Ruling()
+    if hold := everybody_has_answered(world.redis, "nodes that are gone are forgotten only when every process answers"):
+        return Ruling(holds=(hold,))
+    steps: list[Step] = []
+    holds = []
+    for ghost in world.ghosts:
+        heirs = [member.name for member in world.members if member.view.me.primary_id == ghost]
+        if heirs:
+            why = f"{', '.join(heirs)} still replicates the lost node {ghost[:8]}: the engine's vote comes first"
+            holds.append(Hold(guard="no_replica_of_the_lost_node", why=why))
+            continue
+        steps += [
+            Forget(process=member.process, ghost_id=ghost, why=f"no pod has the node id {ghost[:8]}")
+            for member in world.members
+            if ghost in member.view.others
+        ]
+    return Ruling(steps=tuple(steps), holds=tuple(holds))
+
+
+def introduce(world: World) -> Ruling:
+    """Every process knows every other under its present address.
+
+    In a small cluster each is introduced to all that it does not know; in a large one to those 1, 2, 4, 8, ... places
+    to both sides, and gossip does the rest.
+    """
+    members = tuple(member for member in world.members if not member.pod.deleting)
+    if world.unowned and not world.was_whole and world.redis.starting:
+        # A new cluster is put together in one go; who comes first would only be introduced to nobody.
+        return Ruling()
+    if world.contested:
+        why = (
+            f"slots {world.contested} have two owners, and joining them would lose one side's keys: send FLUSHALL and"
+            " CLUSTER RESET HARD to the nodes that are to be given up"
+        )
+        return Ruling(holds=(Hold(guard="no_slot_has_two_owners", why=why),))
+    if hold := _copies_are_awaited(world):
+        return Ruling(holds=(hold,))
+    steps = []
+    for place, member in enumerate(members):
+        strangers = [
+            other
+            for other in world.strangers[member.name]
+            if not other.pod.deleting and not member.is_handshaking_with(other)
+        ]
+        if not strangers:
+            continue
+        near = {members[number].name for number in _neighbours(place, len(members))}
+        peers = tuple(other for other in strangers if other.name in near) or tuple(strangers[:1])
+        if peers:
+            steps.append(
+                Meet(
+                    process=member.process,
+                    peers=tuple(peer.process for peer in peers),
+                    why=f"{member.name} does not know them under their present address",
+                )
+            )
+    return Ruling(steps=tuple(steps))
+
+
+def _copies_are_awaited(world: World) -> Hold | None:
+    """Where all owners forgot who they were, each who is still silent may come back as another owner of the same slots,
+    and at an address where one has just been introduced to its former self. Once they know each other the engine lets
+    one win, slot by slot, by an epoch that says nothing.
+    """
+    owners = [member for member in world.members if member.slots]
+    if not world.was_whole or not owners or not all(member.met_nobody for member in owners):
+        return None
+    return everybody_has_answered(
+        world.redis, "all owners lost their nodes.conf, and are introduced when every process answers"
+    )
+
+
+def _neighbours(place: int, count: int) -> Iterator[int]:
+    if count <= SMALL:
+        yield from range(count)
+        return
+    distance = 1
+    while distance < count:
+        yield (place + distance) % count
+        yield (place - distance) % count
+        distance *= 2
+
+
+def attach_replicas(world: World) -> Ruling:
+    """Every process of a shard that owns no slots replicates the one that does."""
+    steps = []
+    for shard in world.shards:
+        primary = shard.owner
+        if primary is None:
+            continue
+        steps += [
+            Replicate(process=member.process, primary=primary.process, why=_why_attach(member, shard))
+            for member in shard.members
+            if (_should_follow(member, primary) or _has_lost_its_way(member, primary))
+            and member.knows(primary)
+            and not member.pod.deleting
+        ]
+    return Ruling(steps=tuple(steps))
+
+
+def _should_follow(member: Member, primary: Member) -> bool:
+    return member is not primary and not member.slots and member.view.me.primary_id != primary.id
+
+
+def _has_lost_its_way(member: Member, primary: Member) -> bool:
+    """It knows where its primary is, and asks at a former address for its data, for ever. Source: cluster.c,
+    clusterProcessGossipSection: an address that a third one tells is written down and nothing else is done with it.
+    """
+    link, known = member.facts.replication, member.view.others.get(primary.id)
+    if member.view.me.primary_id != primary.id or known is None or link.link_up is not False or not link.primary_host:
+        return False
+    return (link.primary_host, link.primary_port) != (known.ip, known.port)
+
+
+def _why_attach(member: Member, shard: Shard) -> str:
+    if shard.owner is not None and _has_lost_its_way(member, shard.owner):
+        return f"it asks {member.facts.replication.primary_host} for its data, where {shard.owner.name} is no more"
+    if member.is_replica:
+        return f"it replicates a node outside shard {shard.name}"
+    return f"it owns no slots and replicates nobody, and shard {shard.name} has its primary"

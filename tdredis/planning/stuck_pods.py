@@ -1,0 +1,80 @@
+"""Decides which pods are recreated because they cannot run as they are: correcting a bad image in spec heals.
+
+With OnDelete nobody else recreates them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tdredis.api.instance import InstanceSpec
+from tdredis.planning.plan import Ruling
+from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trouble
+from tdredis.planning.steps import ReplacePod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StuckPod:
+    """A pod with trouble, made from a template that has changed since."""
+
+    pod: PodFacts
+    trouble: Trouble
+
+    @property
+    def name(self) -> str:
+        return self.pod.name
+
+    def replace(self, because: str) -> ReplacePod:
+        why = f"{because}, {self.trouble.reason}, and its template has changed since"
+        return ReplacePod(pod=self.pod.name, uid=self.pod.uid, why=why)
+
+
+def stuck_pods(snapshot: Snapshot, statefulset: str, pods: Iterable[PodFacts]) -> tuple[StuckPod, ...]:
+    """Those of *pods*, all of *statefulset*."""
+    live = snapshot.children.get(Ref("StatefulSet", statefulset))
+    revision = live.revision if live else None
+    return tuple(
+        StuckPod(pod=pod, trouble=pod.trouble)
+        for pod in pods
+        if pod.trouble and not pod.deleting and revision and pod.revision != revision
+    )
+
+
+def replace_stuck(
+    stuck: tuple[StuckPod, ...],
+    *,
+    nothing_to_lose: Callable[[PodFacts], str],
+    primary: str,
+    may_disrupt: bool,
+    hand_over: Callable[[], Ruling],
+) -> Ruling:
+    """Pods of one shard. Those with *nothing_to_lose* (why) go at once. One that runs (the exporter beside Redis fails,
+    say) goes if nothing else is wrong (*may_disrupt*): replicas first, one at a time, then the *primary*, which hands
+    over before.
+    """
+    idle = [(each, why) for each in stuck if (why := nothing_to_lose(each.pod))]
+    if idle:
+        return Ruling(steps=tuple(each.replace(why) for each, why in idle))
+    if not stuck or not may_disrupt:
+        return Ruling()
+    replicas = [each for each in stuck if each.name != primary]
+    if replicas:
+        return Ruling(steps=(replicas[0].replace("it is a replica"),))
+    return hand_over()
+
+
+def nothing_to_lose(snapshot: Snapshot, pod: PodFacts, effective: InstanceSpec, *, never: str, owner: str) -> str:
+    """Why nothing is lost with *pod*, in which no process runs; "": something may be, or one does. *never*: why there
+    never was data, "" if there was; *owner*: who has it, "" if nobody. What is on a volume is so by the
+    *effective* spec: an edit of storageclass moves no data.
+    """
+    if not pod.ever_ran:
+        return "it never ran"
+    if pod.name in snapshot.nodes or pod.main_trouble is None:
+        return ""  # one whose exporter fails comes back by itself
+    if effective.storage_class:
+        return "it does not run, its data is on a volume"
+    if never:
+        return f"it does not run, {never}"
+    return f"it does not run, {owner} has the data" if owner else ""
