@@ -187,14 +187,14 @@ class Executor:
             self._paced[key, str(step), step.process.id] = self._clock() + step.pace_s
 
     async def _hand_over(self, key: Key, step: FailOver, primary: Process) -> None:
-        """Raises PreconditionError when an heir does not get all that the primary has; it goes on as it was. A Sentinel
-        that does not answer may be failing over: the writes stay stopped as long as that takes.
+        """Raises PreconditionError when a candidate does not get all that the primary has; it goes on as it was. A
+        Sentinel that does not answer may be failing over: the writes stay stopped as long as that takes.
         """
         answers = await self._pause(key, primary)
         is_asked = False
         try:
             if answers:
-                await self._until_heirs_have_all(key, step.heirs, primary)
+                await self._until_candidates_have_all(key, step.candidates, primary)
             is_asked = True
             await self._do(key, step.process, self._commands(key, step))
         except (LinkError, PreconditionError) as error:
@@ -203,13 +203,13 @@ class Executor:
                     await self._do(key, primary, [UNPAUSE])
             raise
 
-    async def _until_heirs_have_all(self, key: Key, heirs: Sequence[Process], primary: Process) -> None:
+    async def _until_candidates_have_all(self, key: Key, candidates: Sequence[Process], primary: Process) -> None:
         end_bytes = await self._offset_bytes(key, primary)
         until = self._clock() + CATCHES_UP_S
-        for heir in heirs:
-            while await self._offset_bytes(key, heir) < end_bytes:
+        for candidate in candidates:
+            while await self._offset_bytes(key, candidate) < end_bytes:
                 if self._clock() > until:
-                    raise PreconditionError(f"{heir.pod} does not have all that {primary.pod} has: looking again")
+                    raise PreconditionError(f"{candidate.pod} does not have all that {primary.pod} has: looking again")
                 await asyncio.sleep(CATCH_UP_LOOK_S)
 
     async def _offset_bytes(self, key: Key, process: Process) -> int:

@@ -25,7 +25,7 @@ DISK_ROWS: tuple[Row, ...] = (
             primary.vouch_for_replicas,
             disks.disks_that_fail,
         ),
-        guards=("an_heir_has_room",),
+        guards=("a_candidate_has_room",),
         seen=(
             Seen(reason="DiskFull", words="… cannot write to its disk (…"),
             Seen(reason=HandOver, words="hand shard … over to …: … cannot write to its disk (…"),

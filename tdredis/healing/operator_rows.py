@@ -47,7 +47,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         seen=(
             Seen(reason="SentinelsNotReady", words="… Sentinels watch the primary"),
             Seen(reason="SentinelsDisagree", words="… does not know … yet"),
-            Seen(reason=Monitor, words="it still knows …, where nobody is any more"),
+            Seen(reason=Monitor, words="it still knows …, where none of our processes is"),
         ),
         make=("kubectl delete pod -l app.kubernetes.io/component=sentinel",),
         tests=(

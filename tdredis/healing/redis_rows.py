@@ -208,10 +208,10 @@ REDIS_ROWS: tuple[Row, ...] = (
             "data_is_not_lost",
         ),
         seen=(
-            Seen(reason=AssignSlots, words="assign slots … to …: … slots of shard … belong to nobody"),
+            Seen(reason=AssignSlots, words="assign slots … to …: … slots of shard … have no owner"),
             Seen(reason=Promote, words="make … the primary: there is no primary; …"),
             Seen(reason="ProxyNotReady", words="no pod of proxy … is ready"),
-            Seen(reason="DataLost", words="… and no process has any of it…: nothing is begun anew"),
+            Seen(reason="DataLost", words="… and no process has any of it…: the instance is not started empty"),
             Seen(reason="Emptied", words="… has no keys, where it had about …"),
         ),
         make=("kubectl delete pod --grace-period=0 --force -l app.kubernetes.io/instance=NAME",),
@@ -250,7 +250,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         rules=(cluster.fail_over, membership.forget_ghosts, membership.introduce, membership.attach_replicas),
         guards=("no_replica_holds_the_data", "no_replica_of_the_lost_node"),
         seen=(
-            Seen(reason=FailOverShard, words="… was started anew, as another node; … has the most of its data"),
+            Seen(reason=FailOverShard, words="… was restarted, with another node id; … has the most of its data"),
             Seen(reason=Replicate, words="it owns no slots and replicates nobody, and shard … has its primary"),
         ),
         make=("kubectl exec POD -c redis -- sh -c 'echo nonsense > /data/nodes.conf'",),
@@ -286,8 +286,8 @@ REDIS_ROWS: tuple[Row, ...] = (
         rules=(slots_healing.close_open_slots, free_slots.assign_free_slots),
         guards=("every_process_answers", "no_replica_holds_the_data", "a_primary_is_there"),
         seen=(
-            Seen(reason="SlotsOpen", words="the moving of slot … is not finished on …"),
-            Seen(reason=AssignSlots, words="… slots of shard … belong to nobody … and status.slots records them here"),
+            Seen(reason="SlotsOpen", words="moving slot … is not finished on …"),
+            Seen(reason=AssignSlots, words="… slots of shard … have no owner … and status.slots records them here"),
         ),
         make=("redis-cli -h POD_IP cluster setslot 1 migrating NODE_ID", "redis-cli -h POD_IP cluster delslots 1"),
         tests=(
@@ -306,7 +306,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         seen=(
             Seen(reason="GhostNodes", words="… nodes that are gone are still known"),
             Seen(reason=Forget, words="have … forget node …: no pod has the node id …"),
-            Seen(reason="NodesNotMet", words="… still to meet other nodes"),
+            Seen(reason="NodesNotMet", words="… do not know all other nodes yet"),
         ),
         make=("redis-cli -h POD_IP cluster meet IP_OF_A_NODE_THAT_ENDS_THEN 6379",),
         tests=(
@@ -345,7 +345,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         bound="gap as 1 and 2",
         rules=(cluster.fail_over, primary.have_a_primary, primary.vouch_for_replicas),
         guards=(failover.some_replica_has_the_data, "everybody_has_loaded", "data_is_not_lost"),
-        seen=(DIED, Seen(reason=FailOver, words="… was started anew, as a replica of nobody")),
+        seen=(DIED, Seen(reason=FailOver, words="… was restarted, and is a replica of nobody")),
         make=("kubectl exec POD -c redis -- sh -c 'rm -rf /data/appendonlydir /data/*.rdb'", KILL),
         tests=(
             f"{FAULTS}::test_a_primary_that_comes_back_without_its_data_never_empties_its_replica",

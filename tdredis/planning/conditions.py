@@ -1,6 +1,6 @@
 """Decides how what is wrong becomes conditions, in the same words for every kind.
 
-One thing is carried over from the former status, because readers need it: when a condition last changed.
+One thing is carried over from the previous status, because readers need it: when a condition last changed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Snapshot
 
 
-def has_been_ready(former: InstanceStatus) -> bool:
+def has_been_ready(status: InstanceStatus) -> bool:
     """It was Ready when it was last looked at, or has been degraded ever since it was."""
-    return any(each.type in ("Ready", "Degraded") and each.status == "True" for each in former.conditions)
+    return any(each.type in ("Ready", "Degraded") and each.status == "True" for each in status.conditions)
 
 
-def is_ready(former: InstanceStatus) -> bool:
+def is_ready(status: InstanceStatus) -> bool:
     """It was Ready when it was last looked at."""
-    return any(each.type == "Ready" and each.status == "True" for each in former.conditions)
+    return any(each.type == "Ready" and each.status == "True" for each in status.conditions)
 
 
 def build_conditions(
@@ -40,15 +40,15 @@ def build_conditions(
     """*whole* says what a healthy instance consists of, *progress* how far one is that is not; *failure*: what the last
     carrying out of a plan failed with, or empty.
     """
-    former_status = snapshot.resource.status
-    former = {each.type: each for each in former_status.conditions}
-    degraded = bool(wrong) and has_been_ready(former_status)
+    previous_status = snapshot.resource.status
+    previous = {each.type: each for each in previous_status.conditions}
+    degraded = bool(wrong) and has_been_ready(previous_status)
     paused = snapshot.resource.spec.paused
     generation = snapshot.resource.metadata.generation
 
     def condition(kind: str, *, holds: bool, reason: str, message: str) -> Condition:
         status = "True" if holds else "False"
-        before = former.get(kind)
+        before = previous.get(kind)
         since = before.last_transition_time if before and before.status == status else timestamp(snapshot.now)
         return Condition(
             type=kind,
@@ -97,7 +97,7 @@ def build_conditions(
     )
     if not paused:
         return found
-    message = "spec.paused is true: the operator looks and changes nothing, whatever breaks; set it to false to go on"
+    message = "spec.paused is true: the operator changes nothing, whatever breaks; set it to false to resume"
     return (*found, condition("Paused", holds=True, reason="PausedBySpec", message=message))
 
 

@@ -54,8 +54,8 @@ def capacity_change(
 def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[NodeFacts], bool]) -> Iterator[HeldFields]:
     """A pod is removed when *may_go* says so of its answer, and never when it says nothing.
 
-    Whoever was sent away already is not asked again: it falls silent while it goes, and whoever took the change back
-    for that would begin it again when the pod is back.
+    A pod that is being removed already is not asked again: it falls silent while it ends, and taking the change back
+    for that would only begin it again when the pod is back.
     """
 
     def must_stay(name: str) -> bool:
@@ -64,7 +64,7 @@ def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[Node
             return not may_go(node)
         return node is not None or snapshot.pods[name].ever_ran
 
-    surplus = (name for name in snapshot.pods if _ordinal(name) > replicas and not _is_sent_away(snapshot, name))
+    surplus = (name for name in snapshot.pods if _ordinal(name) > replicas and not _is_scaled_down(snapshot, name))
     kept = max((_ordinal(name) for name in surplus if must_stay(name)), default=replicas)
     if kept > replicas:
         why = (
@@ -119,10 +119,10 @@ def hold_changes(
 
 
 def password_hold(snapshot: Snapshot) -> tuple[Hold, ...]:
-    """The password in force stays, whatever spec says."""
+    """The effective password stays, whatever spec says."""
     if snapshot.desired_passwords is None or snapshot.passwords.redis == snapshot.desired_passwords.redis:
         return ()
-    why = "the password of a running instance is not changed by this version: write the former secret again"
+    why = "the password of a running instance is not changed by this version: write the previous secret again"
     return (Hold(guard="password_is_unchanged", about="spec", why=why),)
 
 
@@ -157,7 +157,7 @@ def _ordinal(pod: str) -> int:
     return int(pod.rpartition("-")[2])
 
 
-def _is_sent_away(snapshot: Snapshot, pod: str) -> bool:
+def _is_scaled_down(snapshot: Snapshot, pod: str) -> bool:
     """Its StatefulSet, as it stands in the API server, does not ask for it. Source: kubernetes.io, "StatefulSets"
     (ordinal index, start ordinal).
     """

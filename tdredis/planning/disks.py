@@ -1,7 +1,7 @@
 """Decides what it means that a process cannot write to its disk: who is named, and to whom a primary hands over.
 
 Such a primary refuses writes (MISCONF) until there is room again; a replica whose disk takes what it is sent can take
-over, once. Whoever failed lately is no heir: two disks that fill in turns would hand the primary to and fro.
+over, once. Whoever failed lately is no candidate: two disks that fill in turns would hand the primary back and forth.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def may_take_over(facts: NodeFacts) -> bool:
     return not facts.write_error and (facts.write_failed_s is None or facts.write_failed_s > FAILED_LATELY_S)
 
 
-def no_heir_has_room(primary: str, facts: NodeFacts) -> Hold:
+def no_candidate_has_room(primary: str, facts: NodeFacts) -> Hold:
     why = (
         f"{primary} cannot write to its disk ({facts.write_error}) and stays the primary: no replica in sync has had"
-        f" room for {FAILED_LATELY_S / 60:g} minutes; make room on its disk"
+        f" free disk space for {FAILED_LATELY_S / 60:g} minutes; free space on its disk"
     )
-    return Hold(guard="an_heir_has_room", why=why)
+    return Hold(guard="a_candidate_has_room", why=why)
 
 
 def disks_that_fail(snapshot: Snapshot, primaries: frozenset[str]) -> Iterator[Finding]:
@@ -44,7 +44,7 @@ def disks_that_fail(snapshot: Snapshot, primaries: frozenset[str]) -> Iterator[F
         yield Finding(
             reason="DiskFull",
             message=f"{name} cannot write to its disk ({error}){refuses}: {_disk(snapshot, name)} is full or fails;"
-            " make room on it, and Redis goes on by itself",
+            " free space on it, and Redis continues by itself",
             serious=name in primaries,
         )
 

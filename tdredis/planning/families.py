@@ -11,7 +11,7 @@ from tdredis.planning.sentences import list_names
 
 def targets_of_family(service: str, address: str, targets: Sequence[Target]) -> tuple[list[Target], tuple[Hold, ...]]:
     """Guard: *service*, which has *address*, and its pods have addresses of one family. The others are left out: a
-    slice has one family, and the API server would refuse it as a whole, in each pass anew.
+    slice has one family, and the API server would refuse it as a whole, in each pass again.
     """
     ipv6 = ":" in address
     fitting = [target for target in targets if (":" in target.ip) is ipv6]

@@ -92,7 +92,7 @@ def unresponsive_processes(
         if unknown.full:
             message = (
                 f"Redis in pod {pod} has no free connection, maxclients is used up: neither clients nor the operator"
-                " are let in; end connections that nobody uses"
+                " can connect; close connections that nobody uses"
             )
             yield Finding(reason="NoFreeConnections", message=message, serious=True)
             continue

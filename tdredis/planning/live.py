@@ -79,7 +79,7 @@ class Live:
     """One version of one object. Compared by identity: another version is another one."""
 
     def __init__(self, decode: Callable[[], JSONObject]) -> None:
-        """*decode*: makes the object anew of what the API server sent."""
+        """*decode*: decodes the object again from what the API server sent."""
         self._decode = decode
         self._compared: tuple[JSON, str | None] = (None, None)  # the digest of what was wanted, and what differed
 

@@ -1,9 +1,9 @@
-"""Decides whether data was there that nobody has any more: then nothing is begun anew by anybody's emptiness, and a
+"""Decides whether data was there that nobody has any more: then nothing is started empty because all are empty, and a
 sentence says what was there and what to type.
 
-Two things tell of former data: the record (status.shards[].keys: about how many keys the primary had), and what a start
-script says that it found and could not use. Pods on emptyDirs that are all new, made within moments of each other, were
-lost together, and with them, by the choice of emptyDir, what they had: those begin anew by themselves.
+Two things tell of earlier data: the record (status.shards[].keys: about how many keys the primary had), and what a
+start script says that it found and could not use. Pods on emptyDirs that are all new, made within moments of each
+other, were lost together, and with them, by the choice of emptyDir, what they had: those start empty by themselves.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ TOGETHER_S = 15.0  # pods that were all lost at once are made again within it
 ROUGHLY = 4  # a record of keys is good until there are so many times more or fewer: status does not follow every key
 
 
-def about(former: int | None, keys: int) -> int:
-    """What the record says where there are *keys*: the former number while it is roughly so, else the first digit."""
-    if former and keys and former <= ROUGHLY * keys and keys <= ROUGHLY * former:
-        return former
+def about(previous: int | None, keys: int) -> int:
+    """What the record says where there are *keys*: the previous number while it is roughly so, else the first digit."""
+    if previous and keys and previous <= ROUGHLY * keys and keys <= ROUGHLY * previous:
+        return previous
     return int(str(keys)[0] + "0" * (len(str(keys)) - 1))
 
 
@@ -69,8 +69,8 @@ def lost_data(
     )
     found = f" ({'; '.join(told)})" if told else ""
     return (
-        f"{name} had {what}, and no process has any of it{found}: nothing is begun anew. Bring the data back (volumes,"
-        f" files that were set aside), or give it up: {again}{command}"
+        f"{name} had {what}, and no process has any of it{found}: the instance is not started empty. Restore the data"
+        f" (volumes, files that were set aside), or give it up: {again}{command}"
     )
 
 

@@ -29,15 +29,15 @@ def transitions(
     What two conditions say for the same reason is told once. *findings*: those behind *after*.
     """
     of_start = {each.reason for each in findings if each.part_of_start}
-    former = {each.type: (each.status, each.reason) for each in before.conditions}
+    previous = {each.type: (each.status, each.reason) for each in before.conditions}
     found: dict[str, Transition] = {}
     for now in after.conditions:
-        was = former.get(now.type)
+        was = previous.get(now.type)
         if was == (now.status, now.reason):
             continue
         if now.type == "Ready" and now.status == "True":
             found["Ready"] = Transition(warning=False, reason="Ready", message=now.message)
-        elif _is_alarm(now, in_start=now.reason in of_start and former.get("Ready", ("", ""))[0] != "True"):
+        elif _is_alarm(now, in_start=now.reason in of_start and previous.get("Ready", ("", ""))[0] != "True"):
             found.setdefault(now.reason, Transition(warning=True, reason=now.reason, message=now.message))
     for message in _emptied(before, after):
         found[message] = Transition(warning=True, reason="Emptied", message=message)
@@ -46,9 +46,9 @@ def transitions(
 
 def _emptied(before: InstanceStatus, after: InstanceStatus) -> Iterator[str]:
     """Where there were keys are none: what was lost with all emptyDirs at once is told, though nobody could keep it."""
-    former = {line.name: line.keys for line in before.shards}
+    previous = {line.name: line.keys for line in before.shards}
     for line in after.shards:
-        if line.keys == 0 and (keys := former.get(line.name)):
+        if line.keys == 0 and (keys := previous.get(line.name)):
             yield (
                 f"{line.name} has no keys, where it had about {keys}: its pods were lost with their emptyDirs, or all"
                 " keys were deleted or expired"
@@ -73,7 +73,8 @@ def losses(done: Iterable[Step]) -> Iterator[Transition]:
             taken = "writes alone for all that is known: it has no history in common with"
         else:
             taken = f"{step.given_up_bytes} bytes of writes (of its replication stream) that never reached"
-        message = f"{step.process} was a second primary and took {taken} {step.primary}, which stays; they are given up"
+        stays = f"{step.primary}, which stays; those writes are dropped"
+        message = f"{step.process} was a second primary and took {taken} {stays}"
         yield Transition(warning=True, reason="WritesGivenUp", message=message)
 
 

@@ -36,7 +36,7 @@ def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
         if live is None and (hold := _leftovers_are_gone(snapshot, ref)) is not None:
             holds.append(hold)
         elif live is None:
-            made = _with_former_address(snapshot, manifest)
+            made = _with_recorded_address(snapshot, manifest)
             steps.append(Apply(ref=ref, manifest=made, is_new=True, why="it does not exist"))
         elif (path := live.lacks(manifest)) is not None:
             steps.append(Apply(ref=ref, manifest=manifest, why=f"{path} is not as the spec wants it"))
@@ -45,18 +45,18 @@ def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
 
 def _leftovers_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
     if ref in snapshot.leftovers:
-        why = f"{ref} is made when that of the former resource of this name is gone, which Kubernetes deletes"
+        why = f"{ref} is created when that of the previous resource of this name is gone: Kubernetes is deleting it"
         return Hold(guard="leftover_objects_are_gone", why=why)
     return leftover_pods_are_gone(snapshot, ref)
 
 
-def _with_former_address(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
+def _with_recorded_address(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
     """The clients' Service that somebody deleted gets the address again that status knows, if nobody has it since."""
     instance, spec = snapshot.resource, manifest.get("spec")
-    former = instance.status.cluster_ip.rpartition(":")[0].strip("[]")
-    if not former or not isinstance(spec, dict) or ref_of(manifest) != Ref("Service", entrance_name(instance)):
+    recorded = instance.status.cluster_ip.rpartition(":")[0].strip("[]")
+    if not recorded or not isinstance(spec, dict) or ref_of(manifest) != Ref("Service", entrance_name(instance)):
         return manifest
-    return {**manifest, "spec": {**spec, "clusterIP": former}}
+    return {**manifest, "spec": {**spec, "clusterIP": recorded}}
 
 
 def leftover_pods_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
@@ -68,7 +68,7 @@ def leftover_pods_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
     ]
     if not left:
         return None
-    why = f"{ref} is made when the pods of the former one are gone: {list_names(left)}"
+    why = f"{ref} is created when the pods of the previous one are gone: {list_names(left)}"
     return Hold(guard="leftover_pods_are_gone", why=why)
 
 
@@ -98,7 +98,7 @@ def remove(snapshot: Snapshot, unwanted: Iterable[JSONObject], why: str) -> tupl
 def remove_unwanted_external(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> tuple[Remove, ...]:
     """Pods' own Services that are there and not *wanted*."""
     kept = {ref_of(manifest) for manifest in wanted}
-    why = "nobody from outside is sent to this pod"
+    why = "no client outside uses this pod's own address"
     found = (ref for ref, live in snapshot.children.items() if ref.kind == "Service" and live.is_external_service)
     return tuple(_removal(snapshot, ref, "v1", why) for ref in sorted(found) if ref not in kept)
 
@@ -304,9 +304,9 @@ def _lacks(has: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
 
 def may_be_resized(snapshot: Snapshot, pod: PodFacts, requests: Mapping[str, str], limits: Mapping[str, str]) -> bool:
     """Kubernetes refuses what would change the pod's class; a limit under what the process may use would kill it."""
-    lonely = not snapshot.resource.spec.monitor_image and not snapshot.resource.spec.pod.containers
+    alone = not snapshot.resource.spec.monitor_image and not snapshot.resource.spec.pod.containers
     before = _class(pod.requests, pod.limits)
-    if lonely and before != _class({**pod.requests, **requests}, {**pod.limits, **limits}):
+    if alone and before != _class({**pod.requests, **requests}, {**pod.limits, **limits}):
         return False
     new, old = parse_quantity(limits.get("memory")), parse_quantity(pod.limits.get("memory"))
     if new is None or (old is not None and new >= old):

@@ -84,7 +84,7 @@ class Pods(Generic[FactsT_co]):
 
 def silence_hold(silent: Mapping[str, Unknown], why: str) -> Hold:
     pod, unknown = next(iter(silent.items()))
-    return Hold(guard="every_process_answers", why=f"{why}; {pod} is silent: {unknown.error}")
+    return Hold(guard="every_process_answers", why=f"{why}; {pod} does not answer: {unknown.error}")
 
 
 def nobody_is_unknown(pods: Pods[object], why: str) -> Hold | None:

@@ -61,7 +61,7 @@ def build_status(
 
 
 def shard_status(
-    former: Sequence[ShardStatus],
+    previous: Sequence[ShardStatus],
     *,
     name: str,
     primary: str,
@@ -70,10 +70,10 @@ def shard_status(
     wanted: int,
     slots: int = 0,
 ) -> ShardStatus:
-    """One line of status. *primary*: who it is, or was when *former* lines were written; *facts*: its answers, None
+    """One line of status. *primary*: who it is, or was when *previous* lines were written; *facts*: its answers, None
     while there is none; *synced* of *wanted* replicas have a whole copy.
     """
-    before = next((line.keys for line in former if line.name == name), None)
+    before = next((line.keys for line in previous if line.name == name), None)
     return ShardStatus(
         name=name,
         primary=primary,

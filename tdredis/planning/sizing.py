@@ -18,7 +18,7 @@ from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.planning.steps import ResizePod, Step
 
 _OF_MEMORY = ("maxmemory ", "repl-backlog-size ")  # lines of redis.conf
-_FOR_GOOD = ("400", "403", "422")  # the server's word is about what is asked for, not about itself
+_FOR_GOOD = ("400", "403", "422")  # the refusal is about what is asked for, not about the server
 Resources = Mapping[str, str]
 
 
@@ -115,8 +115,8 @@ def _keep_conf(snapshot: Snapshot, manifest: JSONObject, maxmemory_mib: int) -> 
     before, wanted = _conf(live.json), _conf(manifest)
     if not before or _maxmemory(before) >= _maxmemory(wanted):
         return manifest
-    former = {line.split(" ")[0]: line for line in before.splitlines() if line.startswith(_OF_MEMORY)}
-    lines = [former.get(line.split(" ")[0], line) for line in wanted.splitlines()]
+    kept = {line.split(" ")[0]: line for line in before.splitlines() if line.startswith(_OF_MEMORY)}
+    lines = [kept.get(line.split(" ")[0], line) for line in wanted.splitlines()]
     return _replaced(manifest, ("data",), {"redis.conf": "\n".join(lines) + "\n"})
 
 

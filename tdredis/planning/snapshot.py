@@ -105,7 +105,7 @@ class Snapshot:
 
     now: float  # epoch seconds
     site: Site
-    passwords: Passwords  # those in force: what the running processes were given
+    passwords: Passwords  # the effective ones: what the running processes were given
     desired_passwords: Passwords | None = None  # what spec asks for; None: the same, or not to be read at the moment
     collisions: tuple[Collision, ...] = ()  # names that another resource of ours has
     foreign: tuple[Ref, ...] = ()  # StatefulSets under our names that nobody labelled as ours
@@ -115,8 +115,8 @@ class Snapshot:
     claims: Mapping[str, Live] = field(default_factory=dict, repr=False)  # by name
     stray_claims: frozenset[str] = frozenset()  # those of them from which somebody removed our labels
     pods: Mapping[str, PodFacts] = field(default_factory=dict)
-    leftovers: frozenset[Ref] = frozenset()  # objects of a former resource of the same name, still on their way out
-    leftover_pods: tuple[str, ...] = ()  # of a former resource of the same name, still on their way out
+    leftovers: frozenset[Ref] = frozenset()  # objects of a previous resource of the same name, still being deleted
+    leftover_pods: tuple[str, ...] = ()  # of a previous resource of the same name, still being deleted
     nodes: Mapping[str, NodeFacts | Unknown] = field(default_factory=dict)
     # Uids of pods, there or not, by what a process in them said of itself when it last answered: its node id, its run
     # id, "host:port" where it is reached. Addresses may change while it is silent; which pod it is in does not.

@@ -139,8 +139,8 @@ def _is_outside(member: Member) -> bool:
 
 def _reaches(other: Member, member: Member) -> bool:
     known = other.view.others.get(member.id)
-    at_home = (member.announces.host, member.announces.port)
-    return known is not None and known.link_connected and (known.ip, known.port) == at_home
+    announced = (member.announces.host, member.announces.port)
+    return known is not None and known.link_connected and (known.ip, known.port) == announced
 
 
 def _flags(other: Member, member: Member) -> frozenset[str]:

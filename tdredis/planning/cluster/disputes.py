@@ -78,7 +78,7 @@ def _sides(members: Sequence[Member]) -> dict[str, list[Member]]:
 def _between_sides(
     members: Sequence[Member], pairs: Sequence[tuple[Member, Member]], side_of: dict[str, list[Member]]
 ) -> Disputes:
-    """The best of the sides that claim something keeps it; all nodes of the others that dispute it begin anew."""
+    """The best of the sides that claim something keeps it; all nodes of the others that dispute it are reset."""
     disputed = [side_of[member.name] for pair in pairs for member in pair]
     most = max(map(_keys, disputed))
     best = max(disputed, key=lambda side: _side_rank(side, most))
@@ -222,7 +222,7 @@ def _within_a_side(owners: Sequence[Member], pairs: Sequence[tuple[Member, Membe
 
 
 def _engine_is_right(newer: Member, older: Member) -> bool:
-    """The higher config epoch wins when they talk. That is right after a failover of which the former primary has not
+    """The higher config epoch wins when they talk. That is right after a failover of which the previous primary has not
     heard: both are of one shard, and the winner was its replica, or has data. Source: redis.io, cluster specification,
     "Hash slots configuration propagation".
     """

@@ -1,4 +1,4 @@
-"""Decides which values of spec are effective now: a change that would hurt is held, and the former value stays.
+"""Decides which values of spec are effective now: a change that would hurt is held, and the previous value stays.
 
 A held change never blocks the others, and ends when spec is edited back. Whether a change hurts is not decided while a
 process that could contradict does not answer.
@@ -72,7 +72,7 @@ def _replicas(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Hel
     answered = {view.me.id for view in views}
 
     def may_go(node: NodeFacts) -> bool:
-        """It is a replica, and not the heir of a primary that is lost."""
+        """It is a replica, and not the candidate of a primary that is lost."""
         return node.view is not None and not node.view.me.slots and node.view.me.primary_id in answered
 
     return replicas_change(snapshot, spec.replicas, may_go=may_go)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tdredis.planning.cluster.members import Member, descending
 from tdredis.planning.cluster.world import Shard, World
-from tdredis.planning.disks import may_take_over, no_heir_has_room
+from tdredis.planning.disks import may_take_over, no_candidate_has_room
 from tdredis.planning.identity import find_pod
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.pods import STARTING_S
@@ -24,17 +24,17 @@ from tdredis.redis.views import KnownNode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orphaned:
-    """A shard without its primary: *primary_id* is whom *heirs*, the replicas that answer, followed."""
+    """A shard without its primary: *primary_id* is whom *candidates*, the replicas that answer, followed."""
 
     world: World
     shard: Shard
     primary_id: str
-    heirs: tuple[Member, ...]  # who could take over first
+    candidates: tuple[Member, ...]  # who could take over first
 
     @property
     def known(self) -> KnownNode:
         """The dead one, as its replica knows it."""
-        return self.heirs[0].view.others[self.primary_id]
+        return self.candidates[0].view.others[self.primary_id]
 
     @property
     def pod(self) -> PodFacts | None:
@@ -49,17 +49,17 @@ Guard = Callable[[Orphaned], Hold | None]
 
 def replace_dead_primaries(world: World) -> Ruling:
     """Every shard whose primary is proven dead gets another: by the vote of the other primaries, or, where so many died
-    that no majority is left to vote, by the operator's word.
+    that no majority is left to vote, by the operator's decision.
     """
     steps: list[FailOverShard | TakeOverShard] = []
     holds: list[Hold] = []
     unvoted: list[Orphaned] = []
     for orphaned in (found for shard in world.shards if (found := _orphaned(world, shard)) is not None):
         refused = next((hold for guard in FAILOVER_GUARDS if (hold := guard(orphaned)) is not None), None)
-        heir = orphaned.heirs[0]
-        why = f"{proof_of_death(orphaned)}; {heir.name} has the most of its data"
+        candidate = orphaned.candidates[0]
+        why = f"{proof_of_death(orphaned)}; {candidate.name} has the most of its data"
         if refused is None:
-            steps.append(FailOverShard(process=heir.process, shard=orphaned.shard.name, why=why))
+            steps.append(FailOverShard(process=candidate.process, shard=orphaned.shard.name, why=why))
         elif refused.guard == majority_can_vote.__name__:
             unvoted.append(orphaned)
         else:
@@ -69,12 +69,12 @@ def replace_dead_primaries(world: World) -> Ruling:
         if refused is not None:
             holds.append(refused)
             continue
-        heir = orphaned.heirs[0]
+        candidate = orphaned.candidates[0]
         why = (
-            f"{proof_of_death(orphaned)}, and too few primaries are left to vote; {heir.name} has the most of its data,"
-            " without what was written in the last moment"
+            f"{proof_of_death(orphaned)}, and too few primaries are left to vote; {candidate.name} has the most of its"
+            " data, without what was written in the last moment"
         )
-        steps.append(TakeOverShard(process=heir.process, shard=orphaned.shard.name, why=why))
+        steps.append(TakeOverShard(process=candidate.process, shard=orphaned.shard.name, why=why))
     return Ruling(steps=tuple(steps), holds=tuple(holds))
 
 
@@ -93,8 +93,8 @@ def _orphaned(world: World, shard: Shard) -> Orphaned | None:
     primary_id = ranked[0].view.me.primary_id
     if primary_id is None or primary_id in world.by_id:
         return None
-    heirs = tuple(member for member in ranked if member.view.me.primary_id == primary_id)
-    return Orphaned(world=world, shard=shard, primary_id=primary_id, heirs=heirs)
+    candidates = tuple(member for member in ranked if member.view.me.primary_id == primary_id)
+    return Orphaned(world=world, shard=shard, primary_id=primary_id, candidates=candidates)
 
 
 def _rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
@@ -106,12 +106,12 @@ def hand_over_leaving(world: World) -> Ruling:
     """A primary whose pod is being deleted hands over first: its container waits for that before it ends (stop.sh)."""
     steps = []
     for shard in world.shards:
-        heirs = [member for member in world.replicas_in_sync(shard) if not member.pod.deleting]
-        if shard.owner is None or not shard.owner.pod.deleting or not heirs:
+        candidates = [member for member in world.replicas_in_sync(shard) if not member.pod.deleting]
+        if shard.owner is None or not shard.owner.pod.deleting or not candidates:
             continue
-        heir = max(heirs, key=_rank)
-        why = f"{shard.owner.name} is being deleted; {heir.name} has its data"
-        steps.append(HandOver(process=heir.process, shard=shard.name, why=why))
+        candidate = max(candidates, key=_rank)
+        why = f"{shard.owner.name} is being deleted; {candidate.name} has its data"
+        steps.append(HandOver(process=candidate.process, shard=shard.name, why=why))
     return Ruling(steps=tuple(steps))
 
 
@@ -122,13 +122,17 @@ def hand_over_full(world: World) -> Ruling:
         owner = shard.owner
         if owner is None or owner.pod.deleting or not owner.facts.write_error:
             continue
-        heirs = [each for each in world.replicas_in_sync(shard) if not each.pod.deleting and may_take_over(each.facts)]
-        if not heirs:
-            holds.append(no_heir_has_room(owner.name, owner.facts))
+        candidates = [
+            each for each in world.replicas_in_sync(shard) if not each.pod.deleting and may_take_over(each.facts)
+        ]
+        if not candidates:
+            holds.append(no_candidate_has_room(owner.name, owner.facts))
             continue
-        heir = max(heirs, key=_rank)
-        why = f"{owner.name} cannot write to its disk ({owner.facts.write_error}); {heir.name} has its data and room"
-        steps.append(HandOver(process=heir.process, shard=shard.name, why=why))
+        candidate = max(candidates, key=_rank)
+        why = (
+            f"{owner.name} cannot write to its disk ({owner.facts.write_error}); {candidate.name} has its data and room"
+        )
+        steps.append(HandOver(process=candidate.process, shard=shard.name, why=why))
     return Ruling(steps=tuple(steps), holds=tuple(holds))
 
 
@@ -145,26 +149,27 @@ def primary_is_proven_dead(orphaned: Orphaned) -> Hold | None:
 
 def some_replica_has_the_data(orphaned: Orphaned) -> Hold | None:
     """A replica that never finished a copy has nothing to take over with."""
-    heir = orphaned.heirs[0]
-    link = heir.facts.replication
-    if not heir.facts.loading and (link.was_linked or link.offset_bytes > 0 or heir.facts.keys > 0):
+    candidate = orphaned.candidates[0]
+    link = candidate.facts.replication
+    if not candidate.facts.loading and (link.was_linked or link.offset_bytes > 0 or candidate.facts.keys > 0):
         return None
     why = f"no replica of shard {orphaned.shard.name} has a copy of the data"
     return Hold(guard="some_replica_has_the_data", why=why)
 
 
 def majority_can_vote(orphaned: Orphaned) -> Hold | None:
-    """More than half of the primaries with slots, the dead among them, answer, and the heir is connected to them.
+    """More than half of the primaries with slots, the dead among them, answer, and the candidate is connected to them.
 
-    The heir counts them so itself. Source: cluster.c, clusterHandleSlaveFailover (needed_quorum), clusterUpdateState.
+    The candidate counts them so itself. Source: cluster.c, clusterHandleSlaveFailover (needed_quorum),
+    clusterUpdateState.
     """
-    heir = orphaned.heirs[0]
-    owners = {node_id for node_id, known in heir.view.others.items() if known.slots and not known.is_replica}
+    candidate = orphaned.candidates[0]
+    owners = {node_id for node_id, known in candidate.view.others.items() if known.slots and not known.is_replica}
     voters = [member for member in orphaned.world.members if member.slots and member.id in owners]
-    heard = [member for member in voters if heir.view.others[member.id].link_connected]
+    heard = [member for member in voters if candidate.view.others[member.id].link_connected]
     if 2 * len(heard) > len(owners):
         return None
-    why = f"{len(heard)} of {len(owners)} primaries can vote for {heir.name}, which is no majority"
+    why = f"{len(heard)} of {len(owners)} primaries can vote for {candidate.name}, which is no majority"
     return Hold(guard="majority_can_vote", why=why)
 
 
@@ -184,7 +189,7 @@ def nobody_is_unresponsive(orphaned: Orphaned) -> Hold | None:
 
 
 def primary_is_not_restarting(orphaned: Orphaned) -> Hold | None:
-    """A process that is started anew beside its data set is the primary again in a moment, and has everything."""
+    """A process that is restarted beside its data set is the primary again in a moment, and has everything."""
     snapshot = orphaned.world.snapshot
     answered = {member.name for member in orphaned.shard.members}
     on_volumes = bool(orphaned.world.instance.spec.storage_class)
@@ -216,7 +221,7 @@ def proof_of_death(orphaned: Orphaned) -> str:
     if pod is None:
         return f"the pod of shard {orphaned.shard.name}'s primary, at {orphaned.known.ip}, is gone"
     if any(member.name == pod.name for member in orphaned.shard.members):
-        return f"{pod.name} was started anew, as another node"
+        return f"{pod.name} was restarted, with another node id"
     lost = [
         member.name
         for member in orphaned.world.members

@@ -83,7 +83,7 @@ def _assign(world: World, shard: Shard, owner: Member, free: SlotSet) -> AssignS
         shard=shard.name,
         slots=free,
         config_epoch=shard.index + 1 if owner.met_nobody and owner.view.me.config_epoch == 0 else None,
-        why=f"{len(free)} slots of shard {shard.name} belong to nobody"
+        why=f"{len(free)} slots of shard {shard.name} have no owner"
         + (" and status.slots records them here" if world.was_whole else ""),
         taken=free & believed,
     )

@@ -39,7 +39,7 @@ def slots_are_owned(world: World) -> Iterator[Finding]:
         message = f"slots {world.twice_owned} have two owners"
         yield Finding(reason="SlotsOwnedTwice", message=message, serious=True)
     lost = len(world.unowned)
-    # Who lets nobody in has slots too, and cannot be asked which.
+    # A process without free connections has slots too, and cannot be asked which.
     if lost and not any(unknown.full for unknown in world.redis.unresponsive.values()):
         yield Finding(
             reason="SlotsNotOwned", message=f"{lost} of 16384 slots have no owner", serious=True, part_of_start=True
@@ -49,7 +49,7 @@ def slots_are_owned(world: World) -> Iterator[Finding]:
 def slots_are_closed(world: World) -> Iterator[Finding]:
     for slot, members in world.open_slots.items():
         more = f" and {len(world.open_slots) - 1} more" if len(world.open_slots) > 1 else ""
-        message = f"the moving of slot {slot}{more} is not finished on {list_names([each.name for each in members])}"
+        message = f"moving slot {slot}{more} is not finished on {list_names([each.name for each in members])}"
         yield Finding(reason="SlotsOpen", message=message, serious=False)
         return
 
@@ -57,7 +57,7 @@ def slots_are_closed(world: World) -> Iterator[Finding]:
 def nodes_know_each_other(world: World) -> Iterator[Finding]:
     strange = [name for name, others in world.strangers.items() if others]
     if strange:
-        message = f"{', '.join(strange[:3])} still to meet other nodes"
+        message = f"{', '.join(strange[:3])} do not know all other nodes yet"
         yield Finding(reason="NodesNotMet", message=message, serious=False, part_of_start=True)
     if world.ghosts:
         message = f"{len(world.ghosts)} nodes that are gone are still known"

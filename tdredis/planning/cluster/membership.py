@@ -20,7 +20,7 @@ SMALL = 16  # up to so many nodes everybody is introduced to everybody: 240 intr
 
 
 def settle_disputes(world: World) -> Ruling:
-    """Of two owners of the same slots one keeps them, by a rule; the other begins anew."""
+    """Of two owners of the same slots one keeps them, by a rule; the other is reset."""
     losers, empty = reset_losers(world), reset_empty_replicas(world)
     return Ruling(steps=(*losers.steps, *empty.steps), holds=losers.holds)
 
@@ -34,9 +34,9 @@ def forget_ghosts(world: World) -> Ruling:
     steps: list[Step] = []
     holds = []
     for ghost in world.ghosts:
-        heirs = [member.name for member in world.members if member.view.me.primary_id == ghost]
-        if heirs:
-            why = f"{', '.join(heirs)} still replicates the lost node {ghost[:8]}: the engine's vote comes first"
+        candidates = [member.name for member in world.members if member.view.me.primary_id == ghost]
+        if candidates:
+            why = f"{', '.join(candidates)} still replicates the lost node {ghost[:8]}: the engine's vote comes first"
             holds.append(Hold(guard="no_replica_of_the_lost_node", why=why))
             continue
         steps += [
@@ -89,7 +89,7 @@ def introduce(world: World) -> Ruling:
 
 def _copies_are_awaited(world: World) -> Hold | None:
     """Where all owners forgot who they were, each who is still silent may come back as another owner of the same slots,
-    and at an address where one has just been introduced to its former self. Once they know each other the engine lets
+    and at an address where one has just been introduced to its earlier self. Once they know each other the engine lets
     one win, slot by slot, by an epoch that says nothing.
     """
     owners = [member for member in world.members if member.slots]
@@ -121,7 +121,7 @@ def attach_replicas(world: World) -> Ruling:
         steps += [
             Replicate(process=member.process, primary=primary.process, why=_why_attach(member, shard))
             for member in shard.members
-            if (_should_follow(member, primary) or _has_lost_its_way(member, primary))
+            if (_should_follow(member, primary) or _asks_a_wrong_address(member, primary))
             and member.knows(primary)
             and not member.pod.deleting
         ]
@@ -132,8 +132,8 @@ def _should_follow(member: Member, primary: Member) -> bool:
     return member is not primary and not member.slots and member.view.me.primary_id != primary.id
 
 
-def _has_lost_its_way(member: Member, primary: Member) -> bool:
-    """It knows where its primary is, and asks at a former address for its data, for ever. Source: cluster.c,
+def _asks_a_wrong_address(member: Member, primary: Member) -> bool:
+    """It knows where its primary is, and asks an outdated address for its data, for ever. Source: cluster.c,
     clusterProcessGossipSection: an address that a third one tells is written down and nothing else is done with it.
     """
     link, known = member.facts.replication, member.view.others.get(primary.id)
@@ -143,7 +143,7 @@ def _has_lost_its_way(member: Member, primary: Member) -> bool:
 
 
 def _why_attach(member: Member, shard: Shard) -> str:
-    if shard.owner is not None and _has_lost_its_way(member, shard.owner):
+    if shard.owner is not None and _asks_a_wrong_address(member, shard.owner):
         return f"it asks {member.facts.replication.primary_host} for its data, where {shard.owner.name} is no more"
     if member.is_replica:
         return f"it replicates a node outside shard {shard.name}"

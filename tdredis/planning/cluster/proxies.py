@@ -50,11 +50,11 @@ def _objects(world: World, seed: str, version: str) -> tuple[JSONObject, ...]:
     live = world.snapshot.children.get(ref_of(deployment))
     if live is not None and _pull_secrets(deployment) != _pull_secrets(live.json):
         as_made = replace(site, pull_secret=not site.pull_secret)
-        former = build_proxy_deployment(cluster, as_made, passwords, seed, secret_version=version)
-        if _all_run(world) and difference(stamp(former), live.json) is None:
-            # A pull secret that came or went is no reason to make proxies anew, which closes clients' connections: the
+        as_it_is = build_proxy_deployment(cluster, as_made, passwords, seed, secret_version=version)
+        if _all_run(world) and difference(stamp(as_it_is), live.json) is None:
+            # A pull secret that came or went is no reason to recreate proxies, which closes clients' connections: the
             # next change of anything else takes it along.
-            deployment = former
+            deployment = as_it_is
     return (
         *build_proxy_access(cluster, site, passwords, seed, secret_version=version),
         *((build_proxy_budget(cluster),) if site.disruption_budgets else ()),

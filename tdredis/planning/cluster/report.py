@@ -1,6 +1,6 @@
 """Decides what is a RedisCluster's own in its status.
 
-The slot map of a cluster that is not whole at the moment is carried over from the former status: recovery needs it.
+The slot map of a cluster that is not whole at the moment is carried over from the previous status: recovery needs it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def complete(world: World, status: InstanceStatus) -> RedisClusterStatus:
 
 
 def _slot_record(world: World) -> dict[str, tuple[str, ...]] | None:
-    """The slot map as it is: of each shard what all of its processes own. None while it is not whole: then the former
+    """The slot map as it is: of each shard what all of its processes own. None while it is not whole: then the previous
     record is what recovery goes by.
     """
     if not world.is_whole:

@@ -1,4 +1,4 @@
-"""Decides that nodes which lose a dispute about slots begin anew: empty, unknown, soon replicas of those who won."""
+"""Decides that nodes which lose a dispute about slots are reset: empty, unknown, soon replicas of those that won."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reset_losers(world: World) -> Ruling:
 
 def reset_empty_replicas(world: World) -> Ruling:
     """Replicas of a primary that is gone, without a copy of its data, wait for it for ever: where the owner has said
-    that the data is given up, they begin anew, and one of them gets the slots.
+    that the data is given up, they are reset, and one of them gets the slots.
     """
     if not world.lost or not wants_to_begin_anew(world.snapshot.cluster):
         return Ruling()
@@ -52,7 +52,7 @@ def reset_empty_replicas(world: World) -> Ruling:
                 keys=0,
                 is_replica=True,
                 apart=frozenset(),
-                why=f"shard {shard.name} is to begin anew, and {member.name} waits for a primary that is gone",
+                why=f"shard {shard.name} is to start empty, and {member.name} waits for a primary that is gone",
             )
             for shard in world.shards
             if shard.name in world.lost

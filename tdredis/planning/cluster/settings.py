@@ -23,7 +23,7 @@ def resize_containers(world: World) -> Ruling:
 
 
 def log_in_to_peers(world: World) -> Ruling:
-    """Nobody follows, or is followed by, a process of another instance that has a former address of ours."""
+    """Nobody follows, or is followed by, a process of another instance that has an earlier address of ours."""
     return set_peer_users(world.instance, world.members)
 
 

@@ -61,24 +61,25 @@ def _close(
         yield from _keep(slot, owner, involved)
         return
     aim = owner.view.me.migrating.get(slot) if owner else None
-    heir = max(others, key=lambda each: (each.id == aim, each.facts.slot_keys[slot], descending(each.name)))
-    unmarked = [each for each in others if each is not heir and slot not in each.view.me.importing]
+    candidate = max(others, key=lambda each: (each.id == aim, each.facts.slot_keys[slot], descending(each.name)))
+    unmarked = [each for each in others if each is not candidate and slot not in each.view.me.importing]
     left = owner.facts.slot_keys[slot] if owner else 0
-    why = f"{heir.name} has {heir.facts.slot_keys[slot]} of its keys, {owner.name if owner else 'nobody'} owns it"
+    keys, owned_by = candidate.facts.slot_keys[slot], owner.name if owner else "nobody"
+    why = f"{candidate.name} has {keys} of its keys, {owned_by} owns it"
     if left and owner:
         why += f" and has {left}"
-    if owner and heir.view.me.importing.get(slot) != owner.id:
-        yield OpenSlot(process=heir.process, slot=slot, direction="IMPORTING", other=owner.process, why=why)
-    elif owner and aim != heir.id:
-        yield OpenSlot(process=owner.process, slot=slot, direction="MIGRATING", other=heir.process, why=why)
+    if owner and candidate.view.me.importing.get(slot) != owner.id:
+        yield OpenSlot(process=candidate.process, slot=slot, direction="IMPORTING", other=owner.process, why=why)
+    elif owner and aim != candidate.id:
+        yield OpenSlot(process=owner.process, slot=slot, direction="MIGRATING", other=candidate.process, why=why)
     elif owner and left:
-        yield MoveKeys(process=owner.process, target=heir.process, slot=slot, why=why)
+        yield MoveKeys(process=owner.process, target=candidate.process, slot=slot, why=why)
     elif unmarked:
         # A slot that is open nowhere is not looked at any more, and a third one's keys would be forgotten.
         for each in unmarked:
-            yield OpenSlot(process=each.process, slot=slot, direction="IMPORTING", other=heir.process, why=why)
+            yield OpenSlot(process=each.process, slot=slot, direction="IMPORTING", other=candidate.process, why=why)
     else:
-        yield TakeSlot(process=heir.process, slot=slot, why=why)
+        yield TakeSlot(process=candidate.process, slot=slot, why=why)
 
 
 def _keep(slot: int, owner: Member | None, involved: tuple[Member, ...]) -> Iterator[CloseSlot]:

@@ -38,9 +38,9 @@ def _replace(world: World, shard: Shard) -> Ruling:
 def _hand_over(world: World, shard: Shard, stuck: tuple[StuckPod, ...]) -> Ruling:
     """To a replica that is in sync and stays."""
     leaving = {each.name for each in stuck}
-    heirs = [member for member in world.replicas_in_sync(shard) if member.name not in leaving]
-    if shard.owner is None or not heirs:
+    candidates = [member for member in world.replicas_in_sync(shard) if member.name not in leaving]
+    if shard.owner is None or not candidates:
         return Ruling()
-    heir = max(heirs, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
-    why = f"{shard.owner.name} will be recreated; {heir.name} has its data"
-    return Ruling(steps=(HandOver(process=heir.process, shard=shard.name, why=why),))
+    candidate = max(candidates, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
+    why = f"{shard.owner.name} will be recreated; {candidate.name} has its data"
+    return Ruling(steps=(HandOver(process=candidate.process, shard=shard.name, why=why),))

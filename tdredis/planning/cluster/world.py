@@ -96,7 +96,7 @@ class World:
     @cached_property
     def troubles(self) -> tuple[tuple[str, Trouble], ...]:
         """What is wrong with pods, those of Redis first, by name."""
-        # A Deployment's pods that failed (evicted) lie about for days after others took their place.
+        # A Deployment's pods that failed (evicted) stay listed for days after others took their place.
         proxies = (pod for pod in self.snapshot.proxies if not pod.finished)
         return (*self.redis.troubles, *((pod.name, pod.trouble) for pod in proxies if pod.trouble is not None))
 

@@ -1,4 +1,4 @@
-"""Decides which values of spec are effective now: a change that would hurt is held, and the former value stays.
+"""Decides which values of spec are effective now: a change that would hurt is held, and the previous value stays.
 
 A held change never blocks the others, and ends when spec is edited back. Whether a change hurts is not decided while a
 process that could contradict does not answer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tdredis.manifests.claims import CLAIM
-from tdredis.planning.disks import may_take_over, no_heir_has_room
+from tdredis.planning.disks import may_take_over, no_candidate_has_room
 from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.plan import Ruling, held
 from tdredis.planning.pods import silence_hold
@@ -60,13 +60,13 @@ def _held_by_tilt(world: World, why: str) -> Ruling:
 
 
 def failover_step(
-    world: World, sentinel: Watcher, *, why: str, primary: Member | None = None, heirs: Sequence[Member] = ()
+    world: World, sentinel: Watcher, *, why: str, primary: Member | None = None, candidates: Sequence[Member] = ()
 ) -> FailOver:
     return FailOver(
         process=sentinel.process,
         master_name=world.master_name,
         primary=primary.process if primary else None,
-        heirs=tuple(heir.process for heir in heirs),
+        candidates=tuple(candidate.process for candidate in candidates),
         why=why,
     )
 
@@ -79,7 +79,7 @@ def _proof_of_death(world: World) -> str:
     if pod is None:
         return f"the pod of the primary, at {world.agreed[0]}, is gone"
     if world.chosen is not None:
-        return f"{pod.name} was started anew, as a replica of nobody"
+        return f"{pod.name} was restarted, and is a replica of nobody"
     lost = sum(watcher.watch is not None and _has_lost(watcher) for watcher in world.watchers)
     losers = f"{lost} of {len(world.watchers)} Sentinels"
     unknown = world.redis.unresponsive.get(pod.name)
@@ -97,18 +97,18 @@ def _failover_leader(world: World) -> Watcher | None:
     most of them, then one that reaches the most others, then the last by name: clients ask the first before the others,
     and who carries out a failover is the last to tell of the new primary.
 
-    Beside a primary whose data is there, or comes back, what a replica has from its own disk is no heritage: it may
+    Beside a primary whose data is there, or comes back, what a replica has on its own disk does not count: it may
     have been away for a day. Only who has been in sync since its start has it all.
     """
     is_left = _its_data_is_left(world)
     others = [member for member in world.members if member.may_be_chosen and _may_lead(member)]
-    heirs = [member for member in others if (member.has_synced if is_left else member.has_data)]
+    candidates = [member for member in others if (member.has_synced if is_left else member.has_data)]
 
     def known(watcher: Watcher) -> int:
         if watcher.watch is None or (watcher.watch.host, watcher.watch.port) != world.agreed:
             return 0
         places = {(replica.host, replica.port) for replica in watcher.watch.replicas if not replica.is_down}
-        return sum(member.place in places and not member.is_at(world.agreed) for member in heirs)
+        return sum(member.place in places and not member.is_at(world.agreed) for member in candidates)
 
     able = [watcher for watcher in world.watchers if known(watcher)]
     return max(
@@ -206,8 +206,8 @@ def hand_over_leaving(world: World) -> Ruling:
     primary = world.primary
     if primary is None or not primary.pod.deleting or world.in_failover:
         return Ruling()
-    heirs = [member for member in world.replicas_in_sync() if not member.pod.deleting]
-    return hand_over(world, primary, heirs, f"{primary.name} is being deleted")
+    candidates = [member for member in world.replicas_in_sync() if not member.pod.deleting]
+    return hand_over(world, primary, candidates, f"{primary.name} is being deleted")
 
 
 def hand_over_full(world: World) -> Ruling:
@@ -218,25 +218,25 @@ def hand_over_full(world: World) -> Ruling:
     if not primary.facts.write_error:
         return Ruling()
     able = [each for each in world.replicas_in_sync() if not each.pod.deleting and each.may_be_chosen]
-    heirs = [each for each in able if may_take_over(each.facts)]
-    if not heirs:
-        return Ruling(holds=(no_heir_has_room(primary.name, primary.facts),))
+    candidates = [each for each in able if may_take_over(each.facts)]
+    if not candidates:
+        return Ruling(holds=(no_candidate_has_room(primary.name, primary.facts),))
     why = f"{primary.name} cannot write to its disk ({primary.facts.write_error})"
-    return hand_over(world, primary, heirs, why)
+    return hand_over(world, primary, candidates, why)
 
 
-def hand_over(world: World, primary: Member, heirs: Sequence[Member], why: str) -> Ruling:
-    """The Sentinels' failover while the primary's writes are stopped, so that its heir has them all."""
-    able = [watcher for watcher in reversed(world.watchers) if _can_hand_over(watcher, world, primary, heirs)]
+def hand_over(world: World, primary: Member, candidates: Sequence[Member], why: str) -> Ruling:
+    """The Sentinels' failover while the primary's writes are stopped, so that its candidate has them all."""
+    able = [watcher for watcher in reversed(world.watchers) if _can_hand_over(watcher, world, primary, candidates)]
     awake = [watcher for watcher in able if not watcher.facts.in_tilt]
     if awake:
-        why = f"{why}; {list_names([heir.name for heir in heirs])} has its data"
-        return Ruling(steps=(failover_step(world, awake[0], why=why, primary=primary, heirs=heirs),))
+        why = f"{why}; {list_names([candidate.name for candidate in candidates])} has its data"
+        return Ruling(steps=(failover_step(world, awake[0], why=why, primary=primary, candidates=candidates),))
     return _held_by_tilt(world, why) if able else Ruling()
 
 
-def _can_hand_over(watcher: Watcher, world: World, primary: Member, heirs: Sequence[Member]) -> bool:
-    """It watches *primary*, and knows one of *heirs*.
+def _can_hand_over(watcher: Watcher, world: World, primary: Member, candidates: Sequence[Member]) -> bool:
+    """It watches *primary*, and knows one of *candidates*.
 
     Sentinels consider a primary down that answers PING with an error, as one does that cannot write to its disk. One
     that would choose a replica whose disk is full is not asked.
@@ -248,7 +248,7 @@ def _can_hand_over(watcher: Watcher, world: World, primary: Member, heirs: Seque
         return False
     may_be_chosen = {(known.host, known.port) for known in watch.replicas if known.priority and not known.is_down}
     unfit = {each.place for each in world.members if each.facts.write_error}
-    return not may_be_chosen & unfit and bool(may_be_chosen & {heir.place for heir in heirs})
+    return not may_be_chosen & unfit and bool(may_be_chosen & {candidate.place for candidate in candidates})
 
 
 # ---- replicas

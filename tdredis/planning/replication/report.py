@@ -1,6 +1,6 @@
 """Decides what is a RedisStandby's or RedisStandalone's own in its status.
 
-The last primary's name is carried over from the former status while there is none: recovery needs it.
+The last primary's name is carried over from the previous status while there is none: recovery needs it.
 """
 
 from __future__ import annotations

@@ -184,8 +184,8 @@ def _to_announce(world: World, pod: PodFacts, port_name: str, place: Place) -> A
         return wanted if isinstance(wanted, Hold) else None
     if not has_external_pods(world.instance):
         return wanted  # the way back is always open
-    word = may_be_announced(world.snapshot, pod.name, wanted)
-    return word if isinstance(word, Hold) else wanted if word else None
+    allowed = may_be_announced(world.snapshot, pod.name, wanted)
+    return allowed if isinstance(allowed, Hold) else wanted if allowed else None
 
 
 def _announce(member: Member, wanted: Announced) -> Iterator[SetConfig]:
@@ -200,7 +200,7 @@ def follow_resources(world: World) -> Ruling:
 
 
 def log_in_to_peers(world: World) -> Ruling:
-    """Nobody follows, or is followed by, a process of another instance that has a former address of ours."""
+    """Nobody follows, or is followed by, a process of another instance that has an earlier address of ours."""
     return set_peer_users(world.instance, world.members)
 
 

@@ -1,4 +1,4 @@
-"""Decides what every Sentinel watches, and when one finds replicas and other Sentinels anew."""
+"""Decides what every Sentinel watches, and when one looks for replicas and other Sentinels again."""
 
 from __future__ import annotations
 
@@ -177,8 +177,8 @@ def _unknown_peers(watcher: Watcher, watch: Watch, world: World, primary: Member
 def _ahead(watcher: Watcher, watch: Watch, world: World, primary: Member) -> tuple[SentinelHello, ...]:
     """One who has a newer configuration, in which *primary* is the primary.
 
-    That is also the one who carries out the failover: he has chosen the replica, and it says that it is a primary, but
-    he asks it only once a second. What he will say then is known: his configuration epoch is a newer one, at least the
+    That is also the one that carries out the failover: it has chosen the replica, which says that it is a primary, but
+    it asks only once a second. What it will say then is known: its configuration epoch is a newer one, at least the
     next (sentinel.c, sentinelStartFailover).
     """
     if not any(primary.is_at((replica.host, replica.port)) for replica in watch.replicas):
@@ -209,11 +209,11 @@ def _hello(watcher: Watcher, primary: Member, *, config_epoch: int) -> SentinelH
 
 def reset_stale_watches(world: World) -> Ruling:
     """A Sentinel that knows replicas or Sentinels which are no more, or takes a replica that may be chosen for one that
-    may not, finds them all anew; one at a time, and only while the others could carry out a failover without it, or as
-    well as with it.
+    may not, looks for them all again; one at a time, and only while the others could carry out a failover without it,
+    or as well as with it.
 
-    It begins to watch anew: then it asks the primary for its replicas at once, where otherwise, as after SENTINEL
-    RESET, it would wait for ten seconds; and it is told of the other Sentinels and of the configuration epoch.
+    It stops watching and begins again: then it asks the primary for its replicas at once, where otherwise, as after
+    SENTINEL RESET, it would wait for ten seconds; and it is told of the other Sentinels and of the configuration epoch.
     """
     standby, primary = world.standby, world.primary
     if standby is None or primary is None or world.in_failover:
@@ -231,9 +231,9 @@ def reset_stale_watches(world: World) -> Ruling:
 
 def _why_stale(watcher: Watcher, world: World) -> str:
     if places := _stale_places(watcher, world):
-        return f"it still knows {', '.join(f'{host}:{port}' for host, port in places)}, where nobody is any more"
+        return f"it still knows {', '.join(f'{host}:{port}' for host, port in places)}, where none of our processes is"
     if names := _passed_over(watcher, world):
-        return f"{list_names(names)} may be chosen by now, and it has not asked since"
+        return f"{list_names(names)} may be promoted by now, and it has not asked since"
     return ""
 
 
@@ -285,14 +285,16 @@ def _living(
 
 
 def _others_are_informed(world: World, first: Watcher) -> Hold | None:
-    """None: *first* may begin anew."""
+    """None: *first* may begin again."""
     guard = "other_sentinels_are_ready"
     if world.redis.has_unknown or world.redis.starting or world.sentinels.unresponsive:
-        return Hold(guard=guard, why="Sentinels forget nobody before every process has answered")
+        return Hold(guard=guard, why="a Sentinel starts its watch again only when every process has answered")
     missing = [name for name in world.sentinels.wanted if name not in world.snapshot.sentinels]
     if missing:
-        return Hold(guard=guard, why=f"Sentinels forget nobody before all run: {list_names(missing)}")
-    # One that is both stale and lacking somebody is mended by beginning anew itself, but those who lack more go before.
+        return Hold(
+            guard=guard, why=f"a Sentinel starts its watch again only when all of them run: {list_names(missing)}"
+        )
+    # One that is both stale and lacking somebody is fixed by beginning again itself, but those who lack more go before.
     most = len(lacks_replicas(first, world))
     blind = [
         watcher.name

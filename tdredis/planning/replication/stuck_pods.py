@@ -32,8 +32,8 @@ def _replace_redis(world: World, stuck: tuple[StuckPod, ...]) -> Ruling:
             return Ruling()
         if world.standby is None:
             return _replace_the_only_one(world, stuck[0], primary)
-        heirs = [member for member in world.replicas_in_sync() if not member.pod.trouble]
-        return hand_over(world, primary, heirs, f"{primary.name} will be recreated")
+        candidates = [member for member in world.replicas_in_sync() if not member.pod.trouble]
+        return hand_over(world, primary, candidates, f"{primary.name} will be recreated")
 
     return replace_stuck(
         stuck,
@@ -48,7 +48,7 @@ def _replace_the_only_one(world: World, stuck: StuckPod, member: Member) -> Ruli
     if world.instance.spec.storage_class or not member.has_data:
         return Ruling(steps=(stuck.replace("it is the only one"),))
     why = (
-        f"{member.name} has the only copy of the data, on an emptyDir: what is wrong in its pod is mended by a new pod,"
+        f"{member.name} has the only copy of the data, on an emptyDir: what is wrong in its pod is fixed by a new pod,"
         " which would be empty; delete the pod yourself if you can do without the data"
     )
     return Ruling(holds=(Hold(guard="another_copy_exists", about="spec", why=why),))

@@ -26,7 +26,7 @@ def remove_unannounced(world: World) -> tuple[Remove, ...]:
 
 
 def _everybody_has_said(world: World) -> bool:
-    """Every process that runs; one that is started anew begins with its pod's own address."""
+    """Every process that runs; one that is restarted begins with its pod's own address."""
     return not world.redis.unresponsive and not world.sentinels.unresponsive
 
 

@@ -235,7 +235,7 @@ class World:
     @cached_property
     def primary(self) -> Member | None:
         """Who is the primary now. The engine is the authority: of several the one that the Sentinels chose, and of
-        those the one that a failover has just made: what the former one takes from now on will not count.
+        those the one that a failover has just made: what the previous one takes from now on will not count.
 
         Where they chose somebody who is none (it died, or came back as a replica of nobody), the only primary there is
         was made by their failover, or by us. Nobody is one by accident: every process begins as a replica of nobody.

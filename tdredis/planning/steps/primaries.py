@@ -15,7 +15,7 @@ class HandOver(RedisStep):
     until the new one has everything. Source: redis.io, "CLUSTER FAILOVER" without options."""
 
     barrier: ClassVar[bool] = True
-    pace_s: ClassVar[float] = 1.0  # asked again, the engine begins anew with it (cluster.c, resetManualFailover)
+    pace_s: ClassVar[float] = 1.0  # asked again, the engine begins from the start (cluster.c, resetManualFailover)
     shard: str
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ class FailOver(RedisStep):
     """Have the Sentinel *process* carry out its own failover at once. Source: redis.io, "SENTINEL FAILOVER".
 
     *primary*: the one that still lives, in a handover. Its clients' writes are stopped meanwhile, so that none is
-    acknowledged that its replicas do not have ("CLIENT PAUSE", since 6.2 for writes alone), and *heirs*, any of whom
+    acknowledged that its replicas do not have ("CLIENT PAUSE", since 6.2 for writes alone). *candidates*, any of which
     the Sentinel may choose, are waited for until they have all there is: a primary sends a new replica nothing for up
     to a second after its copy is complete (replication.c, replicaPutOnline: it waits for the next REPLCONF ACK).
     """
@@ -89,7 +89,7 @@ class FailOver(RedisStep):
     barrier: ClassVar[bool] = True
     master_name: str
     primary: Process | None
-    heirs: tuple[Process, ...] = ()
+    candidates: tuple[Process, ...] = ()
 
     def __str__(self) -> str:
         return f"have {self.process} fail over {self.master_name}"
@@ -124,7 +124,7 @@ class Follow(RedisStep):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconnect(RedisStep):
     """Have the replica *process* connect to its primary again: only then it says at which address it is to be found.
-    Nothing is copied anew. Source: redis.io, "CLIENT KILL" (TYPE master); replication.c, syncWithMaster.
+    Nothing is copied again. Source: redis.io, "CLIENT KILL" (TYPE master); replication.c, syncWithMaster.
     """
 
     def __str__(self) -> str:

@@ -27,7 +27,7 @@ class SetConfig(RedisStep):
 class SetPeerUser(RedisStep):
     """Have *process* know the instance's own *user*, and follow others as that. Source: redis.io, "ACL SETUSER".
 
-    The password is added when it is carried out; where there is none, *user* is the word too.
+    The password is added when it is carried out; where there is none, *user* is used as the password too.
     """
 
     user: str

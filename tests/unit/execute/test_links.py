@@ -100,8 +100,8 @@ STEPS: list[Step] = [
     SetConfig(process=REDIS, parameter="maxmemory", value=1, why=WHY),
     Follow(process=REDIS, primary="q", host=HOST, port=1, was_primary=True, why=WHY),
     Promote(process=REDIS, why=WHY),
-    FailOver(process=REDIS, master_name="m", primary=REDIS, heirs=(), why=WHY),
-    FailOver(process=REDIS, master_name="m", primary=None, heirs=(), why=WHY),
+    FailOver(process=REDIS, master_name="m", primary=REDIS, candidates=(), why=WHY),
+    FailOver(process=REDIS, master_name="m", primary=None, candidates=(), why=WHY),
     Monitor(process=REDIS, master_name="m", host=HOST, port=1, quorum=1, settings=(), user="", replaces=True, why=WHY),
     SetAuthPass(process=REDIS, master_name="m", user="", why=WHY),
 ]
@@ -159,7 +159,7 @@ async def test_the_same_connection_carries_the_command(step: Step) -> None:
     assert told(world)
 
 
-async def test_an_heir_is_asked_to_take_over_once_a_second_however_many_passes_there_are() -> None:
+async def test_a_candidate_is_asked_to_take_over_once_a_second_however_many_passes_there_are() -> None:
     """Asked again meanwhile, the engine forgets how far it was, and clients wait for longer (resetManualFailover)."""
     step = HandOver(process=NODE, shard="s", why=WHY)
 
@@ -170,7 +170,7 @@ async def test_an_heir_is_asked_to_take_over_once_a_second_however_many_passes_t
     assert len(told(world)) == 3
 
 
-async def test_another_heir_need_not_wait_for_the_first_nor_one_that_refused() -> None:
+async def test_another_candidate_need_not_wait_for_the_first_nor_one_that_refused() -> None:
     first, second = (HandOver(process=process(pod), shard="s", why=WHY) for pod in ("first", "second"))
 
     world, failed = await carry_out([first, second], at_s=(0.0, 0.02))

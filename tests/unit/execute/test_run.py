@@ -204,19 +204,19 @@ async def test_one_that_was_promoted_meanwhile_is_not_demoted(tmp_path: Path, wa
         pool.close()
 
 
-@pytest.mark.parametrize("follows", [True, False], ids=["an heir that has all", "an heir that lacks something"])
+@pytest.mark.parametrize("follows", [True, False], ids=["a candidate that has all", "a candidate that lacks something"])
 async def test_a_primary_hands_over_only_to_who_has_all_of_it_and_else_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follows: bool
 ) -> None:
     """A primary sends a new replica nothing for up to a second after its copy is complete."""
     monkeypatch.setattr(run, "CATCHES_UP_S", 10.0 if follows else 0.2)
-    folders = [tmp_path / name for name in ("primary", "heir")]
+    folders = [tmp_path / name for name in ("primary", "candidate")]
     for folder in folders:
         folder.mkdir()
     async with (
         api_server({}) as (client, _),
         redis_server(folders[0]) as (port, _),
-        redis_server(folders[1]) as (heir_port, _),
+        redis_server(folders[1]) as (candidate_port, _),
     ):
         pool = links()
 
@@ -230,25 +230,27 @@ async def test_a_primary_hands_over_only_to_who_has_all_of_it_and_else_goes_on(
             return parse_info(text.decode())
 
         async def is_copied() -> bool:
-            return (await info(heir_port)).get("master_link_status") == "up"
+            return (await info(candidate_port)).get("master_link_status") == "up"
 
         await ask(port, "CONFIG", "SET", "repl-diskless-sync-delay", 0)
-        await ask(heir_port, "REPLICAOF", HOST, port)
-        await eventually(is_copied, "the heir has its copy")
+        await ask(candidate_port, "REPLICAOF", HOST, port)
+        await eventually(is_copied, "the candidate has its copy")
         if not follows:
-            await ask(heir_port, "REPLICAOF", "NO", "ONE")
+            await ask(candidate_port, "REPLICAOF", "NO", "ONE")
         await ask(port, "SET", "key", "value")
-        primary, heir = [
+        primary, candidate = [
             Process(pod=pod, uid="u", ip=HOST, port=at, id=(await info(at))["run_id"], in_cluster=False)
-            for pod, at in (("primary", port), ("heir", heir_port))
+            for pod, at in (("primary", port), ("candidate", candidate_port))
         ]
-        step = FailOver(process=primary, master_name="m", primary=primary, heirs=(heir,), why="the test says so")
+        step = FailOver(
+            process=primary, master_name="m", primary=primary, candidates=(candidate,), why="the test says so"
+        )
 
         outcome = await Executor(client, pool).run(KEY, plan_of(step))
 
         # There is no Sentinel here: whoever is asked for the failover refuses.
         assert outcome.failed == step
-        assert ("heir does not have all that primary has" in outcome.error) is not follows
+        assert ("candidate does not have all that primary has" in outcome.error) is not follows
         # It would not answer before PAUSE_MS.
         assert await pool.ask(KEY, Address("u", HOST, port), [["SET", "key", "again"]], timeout_s=1) == [b"OK"]
         pool.close()

@@ -287,8 +287,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             and redis.priority
         ]
         assert able, "NOGOODSLAVE"
-        place, heir = max(able, key=lambda found: found[1].offset)
-        self.promote(heir)
+        place, candidate = max(able, key=lambda found: found[1].offset)
+        self.promote(candidate)
         watch.replicas = (watch.replicas | {watch.place}) - {place}
         watch.place, watch.epoch = place, watch.epoch + 1
 

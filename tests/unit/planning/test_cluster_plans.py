@@ -263,11 +263,11 @@ def test_a_former_primary_that_has_not_heard_of_its_failover_is_joined_where_the
 ) -> None:
     """The higher config epoch wins when they meet: that must be the one with the data."""
     world = healthy()
-    old, heir = world.pods[FIRST].process, world.pods["redis-cluster-rat-0-1"].process
+    old, candidate = world.pods[FIRST].process, world.pods["redis-cluster-rat-0-1"].process
     assert old is not None
-    assert heir is not None
-    old.keys, heir.keys = 10, keys
-    heir.primary, heir.slots, heir.epoch = None, old.slots, epoch
+    assert candidate is not None
+    old.keys, candidate.keys = 10, keys
+    candidate.primary, candidate.slots, candidate.epoch = None, old.slots, epoch
     old.known = {}
 
     made = plan(world.snapshot())

@@ -312,8 +312,8 @@ def test_one_that_alone_has_data_is_not_reset() -> None:
 def test_a_former_primary_that_was_cut_off_is_no_owner_any_more() -> None:
     """The others elected its replica: it steps down when it hears of it, and clients are not led to it meanwhile."""
     world = healthy()
-    old, heir = node(world, FIRST), node(world, SECOND)
-    heir.primary, heir.slots, heir.epoch, heir.keys, old.keys = None, old.slots, 9, 100, 110
+    old, candidate = node(world, FIRST), node(world, SECOND)
+    candidate.primary, candidate.slots, candidate.epoch, candidate.keys, old.keys = None, old.slots, 9, 100, 110
     for other in world.nodes():
         if other is not old:
             other.unlinked.add(old.id)

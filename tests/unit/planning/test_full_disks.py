@@ -114,7 +114,7 @@ def test_where_every_disk_is_full_nobody_hands_over_and_room_heals(make: Callabl
     plans = passes(world)
 
     assert handovers(plans) == []
-    assert "an_heir_has_room" in {hold.guard for each in plans for hold in each.holds}
+    assert "a_candidate_has_room" in {hold.guard for each in plans for hold in each.holds}
     assert ready(world)[:2] == ("False", "DiskFull")
     empty(world, primary, replica)
     world.converge()

@@ -164,7 +164,7 @@ def test_the_proof_of_death_is_told() -> None:
 
     (step,) = planned(world).steps
 
-    assert step.why == f"{FIRST} was started anew, as a replica of nobody"
+    assert step.why == f"{FIRST} was restarted, and is a replica of nobody"
 
 
 def test_a_primary_that_is_silent_is_not_proven_dead() -> None:
