@@ -1,1 +1,1 @@
-"""What may break and who mends it: the rows of docs/reference/healing.md, and the page."""
+"""What may break and who repairs it: the rows of docs/reference/healing.md, and the page."""

@@ -150,7 +150,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         number=7,
         fault="a replica is killed or moved, or has a new address",
         must="it joins again by its node id; its old address is forgotten; nobody who writes notices."
-        " Where a former address is another instance's by now, nobody of that one is followed",
+        " Where an earlier address is another instance's by now, nobody of that one is followed",
         bound="gap 0: no write fails",
         rules=(
             membership.introduce,
@@ -191,7 +191,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         number=9,
         fault="all pods of everything are lost at once, on volumes or emptyDirs",
         must="the same slot map; with the data, or, where all pods went with their emptyDirs, empty: never a mix."
-        " Volumes that come back empty begin nothing anew: a condition says what was there, and what to type",
+        " Volumes that come back empty make no new instance: a condition says what was there, and what to type",
         bound="Ready again in 20 s",
         rules=(
             free_slots.assign_free_slots,

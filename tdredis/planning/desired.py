@@ -38,7 +38,7 @@ def capacity_change(
     if not has_begun or before is None or not spec.capacity or 0 < before <= spec.capacity:
         return
     if not _all_answer(snapshot, pods):
-        why = "memory is not taken away before every process has said how much it uses"
+        why = "memory is not lowered before every process has reported how much it uses"
         yield {"capacity": before}, Hold(guard="used_memory_fits", about="spec", why=why)
         return
     needed_mib = _needed_mib(snapshot)
@@ -69,7 +69,7 @@ def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[Node
     if kept > replicas:
         why = (
             f"with replicas: {replicas} a pod would be removed that is a primary or does not answer;"
-            " its role must be with a lower pod first"
+            " a pod with a lower number must take its role first"
         )
         yield {"replicas": kept}, Hold(guard="no_primary_is_removed", about="spec", why=why)
 

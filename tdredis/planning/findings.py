@@ -63,8 +63,8 @@ def pods_that_stay(pods: Mapping[str, PodFacts], now: float) -> Iterator[Finding
     for name, pod in sorted(pods.items()):
         if pod.gone_by is not None and now > pod.gone_by + GOES_S:
             message = (
-                f"pod {name} is deleted and stays: the kubelet of node {pod.node} does not end it. If the node is lost"
-                f" for good: kubectl delete node {pod.node}, or kubectl delete pod {name} --force --grace-period=0"
+                f"pod {name} is deleted and still there: the kubelet of node {pod.node} does not end it. If the node is"
+                f" lost for good: kubectl delete node {pod.node}, or kubectl delete pod {name} --force --grace-period=0"
             )
             yield Finding(reason="PodStays", message=message, serious=False)
 
@@ -75,7 +75,7 @@ def claims_that_stay(kept: Mapping[str, tuple[str, ...]], missing: Sequence[str]
         pod = name.removeprefix(f"{CLAIM}-")
         if pod in missing:
             message = (
-                f"claim {name} is deleted and stays ({', '.join(finalizers) or 'no finalizer'}), and {pod} is not"
+                f"claim {name} is deleted and still there ({', '.join(finalizers) or 'no finalizer'}), and {pod} is not"
                 f" created before it is gone: kubectl describe pvc {name} says who uses it. If nobody does: kubectl"
                 f" patch pvc {name} --type=merge -p {NO_FINALIZERS}"
             )

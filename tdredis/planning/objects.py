@@ -119,7 +119,7 @@ def object_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:
     is_about_it = kind.startswith(("400", "422")) or "failed to create typed patch object" in words
     if not isinstance(failed, Apply) or not is_about_it:
         return None
-    why = f"{words}: this object stays as it is, or is not made. Write in spec what Kubernetes takes"
+    why = f"{words}: this object stays as it is, or is not created. Write in spec what Kubernetes accepts"
     return Hold(guard="objects_are_valid", about="spec", why=why)
 
 

@@ -126,7 +126,7 @@ def quota_change(snapshot: Snapshot, spec: InstanceSpec, pods: Sequence[str]) ->
             old=_text(snapshot.resource.status.capacity),
             new=_text(spec.capacity),
             class_=change_of(snapshot.resource.KIND, "capacity").class_,
-            state=UnderWay(done=done, of=len(pods), how="the others are told", things="processes", by_person=False),
+            state=UnderWay(done=done, of=len(pods), how="the others are set next", things="processes", by_person=False),
         )
 
 

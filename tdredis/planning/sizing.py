@@ -47,7 +47,7 @@ def resize_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:
     """Guard: the server gives a container what spec asks for. *kind*: of the refusal, with its status first."""
     if not isinstance(failed, ResizePod) or not kind.startswith(_FOR_GOOD):
         return None
-    why = f"{words}: it stays as it is, and so does the template of new pods. Write less, or make room on its node"
+    why = f"{words}: it stays as it is, and so does the template of new pods. Ask for less, or make room on its node"
     return Hold(guard="resize_is_accepted", about="spec", why=why)
 
 

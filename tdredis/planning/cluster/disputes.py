@@ -102,7 +102,7 @@ def _between_sides(
             if not _has_data(rival.facts.keys, share):
                 return Disputes(open=open_slots)  # one shard's data is on the one side, another's on the other
     names = sorted(member.name for member in best if member.slots)
-    why = f"{names[0]} and who knows it own the same slots, {_advantage(best, losing)}"
+    why = f"{names[0]} and the nodes that know it own the same slots, {_advantage(best, losing)}"
     return Disputes(losers=frozenset(member.name for member in losing), to_reset=tuple(losing), why=why)
 
 
@@ -150,7 +150,7 @@ def _between_copies(pairs: Sequence[tuple[Member, Member]]) -> Disputes:
         best.append(winner)
         losing += [each for each in claimants.values() if each is not winner]
     names = ", ".join(sorted(member.name for member in best))
-    why = f"all forgot who they were (nodes.conf), and {names} had been primaries, or have the most keys"
+    why = f"all lost their nodes.conf, and {names} had been primaries, or have the most keys"
     return Disputes(losers=frozenset(each.name for each in losing), to_reset=tuple(losing), why=why)
 
 

@@ -184,7 +184,7 @@ def nobody_is_unresponsive(orphaned: Orphaned) -> Hold | None:
     silent = [name for name, unknown in world.redis.unresponsive.items() if not unknown.refused]
     if not silent:
         return None
-    why = f"no majority can vote, and {list_names(silent)} may live and only not be heard"
+    why = f"no majority can vote, and {list_names(silent)} may be alive and only unreachable"
     return Hold(guard="nobody_is_unresponsive", why=why)
 
 

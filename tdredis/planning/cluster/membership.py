@@ -144,7 +144,7 @@ def _asks_a_wrong_address(member: Member, primary: Member) -> bool:
 
 def _why_attach(member: Member, shard: Shard) -> str:
     if shard.owner is not None and _asks_a_wrong_address(member, shard.owner):
-        return f"it asks {member.facts.replication.primary_host} for its data, where {shard.owner.name} is no more"
+        return f"it asks {member.facts.replication.primary_host} for its data, where {shard.owner.name} no longer is"
     if member.is_replica:
         return f"it replicates a node outside shard {shard.name}"
     return f"it owns no slots and replicates nobody, and shard {shard.name} has its primary"

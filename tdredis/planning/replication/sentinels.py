@@ -37,7 +37,7 @@ def set_watches(world: World) -> Ruling:
         steps += _foreign(watcher, standby)
         if watcher.watch is None:
             if not _replicas_are_awaited(world, primary):
-                steps.append(_watch(watcher, world, primary, standby, why="it watches nobody yet"))
+                steps.append(_watch(watcher, world, primary, standby, why="it watches no primary yet"))
         elif not _is_of(watcher.watch, primary):
             if not _hears_of_it(watcher.watch, world, primary) and not _ahead(watcher, watcher.watch, world, primary):
                 why = f"it watches {watcher.watch.host}:{watcher.watch.port}, and {primary.name} is the primary"

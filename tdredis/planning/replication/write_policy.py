@@ -52,7 +52,7 @@ def _wanted(world: World, standby: RedisStandby, member: Member) -> tuple[int, s
         return 1, f"writePolicy is consistency, and {list_names(replicas)} is in sync"
     if member.facts.min_replicas_to_write and (hold := _replica_is_proven_dead(world, member)):
         return hold
-    return 0, "nobody could become the primary beside it: its replicas are proven dead, or have no copy"
+    return 0, "no replica could become a second primary: they are proven dead, or have no copy"
 
 
 def _in_reach(world: World, primary: Member) -> list[str]:
@@ -91,5 +91,5 @@ def writes_are_taken(world: World) -> Iterator[Finding]:
     """A primary that counts on a replica has one."""
     primary = world.primary
     if primary is not None and primary.facts.replication.in_reach == 0 and primary.facts.min_replicas_to_write:
-        message = f"{primary.name} refuses writes: no replica is in reach that confirms them (min-replicas-to-write)"
+        message = f"{primary.name} refuses writes: no reachable replica confirms them (min-replicas-to-write)"
         yield Finding(reason="WritesRefused", message=message, serious=True)

@@ -42,7 +42,7 @@ class RemoveMonitor(RedisStep):
     master_name: str
 
     def __str__(self) -> str:
-        return f"have {self.process} watch {self.master_name} no more"
+        return f"have {self.process} stop watching {self.master_name}"
 
     @property
     def words(self) -> tuple[Command, ...]:

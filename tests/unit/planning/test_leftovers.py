@@ -65,7 +65,7 @@ def test_a_claim_that_is_kept_is_named_with_what_to_type(make: type[World]) -> N
 
     reason, message = ready(gone)
     assert reason == "ClaimStays"
-    assert f"claim redis-data-{pod} is deleted and stays (kubernetes.io/pvc-protection)" in message
+    assert f"claim redis-data-{pod} is deleted and still there (kubernetes.io/pvc-protection)" in message
     assert f"kubectl patch pvc redis-data-{pod} --type=merge" in message
 
 
@@ -82,7 +82,7 @@ def test_a_pod_that_stays_after_its_grace_is_named_with_its_node(
 
     _, message = ready(replace(seen, pods={**seen.pods, pod: stays}))
 
-    assert (f"pod {pod} is deleted and stays: the kubelet of node node-1" in message) is is_named
+    assert (f"pod {pod} is deleted and still there: the kubelet of node node-1" in message) is is_named
     assert (f"kubectl delete pod {pod} --force --grace-period=0" in message) is is_named
 
 
