@@ -11,8 +11,8 @@ from tdredis.kube.lease import LeaderElector
 from tdredis.observe.ages import Ages
 from tdredis.observe.gather import Observer
 from tdredis.observe.pods import read_pod
-from tdredis.planning import decide, memory, objects
-from tdredis.planning.cluster import membership, settings
+from tdredis.planning import decide, limits, memory, objects
+from tdredis.planning.cluster import membership
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.cluster import stuck_pods as cluster_pods
 from tdredis.planning.replication import primary, rules, sentinels, stuck_pods
@@ -141,13 +141,12 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             problems,
             cluster_pods.replace_stuck_pods,
             stuck_pods.replace_stuck_pods,
-            settings.limit_memory,
-            rules.limit_memory,
+            limits.limit_memory,
         ),
         guards=(
             "spec_is_valid",
             "used_memory_fits",
-            objects.memory_limit_follows,
+            limits.memory_limit_follows,
             "resize_is_accepted",
             "objects_are_valid",
             "size_is_unchanged",
@@ -217,10 +216,9 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             memory.memory_uses,
             read_pod,
             Loop.run,
-            settings.resize_containers,
-            rules.follow_resources,
+            limits.resize_containers,
         ),
-        guards=(objects.memory_limit_follows,),
+        guards=(limits.memory_limit_follows,),
         seen=(
             Seen(reason="MemoryNearlyFull", words="…: … % or more of … MiB are used; at maxmemory Redis evicts keys"),
             Seen(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tdredis.healing.catalogue import Guard, Row, Seen
-from tdredis.planning.cluster import failover, free_slots, membership, proxies, settings, slots_healing
+from tdredis.planning import peers
+from tdredis.planning.cluster import failover, free_slots, membership, proxies, slots_healing
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import primary, rules, sentinels, write_policy
 from tdredis.planning.steps import (
@@ -155,9 +156,8 @@ REDIS_ROWS: tuple[Row, ...] = (
         rules=(
             membership.introduce,
             membership.attach_replicas,
-            settings.log_in_to_peers,
+            peers.log_in_to_peers,
             primary.follow_the_primary,
-            rules.log_in_to_peers,
             sentinels.reset_stale_watches,
         ),
         guards=("other_sentinels_are_ready", "replica_is_proven_dead"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tdredis.manifests.drift import parse_quantity
-from tdredis.planning.objects import MIB
+from tdredis.planning.limits import MIB
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts, Snapshot
 from tdredis.redis.facts import NodeFacts, Unknown

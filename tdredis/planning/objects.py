@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
-from typing import Final, Protocol
+from collections.abc import Iterable
+from typing import Final
 
-from tdredis.api.instance import InstanceSpec
 from tdredis.api.json_object import JSONObject, object_at
-from tdredis.api.rediscluster import RedisClusterSpec
 from tdredis.manifests.claims import UNTRACKED, build_claim_owner
-from tdredis.manifests.drift import difference, parse_quantity, stamp
-from tdredis.manifests.names import REDIS_CONTAINER, ROLE_LABEL, entrance_name
-from tdredis.manifests.redis_config import backlog_mib
+from tdredis.manifests.drift import difference, stamp
+from tdredis.manifests.names import ROLE_LABEL, entrance_name
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
-from tdredis.planning.steps import Apply, Process, Remove, ResizePod, RestoreLabels, SetConfig, Step
-from tdredis.redis.facts import NodeFacts
+from tdredis.planning.steps import Apply, Remove, RestoreLabels, Step
 
-MIB = 2**20
-BACKLOG: Final = "repl-backlog-size"
-ROOM_PERCENT: Final = 110  # of maxmemory is what a container needs at the least: buffers and fragments are not in it
 _OPTIONAL: Final = {"NetworkPolicy": "networking.k8s.io/v1", "PodMonitor": "monitoring.coreos.com/v1"}
-RESIZABLE: Final = ("cpu", "memory")
 
 
 def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
@@ -187,146 +178,6 @@ def label_role(snapshot: Snapshot, pod: PodFacts, role: str) -> Apply | None:
 def _of_this_very_one(manifest: JSONObject, uid: str) -> JSONObject:
     """*manifest*, refused by the server where another object has the name by now, or none."""
     return {**manifest, "metadata": {**object_at(manifest, "metadata"), "uid": uid}}
-
-
-# ---- what a running container may use
-
-
-def resize_pods(snapshot: Snapshot, requests: Mapping[str, str], limits: Mapping[str, str]) -> tuple[ResizePod, ...]:
-    """Running Redis containers get the CPUs and memory that a new one would. What they have beyond that stays until
-    they are recreated: in place nothing can be taken away altogether. A memory limit is lowered behind maxmemory.
-    """
-    if not snapshot.site.pod_resize:
-        return ()
-    # As the server completes it: who names a limit only requests as much.
-    asked = _only_resizable({**limits, **requests})
-    capped = _only_resizable(limits)
-    return tuple(
-        ResizePod(
-            pod=name,
-            uid=pod.uid,
-            container=REDIS_CONTAINER,
-            requests=tuple(sorted(asked.items())),
-            limits=tuple(sorted(capped.items())),
-            why=f"its container is to have {_sentence(capped or asked)}",
-        )
-        for name, pod in sorted(snapshot.pods.items())
-        if pod.running
-        and not pod.deleting
-        and (_lacks(pod.requests, asked) or _lacks(pod.limits, capped))
-        and may_be_resized(snapshot, pod, asked, capped)
-    )
-
-
-class Limited(Protocol):
-    """A Redis process that answered, as a world has it."""
-
-    @property
-    def pod(self) -> PodFacts: ...
-    @property
-    def facts(self) -> NodeFacts: ...
-    @property
-    def process(self) -> Process: ...
-
-
-def limit_maxmemory(members: Iterable[Limited], spec: InstanceSpec, growing: set[str]) -> Ruling:
-    """maxmemory of every process is what capacity gives it; more of it once its container has the room. That of the
-    pods in *growing* gets it in a moment.
-    """
-    wanted, backlog = spec.maxmemory_mib * MIB, backlog_mib(spec.maxmemory_mib) * MIB
-    share = f"capacity {spec.capacity}"
-    if isinstance(spec, RedisClusterSpec):
-        share += f" over {spec.size} shards"
-    steps: list[SetConfig] = []
-    holds: list[Hold] = []
-    for member in members:
-        now = member.facts.maxmemory_bytes
-        if now == wanted:
-            steps += _raise_backlog(member, backlog, share)
-            continue
-        # Less is always better than what there is, and so is a limit where there is none.
-        hold = memory_limit_follows(member.pod, wanted) if wanted > now > 0 else None
-        if hold is None:
-            why = f"{share}; it has {now // MIB} MiB"
-            steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
-            if member.facts.backlog_bytes not in (None, backlog):
-                steps.append(SetConfig(process=member.process, parameter=BACKLOG, value=backlog, why=why))
-        elif member.pod.name not in growing and not _is_growing(member.pod, wanted):
-            holds.append(hold)
-    return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
-
-
-def _raise_backlog(member: Limited, backlog_bytes: int, share: str) -> Iterator[SetConfig]:
-    """More of it than capacity gives was set by hand, for a replica that is slow, and stays."""
-    now = member.facts.backlog_bytes
-    if now is not None and now < backlog_bytes:
-        why = f"{share}; it has {now // MIB} MiB"
-        yield SetConfig(process=member.process, parameter=BACKLOG, value=backlog_bytes, why=why)
-
-
-def _is_growing(pod: PodFacts, maxmemory_bytes: int) -> bool:
-    """Its container was promised the room, and nothing is in the way of it."""
-    promised = parse_quantity(pod.limits.get("memory"))
-    return pod.resize_trouble is None and promised is not None and maxmemory_bytes * ROOM_PERCENT <= promised * 100
-
-
-def memory_limit_follows(pod: PodFacts, maxmemory_bytes: int) -> Hold | None:
-    """Guard: the container has room for *maxmemory_bytes* and a tenth more. Else the kernel would end the process
-    before Redis evicts anything.
-    """
-    limit = parse_quantity(pod.given_limits.get("memory"))
-    if limit is None or maxmemory_bytes * ROOM_PERCENT <= limit * 100:
-        return None
-    trouble = pod.resize_trouble
-    advice = (
-        f"raising it in place is {trouble.reason} ({trouble.message})"
-        if trouble
-        else "it must be raised first, in place or by recreating the pod"
-    )
-    why = (
-        f"maxmemory {maxmemory_bytes // MIB} MiB and a tenth more do not fit the memory limit"
-        f" {pod.given_limits['memory']} of {pod.name}: {advice}"
-    )
-    return Hold(guard="memory_limit_follows", about="spec", why=why)
-
-
-def _only_resizable(quantities: Mapping[str, str]) -> dict[str, str]:
-    return {name: quantities[name] for name in RESIZABLE if name in quantities}
-
-
-def _sentence(quantities: Mapping[str, str]) -> str:
-    return " and ".join(f"{name} {value}" for name, value in sorted(quantities.items()))
-
-
-def _lacks(has: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return any(parse_quantity(has.get(name)) != parse_quantity(value) for name, value in wanted.items())
-
-
-def may_be_resized(snapshot: Snapshot, pod: PodFacts, requests: Mapping[str, str], limits: Mapping[str, str]) -> bool:
-    """Kubernetes refuses what would change the pod's class; a limit under what the process may use would kill it."""
-    alone = not snapshot.resource.spec.monitor_image and not snapshot.resource.spec.pod.containers
-    before = _class(pod.requests, pod.limits)
-    if alone and before != _class({**pod.requests, **requests}, {**pod.limits, **limits}):
-        return False
-    new, old = parse_quantity(limits.get("memory")), parse_quantity(pod.limits.get("memory"))
-    if new is None or (old is not None and new >= old):
-        return True
-    node = snapshot.nodes.get(pod.name)
-    if not isinstance(node, NodeFacts):
-        return False
-    return max(node.maxmemory_bytes * ROOM_PERCENT, node.used_memory_bytes * 100) <= new * 100
-
-
-def _class(requests: Mapping[str, str], limits: Mapping[str, str]) -> str:
-    """Source: kubernetes.io, "Pod Quality of Service Classes", for a pod of one container."""
-    if not _only_resizable({**requests, **limits}):
-        return "BestEffort"
-    same = all(_number(requests, name) == _number(limits, name) is not None for name in RESIZABLE)
-    return "Guaranteed" if same else "Burstable"
-
-
-def _number(quantities: Mapping[str, str], name: str) -> Decimal | None:
-    return parse_quantity(quantities.get(name))
 
 
 def ref_of(manifest: JSONObject) -> Ref:

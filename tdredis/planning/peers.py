@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from tdredis.api.instance import Instance
 from tdredis.manifests.peers import peer_user
+from tdredis.planning.health import World
 from tdredis.planning.plan import Ruling
 from tdredis.planning.process import Process
 from tdredis.planning.steps import SetPeerUser
@@ -25,10 +25,18 @@ class Peer(Protocol):
     def process(self) -> Process: ...
 
 
-def set_peer_users(instance: Instance, members: Sequence[Peer]) -> Ruling:
-    """Primaries first: whoever follows them is refused until they know the user."""
-    user = peer_user(instance)
-    late = [member for member in members if member.facts.masteruser not in (None, user)]
+class Peers(World, Protocol):
+    @property
+    def members(self) -> Sequence[Peer]: ...
+
+
+def log_in_to_peers(world: Peers) -> Ruling:
+    """Nobody follows, or is followed by, a process of another instance that has an earlier address of ours.
+
+    Primaries first: whoever follows them is refused until they know the user.
+    """
+    user = peer_user(world.instance)
+    late = [member for member in world.members if member.facts.masteruser not in (None, user)]
     return Ruling(
         steps=tuple(
             SetPeerUser(

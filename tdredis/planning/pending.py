@@ -18,7 +18,7 @@ from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.made_of import fields_of, made_of
 from tdredis.manifests.names import EXPORTER_CONTAINER, REDIS_COMPONENT, REDIS_CONTAINER, SENTINEL_CONTAINER
-from tdredis.planning.objects import MIB, RESIZABLE, may_be_resized
+from tdredis.planning.limits import MIB, RESIZABLE, may_be_resized
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.redis.facts import NodeFacts

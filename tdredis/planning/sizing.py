@@ -12,7 +12,8 @@ from typing import TypeGuard
 from tdredis.api.json_object import JSON, JSONObject, object_at
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import REDIS_CONTAINER
-from tdredis.planning.objects import MIB, may_be_resized, memory_limit_follows, ref_of
+from tdredis.planning.limits import MIB, may_be_resized, memory_limit_follows
+from tdredis.planning.objects import ref_of
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.planning.steps import ResizePod, Step

@@ -26,17 +26,12 @@ from tdredis.planning.cluster.failover import hand_over_full, hand_over_leaving,
 from tdredis.planning.cluster.free_slots import assign_free_slots
 from tdredis.planning.cluster.membership import attach_replicas, forget_ghosts, introduce, settle_disputes
 from tdredis.planning.cluster.proxies import keep_proxy, remove_unwanted_proxy, replace_stuck_proxies
-from tdredis.planning.cluster.settings import (
-    label_roles,
-    limit_memory,
-    log_in_to_peers,
-    resize_containers,
-    set_node_timeout,
-)
+from tdredis.planning.cluster.settings import label_roles, set_node_timeout
 from tdredis.planning.cluster.slots_healing import close_open_slots
 from tdredis.planning.cluster.stuck_pods import replace_stuck_pods
 from tdredis.planning.cluster.world import World
 from tdredis.planning.families import targets_of_family
+from tdredis.planning.limits import limit_memory, resize_containers
 from tdredis.planning.objects import (
     keep,
     keep_claims,
@@ -46,6 +41,7 @@ from tdredis.planning.objects import (
     restore_labels,
     service_ip,
 )
+from tdredis.planning.peers import log_in_to_peers
 from tdredis.planning.plan import Ruling
 from tdredis.planning.rules import Rule
 from tdredis.planning.sizing import behind_the_pods

@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 from tdredis.manifests.redis_config import NODE_TIMEOUT_MS
-from tdredis.manifests.redis_pods import container_resources
 from tdredis.planning.cluster.world import World
 from tdredis.planning.objects import (
     label_role,
-    limit_maxmemory,
-    resize_pods,
 )
-from tdredis.planning.peers import set_peer_users
 from tdredis.planning.plan import Ruling
 from tdredis.planning.steps import (
     SetConfig,
 )
-
-
-def resize_containers(world: World) -> Ruling:
-    """Running containers may use what new ones would, where Kubernetes can change that in place."""
-    return Ruling(steps=resize_pods(world.snapshot, *container_resources(world.instance)))
-
-
-def log_in_to_peers(world: World) -> Ruling:
-    """Nobody follows, or is followed by, a process of another instance that has an earlier address of ours."""
-    return set_peer_users(world.instance, world.members)
-
-
-def limit_memory(world: World) -> Ruling:
-    """maxmemory of every process is what capacity gives it, once its container has the room."""
-    growing = {step.pod for step in resize_pods(world.snapshot, *container_resources(world.instance))}
-    return limit_maxmemory(world.members, world.instance.spec, growing)
 
 
 def label_roles(world: World) -> Ruling:

@@ -22,19 +22,18 @@ from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services, has_external_pods
 from tdredis.planning.families import targets_of_family
+from tdredis.planning.limits import limit_memory, resize_containers
 from tdredis.planning.objects import (
     keep,
     keep_claims,
     label_role,
-    limit_maxmemory,
     pod_monitors_are_served,
     ref_of,
     remove_switched_off,
-    resize_pods,
     restore_labels,
     service_ip,
 )
-from tdredis.planning.peers import set_peer_users
+from tdredis.planning.peers import log_in_to_peers
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.replication.primary import (
     follow_the_primary,
@@ -194,22 +193,6 @@ def _announce(member: Member, wanted: Announced) -> Iterator[SetConfig]:
     yield SetConfig(process=member.process, parameter="replica-announce-port", value=wanted.port, why=why)
 
 
-def follow_resources(world: World) -> Ruling:
-    """Running containers may use what new ones would, where that can be changed in place."""
-    return Ruling(steps=tuple(resize_pods(world.snapshot, *container_resources(world.instance))))
-
-
-def log_in_to_peers(world: World) -> Ruling:
-    """Nobody follows, or is followed by, a process of another instance that has an earlier address of ours."""
-    return set_peer_users(world.instance, world.members)
-
-
-def limit_memory(world: World) -> Ruling:
-    """maxmemory of every process is what capacity gives it, once its container has the room."""
-    growing = {step.pod for step in resize_pods(world.snapshot, *container_resources(world.instance))}
-    return limit_maxmemory(world.members, world.instance.spec, growing)
-
-
 RULES: tuple[Rule[World], ...] = (
     Rule(have_a_primary),
     Rule(keep_write_policy),
@@ -226,7 +209,7 @@ RULES: tuple[Rule[World], ...] = (
     Rule(replace_stuck_pods, needs_valid_spec=True),
     Rule(reset_stale_watches),  # after whoever asks a Sentinel for a failover
     Rule(label_roles),
-    Rule(follow_resources, needs_valid_spec=True),
+    Rule(resize_containers, needs_valid_spec=True),
     Rule(log_in_to_peers, needs_valid_spec=True),
     Rule(limit_memory, needs_valid_spec=True),
 )

@@ -14,17 +14,16 @@ from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services
 from tdredis.manifests.site import Site
+from tdredis.planning.limits import memory_limit_follows, resize_pods
 from tdredis.planning.live import Live
 from tdredis.planning.objects import (
     keep,
     keep_claims,
     label_role,
-    memory_limit_follows,
     object_refusal,
     pod_monitors_are_served,
     ref_of,
     remove_unwanted_external,
-    resize_pods,
 )
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import Apply, ResizePod
