@@ -68,15 +68,14 @@ class SandboxError(Exception):
 async def run_sandbox(manifest: Path, *, nodes: int, once: bool) -> int:
     """Shows *manifest* becoming Redis on *nodes* nodes. Returns the exit code: 0, or 1 after saying why."""
     console = Console(highlight=False, soft_wrap=True)
-    story = asyncio.current_task()
-    assert story is not None  # noqa: S101 a coroutine that runs is a task
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, story.cancel)
     folder = Path(tempfile.mkdtemp(prefix="tdredis-sandbox-"))
     addresses: set[str] = set()
+    story = asyncio.create_task(_tell(console, manifest, folder, addresses, nodes=nodes, once=once))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, story.cancel)
     code = 0
     try:
-        await _tell(console, manifest, folder, addresses, nodes=nodes, once=once)
+        await story
     except (SandboxError, ApiError, LinkError) as error:
         console.print(f"[red]sandbox:[/red] {error}")
         code = 1
@@ -188,14 +187,14 @@ async def _process(program: str, *arguments: str) -> AsyncIterator[asyncio.subpr
 
 async def _first_line(process: asyncio.subprocess.Process) -> None:
     """Waits for the line that localkube prints when it is up."""
-    assert process.stdout is not None  # noqa: S101 a pipe was asked for
-    line = await asyncio.wait_for(process.stdout.readline(), START_S)
+    line = await asyncio.wait_for(process.stdout.readline(), START_S) if process.stdout else b""
     if not line:
         raise SandboxError(f"localkube ended at once with exit code {await process.wait()}")
 
 
 async def _read_news(operator: asyncio.subprocess.Process, news: asyncio.Queue[dict[str, object]], log: Path) -> None:
-    assert operator.stderr is not None  # noqa: S101 a pipe was asked for
+    if operator.stderr is None:
+        raise SandboxError("the operator was started without a pipe for its log")
     with log.open("ab") as kept:
         async for line in operator.stderr:
             kept.write(line)
