@@ -45,7 +45,7 @@ def plan(assessment: Judged) -> Plan:
         Hold(guard="secrets_can_be_read", about="spec", why=sentence) for sentence in snapshot.secret_problems
     )
     if missing and Ref("Secret", auth_secret_name(snapshot.resource.name)) not in snapshot.children:
-        # Without its password a Redis would begin its life open to everybody.
+        # Without its password a Redis would start open to everybody.
         return Plan(verdict=Verdict.FORMING, holds=missing, next_look_s=SECRET_COMES_S)
     if snapshot.foreign:
         return Plan(verdict=Verdict.FORMING, holds=(_not_ours(snapshot.foreign[0]),), next_look_s=FOREIGN_GOES_S)
@@ -72,7 +72,7 @@ def report(assessment: Judged, made: Plan, failure: str = "", refused: Hold | No
 
 
 def must_see_all(assessment: Judged, made: Plan) -> bool:
-    """It is not at peace for all that is known, and not everything was looked at: no step may rest on that."""
+    """Something may be wrong, and not everything was asked: no step may rest on that."""
     snapshot = assessment.world.snapshot
     return isinstance(snapshot, ClusterSnapshot) and snapshot.views_are_kept and not made.at_peace
 

@@ -70,7 +70,7 @@ def losses(done: Iterable[Step]) -> Iterator[Transition]:
         if not isinstance(step, Follow) or not step.was_primary or step.given_up_bytes == 0:
             continue
         if step.given_up_bytes is None:
-            taken = "writes alone for all that is known: it has no history in common with"
+            taken = "an unknown amount of writes: it has no history in common with"
         else:
             taken = f"{step.given_up_bytes} bytes of writes (of its replication stream) that never reached"
         stays = f"{step.primary}, which stays; those writes are dropped"

@@ -12,7 +12,7 @@ from tdredis.planning.snapshot import Snapshot
 from tdredis.planning.steps import RedisStep, Step
 
 ENGINE_WORKS_S = 0.1  # gossip, votes, links and syncs take tenths of a second
-PODS_START_S = 2.0  # their news arrive by watch; this look is for news that got lost
+PODS_START_S = 2.0  # watches tell of them; this look is for events that got lost
 ALL_IS_WELL_S = 15.0
 WAITING_FOR_A_PERSON_S = 300.0
 

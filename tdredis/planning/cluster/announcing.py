@@ -33,7 +33,7 @@ def announce_addresses(world: World) -> Ruling:
     if not late:
         return Ruling(holds=holds)
     if not has_external_pods(world.snapshot.cluster):
-        # The way back is always open: pods reach each other under their own addresses.
+        # Going back is always allowed: pods reach each other under their own addresses.
         return Ruling(steps=tuple(step for each in late for step in each.steps()))
     if not world.is_whole:
         # What does not work as it is may be all that keeps the cluster from working; the others' addresses do.
@@ -95,7 +95,7 @@ def _late(world: World) -> list[_Late]:
 
 
 def _tried(world: World, late: list[_Late]) -> tuple[list[_Late], list[Hold]]:
-    """Those of *late* that may be told their address now, and why others may not. The way back is always open."""
+    """Those of *late* that may be told their address now, and why others may not. Going back is always allowed."""
     if not has_external_pods(world.snapshot.cluster):
         return late, []
     found = [(each, may_be_announced(world.snapshot, each.member.name, each.target)) for each in late]

@@ -86,7 +86,7 @@ def publish_endpoints(world: World) -> Ruling:
     """
     standby = world.standby
     if standby is None or (world.primary is None and world.in_failover):
-        # A standalone's Service has a selector. And what a failover will say in a moment is not worth two writes now.
+        # A standalone's Service has a selector. And what a failover will say in a moment is not worth two requests now.
         return Ruling()
     primary = world.primary
     replicas = {member.name for member in world.replicas_in_sync()}
@@ -182,7 +182,7 @@ def _to_announce(world: World, pod: PodFacts, port_name: str, place: Place) -> A
     if not isinstance(wanted, Announced) or place == (wanted.host, wanted.port):
         return wanted if isinstance(wanted, Hold) else None
     if not has_external_pods(world.instance):
-        return wanted  # the way back is always open
+        return wanted  # going back is always allowed
     allowed = may_be_announced(world.snapshot, pod.name, wanted)
     return allowed if isinstance(allowed, Hold) else wanted if allowed else None
 

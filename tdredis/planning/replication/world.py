@@ -199,7 +199,7 @@ class World:
 
     @cached_property
     def in_failover(self) -> bool:
-        """A Sentinel is at it."""
+        """A Sentinel carries one out."""
         return any(watcher.watch is not None and watcher.watch.in_failover for watcher in self.watchers)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What status says in the words of old, for those who read it by machine."""
+"""status.gmtCreate has the form that scripts of users rely on."""
 
 from __future__ import annotations
 
