@@ -47,6 +47,11 @@ EDITS: Final[dict[str, Any]] = {
     "pod.securityContext": {"fsGroup": 5},
     "pod.containers": [{"name": "x", "image": "x"}],
     "pod.volumes": [{"name": "x", "emptyDir": {}}],
+    "exporter.resources": {"limits": {"memory": "300Mi"}},
+    "service.annotations": {"a": "b"},
+    "service.externalTrafficPolicy": None,  # these three only with a netmode of their own
+    "service.loadBalancerClass": None,
+    "service.loadBalancerSourceRanges": None,
     "outside.verify": "off",
     "networkPolicy.enabled": True,
     "networkPolicy.allowFrom": [{"podSelector": {}}],

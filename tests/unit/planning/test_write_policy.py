@@ -158,7 +158,7 @@ def test_a_standby_that_could_be_chosen_keeps_the_primary_from_writing_alone(
 
     assert (set_by(made), guards(made)) == ([], ["replica_is_proven_dead"])
     ready = report(world.snapshot(), made).conditions[0]
-    assert "no replica is in reach" in ready.message
+    assert "no reachable replica confirms them" in ready.message
 
 
 def test_one_standby_in_reach_is_enough() -> None:
