@@ -47,6 +47,7 @@ from tdredis.observe.unlisted import Unlisted
 from tdredis.planning.decide import records_data
 from tdredis.planning.identity import NOBODY_KNOWS
 from tdredis.planning.live import Live
+from tdredis.planning.memo import Memo
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot, Trial
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.ports import REDIS_PORT, RESP3_PORT, SENTINEL_PORT
@@ -96,6 +97,7 @@ class Observer:
         self._trials = Trials(lookups, steady)
         self._namesakes = Namesakes(caches)
         self._finder = Finder(caches, Strays(client, lookups))
+        self._memos: dict[Key, Memo] = {}
         self._accepted: dict[Key, str] = {}  # the password that most processes accepted
         self.now = now
 
@@ -112,6 +114,8 @@ class Observer:
         if instance is None:
             self.drop(key)
             return None
+        memo = self._memos.setdefault(key, Memo())
+        memo.begin()
         with self._lookups.only_asked(key):
             found = await self._finder.find(key, instance)
             children = found.children
@@ -155,6 +159,7 @@ class Observer:
             "trials": trials,
             "creation_failures": creation_failures,
             "write_failures": ages.write_failures(),
+            "memo": memo,
         }
         addresses = _addresses(pods, found.unclear[REDIS_COMPONENT])
         match instance:
@@ -311,6 +316,7 @@ class Observer:
         self._trials.drop(key)
         self._namesakes.drop(key)
         self._finder.drop(key)
+        self._memos.pop(key, None)
         self._accepted.pop(key, None)
 
     def forget(self) -> None:

@@ -77,7 +77,7 @@ class Assessment(Generic[WorldT]):
 def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instance]) -> Assessment[WorldT]:
     """*effective*: what of spec is, and why the rest waits; *world* has it already."""
     snapshot, instance = world.snapshot, world.instance
-    sentences = problems(snapshot.resource)
+    sentences = snapshot.memo.once("problems", (snapshot.resource,), lambda: problems(snapshot.resource))
     return Assessment(
         kind=kind,
         world=world,

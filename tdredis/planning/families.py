@@ -15,7 +15,7 @@ def targets_of_family(service: str, address: str, targets: Sequence[Target]) -> 
     """
     ipv6 = ":" in address
     fitting = [target for target in targets if (":" in target.ip) is ipv6]
-    others = [target.pod for target in targets if target not in fitting]
+    others = [target.pod for target in targets if (":" in target.ip) is not ipv6]
     if not others:
         return fitting, ()
     ours, theirs = ("IPv6", "IPv4") if ipv6 else ("IPv4", "IPv6")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
+from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSONObject, object_at
 from tdredis.manifests.claims import UNTRACKED, build_claim_owner
 from tdredis.manifests.drift import difference, stamp
 from tdredis.manifests.names import ROLE_LABEL, entrance_name
+from tdredis.manifests.network_policy import build_network_policies
+from tdredis.manifests.pod_monitor import build_pod_monitors
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
@@ -17,8 +20,18 @@ from tdredis.planning.steps import Apply, Remove, RestoreLabels, Step
 _OPTIONAL: Final = {"NetworkPolicy": "networking.k8s.io/v1", "PodMonitor": "monitoring.coreos.com/v1"}
 
 
-def keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
-    """Every wanted object is there and says what it should."""
+def keep(
+    snapshot: Snapshot, what: str, made_of: tuple[object, ...], build: Callable[[], Iterable[JSONObject]]
+) -> Ruling:
+    """Every object that *build* makes is there and says what it should. *what*: their name among those of a resource.
+
+    *made_of* is all that *build* goes by beside the live objects. While neither changes, nothing is built or compared.
+    """
+    seen = (*made_of, snapshot.resource, snapshot.leftovers, snapshot.leftover_pods, *snapshot.children.values())
+    return snapshot.memo.once(("kept", what), seen, lambda: _keep(snapshot, build()))
+
+
+def _keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
     steps = []
     holds = []
     for manifest in (stamp(_with_claims_as_made(snapshot, each)) for each in wanted):
@@ -94,13 +107,17 @@ def remove_unwanted_external(snapshot: Snapshot, wanted: Iterable[JSONObject]) -
     return tuple(_removal(snapshot, ref, "v1", why) for ref in sorted(found) if ref not in kept)
 
 
-def remove_switched_off(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> tuple[Remove, ...]:
-    """Policies and monitors that are there and not *wanted*: the spec once asked for them."""
+def remove_switched_off(snapshot: Snapshot, instance: Instance) -> tuple[Remove, ...]:
+    """Policies and monitors that are there and that *instance* does not ask for: it once did."""
+    there = sorted(ref for ref in snapshot.children if ref.kind in _OPTIONAL)
+    if not there:
+        return ()
+    wanted = (*build_network_policies(instance), *build_pod_monitors(instance, snapshot.site))
     kept = {ref_of(manifest) for manifest in wanted}
     return tuple(
         _removal(snapshot, ref, _OPTIONAL[ref.kind], "spec does not ask for it any more")
-        for ref in sorted(snapshot.children)
-        if ref.kind in _OPTIONAL and ref not in kept
+        for ref in there
+        if ref not in kept
     )
 
 

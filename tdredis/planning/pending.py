@@ -159,7 +159,7 @@ def rolled_changes(snapshot: Snapshot, instance: Instance, groups: Sequence[Grou
     """What pods lack that new ones would have, over all *groups*; *instance* has the effective values."""
     lacking: dict[str, list[_Lack]] = {}  # by path
     for group in groups:
-        wanted = made_of(instance, group.component)
+        wanted = _made_of(snapshot, instance, group.component)
         for pod in group.pods:
             lacks = list(_lacks(snapshot, instance, group, pod, wanted))
             if not lacks and _is_outdated(snapshot, pod):
@@ -167,6 +167,10 @@ def rolled_changes(snapshot: Snapshot, instance: Instance, groups: Sequence[Grou
             for lack in lacks:
                 lacking.setdefault(lack.path, []).append(lack)
     return tuple(_rolled(instance, found, groups) for _, found in sorted(lacking.items()))
+
+
+def _made_of(snapshot: Snapshot, instance: Instance, component: str) -> Mapping[str, str]:
+    return snapshot.memo.once(("made of", component), (instance,), lambda: made_of(instance, component))
 
 
 @dataclass(frozen=True, slots=True)

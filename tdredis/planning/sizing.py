@@ -7,11 +7,14 @@ that is ahead would make a pod that fits on no node, and a redis.conf that is ah
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
 from typing import TypeGuard
 
+from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject, object_at
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import REDIS_CONTAINER
+from tdredis.manifests.redis_pods import container_resources
 from tdredis.planning.limits import MIB, may_be_resized, memory_limit_follows
 from tdredis.planning.objects import ref_of
 from tdredis.planning.plan import Hold
@@ -23,22 +26,37 @@ _FOR_GOOD = ("400", "403", "422")  # the refusal is about what is asked for, not
 Resources = Mapping[str, str]
 
 
-def behind_the_pods(
-    snapshot: Snapshot, manifests: Iterable[JSONObject], requests: Resources, limits: Resources, maxmemory_mib: int
-) -> tuple[JSONObject, ...]:
-    """*manifests*, of which StatefulSets and redis.conf keep what they say of memory and CPUs while a running container
-    is to be given more first. *requests* and *limits* are those that each Redis container is to have, *maxmemory_mib*
-    what its process is to use.
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """What keeps its words of memory and CPUs, because a running container is to be given more first: the templates of
+    *statefulsets*, and redis.conf if *conf*.
     """
-    asked = {**limits, **requests}
-    awaited = {
+
+    statefulsets: frozenset[str]
+    conf: bool
+
+
+def find_lag(snapshot: Snapshot, instance: Instance) -> Lag:
+    """*instance* says what each Redis container is to have, and what its process is to use."""
+    requests, limits = container_resources(instance)
+    asked, maxmemory_bytes = {**limits, **requests}, instance.spec.maxmemory_mib * MIB
+    awaited = (
         name.rpartition("-")[0] for name, pod in snapshot.pods.items() if _is_awaited(snapshot, pod, asked, limits)
-    }
+    )
+    running = (pod for pod in snapshot.pods.values() if pod.running and not pod.deleting)
+    return Lag(
+        statefulsets=frozenset(awaited),
+        conf=maxmemory_bytes > 0 and any(memory_limit_follows(pod, maxmemory_bytes) for pod in running),
+    )
+
+
+def behind_the_pods(snapshot: Snapshot, manifests: Iterable[JSONObject], lag: Lag) -> tuple[JSONObject, ...]:
+    """*manifests*, of which those in *lag* say of memory and CPUs what the live objects do."""
     return tuple(
-        _keep_template(snapshot, each, awaited)
+        _keep_template(snapshot, each, lag.statefulsets)
         if each["kind"] == "StatefulSet"
-        else _keep_conf(snapshot, each, maxmemory_mib)
-        if each["kind"] == "ConfigMap"
+        else _keep_conf(snapshot, each)
+        if each["kind"] == "ConfigMap" and lag.conf
         else each
         for each in manifests
     )
@@ -108,10 +126,9 @@ def _is_redis(container: JSON) -> TypeGuard[JSONObject]:
     return isinstance(container, dict) and container.get("name") == REDIS_CONTAINER
 
 
-def _keep_conf(snapshot: Snapshot, manifest: JSONObject, maxmemory_mib: int) -> JSONObject:
+def _keep_conf(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
     live = snapshot.children.get(Ref("ConfigMap", ref_of(manifest).name))
-    running = (pod for pod in snapshot.pods.values() if pod.running and not pod.deleting)
-    if live is None or not maxmemory_mib or not any(memory_limit_follows(pod, maxmemory_mib * MIB) for pod in running):
+    if live is None:
         return manifest
     before, wanted = _conf(live.json), _conf(manifest)
     if not before or _maxmemory(before) >= _maxmemory(wanted):

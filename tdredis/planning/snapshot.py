@@ -11,6 +11,7 @@ from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.site import Passwords, Site
 from tdredis.planning.live import Live
+from tdredis.planning.memo import Memo
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.sentinels import SentinelFacts
 
@@ -124,6 +125,7 @@ class Snapshot:
     trials: Mapping[str, Trial] = field(default_factory=dict)  # of addresses for outside, by "host:port"
     creation_failures: Mapping[str, str] = field(default_factory=dict)  # why no pod comes, by StatefulSet, Deployment
     write_failures: Mapping[str, float] = field(default_factory=dict)  # seconds since a pod's disk took nothing, by uid
+    memo: Memo = field(default_factory=Memo, repr=False, compare=False)  # no fact: what need not be made again
 
     @property
     def resource(self) -> Instance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from tdredis.api.json_object import JSON, JSONObject
@@ -30,15 +31,18 @@ def keep_proxy(world: World) -> Ruling:
     live = snapshot.children.get(Ref("Secret", proxy_name(cluster.name)))
     if live is None and snapshot.secret_problems:
         return Ruling()  # the password is not to be had: a proxy without one would be open to everybody
-    return keep(
-        snapshot,
-        _objects(world, seed, next_secret_version(live.json if live else None, cluster, snapshot.passwords, seed)),
-    )
+
+    def build() -> Iterable[JSONObject]:
+        version = next_secret_version(live.json if live else None, cluster, snapshot.passwords, seed)
+        return _objects(world, seed, version)
+
+    return keep(snapshot, "proxy", (cluster, snapshot.site, snapshot.passwords, seed, _all_run(world)), build)
 
 
 def remove_unwanted_proxy(world: World) -> tuple[Remove, ...]:
     """Its objects go where the spec has none."""
-    if world.instance.spec.proxy.enabled:
+    name = proxy_name(world.instance.name)
+    if world.instance.spec.proxy.enabled or not any(ref.name == name for ref in world.snapshot.children):
         return ()
     return remove(world.snapshot, tuple(reversed(_objects(world, "", ""))), "proxy.enabled is false")
 

@@ -15,11 +15,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from tdredis.api.json_object import JSONObject
+from tdredis.manifests.children import build_children
 from tdredis.manifests.endpoints import Target, build_endpoints
 from tdredis.manifests.names import SHARDS, client_service_name
-from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce_addresses, remove_unannounced
 from tdredis.planning.cluster.failover import hand_over_full, hand_over_leaving, replace_dead_primaries
@@ -44,7 +45,7 @@ from tdredis.planning.objects import (
 from tdredis.planning.peers import log_in_to_peers
 from tdredis.planning.plan import Ruling
 from tdredis.planning.rules import Rule
-from tdredis.planning.sizing import behind_the_pods
+from tdredis.planning.sizing import behind_the_pods, find_lag
 from tdredis.planning.steps import Remove
 
 
@@ -66,17 +67,21 @@ def keep_labels(world: World) -> Ruling:
 
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants."""
-    snapshot = world.snapshot
-    sizes = container_resources(world.instance)
-    children = behind_the_pods(snapshot, world.children, *sizes, world.instance.spec.maxmemory_mib)
-    kept = keep(snapshot, (*children, *build_external_services(world.instance)))
+    snapshot, cluster = world.snapshot, world.instance
+    lag = find_lag(snapshot, cluster)
+
+    def build() -> Iterable[JSONObject]:
+        children = build_children(cluster, snapshot.site, snapshot.passwords)
+        return (*behind_the_pods(snapshot, children, lag), *build_external_services(cluster))
+
+    kept = keep(snapshot, "children", (cluster, snapshot.site, snapshot.passwords, lag), build)
     return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=(*kept.holds, *pod_monitors_are_served(snapshot)))
 
 
 def remove_unwanted(world: World) -> Ruling:
     """What the spec no longer asks for goes: what is switched off, and shards that never began."""
     others = (
-        *remove_switched_off(world.snapshot, world.children),
+        *remove_switched_off(world.snapshot, world.instance),
         *remove_unannounced(world),
         *_surplus_shards(world),
     )
@@ -102,8 +107,8 @@ def publish_endpoints(world: World) -> Ruling:
     snapshot = world.snapshot
     losers = world.disputes.losers
     owners = {member.name for member in world.members if member.slots and member.name not in losers}
-    placed = _published_pods(world)
-    names = sorted(owners | (placed & set(world.redis.unresponsive)))
+    silent = _published_pods(world) & set(world.redis.unresponsive) if world.redis.unresponsive else set()
+    names = sorted(owners | silent)
     targets = [
         Target(pod=pod.name, ip=pod.ip, node=pod.node, uid=pod.uid)
         for pod in (snapshot.pods[name] for name in names)
@@ -113,7 +118,13 @@ def publish_endpoints(world: World) -> Ruling:
     if address is None:
         return Ruling()  # the family of its addresses is the Service's, and can never be changed
     targets, holds = targets_of_family(client_service_name(world.instance.name), address, targets)
-    kept = keep(snapshot, (build_endpoints(world.instance, snapshot.site, targets, ipv6=":" in address),))
+    made_of = (world.instance, snapshot.site, tuple(targets), ":" in address)
+    kept = keep(
+        snapshot,
+        "endpoints",
+        made_of,
+        lambda: [build_endpoints(world.instance, snapshot.site, targets, ipv6=":" in address)],
+    )
     return Ruling(steps=kept.steps, holds=(*kept.holds, *holds))
 
 

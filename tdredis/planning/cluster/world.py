@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from tdredis.api.json_object import JSONObject
 from tdredis.api.rediscluster import RedisCluster
-from tdredis.manifests.children import build_children
 from tdredis.manifests.names import shard_names
 from tdredis.manifests.services import CLUSTER_PORTS
 from tdredis.planning.addresses import external_target, resting_place
@@ -66,11 +64,6 @@ class World:
     instance: RedisCluster
     shards: tuple[Shard, ...]
     disputes: Disputes = NO_DISPUTES
-
-    @cached_property
-    def children(self) -> tuple[JSONObject, ...]:
-        """The objects that are wanted, but for the proxy's, the endpoints and the pods' own Services."""
-        return build_children(self.instance, self.snapshot.site, self.snapshot.passwords)
 
     @cached_property
     def members(self) -> tuple[Member, ...]:

@@ -13,12 +13,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from tdredis.api.json_object import JSONObject
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.endpoints import Target, build_standby_endpoints
 from tdredis.manifests.names import client_service_name, replica_service_name
-from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.replication import build_replication_children
 from tdredis.manifests.services import build_external_services, has_external_pods
 from tdredis.planning.families import targets_of_family
@@ -48,7 +48,7 @@ from tdredis.planning.replication.unannounced import remove_unannounced
 from tdredis.planning.replication.world import Member, Place, World
 from tdredis.planning.replication.write_policy import keep_write_policy
 from tdredis.planning.rules import Rule
-from tdredis.planning.sizing import behind_the_pods
+from tdredis.planning.sizing import behind_the_pods, find_lag
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import AnnounceSentinel, Reconnect, SetConfig, Step
 from tdredis.planning.trials import may_be_announced
@@ -64,12 +64,15 @@ def keep_labels(world: World) -> Ruling:
 
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants; what it does not ask for any more goes."""
-    snapshot = world.snapshot
-    children = build_replication_children(world.instance, snapshot.site, snapshot.passwords)
-    external = build_external_services(world.instance)
-    unwanted = (*remove_switched_off(snapshot, children), *remove_unannounced(world))
-    sizes = container_resources(world.instance)
-    kept = keep(snapshot, (*behind_the_pods(snapshot, children, *sizes, world.instance.spec.maxmemory_mib), *external))
+    snapshot, instance = world.snapshot, world.instance
+    lag = find_lag(snapshot, instance)
+
+    def build() -> Iterable[JSONObject]:
+        children = build_replication_children(instance, snapshot.site, snapshot.passwords)
+        return (*behind_the_pods(snapshot, children, lag), *build_external_services(instance))
+
+    kept = keep(snapshot, "children", (instance, snapshot.site, snapshot.passwords, lag), build)
+    unwanted = (*remove_switched_off(snapshot, instance), *remove_unannounced(world))
     return Ruling(
         steps=(*kept.steps, *unwanted, *keep_claims(snapshot)),
         holds=(*kept.holds, *pod_monitors_are_served(snapshot)),
@@ -129,7 +132,12 @@ def _publish(world: World, standby: RedisStandby, service: str, names: set[str])
         if pod.ip and (not pod.deleting or service == client_service_name(standby.name))
     ]
     targets, holds = targets_of_family(service, address, targets)
-    kept = keep(snapshot, (build_standby_endpoints(standby, site, service, targets, ipv6=ipv6),))
+    kept = keep(
+        snapshot,
+        f"endpoints of {service}",
+        (standby, site, tuple(targets), ipv6),
+        lambda: [build_standby_endpoints(standby, site, service, targets, ipv6=ipv6)],
+    )
     return Ruling(steps=kept.steps, holds=(*kept.holds, *holds))
 
 

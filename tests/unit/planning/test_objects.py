@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from tdredis.planning.objects import (
     ref_of,
     remove_unwanted_external,
 )
+from tdredis.planning.plan import Ruling
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import Apply, ResizePod
 from tdredis.redis.facts import NodeFacts, Replication, Unknown
@@ -77,6 +78,10 @@ def resized(seen: ReplicationSnapshot) -> list[tuple[dict[str, str], dict[str, s
     return [(dict(step.requests), dict(step.limits)) for step in resize_pods(seen, *container_resources(seen.instance))]
 
 
+def keep_all(seen: ReplicationSnapshot, wanted: Iterable[JSONObject]) -> Ruling:
+    return keep(seen, "children", (), lambda: wanted)
+
+
 # ---- what a former resource of the name left
 
 
@@ -84,11 +89,11 @@ def test_a_statefulset_is_made_when_no_pod_of_the_former_one_has_a_name_that_it_
     wanted = build_replication_children(standby(), Site(), PASSWORDS)
     left = replace(snapshot(), leftover_pods=("redis-standby-tom-1",))
 
-    made = keep(left, wanted)
+    made = keep_all(left, wanted)
 
     assert [hold.guard for hold in made.holds] == ["leftover_pods_are_gone"]
     assert "redis-standby-tom-1" in made.holds[0].why
-    kept_back = set(map(str, keep(snapshot(), wanted).steps)) - set(map(str, made.steps))
+    kept_back = set(map(str, keep_all(snapshot(), wanted).steps)) - set(map(str, made.steps))
     assert kept_back == {"apply StatefulSet redis-standby-tom"}
 
 
@@ -138,12 +143,12 @@ def test_claim_templates_of_a_statefulset_that_exists_stay_as_they_were_made() -
     old = {**made, "spec": {**made["spec"], "volumeClaimTemplates": unlabelled}}
     seen = snapshot(children={ref_of(made): old}, storageclass="fast")
 
-    (step,) = keep(seen, [made]).steps
+    (step,) = keep_all(seen, [made]).steps
     applied: Any = step.manifest  # type: ignore[union-attr]
 
     assert applied["spec"]["volumeClaimTemplates"] == unlabelled
     again = snapshot(children={ref_of(made): applied}, storageclass="fast")
-    assert keep(again, [made]).steps == ()
+    assert keep_all(again, [made]).steps == ()
 
 
 # ---- roles
