@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tdredis.api.instance import InstanceSpec
 from tdredis.manifests.claims import CLAIM
 from tdredis.planning.findings import Finding
 from tdredis.planning.plan import Hold
@@ -30,8 +31,10 @@ def no_candidate_has_room(primary: str, facts: NodeFacts) -> Hold:
     return Hold(guard="a_candidate_has_room", why=why)
 
 
-def disks_that_fail(snapshot: Snapshot, primaries: frozenset[str]) -> Iterator[Finding]:
-    """Every disk takes what is written. *primaries*: pods whose writes are their clients'."""
+def disks_that_fail(snapshot: Snapshot, effective: InstanceSpec, primaries: frozenset[str]) -> Iterator[Finding]:
+    """Every disk takes what is written. *primaries*: pods whose writes are their clients'. Where data is, the
+    *effective* spec says: an edit of storageclass moves none.
+    """
     for name, pod in sorted(snapshot.pods.items()):
         node = snapshot.nodes.get(name)
         if isinstance(node, NodeFacts):
@@ -43,14 +46,14 @@ def disks_that_fail(snapshot: Snapshot, primaries: frozenset[str]) -> Iterator[F
         refuses = " and refuses writes (MISCONF)" if name in primaries else ""
         yield Finding(
             reason="DiskFull",
-            message=f"{name} cannot write to its disk ({error}){refuses}: {_disk(snapshot, name)} is full or fails;"
-            " free space on it, and Redis continues by itself",
+            message=f"{name} cannot write to its disk ({error}){refuses}: {_disk(snapshot, effective, name)} is full or"
+            " fails; free space on it, and Redis continues by itself",
             serious=name in primaries,
         )
 
 
-def _disk(snapshot: Snapshot, pod: str) -> str:
+def _disk(snapshot: Snapshot, effective: InstanceSpec, pod: str) -> str:
     claim = f"{CLAIM}-{pod}"
-    if claim in snapshot.claims or snapshot.resource.spec.storage_class:
+    if claim in snapshot.claims or effective.storage_class:
         return f"the volume of claim {claim}"
     return f"the disk of node {snapshot.pods[pod].node}, on which its emptyDir is,"

@@ -51,6 +51,7 @@ def lost_data(
     was_there: bool,
 ) -> str:
     """What was there that none of *nodes* has, and what to do about it; "": nothing was, or it is known to be gone.
+    *instance* has the effective values: where data was, no edit of spec changes.
 
     *nodes* are the processes of a standby, or of the shard *name*; all answered, and none has data. *line* is what
     status last said of them; *was_there*: it knew them at all. *pods* are theirs.

@@ -52,13 +52,13 @@ def announce_addresses(world: World) -> Ruling:
 def remove_unannounced(world: World) -> tuple[Remove, ...]:
     """Pods' own Services that are not wanted any more, once no node believes in their addresses."""
     snapshot = world.snapshot
-    wanted = build_external_services(snapshot.cluster)
+    wanted = build_external_services(world.instance)
     return tuple(step for step in remove_unwanted_external(snapshot, wanted) if _is_unused(world, step.ref.name))
 
 
 def is_moving(world: World) -> bool:
     """Some node does not announce yet, or is not known yet, by what it is to be: nobody sends news of that."""
-    wanted = {ref_of(service) for service in build_external_services(world.snapshot.cluster)}
+    wanted = {ref_of(service) for service in build_external_services(world.instance)}
     children = world.snapshot.children
     live = {ref for ref in children if ref.kind == "Service" and children[ref].is_external_service}
     late = _late(world)

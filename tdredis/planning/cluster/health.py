@@ -19,7 +19,8 @@ from tdredis.planning.snapshot import Ref
 
 
 def disks_take_writes(world: World) -> Iterator[Finding]:
-    return disks_that_fail(world.snapshot, frozenset(member.name for member in world.members if member.slots))
+    owners = frozenset(member.name for member in world.members if member.slots)
+    return disks_that_fail(world.snapshot, world.instance.spec, owners)
 
 
 def data_is_there(world: World) -> Iterator[Finding]:

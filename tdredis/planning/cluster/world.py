@@ -155,7 +155,7 @@ class World:
             if shard.owner is not None or not shard.members or any(member.has_data for member in shard.members):
                 continue
             found[shard.name] = lost_data(
-                self.snapshot.cluster,
+                self.instance,
                 lines.get(shard.name),
                 name=f"shard {shard.name}",
                 nodes={member.name: member.facts for member in shard.members},

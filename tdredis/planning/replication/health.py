@@ -17,7 +17,7 @@ from tdredis.planning.sentences import list_names
 
 
 def disks_take_writes(world: World) -> Iterator[Finding]:
-    return disks_that_fail(world.snapshot, frozenset(member.name for member in world.primaries))
+    return disks_that_fail(world.snapshot, world.instance.spec, frozenset(member.name for member in world.primaries))
 
 
 def there_is_one_primary(world: World) -> Iterator[Finding]:

@@ -325,7 +325,7 @@ class World:
             return ""
         shards = self.snapshot.instance.status.shards
         return lost_data(
-            self.snapshot.instance,
+            self.instance,
             shards[0] if shards else None,
             name=self.instance.name,
             nodes={member.name: member.facts for member in self.members},

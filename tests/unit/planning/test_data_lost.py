@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -132,6 +132,34 @@ def test_all_pods_lost_together_with_their_empty_dirs_begin_anew_and_it_is_told(
     assert len(world.primaries()) == 1
     assert [told.reason for told in transitions(before, world.instance.status)] == ["Emptied"]
     assert "had about 300" in transitions(before, world.instance.status)[0].message
+
+
+@pytest.mark.parametrize(
+    ("spec", "edit", "lost"), [(FAST, "", True), ({}, "fast", False)], ids=["volumes", "emptyDirs"]
+)
+def test_what_was_on_volumes_is_not_given_up_because_somebody_edited_storageclass(
+    spec: dict[str, Any], edit: str, lost: bool
+) -> None:
+    world = with_data(**spec)
+    world.resource["spec"] = {**cast("dict[str, Any]", world.resource["spec"]), "storageclass": edit}
+    world.run_pass()
+    lose_all(world)
+
+    passes(world)
+
+    assert (world.primaries() == []) is lost
+
+
+def test_a_shard_s_volumes_are_not_given_up_because_somebody_edited_storageclass() -> None:
+    world = cluster(**FAST)
+    world.resource["spec"] = {**cast("dict[str, Any]", world.resource["spec"]), "storageclass": ""}
+    world.run_pass()
+    for pod in shard(world, 0):
+        world.lose(pod)
+
+    passes(world)
+
+    assert condition(world, "Ready")[1] == "DataLost"
 
 
 def test_a_pod_that_should_have_had_a_copy_does_not_begin_anew_when_the_only_copy_is_lost() -> None:

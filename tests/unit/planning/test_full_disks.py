@@ -195,3 +195,25 @@ def test_nor_a_moment_after_there_is_room_again() -> None:
     made = plan(world.snapshot())
 
     assert not [step for step in made.steps if isinstance(step, SetAuthPass)]
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("spec", "edit", "disk"),
+    [
+        ({}, "fast", "the disk of node node-1, on which its emptyDir is,"),
+        ({"storageclass": "fast"}, "", "the volume of claim redis-data-"),
+    ],
+    ids=["emptyDir", "volume"],
+)
+def test_an_edit_of_storageclass_moves_no_data_and_the_disk_is_called_what_it_is(
+    make: Callable[..., World], spec: dict[str, object], edit: str, disk: str
+) -> None:
+    world = healthy(make, **spec)
+    primary, _ = pods_of(world)
+    world.resource["spec"] = {**world.resource["spec"], "storageclass": edit}  # type: ignore[dict-item]
+    fill(world, primary)
+
+    world.run_pass()
+
+    assert disk in ready(world)[2]

@@ -9,6 +9,7 @@ import pytest
 
 from tdredis.planning.identity import NOBODY_KNOWS
 from tdredis.planning.plan import Plan
+from tdredis.planning.rules import ALL_IS_WELL_S
 from tdredis.planning.snapshot import PodFacts, Ref
 from tdredis.planning.steps import FailOver, FailOverShard, Promote, TakeOverShard
 from tests.unit.planning.passes import plan
@@ -201,3 +202,14 @@ def test_a_pod_of_which_only_the_name_is_known_may_be_the_primary_s(make: Callab
 
     assert forced(made) == []
     assert "primary_is_proven_dead" in {hold.guard for hold in made.holds}
+
+
+def test_services_of_pods_that_a_held_edit_would_not_have_are_not_waited_to_go() -> None:
+    world = cluster()
+    world.converge()
+    changed(world, size=2)
+
+    made = [world.run_pass()[0] for _ in range(4)][-1]
+
+    assert "size_is_unchanged" in {hold.guard for hold in made.holds}
+    assert (made.steps, made.next_look_s) == ((), ALL_IS_WELL_S)
