@@ -85,12 +85,12 @@ _RESOURCES = FieldChange(
 )
 _PASSWORD = FieldChange(
     class_=ChangeClass.PHASED,
-    today="Held (`password_is_unchanged`): the former password stays, Accepted says to write it again.",
+    today="Held (`password_is_unchanged`): the previous password stays, Accepted says to write it again.",
 )
 _PROXY_PASSWORD = FieldChange(
     class_=ChangeClass.PHASED,
     today="The proxies are recreated at once, a new one first; a new one takes the new password only.",
-    clients=f"with the former password they are refused by new proxies; {_PROXY_GOES}",
+    clients=f"with the previous password they are refused by new proxies; {_PROXY_GOES}",
 )
 _VOLUMES = _fixed(
     "Held (`volumes_are_unchanged`): volumes stay as they were made, Accepted says what to write again."
@@ -180,8 +180,8 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
 _OF_CLUSTER: Final[Mapping[str, FieldChange]] = {
     "size": FieldChange(
         class_=ChangeClass.MOVED,
-        today="Held (`size_is_unchanged`): the former number of shards stays, Accepted says to write it again. While no"
-        " slot has an owner yet it may be changed.",
+        today="Held (`size_is_unchanged`): the previous number of shards stays, Accepted says to write it again. While"
+        " no slot has an owner yet it may be changed.",
     ),
     "replicas": _REPLICAS,
     "proxyimage": _NEW_PROXY_PODS,
@@ -209,8 +209,8 @@ _OF_STANDBY: Final[Mapping[str, FieldChange]] = {
     ),
     "sentinel.replicas": _live("Sentinels are made or removed, and all are told the new quorum."),
     "sentinel.masterName": _live(
-        "Every Sentinel watches under the new name, and no more under the former one.",
-        "those who ask Sentinels by the former name get no answer",
+        "Every Sentinel watches under the new name, and no longer under the previous one.",
+        "those who ask Sentinels by the previous name get no answer",
     ),
     "sentinel.auth": FieldChange(
         class_=ChangeClass.ROLLED,

@@ -14,7 +14,7 @@ GROUP: Final = "cache.tongdun.net"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
-# What users of old have in their manifests: lower case, whatever our attribute is called.
+# What users of the Go operator have in their manifests: lower case, whatever our attribute is called.
 _WIRE_NAMES_OF_OLD: Final = {
     "monitor_image": "monitorimage",
     "net_mode": "netmode",

@@ -121,7 +121,7 @@ class ExporterSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
 
 
 class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
-    """spec: what the owner wants. Lower-case names are those of old; new ones are camelCase and optional."""
+    """spec: what the owner wants. Lower-case names are the Go operator's; new ones are camelCase and optional."""
 
     app: Annotated[
         str,
@@ -301,7 +301,7 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name
         ),
     ] = msgspec.field(default_factory=dict)
     gmt_create: Annotated[str, Meta(description="When the resource was created.")] = ""
-    capacity: Annotated[int, Meta(description="Memory in MiB in force; 0: no limit.")] = 0
+    capacity: Annotated[int, Meta(description="Effective memory in MiB; 0: no limit.")] = 0
     size: Annotated[int, Meta(description="Number of shards that serve.")] = 0
     observed_generation: Annotated[int, Meta(description="The generation of spec that this status speaks of.")] = 0
     begun_anew: Annotated[

@@ -40,7 +40,7 @@ class ProxySpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
 
 
 class RedisClusterSpec(InstanceSpec, frozen=True, kw_only=True, rename=wire_name):
-    """spec: what the owner wants. Lower-case names are those of old; new ones are camelCase and optional."""
+    """spec: what the owner wants. Lower-case names are the Go operator's; new ones are camelCase and optional."""
 
     monitor_image: Annotated[
         str, Meta(description="Image of the metrics exporter beside each Redis.", extra_json_schema=IMAGE)

@@ -9,7 +9,7 @@ from tdredis.api.instance import Instance, InstanceSpec, InstanceStatus
 
 
 class RedisStandaloneSpec(InstanceSpec, frozen=True, kw_only=True, rename=wire_name):
-    """spec: what the owner wants. Lower-case names are those of old; new ones are camelCase and optional."""
+    """spec: what the owner wants. Lower-case names are the Go operator's; new ones are camelCase and optional."""
 
 
 class RedisStandaloneStatus(InstanceStatus, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):

@@ -77,7 +77,7 @@ class SentinelSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
 
 
 class RedisStandbySpec(InstanceSpec, frozen=True, kw_only=True, rename=wire_name):
-    """spec: what the owner wants. Lower-case names are those of old; new ones are camelCase and optional."""
+    """spec: what the owner wants. Lower-case names are the Go operator's; new ones are camelCase and optional."""
 
     app: Annotated[
         str,

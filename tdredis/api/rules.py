@@ -64,7 +64,7 @@ NAME_RULES: Final = (
 
 _APP: Final = Rule(
     cel="self.app == oldSelf.app",
-    message="app cannot be changed, objects and labels are named after it: write the former app again,"
+    message="app cannot be changed, objects and labels are named after it: write the previous app again,"
     " or make another resource",
     holds=None,
 )

@@ -96,7 +96,7 @@ know_the_format() {
   fi
   count "$folder"/*
   if [ "$number" != 0 ]; then
-    refuse "$folder was written by version 7.0 or newer, and $version does not read it: write the former image again"
+    refuse "$folder was written by version 7.0 or newer, and $version does not read it: write the previous image again"
   fi
 }
 
@@ -274,7 +274,7 @@ put_right() {
     return 1
   fi
   if is_foreign; then
-    refuse "the data in $data was written by $writer, and $server $version cannot load it: write the former image again"
+    refuse "the data in $data was written by $writer; $server $version cannot load it: write the previous image again"
   fi
   if nodes_are_refused "$@"; then
     set_aside """
@@ -302,7 +302,7 @@ have_data_alone() {
   until flock -n 9; do
     looks=$((looks + 1))
     if [ "$looks" = 100 ]; then
-      refuse "another process still has the data in $data open: a former pod that has not ended yet"
+      refuse "another process still has the data in $data open: a previous pod that has not ended yet"
     fi
     sleep 0.2
   done

@@ -52,7 +52,7 @@ def build_standby_endpoints(
 def _build(
     instance: Instance, site: Site, service: str, slice_name: str, targets: Sequence[Target], *, ipv6: bool
 ) -> JSONObject:
-    """An EndpointSlice, or Endpoints where the server is too old for the former."""
+    """An EndpointSlice, or Endpoints where the server is too old for those."""
     ordered = sorted(targets, key=lambda target: target.pod)[:MOST_ENDPOINTS]
     ports: list[JSON] = [{"name": PORT_NAME, "port": PORT, "protocol": "TCP"}]
     if site.endpoint_slices:

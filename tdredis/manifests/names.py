@@ -1,7 +1,7 @@
 """Decides what every object is called and labelled: names that users' scripts and dashboards depend on.
 
-Children of old: ConfigMap <name>, StatefulSets <name>-<i> (one a shard) or <name>, Service <name>, predixy-<name> for
-all of the proxy, sentinel-<app> for the Sentinels.
+Children that the Go operator made too: ConfigMap <name>, StatefulSets <name>-<i> (one a shard) or <name>, Service
+<name>, predixy-<name> for all of the proxy, sentinel-<app> for the Sentinels.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def proxy_name(name: str) -> str:
 
 
 def build_labels(instance: Instance, component: str, *, shard: str | None = None) -> dict[str, JSON]:
-    """Labels of a child; those of old on Redis itself and Sentinels, RESOURCE_ID where it belongs to one shard.
+    """Labels of a child; the Go operator's on Redis itself and Sentinels, RESOURCE_ID where it belongs to one shard.
 
     A value that is no legal label value (dc and env are free text) is left out: a label must never stop an instance.
     """

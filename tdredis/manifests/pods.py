@@ -14,8 +14,8 @@ from tdredis.manifests.names import COMPONENT_LABEL, INSTANCE_LABEL, build_label
 HOSTNAME_KEY: Final = "kubernetes.io/hostname"
 REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 PREFERRED: Final = "preferredDuringSchedulingIgnoredDuringExecution"
-# The name of old: sites with a private registry have it. Where it does not exist it must not be named: each kubelet
-# writes an event about each pod once a minute, for ever (kubelet_pods.go, getPullSecretsForPod).
+# The Go operator's name: sites with a private registry have it. Where it does not exist it must not be named: each
+# kubelet writes an event about each pod once a minute, for ever (kubelet_pods.go, getPullSecretsForPod).
 PULL_SECRET: Final = "harbor-secret"  # noqa: S105 a name
 USER: Final = 999  # redis, in Debian's and Alpine's images alike
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passwords:
-    """Both passwords in force; "" means none. Never printed."""
+    """Both effective passwords; "" means none. Never printed."""
 
     redis: str = field(repr=False)
     proxy: str = field(repr=False)

@@ -118,7 +118,7 @@ class Ages:
 
     def not_in_sync(self, address: Address, link: Replication) -> Replication:
         """*link* of the process there, out of sync for no longer than we have seen it follow its present primary. Redis
-        goes on counting from the former one, and of a former primary it says nothing but its uptime.
+        goes on counting from the previous one, and of a previous primary it says nothing but its uptime.
 
         What we find when we look for the first time is taken as it says.
         """
@@ -126,11 +126,11 @@ class Ages:
             self._unsynced.pop(address, None)
             return link
         followed, steady = (link.primary_host, link.primary_port), self._steady()
-        former = self._unsynced.get(address)
-        if former is None or former[0] != followed:
-            former = followed, steady - (link.link_down_s if self._looks == 1 else 0)
-            self._unsynced[address] = former
-        return replace(link, link_down_s=min(link.link_down_s, int(steady - former[1])))
+        before = self._unsynced.get(address)
+        if before is None or before[0] != followed:
+            before = followed, steady - (link.link_down_s if self._looks == 1 else 0)
+            self._unsynced[address] = before
+        return replace(link, link_down_s=min(link.link_down_s, int(steady - before[1])))
 
 
 def _age_s(pod: Pod, now: float) -> float:

@@ -117,7 +117,7 @@ class Finder:
         return {name: lost for name, lost in found if lost}
 
     def _children(self, search: _Search, lives: Lives) -> dict[Ref, Live]:
-        """One of a former resource of the same name is not among them."""
+        """One of a previous resource of the same name is not among them."""
         found = {}
         for kind, cache in self._caches.children.items():
             for child in cache.by_index(search.key):
@@ -162,7 +162,7 @@ class Finder:
         return {meta.name: meta.finalizers for meta in going}
 
     def _leftovers(self, key: Key, uid: str) -> frozenset[Ref]:
-        """Objects that a former resource of this name controls."""
+        """Objects that a previous resource of this name controls."""
         return frozenset(
             Ref(kind, child.metadata.name)
             for kind, cache in self._caches.children.items()

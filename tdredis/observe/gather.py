@@ -269,7 +269,7 @@ class Observer:
             return seen
         problem = (
             f"Secret {name}, which had the password of the running processes, is gone, and {locked_out[0]} refuses that"
-            " of spec: write the former password again"
+            " of spec: write the previous password again"
         )
         return {**seen, "secret_problems": (*seen["secret_problems"], problem)}
 

@@ -1,7 +1,7 @@
 """Decides how much of what one primary wrote another one never had.
 
 A history is Redis' replication stream: an id, and an offset that grows by every byte of it. Who is promoted begins a
-history of its own and remembers where it left the former one. Source: replication.c, shiftReplicationId.
+history of its own and remembers where it left the previous one. Source: replication.c, shiftReplicationId.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ async def test_the_app_of_an_instance_is_fixed(kube: Kube, namespace: str) -> No
 
     assert code == 1
     assert "app cannot be changed" in err
-    assert "write the former app again, or make another resource" in err
+    assert "write the previous app again, or make another resource" in err
 
 
 @CEL

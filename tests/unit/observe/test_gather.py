@@ -236,7 +236,7 @@ async def test_a_secret_that_is_gone_while_another_password_is_asked_for_is_not_
     made = plan(assess(snapshot))
 
     assert made.steps == ()
-    assert ["write the former password again" in hold.why for hold in made.holds] == [True]
+    assert ["write the previous password again" in hold.why for hold in made.holds] == [True]
 
 
 async def test_a_password_that_was_accepted_outlives_the_secret() -> None:

@@ -278,7 +278,7 @@ async def test_an_engine_that_would_begin_with_nothing_beside_the_data_does_not_
 
         code = await asyncio.wait_for(network.processes[-1].wait(), DEADLINE_S)
         assert code == 1, older
-        assert "6.2.14 does not read it: write the former image again" in network.log("pod-1")
+        assert "6.2.14 does not read it: write the previous image again" in network.log("pod-1")
         assert {file.name: file.read_bytes() for file in (data / "appendonlydir").iterdir()} == before
         again = await run(network, 3, kind)
         stack.callback(again.close)
