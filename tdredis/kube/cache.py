@@ -101,6 +101,7 @@ class Cache(Generic[T]):
         self._chance = chance
         self._objects: dict[Key, T] = {}
         self._index: dict[Hashable, dict[Key, T]] = {}
+        self._in_order: dict[Hashable, tuple[T, ...]] = {}  # what `by_index` said, while it is so
         self._resource_version: str | None = None  # where a watch goes on; None: list first
         self._failures = 0  # in a row: a frame that was understood, or a watch that ended in order, ends the row
 
@@ -120,9 +121,12 @@ class Cache(Generic[T]):
         return _sorted(self._objects)
 
     def by_index(self, key: Hashable) -> tuple[T, ...]:
-        """By namespace and name; () if nothing has this key."""
-        found = self._index.get(key)
-        return _sorted(found) if found else ()
+        """By namespace and name; () if nothing has this key. The same tuple while nothing of it changes."""
+        if key not in self._index:
+            return ()
+        if key not in self._in_order:
+            self._in_order[key] = _sorted(self._index[key])
+        return self._in_order[key]
 
     def silent_for_s(self) -> float | None:
         """Seconds since the server was last heard of; None: never."""
@@ -320,6 +324,8 @@ class Cache(Generic[T]):
         if self._index_of is None:
             return
         before = None if old is None else self._index_of(old)
+        self._in_order.pop(before, None)
+        self._in_order.pop(index, None)
         if before is not None and before != index:
             bucket = self._index[before]
             del bucket[key]

@@ -17,6 +17,9 @@ from tdredis.redislink.pool import Address
 Followed: TypeAlias = tuple[str | None, int | None]  # host and port
 
 
+# Two clocks, read one after the other, are apart by another microsecond each time. What is told of a pod is to be the
+# same in every pass, or it would have to be read anew.
+CLOCK_WAS_SET_S = 0.5
 NAMES_A_POD = 16  # a process has three, and its predecessors' are of use for some seconds
 
 
@@ -37,7 +40,7 @@ class Ages:
         self._heard: dict[Address, float] = {}  # steady seconds of the first of all answers in a row
         self._write_failed: dict[str, float] = {}  # steady seconds when that was last seen, by pod uid
         self._looks = 0
-        self._epoch = 0.0  # when the steady clock began, as of the last look
+        self._epoch = 0.0  # when the steady clock began, by the other one
 
     def look(self, pods: Iterable[Pod]) -> None:
         """A pass begins with these. A pod that was not there when we looked before is new, whatever its date says; the
@@ -45,7 +48,8 @@ class Ages:
         """
         steady, now = self._steady(), self._now()
         self._looks += 1
-        self._epoch = now - steady
+        if abs(now - steady - self._epoch) > CLOCK_WAS_SET_S:
+            self._epoch = now - steady
         if self._born is None:
             self._born = {pod.metadata.uid: steady - _age_s(pod, now) for pod in pods}
         else:

@@ -27,10 +27,10 @@ from tdredis.manifests.names import (
     statefulset_names,
 )
 from tdredis.observe.caches import Caches, key_of_child
-from tdredis.observe.lives import Lives
 from tdredis.observe.strays import Strays
 from tdredis.planning.decide import records_data
 from tdredis.planning.live import Live
+from tdredis.planning.memo import Memo
 from tdredis.planning.snapshot import Key, Ref
 
 OWNED_BY_NOBODY = frozenset(("PersistentVolumeClaim",))  # a StatefulSet makes them, and they outlive it
@@ -57,17 +57,15 @@ class Belongings:
 
 
 class Finder:
-    """Remembers what it read, so that what did not change is not read again, and what was there last."""
+    """Remembers what was there last."""
 
     def __init__(self, caches: Caches, strays: Strays) -> None:
         self._caches = caches
         self._strays = strays
-        self._lives: dict[Key, Lives] = {}
         self._labels: dict[Key, _Labels] = {}
 
     def drop(self, key: Key) -> None:
         """The resource is gone."""
-        self._lives.pop(key, None)
         self._labels.pop(key, None)
         self._strays.drop(key)
 
@@ -75,19 +73,17 @@ class Finder:
         """Another has led meanwhile."""
         self._strays.forget()
 
-    async def find(self, key: Key, instance: Instance) -> Belongings:
+    async def find(self, key: Key, instance: Instance, memo: Memo) -> Belongings:
         """Waits for the API server a moment, where something vanished or is not there that was recorded."""
         search = _Search(key=key, instance=instance, is_recorded=records_data(instance.status))
-        lives = self._lives.setdefault(key, Lives())
-        lives.look()
-        children = self._children(search, lives)
+        children = self._children(search, memo)
         sets, unclear_sets = await self._strays.statefulsets(
             key,
             search.statefulsets if search.is_recorded else (),
             self._cached_sets(search),
             lambda child: search.controls(child.metadata, "StatefulSet"),
         )
-        children |= {Ref("StatefulSet", name): lives.of(child) for name, child in sets.items()}
+        children |= {Ref("StatefulSet", name): _live(memo, child) for name, child in sets.items()}
         await self._add_secret(search, children)
         search = replace(search, owners={live.meta.uid: ref.name for ref, live in _sets(children)})
         cached = {pod.metadata.name: pod for pod in self._caches.pods.by_index(key) if search.is_ours(pod)}
@@ -97,7 +93,7 @@ class Finder:
         pods = {**cached, **strays.found, **{name: pod for name, (pod, _) in strays.unclear.items() if pod}}
         return Belongings(
             children=children,
-            claims=self._claims(key) | stray_claims,
+            claims=self._claims(key, memo) | stray_claims,
             stray_claims=frozenset(stray_claims),
             kept_claims=self._kept_claims(key),
             leftovers=self._leftovers(key, search.uid),
@@ -116,13 +112,13 @@ class Finder:
         found = ((pod.metadata.name, labels.lost(pod)) for pod in pods if pod.metadata.deletion_timestamp is None)
         return {name: lost for name, lost in found if lost}
 
-    def _children(self, search: _Search, lives: Lives) -> dict[Ref, Live]:
+    def _children(self, search: _Search, memo: Memo) -> dict[Ref, Live]:
         """One of a previous resource of the same name is not among them."""
         found = {}
         for kind, cache in self._caches.children.items():
             for child in cache.by_index(search.key):
                 if child.metadata.deletion_timestamp is None and search.controls(child.metadata, kind):
-                    found[Ref(kind, child.metadata.name)] = lives.of(child)
+                    found[Ref(kind, child.metadata.name)] = _live(memo, child)
         return found
 
     def _cached_sets(self, search: _Search) -> dict[str, Child]:
@@ -139,11 +135,11 @@ class Finder:
             if search.controls(found.metadata, ref.kind):
                 children[ref] = Live(found.to_json)
 
-    def _claims(self, key: Key) -> dict[str, Live]:
+    def _claims(self, key: Key, memo: Memo) -> dict[str, Live]:
         """Volume claims with our labels. A StatefulSet makes them; whose they are is what its resource decides."""
         claims = self._caches.children["PersistentVolumeClaim"].by_index(key)
         return {
-            claim.metadata.name: Live(claim.to_json) for claim in claims if claim.metadata.deletion_timestamp is None
+            claim.metadata.name: _live(memo, claim) for claim in claims if claim.metadata.deletion_timestamp is None
         }
 
     async def _stray_claims(self, search: _Search, children: Mapping[Ref, Live]) -> dict[str, Live]:
@@ -272,6 +268,11 @@ class _Labels:
             for name, value in wanted.items()
             if name not in has or (name in IDENTITY_LABELS and has[name] != value)
         }
+
+
+def _live(memo: Memo, child: Child) -> Live:
+    """A cache has another `Child` for every version of an object."""
+    return memo.once(("live", child.kind, child.metadata.name), (child,), lambda: Live(child.to_json))
 
 
 def _sets(children: Mapping[Ref, Live]) -> list[tuple[Ref, Live]]:

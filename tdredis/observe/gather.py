@@ -16,7 +16,7 @@ from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.kube.client import Client
 from tdredis.kube.events import Reference
-from tdredis.kube.objects import Pod
+from tdredis.kube.objects import CustomObject, Pod
 from tdredis.manifests.names import (
     COMPONENT_LABEL,
     PROXY_COMPONENT,
@@ -110,14 +110,15 @@ class Observer:
         Raises InvalidResourceError when the stored object has another shape, NotKnownYetError while the API server has
         not said what nothing can be begun without; its answer is news.
         """
-        instance = self.resource(key)
-        if instance is None:
+        stored = self._stored(key)
+        if stored is None:
             self.drop(key)
             return None
         memo = self._memos.setdefault(key, Memo())
         memo.begin()
+        instance = memo.once("resource", (stored,), lambda: _parse(key, stored))
         with self._lookups.only_asked(key):
-            found = await self._finder.find(key, instance)
+            found = await self._finder.find(key, instance, memo)
             children = found.children
             ages = self._asker.ages(key)
             ages.look(pod for pods in found.pods.values() for pod in pods.values())
@@ -180,7 +181,7 @@ class Observer:
         *,
         at_peace: bool,
     ) -> ClusterSnapshot:
-        found = (read_pod(pod, container=PROXY_CONTAINER) for pod in self._proxy_pods(key))
+        found = (_read(self._memos[key], pod, PROXY_CONTAINER) for pod in self._proxy_pods(key))
         proxies = {pod.name: pod for pod in found}
         doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready}, ())
         speak = proxy_kind(instance, self._site) == "envoy"
@@ -280,10 +281,13 @@ class Observer:
 
     def resource(self, key: Key) -> Instance | None:
         """As it is stored; None: it is gone, or going. Raises InvalidResourceError."""
+        stored = self._stored(key)
+        return None if stored is None else _parse(key, stored)
+
+    def _stored(self, key: Key) -> CustomObject | None:
+        """None: it is gone, or going."""
         stored = self._caches.custom[key.kind].get(key.namespace, key.name)
-        if stored is None or stored.metadata.deletion_timestamp is not None:
-            return None
-        return parse(KINDS[key.kind], stored.to_bytes())
+        return None if stored is None or stored.metadata.deletion_timestamp is not None else stored
 
     def _learn_accepted(self, key: Key, addresses: Mapping[str, Address]) -> bool:
         """Whether it is another password than was known."""
@@ -332,14 +336,9 @@ class Observer:
 
     def _pods(self, key: Key, found: Belongings, component: str, container: str) -> dict[str, PodFacts]:
         """Of one that was never seen, and may be there, only its name is known."""
-        ages = self._asker.ages(key)
+        ages, memo = self._asker.ages(key), self._memos[key]
         pods = {
-            name: read_pod(
-                pod,
-                container=container,
-                created=ages.created(pod.metadata.uid),
-                lost_labels=found.lost_labels.get(name),
-            )
+            name: _read(memo, pod, container, ages.created(pod.metadata.uid), found.lost_labels.get(name))
             for name, pod in found.pods[component].items()
         }
         unseen = found.unclear[component].keys() - pods.keys()
@@ -348,6 +347,21 @@ class Observer:
     def _proxy_pods(self, key: Key) -> Iterator[Pod]:
         pods = self._caches.pods.by_index(key)
         return (pod for pod in pods if pod.metadata.labels.get(COMPONENT_LABEL) == PROXY_COMPONENT)
+
+
+def _read(
+    memo: Memo, pod: Pod, container: str, created: float | None = None, lost_labels: Mapping[str, str] | None = None
+) -> PodFacts:
+    """Thousands of pods are in a pass what they were in the one before."""
+    return memo.once(
+        ("pod", pod.metadata.uid, container),
+        (pod, created, lost_labels),
+        lambda: read_pod(pod, container=container, created=created, lost_labels=lost_labels),
+    )
+
+
+def _parse(key: Key, stored: CustomObject) -> Instance:
+    return parse(KINDS[key.kind], stored.to_bytes())
 
 
 def _addresses(pods: Mapping[str, PodFacts], unclear: Container[str], port: int = REDIS_PORT) -> dict[str, Address]:

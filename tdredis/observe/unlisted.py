@@ -38,10 +38,12 @@ class Unlisted:
         """
         found: dict[str, str] = {}
         asked = 0
-        for ref, live in sorted(children.items(), key=lambda item: item[0]):
-            makes = MAKERS.get(ref.kind)
-            if makes is None or asked == MOST_ASKED or pods.get(ref.name, 0) >= _replicas(live):
-                continue
+        for ref in sorted(
+            ref for ref in children if ref.kind in MAKERS and pods.get(ref.name, 0) < _replicas(children[ref])
+        ):
+            live, makes = children[ref], MAKERS[ref.kind]
+            if asked == MOST_ASKED:
+                break
             if now - parse_time(live.meta.creation_timestamp or "1970-01-01T00:00:00Z") < COMES_S:
                 continue
             asked += 1
@@ -87,9 +89,8 @@ class Unlisted:
 
 
 def _replicas(live: Live) -> int:
-    spec = live.json.get("spec")
-    replicas = spec.get("replicas") if isinstance(spec, dict) else None
-    return replicas if isinstance(replicas, int) else 1
+    """Of a StatefulSet or a Deployment; where it does not say, it is one."""
+    return 1 if live.statefulset.replicas is None else live.statefulset.replicas
 
 
 def _is_about(event: JSONObject, kind: str, name: str) -> bool:

@@ -3,8 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import cast
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tdredis.kube.cache import Cache, is_older, wait_synced
 from tdredis.kube.client import Client
@@ -305,6 +309,29 @@ async def test_the_index_is_sorted_by_name() -> None:
         await followed.until(followed.cache.synced.is_set)
 
         assert [child.metadata.name for child in followed.cache.by_index("0")] == ["a", "b", "c"]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from(["0", "1", None]), st.booleans()), min_size=1, max_size=30
+    )
+)
+def test_the_index_says_what_a_look_through_all_objects_says_after_each_change(
+    changes: list[tuple[str, str | None, bool]],
+) -> None:
+    cache: Cache[Child] = Cache(
+        cast(Client, None), CONFIGMAPS, parse_child(CONFIGMAPS), index=lambda child: child.metadata.labels.get("shard")
+    )
+
+    for version, (name, shard, is_deleted) in enumerate(changes, 1):
+        found = build_object(name, version, labels={"shard": shard} if shard else {})
+        cache._take(msgspec.Raw(msgspec.json.encode(found)))
+        if is_deleted:
+            cache._remove(("n", name))
+        for each in ("0", "1"):
+            seen = [child for child in cache.all() if child.metadata.labels.get("shard") == each]
+            assert list(cache.by_index(each)) == seen
+            assert cache.by_index(each) is cache.by_index(each)
 
 
 async def test_a_watch_that_says_nothing_is_asked_again_at_the_same_place() -> None:

@@ -190,3 +190,17 @@ def test_a_process_refuses_since_it_has_given_nothing_but_errors(said: list[str]
             since = ages.refusing_since(ADDRESS, replied=word == "error")
 
     assert since == (None if refusing_for_s is None else clocks.now - refusing_for_s)
+
+
+def test_a_pod_is_told_of_alike_in_each_look_though_two_clocks_are_never_read_in_one_instant() -> None:
+    clocks = Clocks()
+    ages = ages_of(clocks)
+    ages.look([pod()])
+    told = ages.created("u")
+
+    for number in range(1, 100):
+        clocks.pass_s(0.1)
+        clocks.now += 1e-6 * (number % 7)
+        ages.look([pod()])
+        assert ages.created("u") == told
+        assert ages.now() == pytest.approx(clocks.now, abs=0.5)

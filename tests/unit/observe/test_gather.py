@@ -19,7 +19,7 @@ from tdredis.observe.caches import Caches
 from tdredis.observe.gather import NotKnownYetError, Observer
 from tdredis.observe.lookups import Lookups
 from tdredis.planning.decide import assess, plan
-from tdredis.planning.snapshot import Key, ReplicationSnapshot, Snapshot
+from tdredis.planning.snapshot import Key, Ref, ReplicationSnapshot, Snapshot
 from tdredis.planning.steps import Apply
 from tdredis.redis.facts import NodeFacts, Unknown
 from tdredis.redislink.access import Access
@@ -133,14 +133,14 @@ class World:
         data = {"password": base64.b64encode(password.encode()).decode()}
         self.put(self.caches.children["Secret"], "Secret", f"{KEY.name}-auth", owner=f"uid-{KEY.name}", data=data)
 
-    def put_pods(self) -> None:
+    def put_pods(self, *, node: str = "n") -> None:
         spec: JSONObject = {"replicas": 2, "template": {}}
         sets = self.caches.children["StatefulSet"]
         self.put(sets, "StatefulSet", KEY.name, owner=f"uid-{KEY.name}", spec=spec, status={})
         for number, ip in enumerate(self.processes):
             running = {"name": "redis", "ready": True, "state": {"running": {}}}
             status = {"phase": "Running", "podIP": ip, "containerStatuses": [running]}
-            spec = {"nodeName": "n", "containers": [{"name": "redis"}]}
+            spec = {"nodeName": node, "containers": [{"name": "redis"}]}
             self.put(self.caches.pods, "Pod", f"{KEY.name}-{number}", owner=f"uid-{KEY.name}", spec=spec, status=status)
 
     async def gather(self, *, is_urgent: bool = False) -> tuple[Snapshot, float]:
@@ -251,3 +251,24 @@ async def test_a_password_that_was_accepted_outlives_the_secret() -> None:
 
     assert snapshot.passwords.redis == "vault"
     assert not snapshot.secret_problems
+
+
+async def test_what_a_pass_remembers_is_as_the_caches_have_it_and_goes_with_the_resource() -> None:
+    world = World()
+    world.put_auth("vault")
+    world.put_pods()
+    first, _ = await world.gather()
+    again, _ = await world.gather()
+    assert again.pods[f"{KEY.name}-0"] is first.pods[f"{KEY.name}-0"]
+    assert again.resource is first.resource
+
+    world.put_auth("another")
+    world.put_pods(node="m")
+    changed, _ = await world.gather()
+    assert [pod.node for pod in changed.pods.values()] == ["m", "m"]
+    secret = Ref("Secret", f"{KEY.name}-auth")
+    assert changed.children[secret].json != again.children[secret].json
+
+    world.caches.custom["RedisStandby"]._remove((KEY.namespace, KEY.name))
+    assert await world.observer.gather(KEY) is None
+    assert not world.observer._memos, "passwords are among it"
