@@ -37,6 +37,7 @@ from tdredis.manifests.site import Site
 from tdredis.observe.caches import CHILDREN, OPTIONAL_CHILDREN, Caches
 from tdredis.observe.gather import NotKnownYetError, Observer
 from tdredis.observe.lookups import Lookups
+from tdredis.observe.questions import CLUSTER_NODE, CLUSTER_NODE_WITHOUT_VIEW
 from tdredis.planning.decide import assess, plan, report
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key
@@ -98,7 +99,7 @@ class World:
             self.lookups,
             site=self.kubernetes.site,
             now=lambda: self.now,
-            steady=lambda: self.now,
+            steady=lambda: self.now - 1_800_000_000.1,
         )
 
     async def converge(self) -> None:
@@ -159,8 +160,12 @@ class _Client:
 class _Kept(dict[tuple[str, str], T]):
     """A cache with one resource in it."""
 
+    in_order: tuple[T, ...] | None = None  # as the real cache has it
+
     def by_index(self, _key: Key) -> tuple[T, ...]:
-        return tuple(self[name] for name in sorted(self))
+        if self.in_order is None:
+            self.in_order = tuple(self[name] for name in sorted(self))
+        return self.in_order
 
     def get(self, namespace: str, name: str) -> T | None:  # type: ignore[override] # as the real cache has it
         return super().get((namespace, name))
@@ -182,8 +187,10 @@ class _Caches:
             found = {ref.name: live for ref, live in kubernetes.children.items() if ref.kind == resource.kind}
             kept = self.children[resource.kind]
             kept.clear()
+            kept.in_order = None
             kept.update({(KEY.namespace, name): parse_child(resource)(_text(found[name])) for name in found})
         self.pods.clear()
+        self.pods.in_order = None
         sets = _sets(kubernetes)
         for name, pod in kubernetes.pods.items():
             self.pods[KEY.namespace, name] = parse_pod(_text(_pod(sets, name, pod)))
@@ -246,8 +253,7 @@ class _Processes:
         """As `LinkPool` has it of processes without one."""
 
     async def ask(self, _owner: Key, address: Address, commands: Sequence[Any], **_: object) -> list[object]:
-        node = self._nodes[address.ip]
-        return [node.answer(*command) for command in commands]
+        return self._nodes[address.ip].replies(tuple(commands))
 
     def take(self, kubernetes: SimulatedCluster) -> None:
         """Pods that are there now have a process each, which knows all others."""
@@ -297,11 +303,16 @@ class _Node:
         }
         self._id, self._slots, self._epoch = node_id, slots, epoch
         self._run_id = node_id[::-1]
+        self._replies: dict[tuple[Any, ...], list[object]] = {}
 
-    def answer(self, *command: Any) -> bytes | list[bytes]:
+    def _answer(self, *command: Any) -> bytes | list[bytes]:
         if command[0] == "CONFIG":
             return [command[2].encode(), self.config.get(command[2], b"")]
         return self.answers[command]
+
+    def replies(self, commands: tuple[Any, ...]) -> list[object]:
+        """Made beforehand: this is not what is measured."""
+        return self._replies[commands]
 
     def tell(self, now: float, chance: random.Random) -> None:
         memory = MEMORY_MIB * 2**20
@@ -326,6 +337,8 @@ class _Node:
             ("CLUSTER", "NODES"): self._view(now, chance),
             ("CLUSTER", "INFO"): CLUSTER_INFO.format(nodes=count, size=count // 2, epoch=self._epoch).encode(),
         }
+        asked = (CLUSTER_NODE.commands, CLUSTER_NODE_WITHOUT_VIEW.commands)
+        self._replies = {commands: [self._answer(*command) for command in commands] for commands in asked}
 
     def _view(self, now: float, chance: random.Random) -> bytes:
         """CLUSTER NODES: of nobody it waits for more than a ping or two, and of everybody it has heard of late."""

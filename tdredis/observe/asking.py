@@ -21,6 +21,7 @@ from tdredis.planning.identity import names_of
 from tdredis.planning.snapshot import Key
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.slots import NO_SLOTS, SlotSet, keys_into
+from tdredis.redis.views import ClusterView
 from tdredis.redislink.errors import LinkError, NoAnswer, NoFreeConnection, Refused, Unreachable
 from tdredis.redislink.pool import Address, LinkPool
 
@@ -85,18 +86,30 @@ class Asker:
     ) -> dict[str, NodeFacts | Unknown]:
         """As `ask_all`, of Redis processes."""
         nodes = await self.ask_all(key, addresses, questions)
-        ages = self.ages(key)
+        return self._with_what_is_known(key, addresses, nodes)
+
+    def _with_what_is_known(
+        self,
+        key: Key,
+        addresses: Mapping[str, Address],
+        nodes: Mapping[str, NodeFacts | Unknown],
+        views: Mapping[Address, ClusterView] = MappingProxyType({}),
+    ) -> dict[str, NodeFacts | Unknown]:
+        """*nodes* with what they do not say themselves. *views*: of those that were not asked for theirs."""
+        ages, found = self.ages(key), dict(nodes)
         for pod, node in nodes.items():
             if isinstance(node, NodeFacts):
-                nodes[pod] = replace(
+                address = addresses[pod]
+                found[pod] = known = replace(
                     node,
-                    replication=ages.not_in_sync(addresses[pod], node.replication),
-                    write_failed_s=ages.write_failed_s(addresses[pod].uid, fails=bool(node.write_error)),
-                    heard_s=ages.heard_s(addresses[pod]),
-                    accepted_password=self._links.accepted(key, addresses[pod]),
+                    view=views.get(address, node.view),
+                    replication=ages.not_in_sync(address, node.replication),
+                    write_failed_s=ages.write_failed_s(address.uid, fails=bool(node.write_error)),
+                    heard_s=ages.heard_s(address),
+                    accepted_password=self._links.accepted(key, address),
                 )
-                ages.remember(addresses[pod].uid, *names_of(node, addresses[pod].ip))
-        return nodes
+                ages.remember(address.uid, *names_of(known, address.ip))
+        return found
 
     async def ask_cluster(
         self, key: Key, addresses: Mapping[str, Address], *, at_peace: bool
@@ -108,20 +121,16 @@ class Asker:
             asked = {pod: address for pod, address in addresses.items() if address in due}
             others = {pod: address for pod, address in addresses.items() if address not in due}
             some, rest = await asyncio.gather(
-                self.ask_nodes(key, asked, CLUSTER_NODE),
-                self.ask_nodes(key, others, CLUSTER_NODE_WITHOUT_VIEW),
+                self.ask_all(key, asked, CLUSTER_NODE),
+                self.ask_all(key, others, CLUSTER_NODE_WITHOUT_VIEW),
             )
             answers = {pod: some[pod] if pod in some else rest[pod] for pod in addresses}
             kept = views.complete({address: answers[pod] for pod, address in addresses.items()})
             if kept is not None:
-                for pod, node in answers.items():
-                    if isinstance(node, NodeFacts) and node.view is None:
-                        answers[pod] = replace(node, view=kept[addresses[pod]])
-                        self.ages(key).remember(addresses[pod].uid, kept[addresses[pod]].me.id)
-                return answers, True
-        nodes = await self.ask_nodes(key, addresses, CLUSTER_NODE)
+                return self._with_what_is_known(key, addresses, answers, kept), True
+        nodes = await self.ask_all(key, addresses, CLUSTER_NODE)
         views.learn((address, nodes[pod]) for pod, address in addresses.items())
-        return nodes, False
+        return self._with_what_is_known(key, addresses, nodes), False
 
     async def ask_proxies(
         self,
