@@ -63,7 +63,7 @@ OBJECT_NAME_OR_NONE: Final[Bounds] = {**OBJECT_NAME, "minLength": 0, "pattern": 
 PASSWORD: Final[Bounds] = {"maxLength": 512}
 NET_MODE: Final[Bounds] = {"enum": ["ClusterIP", "NodePort", "LoadBalancer"]}
 
-_OCTET: Final = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_OCTET: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"  # 010 is 8 to some, and 10 to others
 _GROUP: Final = "[0-9a-fA-F]{1,4}"
 _IPV6: Final = "|".join(
     (

@@ -72,6 +72,8 @@ def test_more_is_requested_than_the_limit_if_kubernetes_counts_so(request: str, 
 
 @settings(max_examples=300, deadline=None)
 @given(ADDRESSES)
+@example("00.0.0.0")
+@example("192.0.2.010")
 def test_an_address_with_colons_is_one_of_ipv6(text: str) -> None:
     fitting = fits(exact_pattern(ADDRESS_OR_NONE), text)
 
