@@ -147,6 +147,7 @@ async def test_two_pods_exchange_addresses_across_namespaces_and_nodes(house: Ho
 
 
 @as_root
+@pytest.mark.long
 async def test_a_node_that_is_cut_off_takes_the_address_with_it_that_a_pod_has_of_another_node(house: House) -> None:
     server = "exec redis-server --bind $(hostname -i) --port 6379 --protected-mode no --save ''"
     addresses = {name: await house.run(name, server, node=node) for name, node in (("p", "node-1"), ("q", "node-2"))}

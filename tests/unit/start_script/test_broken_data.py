@@ -16,6 +16,7 @@ from tdredis.redislink.errors import Refused
 from tdredis.redislink.link import Link
 from tests.kit.builders import sample, standalone, standby
 from tests.kit.containers import DEADLINE_S, INNER, Pods, config, connected, pods
+from tests.kit.pairs import pairs
 from tests.kit.waiting import eventually
 
 KEYS = 300
@@ -143,8 +144,7 @@ async def keys(link: Link) -> int:
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("damage", BROKEN)
+@pytest.mark.parametrize(("damage", "kind"), pairs(list(BROKEN), list(KINDS)))
 async def test_what_the_engine_cannot_load_is_kept_and_nobody_empty_leads(
     tmp_path: Path, kind: str, damage: str
 ) -> None:
@@ -169,8 +169,7 @@ async def test_what_the_engine_cannot_load_is_kept_and_nobody_empty_leads(
                 await link.call("GET", "key:1", timeout_s=5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("damage", MENDED)
+@pytest.mark.parametrize(("damage", "kind"), pairs(list(MENDED), list(KINDS)))
 async def test_what_can_be_put_in_order_comes_back_whole(tmp_path: Path, kind: str, damage: str) -> None:
     async with pods(tmp_path) as network, AsyncExitStack() as stack:
         data = await filled_and_stopped(network, kind)

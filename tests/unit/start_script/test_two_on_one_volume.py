@@ -18,7 +18,9 @@ exec redis-server /etc/tdredis/redis.conf --bind "$POD_IP" --cluster-announce-ip
 """
 
 
-@pytest.mark.parametrize("former_script", ["", BARE], ids=["as it is now", "of before"])
+@pytest.mark.parametrize(
+    "former_script", [pytest.param("", id="as it is now"), pytest.param(BARE, id="of before", marks=pytest.mark.long)]
+)
 async def test_data_that_another_process_still_has_open_is_not_taken_for_broken(
     tmp_path: Path, former_script: str
 ) -> None:
