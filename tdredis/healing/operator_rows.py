@@ -18,6 +18,7 @@ from tdredis.planning.cluster import stuck_pods as cluster_pods
 from tdredis.planning.replication import primary, rules, sentinels, stuck_pods
 from tdredis.planning.steps import (
     Monitor,
+    Promote,
     ReplacePod,
 )
 from tdredis.runtime.queue import KeyedQueue
@@ -33,8 +34,9 @@ FAULTS = "e2e/test_faults.py"
 OPERATOR_ROWS: tuple[Row, ...] = (
     Row(
         number=17,
-        fault="Sentinels are lost, one or all, know stale addresses, or watch a foreign primary",
-        must="replaced and told one at a time; while there is no quorum the operator chooses",
+        fault="Sentinels are lost, one or all, know stale addresses, watch a foreign primary, or have forgotten all"
+        " (SENTINEL RESET) when the primary dies",
+        must="replaced and told one at a time; while there is no quorum, or none knows a replica, the operator chooses",
         bound="gap 0",
         rules=(
             sentinels.set_watches,
@@ -48,6 +50,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             Seen(reason="SentinelsNotReady", words="… Sentinels watch the primary"),
             Seen(reason="SentinelsDisagree", words="… does not know … yet"),
             Seen(reason=Monitor, words="it still knows …, where none of our processes is"),
+            Seen(reason=Promote, words="make … the primary: …, and no Sentinel knows a replica to choose"),
         ),
         make=("kubectl delete pod -l app.kubernetes.io/component=sentinel",),
         tests=(
@@ -56,6 +59,12 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             f"{SENTINELS}::test_a_sentinel_that_watches_foreign_primaries_watches_ours_alone",
             f"{SENTINELS}::test_a_primary_that_dies_with_most_sentinels_is_replaced_by_the_operator_s_word",
             "e2e/test_standby.py::test_sentinels_survive_restarts_and_new_addresses",
+            f"{SENTINELS}::test_sentinels_that_are_reset_as_the_primary_dies_are_told_who_is_left_and_nothing_is_lost",
+            f"{SENTINELS}::test_a_silent_primary_whose_sentinels_were_reset_is_replaced_and_what_is_written_then_stays",
+            "unit/planning/test_sentinels_reset.py"
+            "::test_a_primary_that_is_proven_dead_is_replaced_though_no_sentinel_knows_a_replica",
+            "unit/planning/test_sentinels_reset.py"
+            "::test_a_silent_primary_is_replaced_when_most_sentinels_find_it_down_and_only_then",
             f"{STANDBY}::test_all_sentinels_replaced_at_once_watch_again",
             f"{STANDBY}::test_a_sentinel_that_watches_a_foreign_primary_is_corrected",
             f"{STANDBY}::test_stale_addresses_are_forgotten_by_one_sentinel_at_a_time",

@@ -10,7 +10,7 @@ import pytest
 
 from tdredis.kube.client import Client
 from tests.chaos.ledger import describe
-from tests.e2e.faults import SENT_S, Addresses, another_primary, fault, kill_pods, lost, record, under_load
+from tests.e2e.faults import SENT_S, Addresses, another_primary, crash, fault, kill_pods, lost, record, under_load
 from tests.e2e.needs import PROCESSES
 from tests.e2e.parts import PASSWORD, Parts, until_told
 from tests.e2e.world import Kube, Operator, Subject, eventually, standby
@@ -205,3 +205,90 @@ async def test_a_primary_that_dies_with_most_sentinels_is_replaced_by_the_operat
         )
         assert await lost(subject, ledgers, until=when - SENT_S) == {}, describe(ledgers)
         await at_peace(subject, await subject.primary())
+
+
+BELIEVED_DOWN_S = 7.0  # what a Sentinel takes, and two seconds
+RESET_HEALS_S = 6.0  # from then on
+
+
+async def reset(parts: Parts) -> None:
+    """As it is advised where Sentinels know replicas that are no more, and as operators of others do by themselves."""
+    for sentinel in parts.sentinels:
+        assert await parts.ask(sentinel, "SENTINEL", "RESET", "*") == 1
+
+
+@pytest.mark.parametrize(
+    ("when", "who"),
+    pairs(["before it dies", "when they agree on it"], ["the operator is away", "the operator is there"]),
+)
+async def test_sentinels_that_are_reset_as_the_primary_dies_are_told_who_is_left_and_nothing_is_lost(
+    kube: Kube, client: Client, namespace: str, when: str, who: str
+) -> None:
+    """Each has forgotten the others and the replica, and would hear of them from the primary only."""
+    async with AsyncExitStack() as stack:
+        operator = await stack.enter_async_context(Operator(kube, namespace))
+        subject = await Subject.create(client, standby(namespace))
+        await subject.until_ready()
+        parts, primary = await Parts.of(subject), await subject.primary()
+        await at_peace(subject, primary)
+        async with under_load(subject, ["sentinel"]) as ledgers:
+            if who == "the operator is away":
+                await operator.end()
+            if when == "before it dies":
+                await reset(parts)
+            died = time.monotonic()
+            await crash(subject, primary)
+            if when == "when they agree on it":
+                await until_agreed(parts)
+                await reset(parts)
+            if who == "the operator is away":
+                await asyncio.sleep(max(0.0, died + BELIEVED_DOWN_S - time.monotonic()))  # that is what is tried
+                await stack.enter_async_context(Operator(kube, namespace))
+            back = time.monotonic()
+            await ledgers["sentinel"].until_written(100, deadline_s=60)
+            healed_s = time.monotonic() - back
+            await subject.until_ready()
+        await at_peace(subject, await subject.primary())
+        gap_s = ledgers["sentinel"].longest_gap_s(died)
+        record(17, f"standby, Sentinels reset {when}, {who}", gap_s=gap_s, heal_s=healed_s)
+        assert await lost(subject, ledgers, until=died - SENT_S) == {}, describe(ledgers)
+        assert healed_s < RESET_HEALS_S, describe(ledgers)
+
+
+@pytest.mark.needs(PROCESSES)
+async def test_a_silent_primary_whose_sentinels_were_reset_is_replaced_and_what_is_written_then_stays(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    """They find it down, and know nobody to choose: only a primary that is well could tell them."""
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standby(namespace))
+        await subject.until_ready()
+        parts, primary = await Parts.of(subject), await subject.primary()
+        await at_peace(subject, primary)
+        async with under_load(subject, ["service"]) as ledgers:
+            ledger = ledgers["service"]
+            async with fault(kube, "freeze", parts.side(primary), "-c", "redis"):
+                await reset(parts)
+                frozen = time.monotonic()
+                await another_primary(subject, primary)
+                await ledger.until_written(100, deadline_s=60)
+                moved = time.monotonic()
+                await ledger.until_written(100, deadline_s=60)
+            await parts.until_role(primary, "slave", deadline_s=60)
+        await subject.until_ready()
+        heir = await subject.primary()
+        assert heir != primary
+        await at_peace(subject, heir)
+        missing = (await lost(subject, ledgers)).get("service", [])
+        record(17, "standby, frozen, Sentinels reset", gap_s=ledger.longest_gap_s(frozen), lost=len(missing))
+        assert [n for n in missing if not frozen - SENT_S < ledger.acknowledged[n] < moved] == [], describe(ledgers)
+
+
+async def until_agreed(parts: Parts) -> None:
+    """That the primary is down: one of them carries out a failover, or is about to."""
+
+    async def agreed() -> bool:
+        flags = [(await parts.watched(name)).get("flags", "") for name in parts.sentinels]
+        return any("o_down" in each or "failover_in_progress" in each for each in flags)
+
+    await eventually(agreed, "the Sentinels agree", pause_s=0.02)

@@ -28,7 +28,7 @@ def have_a_primary(world: World) -> Ruling:
         return _choose_among(world, world.primaries)
     if world.agreed is not None and (sentinel := _failover_leader(world)) is not None:
         return _fail_over(world, sentinel)
-    return _elect(world)
+    return _take_over(world) or _elect(world)
 
 
 def _fail_over(world: World, sentinel: Watcher) -> Ruling:
@@ -96,19 +96,14 @@ def _failover_leader(world: World) -> Watcher | None:
     """The Sentinel to ask: one that knows a replica that could take over; not in TILT, if there is one; that knows the
     most of them, then one that reaches the most others, then the last by name: clients ask the first before the others,
     and who carries out a failover is the last to tell of the new primary.
-
-    Beside a primary whose data is there, or comes back, what a replica has on its own disk does not count: it may
-    have been away for a day. Only who has been in sync since its start has it all.
     """
-    is_left = _its_data_is_left(world)
-    others = [member for member in world.members if member.may_be_chosen and _may_lead(member)]
-    candidates = [member for member in others if (member.has_synced if is_left else member.has_data)]
+    candidates = _heirs(world)
 
     def known(watcher: Watcher) -> int:
         if watcher.watch is None or (watcher.watch.host, watcher.watch.port) != world.agreed:
             return 0
         places = {(replica.host, replica.port) for replica in watcher.watch.replicas if not replica.is_down}
-        return sum(member.place in places and not member.is_at(world.agreed) for member in candidates)
+        return sum(member.place in places for member in candidates)
 
     able = [watcher for watcher in world.watchers if known(watcher)]
     return max(
@@ -116,6 +111,38 @@ def _failover_leader(world: World) -> Watcher | None:
         key=lambda watcher: (not watcher.facts.in_tilt, known(watcher), _peers(watcher), watcher.name),
         default=None,
     )
+
+
+def _heirs(world: World) -> list[Member]:
+    """Replicas that may take the place of whom the Sentinels agree on.
+
+    Beside a primary whose data is there, or comes back, what a replica has on its own disk does not count: it may
+    have been away for a day. Only who has been in sync since its start has it all.
+    """
+    is_left = _its_data_is_left(world)
+    others = [member for member in world.members if member.may_be_chosen and _may_lead(member)]
+    able = [member for member in others if (member.has_synced if is_left else member.has_data)]
+    return [member for member in able if world.agreed is None or not member.is_at(world.agreed)]
+
+
+def _take_over(world: World) -> Ruling | None:
+    """The operator's word in place of the failover that the Sentinels would carry out if they knew a replica. They have
+    forgotten it by SENTINEL RESET, or began to watch too late, and only the primary could tell them of it.
+
+    None: that is not so; or the process that they take for the primary is back with its data, and is it again; or it is
+    not the one that was the primary last, who may live.
+    """
+    chosen, pod = world.chosen, world.agreed_pod
+    if pod is None or world.recorded not in ("", pod.name):
+        return None
+    if chosen is not None and chosen.has_data and _may_lead(chosen):
+        return None
+    proof = _proof_of_death(world) or (f"most Sentinels find {pod.name} down" if world.is_voted_out else "")
+    heirs = _heirs(world)
+    if not proof or not heirs:
+        return None
+    best = min(heirs, key=lambda heir: (-heir.facts.replication.offset_bytes, -heir.facts.keys, heir.name))
+    return Ruling(steps=(Promote(process=best.process, why=f"{proof}, and no Sentinel knows a replica to choose"),))
 
 
 def _peers(watcher: Watcher) -> int:

@@ -276,8 +276,30 @@ class World:
     @property
     def _chosen_one_may_live(self) -> bool:
         """The process that the Sentinels chose did not answer: it may still be the primary for those it can reach."""
-        pod = self.agreed_pod
-        return pod is not None and pod.name in self.redis.unresponsive and not self.redis.unresponsive[pod.name].refused
+        unknown = self.redis.unresponsive.get(self.agreed_pod.name) if self.agreed_pod else None
+        return unknown is not None and not unknown.refused and not self.is_voted_out
+
+    @cached_property
+    def is_voted_out(self) -> bool:
+        """Whom the Sentinels agree on is found down by most of them, which is what a failover takes, and none of them
+        knows any replica that it could choose. Those that watch somebody else by now have been told to.
+
+        What a Sentinel in TILT finds is old, and one without the right password finds everybody down.
+        """
+        if self.agreed is None:
+            return False
+        against = 0
+        for watcher in self.watchers:
+            watch = watcher.watch
+            if watch is None or watcher.facts.in_tilt:
+                continue
+            if (watch.host, watch.port) != self.agreed:
+                against += 1
+            elif watch.replicas:
+                return False
+            else:
+                against += watch.is_down and not watch.is_shut_out
+        return 2 * against > len(self.sentinels.wanted)
 
     @cached_property
     def agreed_pod(self) -> PodFacts | None:

@@ -114,6 +114,7 @@ class Sentinel:
     cut_off: bool = False  # from the other Sentinels
     failing_over: bool = False
     in_tilt: bool = False
+    finds_down: bool = False  # a silent primary has said nothing for its down-after-milliseconds
     announces: tuple[str, int] = ("", 0)
     choosing: bool = False  # it is at the beginning of that, and has promoted nobody yet
 
@@ -214,7 +215,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             case Reconnect():
                 self._redis(step.process).told = self.place(step.process.pod)
             case Promote():
-                assert not [name for name, other in self.redis().items() if other.follows is None], "a second primary"
+                assert not [name for name in self.primaries() if not self._is_given_up(name)], "a second primary"
                 self.promote(self._redis(step.process))
             case FailOver():
                 self._fail_over(self._sentinel(step.process), step.master_name)
@@ -264,6 +265,12 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 self._redis(step.process).maxmemory = int(step.value)
             case _:
                 raise AssertionError(f"not simulated: {step!r}")
+
+    def _is_given_up(self, pod: str) -> bool:
+        """A primary that is silent, and dead for as many Sentinels as could replace it, or for everybody."""
+        finding = [one for one in self.sentinels().values() if one.finds_down]
+        redis = self.redis()[pod]
+        return redis.silent and (redis.refused or 2 * len(finding) > len(self.sentinels()))
 
     def _assert_unused(self, service: JSONObject) -> None:
         """Nobody gives himself out, or knows anybody, where *service* leads."""
@@ -459,7 +466,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             config_epoch=watch.epoch,
             run_id=watch.run[1] if watch.run and watch.run[0] == watch.place else "",
             flags=frozenset(("master", "s_down") if refuses else ("master",) if up else ("master", "disconnected"))
-            | (frozenset(("failover_in_progress",)) if one.failing_over else frozenset()),
+            | (frozenset(("failover_in_progress",)) if one.failing_over else frozenset())
+            | (frozenset(("s_down",)) if one.finds_down and not up else frozenset()),
             down_after_ms=watch.settings.get("down-after-milliseconds", 30000),
             failover_timeout_ms=watch.settings.get("failover-timeout", 180000),
             ok_age_ms=5000 if refuses else 0,
