@@ -71,7 +71,8 @@ class Asker:
     ) -> dict[str, NodeFacts | Unknown]:
         """While slots are open: *nodes* with their keys in them. One that does not answer that has not said it."""
         views = (node.view for node in nodes.values() if isinstance(node, NodeFacts) and node.view is not None)
-        found = {slot for view in views for slot in (*view.me.migrating, *view.me.importing)}
+        moving = [view.me for view in views if view.me.open_slots]
+        found = {slot for me in moving for slot in (*me.migrating, *me.importing)}
         if not found:
             return nodes
         asked = {pod: addresses[pod] for pod, node in nodes.items() if isinstance(node, NodeFacts)}

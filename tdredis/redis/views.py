@@ -5,9 +5,12 @@ Source: redis.io, "CLUSTER NODES" (serialization format), Redis 4 to 8 and Valke
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TypeAlias
+from weakref import WeakValueDictionary
 
 from tdredis.redis.slots import NO_SLOTS, SlotSet, parse_slots
 
@@ -83,8 +86,24 @@ class ClusterView:
         return known.link_connected and not known.flags & {"fail", "fail?"}
 
 
+# When a node was last pinged and heard of: what differs in each answer, and is no part of a view.
+_TIMES = re.compile(r" \d+ \d+ (?=\d+ (?:dis)?connected)")
+# By a digest of what they were read of without that. A view is here as long as somebody has it.
+_READ: WeakValueDictionary[bytes, ClusterView] = WeakValueDictionary()
+
+
 def parse_cluster_nodes(text: str) -> ClusterView:
-    """CLUSTER NODES to a view. Raises ValueError when a line has another shape, or none is the node's own."""
+    """CLUSTER NODES to a view: the one that somebody still has, if the same was read before. Raises ValueError when a
+    line has another shape, or none is the node's own.
+    """
+    digest = hashlib.blake2b(_TIMES.sub(" ", text).encode(), digest_size=16).digest()
+    found = _READ.get(digest)
+    if found is None:
+        found = _READ[digest] = _read_view(text)
+    return found
+
+
+def _read_view(text: str) -> ClusterView:
     me: KnownNode | None = None
     others: dict[str, KnownNode] = {}
     for line in text.splitlines():

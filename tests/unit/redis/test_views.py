@@ -1,9 +1,11 @@
 """CLUSTER NODES and INFO, as real servers print them."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tdredis.redis.facts import count_keys, parse_info, parse_replication
-from tdredis.redis.views import parse_cluster_nodes
+from tdredis.redis.views import _READ, _read_view, parse_cluster_nodes
 
 # Printed by redis-server 7.0.15 and 6.0.16 (the second has no hostname field); ids shortened by repetition.
 NODES_7 = (
@@ -65,3 +67,41 @@ def test_a_replica_s_link_and_offset_are_read() -> None:
 
 def test_keys_of_all_databases_are_counted() -> None:
     assert count_keys(parse_info("db0:keys=3,expires=0,avg_ttl=0\r\ndb7:keys=4,expires=1\r\ndbx:1\r\n")) == 7
+
+
+WORDS = st.tuples(
+    st.sampled_from(["a1", "b2"]),
+    st.sampled_from(["127.70.1.2:6379@16379", "fd00::5:6379@16379,host-b", ":0@0"]),
+    st.sampled_from(["myself,master", "slave", "master,fail?", "handshake"]),
+    st.sampled_from(["-", "a1"]),
+    st.integers(0, 2),  # ping-sent
+    st.integers(0, 2),  # pong-recv
+    st.integers(0, 2),
+    st.sampled_from(["connected", "disconnected", "connected 0-1 7", "connected 0-1 [7-<-b2]", "connected 0 1 2"]),
+)
+
+
+@given(st.lists(st.lists(WORDS, min_size=1, max_size=3), min_size=2, max_size=2))
+def test_a_view_that_somebody_has_is_taken_for_an_answer_that_differs_by_times_alone(
+    answers: list[list[tuple[str | int, ...]]],
+) -> None:
+    both = ["".join(" ".join(map(str, line)) + "\n" for line in (ME, *answer)) for answer in answers]
+    timeless = [[(*line[:4], *line[6:]) for line in answer] for answer in answers]
+
+    first, second = map(parse_cluster_nodes, both)
+
+    assert (first is second) == (timeless[0] == timeless[1])
+    assert [first, second] == [_read_view(text) for text in both]
+
+
+ME = ("f6", "127.70.6.2:6379@16379", "myself,master", "-", 0, 0, 3, "connected 5")
+
+
+def test_a_view_that_nobody_has_is_held_no_longer() -> None:
+    before = len(_READ)
+    view = parse_cluster_nodes(NODES_7.replace("a1 127.70.1.2", "a1 127.70.1.9"))
+    assert len(_READ) == before + 1
+
+    del view
+
+    assert len(_READ) == before
