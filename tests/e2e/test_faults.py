@@ -14,6 +14,7 @@ import pytest
 
 from tdredis.kube.client import Client
 from tdredis.kube.resources import PODS
+from tdredis.planning.steps import NAMES, FailOverShard, TakeOverShard
 from tests.e2e.faults import (
     GOES_ON_S,
     NOISE_S,
@@ -233,7 +234,8 @@ async def test_most_primaries_of_a_cluster_killed_at_once_are_replaced_without_a
             await kill_pods(kube, subject, dead)
 
             async def told() -> bool:
-                return any(event["reason"] in ("TakenOver", "FailedOver") for event in await subject.events())
+                moved = {NAMES[TakeOverShard], NAMES[FailOverShard]}
+                return any(event["reason"] in moved for event in await subject.events())
 
             await eventually(told, "replicas take over")
 
