@@ -38,10 +38,10 @@ async def owners(subject: Subject, slot: int) -> list[str]:
 @pytest.mark.parametrize(
     ("gives", "takes", "moved", "owner"),
     [
-        pytest.param(True, True, 0, FIRST, id="nothing moved"),
+        pytest.param(True, True, 0, FIRST, id="nothing moved", marks=pytest.mark.long),
         pytest.param(True, True, 30, SECOND, id="half moved"),
-        pytest.param(True, True, 100_000, SECOND, id="moved and not said"),
-        pytest.param(False, True, 30, SECOND, id="closed on one side"),
+        pytest.param(True, True, 100_000, SECOND, id="moved and not said", marks=pytest.mark.long),
+        pytest.param(False, True, 30, SECOND, id="closed on one side", marks=pytest.mark.long),
     ],
 )
 async def test_a_slot_that_is_left_open_is_closed_where_its_keys_are(

@@ -222,7 +222,13 @@ NOWHERE = "127.99.99.99"  # nobody's: on localkube its node ports answer on 127.
 
 
 @pytest.mark.needs(LOCALKUBE)
-@pytest.mark.parametrize("manifest", [cluster_by_node, standby_by_sentinel], ids=["cluster", "standby"])
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        pytest.param(cluster_by_node, id="cluster", marks=pytest.mark.long),
+        pytest.param(standby_by_sentinel, id="standby"),
+    ],
+)
 async def test_a_vip_that_leads_nowhere_is_not_given_out_and_another_is(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:

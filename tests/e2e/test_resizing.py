@@ -45,7 +45,7 @@ async def test_a_container_follows_capacity_up_and_down_without_a_restart(
 
 
 @pytest.mark.needs(LOCALKUBE)
-@pytest.mark.parametrize("stage", ["deferred", "error"])
+@pytest.mark.parametrize("stage", ["deferred", pytest.param("error", marks=pytest.mark.long)])
 async def test_maxmemory_waits_for_a_container_that_does_not_grow_and_says_so(
     kube: Kube, client: Client, namespace: str, stage: str
 ) -> None:

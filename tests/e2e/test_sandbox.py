@@ -26,7 +26,9 @@ TOLD = {
 
 
 @pytest.mark.needs(LOCALKUBE)
-@pytest.mark.parametrize("path", TOLD, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.stem, marks=() if path is SAMPLE else pytest.mark.long) for path in TOLD]
+)
 async def test_the_sandbox_shows_a_sample_from_apply_to_deletion_and_leaves_nothing(path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         str(BIN / "tdredis"),
