@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -87,10 +88,20 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
             assert process.wait(timeout=30) == 0
 
 
+@pytest.fixture(scope="session")
+def crds(kube: Kube) -> None:
+    """The definitions, once for all tests: no test changes them."""
+
+    async def install() -> None:
+        async with kube.client() as client:
+            await install_crds(client)
+
+    asyncio.run(install())
+
+
 @pytest.fixture
-async def client(kube: Kube) -> AsyncIterator[Client]:
+async def client(kube: Kube, crds: None) -> AsyncIterator[Client]:
     async with kube.client() as client:
-        await install_crds(client)
         yield client
 
 
