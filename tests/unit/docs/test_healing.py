@@ -56,6 +56,21 @@ def test_every_test_of_a_row_exists(row: Row) -> None:
     assert len(named) == len(set(row.tests))
 
 
+def is_long(file: str, name: str) -> bool:
+    """All of it is for `make test-all`."""
+    tree = ast.parse((ROOT / "tests" / file).read_text())
+    found = (each for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+    marks = [ast.unparse(mark) for each in found if each.name == name for mark in each.decorator_list]
+    return "pytest.mark.long" in marks
+
+
+@EACH
+def test_make_test_tries_a_row_on_real_processes_if_anything_does(row: Row) -> None:
+    real = [test.split("::") for test in row.tests if test.startswith("e2e/")]
+
+    assert not real or [name for file, name in real if not is_long(file, name)]
+
+
 @EACH
 def test_a_row_without_a_test_says_that_it_is_not_proven(row: Row) -> None:
     assert row.tests or row.missing
