@@ -1,0 +1,104 @@
+"""Decides how one primary is spoken to while slots are moved: as whom, with which deadlines, and over which link."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tdredis.redis.views import ClusterView, parse_cluster_nodes
+from tdredis.redislink.access import Access
+from tdredis.redislink.errors import LinkError, Refused
+from tdredis.redislink.link import Link, connect
+from tdredis.redislink.pool import Command, Connect
+
+ANSWER_S = 10.0  # of anything but MIGRATE
+MIGRATE_MS = 60_000  # without a byte of progress; a shorter one leaves the key on both nodes
+MIGRATE_S = MIGRATE_MS / 1000 + 5
+ASKING: Command = ("ASKING",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A primary: *name* for people, and where it is. *host* and *port* are those that other nodes reach it by too.
+    *copies*: ids of the other nodes of its shard. One of them may have been the primary when a move was begun.
+    """
+
+    name: str
+    id: str
+    host: str
+    port: int
+    copies: frozenset[str] = frozenset()
+
+    @property
+    def ids(self) -> frozenset[str]:
+        return self.copies | {self.id}
+
+
+class Node:
+    """An open connection to the primary at *place*. Whoever opens it closes it."""
+
+    def __init__(self, place: Place, link: Link) -> None:
+        self.place = place
+        self._link = link
+
+    @property
+    def id(self) -> str:
+        return self.place.id
+
+    @property
+    def name(self) -> str:
+        return self.place.name
+
+    @property
+    def password(self) -> str:
+        """The one that it accepted; "" is none."""
+        return self._link.accepted or ""
+
+    async def ask(self, *words: str | bytes | int, timeout_s: float = ANSWER_S) -> object:
+        """One command's reply. Raises LinkError; Refused has Redis' own words."""
+        return await self._link.call(*words, timeout_s=timeout_s)
+
+    async def ask_all(self, commands: Sequence[Command], *, timeout_s: float = ANSWER_S) -> list[object]:
+        """The replies to all, in one round trip. Raises LinkError, the first that was refused too."""
+        replies = await self.try_all(commands, timeout_s=timeout_s)
+        for reply in replies:
+            raise_refused(reply)
+        return replies
+
+    async def try_all(self, commands: Sequence[Command], *, timeout_s: float = ANSWER_S) -> list[object]:
+        """As `ask_all`, but that what is refused is a Refused in the list."""
+        return await self._link.call_all(commands, timeout_s=timeout_s)
+
+    async def ask_asking(self, commands: Sequence[Command]) -> list[object]:
+        """Replies to *commands* about keys of slots that it is taking over. Raises LinkError."""
+        asked = [word for command in commands for word in (ASKING, command)]
+        return (await self.ask_all(asked))[1::2]
+
+    async def view(self) -> ClusterView:
+        """What it believes of the cluster. Raises LinkError, ValueError."""
+        reply = await self.ask("CLUSTER", "NODES")
+        if not isinstance(reply, bytes):
+            raise Refused(f"{self.name} answered CLUSTER NODES with {type(reply).__name__}")
+        return parse_cluster_nodes(reply.decode())
+
+    async def counts(self, slots: Sequence[int]) -> dict[int, int]:
+        """Keys in each of *slots*. Raises LinkError."""
+        replies = await self.ask_all([("CLUSTER", "COUNTKEYSINSLOT", slot) for slot in slots])
+        return {slot: int(str(reply)) for slot, reply in zip(slots, replies, strict=True)}
+
+    def close(self) -> None:
+        self._link.close()
+
+
+async def open_node(place: Place, access: Access, *, connect: Connect = connect) -> Node:
+    """Raises LinkError: it is not reached, or no password of *access* is right."""
+    return Node(place, await connect(place.host, place.port, access=access, timeout_s=ANSWER_S))
+
+
+def raise_refused(reply: object) -> None:
+    """What EXEC answers has the refused ones in a list of its own."""
+    if isinstance(reply, LinkError):
+        raise reply
+    if isinstance(reply, list):
+        for each in reply:
+            raise_refused(each)

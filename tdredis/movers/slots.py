@@ -1,0 +1,358 @@
+"""Decides how slots go from one primary to another where the engine does not move them (Redis to 8.2, Valkey 8).
+
+A group of slots at a time: opened at both ends, emptied by MIGRATE, and handed over. Keys go to the target and never
+back: a client that was sent there may write at any moment. So what was opened is always brought to its end, by this
+mover or the next one, which reads from both ends how far it is.
+
+- IMPORTING at the target before MIGRATING at the source: else clients are sent to somebody who sends them back.
+- The target claims a slot only when the source, which still gives it away, has no key of it: a source that hears of a
+  newer owner deletes what it has.
+- A group is claimed in one transaction whose last part is SETSLOT NODE: one new epoch, and one word to everybody at
+  once. So no replica of the source takes the slots back, empty, because it had not heard of it.
+
+Source: redis.io, "CLUSTER SETSLOT", "MIGRATE"; cluster.c, clusterCommand, clusterUpdateSlotsConfigWith.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TypeVar
+
+from tdredis.movers.big_keys import (
+    KINDS,
+    MOST_COPIES,
+    PIECE_BYTES,
+    Seen,
+    copy_key,
+    copy_names,
+    drop_copies,
+    hand_over_keys,
+    kind_of,
+)
+from tdredis.movers.marks import Marks, read_marks
+from tdredis.movers.node import MIGRATE_MS, MIGRATE_S, Node
+from tdredis.movers.pace import Pacer
+from tdredis.movers.progress import End, MayGoOn, MoveFailed, Progress, StuckKey, Word
+from tdredis.redis.slots import SlotSet
+from tdredis.redislink.errors import Refused
+from tdredis.redislink.pool import Command
+
+GROUP = 64  # slots: the round trips of a slot are what costs, not its keys
+ASKED = 8  # slots whose keys are asked for in one round trip
+NAMES = 2000  # of a slot, in one reply
+MOST_NAMES = 50_000  # of a slot that is looked at as a whole
+BIG_BYTES = PIECE_BYTES  # a key above this goes in pieces
+WHOLE_BYTES = 8 << 20  # a key that cannot go in pieces (a stream, a module's) goes whole up to here
+CALL_BYTES = 1 << 20  # of all keys of a MIGRATE
+COPIES = 5  # tries, after which a key changes too often to be copied
+RETRIES = 3  # of a MIGRATE whose connection broke: the key is on both nodes then, and REPLACE makes it one again
+
+
+T = TypeVar("T")
+
+
+class Left(Exception):
+    """Nothing more is to be done: another one leads."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """Slots that are moved together; *keys* are those that were seen in them."""
+
+    slots: list[int]
+    keys: dict[int, list[Seen]] = field(default_factory=dict)
+
+
+class SlotMover:
+    """Moves slots from *source* to *target*: two connections that nobody else uses meanwhile."""
+
+    def __init__(
+        self, source: Node, target: Node, *, pacer: Pacer, may_go_on: MayGoOn, progress: Progress | None = None
+    ) -> None:
+        self.progress = progress or Progress()
+        self._source = source
+        self._target = target
+        self._pacer = pacer
+        self._may_go_on = may_go_on
+        self._stay_open: set[int] = set()  # slots with a key that does not go, found when they were open
+
+    async def move(self, slots: SlotSet) -> End:
+        """Finishes what is open between the two, then moves *slots*, those that the source owns. Slots with a key that
+        nothing moves stay, and `progress.stuck` names it. Raises LinkError, MoveFailed.
+        """
+        try:
+            await self._finish(await read_marks(self._source, self._target))
+            owned = (await self._source.view()).me.slots & slots
+            for group in _in_groups((slot for slot in owned if slot not in self._stay_open), GROUP):
+                if self._word() is not Word.GO:
+                    return End.STOPPED
+                await self._move(_Group(group))
+                await self._pacer.rest()
+        except Left:
+            return End.LEFT
+        return End.DONE
+
+    def _word(self) -> Word:
+        word = self._may_go_on()
+        if word is Word.LEAVE:
+            raise Left
+        return word
+
+    # -- what somebody left open ----------------------------------------------------------------------------------
+
+    async def _finish(self, marks: Marks) -> None:
+        """Of a slot that only the target says is open, its source serves all that it has, and has sent nobody on. What
+        it has too at the target is a copy; what it has not was moved before somebody forgot that it was (a failover).
+        """
+        for group in _in_groups(marks.claimed, GROUP):
+            await self._tell_source(group)
+        opened = list(marks.opened)
+        for slot in marks.only_importing:
+            self._word()
+            await drop_copies(self._target, slot)
+            if await self._drop_what_the_source_has(slot):
+                opened.append(slot)
+            else:
+                await self._target.ask("CLUSTER", "SETSLOT", slot, "STABLE")
+        for group in _in_groups(sorted(opened), GROUP):
+            self._word()
+            await self._open(group)
+            for slot in group:
+                await drop_copies(self._target, slot)
+            await self._move(_Group(group), is_open=True)
+
+    async def _drop_what_the_source_has(self, slot: int) -> bool:
+        """True: the target has keys besides, the only ones of their names."""
+        count = (await self._target.counts([slot]))[slot]
+        others = count > MOST_NAMES
+        reply = await self._target.ask("CLUSTER", "GETKEYSINSLOT", slot, min(count, MOST_NAMES)) if count else []
+        for names in _parts(list(_names_of(reply)), NAMES):
+            there = await self._source.try_all([("EXISTS", name) for name in names])
+            doubled = [name for name, reply in zip(names, there, strict=True) if reply == 1]
+            await self._target.ask_asking([("UNLINK", name) for name in doubled])
+            others = others or len(doubled) < len(names)
+        return others
+
+    # -- a group --------------------------------------------------------------------------------------------------
+
+    async def _move(self, group: _Group, *, is_open: bool = False) -> None:
+        await self._look(group)
+        if is_open:
+            await self._empty_of_big_keys(group)
+        else:
+            await self._open_with_big_keys(group)
+        for slot in list(group.slots):
+            await self._migrate(slot, group.keys.get(slot, []))
+        await self._sweep(group)
+        await self._hand_over(group.slots)
+
+    async def _look(self, group: _Group) -> None:
+        """What is in the slots, key by key: nothing that is too big is to be found only when its slot is open."""
+        for slots in _parts(group.slots, ASKED):
+            replies = await self._source.ask_all([("CLUSTER", "GETKEYSINSLOT", slot, NAMES) for slot in slots])
+            names = [(slot, name) for slot, reply in zip(slots, replies, strict=True) for name in _names_of(reply)]
+            for part in _parts(names, NAMES):
+                sizes = await self._sizes([name for _, name in part])
+                for (slot, _), seen in zip(part, sizes, strict=True):
+                    group.keys.setdefault(slot, []).append(seen)
+
+    async def _sizes(self, names: Sequence[bytes]) -> list[Seen]:
+        """MEMORY USAGE; 0 of a key that is gone, or was sent on."""
+        replies = await self._source.try_all([("MEMORY", "USAGE", name) for name in names])
+        return [
+            Seen(name=name, size_bytes=reply if isinstance(reply, int) else 0)
+            for name, reply in zip(names, replies, strict=True)
+        ]
+
+    async def _open(self, slots: Sequence[int]) -> None:
+        for part in _parts(slots, self._pacer.settings):
+            await self._target.ask_all([("CLUSTER", "SETSLOT", slot, "IMPORTING", self._source.id) for slot in part])
+            await self._source.ask_all([("CLUSTER", "SETSLOT", slot, "MIGRATING", self._target.id) for slot in part])
+
+    async def _open_with_big_keys(self, group: _Group) -> None:
+        """Opens the slots, those with big keys with these on their way. One whose big key does not go is left out."""
+        with_big = [
+            slot for slot in group.slots if any(seen.size_bytes > BIG_BYTES for seen in group.keys.get(slot, []))
+        ]
+        await self._open([slot for slot in group.slots if slot not in with_big])
+        for slot in with_big:
+            if not await self._open_one(slot, group):
+                group.slots.remove(slot)
+
+    async def _open_one(self, slot: int, group: _Group) -> bool:
+        """Opens *slot*, which has big keys; False: it stays closed, because one of them does not go."""
+        await self._target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self._source.id)
+        big = [seen for seen in group.keys[slot] if seen.size_bytes > BIG_BYTES]
+        copied = await self._copy(slot, big)
+        if copied is None:
+            await drop_copies(self._target, slot)
+            await self._target.ask("CLUSTER", "SETSLOT", slot, "STABLE")
+            return False
+        if not copied:  # what was big is gone, or goes whole
+            await self._open([slot])
+        group.keys[slot] = [seen for seen in group.keys[slot] if seen not in copied]
+        return True
+
+    async def _empty_of_big_keys(self, group: _Group) -> None:
+        """Of slots that are open. One whose big key does not go is left out, and stays so."""
+        for slot in list(group.slots):
+            for seen in [seen for seen in group.keys.get(slot, []) if seen.size_bytes > BIG_BYTES]:
+                copied = await self._copy(slot, [seen])
+                if copied is None:
+                    group.slots.remove(slot)
+                    self._stay_open.add(slot)
+                    break
+                group.keys[slot] = [each for each in group.keys[slot] if each not in copied]
+
+    async def _copy(self, slot: int, big: Sequence[Seen]) -> list[Seen] | None:
+        """Those of *big*, keys of *slot*, that are at the target now, and the slot is open. None of them: what there is
+        goes whole, or is gone, and nothing was done. None: one does not go; it is named.
+        """
+        for _ in range(COPIES):
+            self._word()
+            await self._source.ask_all([("WATCH", seen.name) for seen in big])
+            kinds = {seen.name: await kind_of(self._source, seen.name) for seen in big}
+            refused = self._which_does_not_go(slot, big, kinds)
+            if refused:
+                await self._source.ask("UNWATCH")
+                self.progress.stuck.append(refused)
+                return None
+            copied = list(zip([seen for seen in big if kinds[seen.name] in KINDS], copy_names(slot), strict=False))
+            if not copied:
+                await self._source.ask("UNWATCH")
+                return []
+            try:
+                for seen, name in copied:
+                    await copy_key(self._source, self._target, seen, kinds[seen.name], name)
+            except Refused as error:
+                await self._source.ask("UNWATCH")
+                await drop_copies(self._target, slot)
+                if error.code == "OOM":
+                    raise MoveFailed(f"{self._target.name} has no memory left: {error}") from error
+                continue  # the key is another one now
+            if await hand_over_keys(self._source, self._target, slot, copied):
+                went = [seen for seen, _ in copied]
+                self._count_moved(went)
+                self.progress.big_keys += len(went)
+                return went
+        seen = max(big, key=lambda each: each.size_bytes)
+        why = f"it was changed each of {COPIES} times while it was copied"
+        self.progress.stuck.append(StuckKey(name=seen.name, slot=slot, size_bytes=seen.size_bytes, why=why))
+        return None
+
+    def _which_does_not_go(self, slot: int, big: Sequence[Seen], kinds: dict[bytes, bytes]) -> StuckKey | None:
+        for number, seen in enumerate(big):
+            kind = kinds[seen.name]
+            if kind in KINDS and number >= MOST_COPIES:
+                why = f"more than {MOST_COPIES} keys of its slot are as big"
+            elif kind not in KINDS and kind != b"none" and seen.size_bytes > WHOLE_BYTES:
+                why = f"a {kind.decode()} goes whole, and would stop both nodes"
+            else:
+                continue
+            return StuckKey(name=seen.name, slot=slot, size_bytes=seen.size_bytes, why=why)
+        return None
+
+    async def _migrate(self, slot: int, keys: Sequence[Seen]) -> None:
+        """Small keys, and such as go whole, of one slot, in calls as large as the pace allows."""
+        waiting = list(keys)
+        while waiting:
+            self._word()
+            batch: list[Seen] = []
+            size_bytes = 0
+            while waiting and len(batch) < self._pacer.keys:
+                if batch and size_bytes + waiting[-1].size_bytes > CALL_BYTES:
+                    break
+                batch.append(waiting.pop())
+                size_bytes += batch[-1].size_bytes
+            await self._migrate_call(slot, batch)
+
+    async def _migrate_call(self, slot: int, batch: Sequence[Seen]) -> None:
+        place, password = self._target.place, self._target.password
+        secret: Command = ("AUTH2", "default", password) if password else ()
+        names = [seen.name for seen in batch]
+        call: Command = (
+            *("MIGRATE", place.host, place.port, "", 0, MIGRATE_MS, "REPLACE"),
+            *(*secret, "KEYS", *names),
+        )
+        loop = asyncio.get_running_loop()
+        for left in reversed(range(RETRIES)):
+            began_at = loop.time()
+            try:
+                await self._source.ask(*call, timeout_s=MIGRATE_S)
+            except Refused as error:
+                if error.code == "IOERR" and left:
+                    continue  # at once: a copy that is left behind would come back when the source's is deleted
+                if "OOM" in str(error):
+                    raise MoveFailed(f"{self._target.name} has no memory left: {error}") from error
+                raise MoveFailed(f"slot {slot}, from {self._source.name} to {self._target.name}: {error}") from error
+            took_s = loop.time() - began_at
+            self._pacer.moved(len(batch), took_s)
+            self.progress.calls += 1
+            self.progress.longest_s = max(self.progress.longest_s, took_s)
+            self._count_moved(batch)
+            return
+
+    def _count_moved(self, keys: Sequence[Seen]) -> None:
+        self.progress.keys += len(keys)
+        self.progress.size_bytes += sum(seen.size_bytes for seen in keys)
+
+    async def _sweep(self, group: _Group) -> None:
+        """What came between looking and opening, and what one reply did not hold."""
+        while True:
+            counts = await self._source.counts(group.slots) if group.slots else {}
+            left = [slot for slot, count in counts.items() if count]
+            if not left:
+                return
+            for slot in left:
+                rest = _Group([slot])
+                await self._look(rest)
+                await self._empty_of_big_keys(rest)
+                if not rest.slots:
+                    group.slots.remove(slot)
+                    continue
+                await self._migrate(slot, rest.keys.get(slot, []))
+
+    # -- the end of it --------------------------------------------------------------------------------------------
+
+    async def _hand_over(self, slots: Sequence[int]) -> None:
+        if not slots:
+            return
+        self._word()
+        view = await self._source.view()
+        given = {slot for slot, other in view.me.migrating.items() if other == self._target.id}
+        if view.me.is_replica or not given.issuperset(slots):
+            raise MoveFailed(f"{self._source.name} has forgotten what it gives away: it was replaced meanwhile")
+        counts = await self._source.counts(slots)
+        if any(counts.values()):
+            raise MoveFailed(f"{self._source.name} has new keys in slots that it gives away")
+        *others, last = slots
+        taken: list[Command] = [("CLUSTER", "DELSLOTS", *others), ("CLUSTER", "ADDSLOTS", *others)] if others else []
+        claim: Command = ("CLUSTER", "SETSLOT", last, "NODE", self._target.id)
+        await self._target.ask_all([("MULTI",), *taken, claim, ("EXEC",)])
+        await self._tell_source(slots)
+        self.progress.slots += len(slots)
+
+    async def _tell_source(self, slots: Sequence[int]) -> None:
+        """It has heard it by itself, or is about to: this takes its mark away too."""
+        for part in _parts(slots, self._pacer.settings):
+            await self._source.ask_all([("CLUSTER", "SETSLOT", slot, "NODE", self._target.id) for slot in part])
+
+
+def _in_groups(slots: Iterable[int], size: int) -> Iterator[list[int]]:
+    iterator = iter(slots)
+    while group := list(islice(iterator, size)):
+        yield group
+
+
+def _parts(found: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(found), size):
+        yield found[start : start + size]
+
+
+def _names_of(reply: object) -> Iterator[bytes]:
+    if not isinstance(reply, list):
+        raise Refused(f"CLUSTER GETKEYSINSLOT answered {type(reply).__name__}")
+    yield from (name for name in reply if isinstance(name, bytes))

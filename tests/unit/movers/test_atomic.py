@@ -1,0 +1,126 @@
+"""Engines that move slots by themselves: jobs by size, stopped at both ends, and nothing lost under writes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tdredis.movers.atomic import Job, Way, parse_jobs
+from tdredis.movers.pace import FAST
+from tdredis.movers.progress import End, Word
+from tdredis.movers.reshard import Resharding, always
+from tdredis.redis.moves import Move
+from tdredis.redis.slots import parse_slots
+from tests.chaos.ledger import ByCluster, Ledger
+from tests.unit.movers.redis_cluster import ACCESS, HOST, PASSWORD, engine, redis_cluster
+from tests.unit.movers.test_killed import tags
+
+SLOTS = parse_slots(["0-99", "200-299"])
+MOVE = Move(source="rat-0", target="rat-2", slots=SLOTS, keys=0, size_bytes=0)
+ID = b"75343c29fa95873d0c612348555125e92a96cb9a"
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        # Valkey 9.1.2, RESP3 and RESP2
+        (
+            [
+                {
+                    b"name": ID,
+                    b"operation": b"EXPORT",
+                    b"slot_ranges": b"0-100 200-300",
+                    b"state": b"success",
+                    b"message": b"",
+                }
+            ],
+            Job(name=ID.decode(), slots=parse_slots(["0-100", "200-300"]), state="success", message=""),
+        ),
+        (
+            [[b"name", ID, b"slot_ranges", b"7", b"state", b"failed", b"message", b"Ran out of memory"]],
+            Job(name=ID.decode(), slots=parse_slots(["7"]), state="failed", message="Ran out of memory"),
+        ),
+        # Redis 8.6.3
+        (
+            [[b"id", ID, b"slots", b"0-100 200-300", b"state", b"canceled", b"last_error", b"why", b"retries", 0]],
+            Job(name=ID.decode(), slots=parse_slots(["0-100", "200-300"]), state="canceled", message="why"),
+        ),
+    ],
+)
+def test_what_an_engine_says_of_its_jobs(reply: object, expected: Job) -> None:
+    assert parse_jobs(reply) == [expected]
+    assert expected.is_over
+    assert expected.is_done == (expected.state == "success")
+
+
+ENGINES = [name for name in ("valkey91", "redis86") if engine(name)]
+
+
+@pytest.mark.parametrize("name", ENGINES)
+async def test_the_engine_moves_slots_job_by_job_under_writes(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Way, "most_keys", 150)
+    async with redis_cluster(tmp_path, 2, 1, server=engine(name) or "") as cluster:
+        first, _, third = cluster.primaries
+        names = [f"key:{{{tag}}}" for tag in tags(SLOTS)]
+        await first.link.call_all([("SET", f"{each}:{n}", n) for each in names for n in (1, 2)], timeout_s=30)
+        addresses = [f"{HOST}:{server.port}" for server in cluster.primaries]
+        ledger = Ledger("ledger", ByCluster(lambda: addresses, PASSWORD), tags=tags(SLOTS))
+        async with ledger.writing():
+            await ledger.until_written(20, deadline_s=20)
+            work = Resharding(places=cluster.places, access=ACCESS, pace=FAST, may_go_on=always)
+
+            assert await work.run([MOVE]) is End.DONE
+
+            await ledger.until_written(20, deadline_s=20)
+        assert (await third.view()).me.slots == SLOTS
+        found = await third.link.call_all([("GET", f"{each}:{n}") for each in names for n in (1, 2)], timeout_s=30)
+        assert found == [str(n).encode() for _ in names for n in (1, 2)]
+        assert work.progress["rat-0", "rat-2"].slots == 200
+        assert await ledger.missing(ByCluster(lambda: addresses, PASSWORD)) == ()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+async def test_a_job_that_is_told_to_stop_leaves_its_slots_where_they_were_and_the_next_one_is_taken(
+    tmp_path: Path, name: str
+) -> None:
+    async with redis_cluster(tmp_path, 2, 1, server=engine(name) or "") as cluster:
+        first, _, third = cluster.primaries
+        await first.link.call_all([("SET", f"key:{{{tag}}}", "x" * 10_000) for tag in tags(SLOTS)], timeout_s=30)
+        asked = 0
+
+        def stops() -> Word:
+            nonlocal asked
+            asked += 1
+            return Word.GO if asked < 4 else Word.FINISH
+
+        ended = await Resharding(places=cluster.places, access=ACCESS, pace=FAST, may_go_on=stops).run([MOVE])
+
+        moved = (await third.view()).me.slots
+        assert ended in {End.STOPPED, End.DONE}, "it may have been done before it heard of it"
+        assert len(moved) in {0, 200}, "it is all or nothing"
+        work = Resharding(places=cluster.places, access=ACCESS, pace=FAST, may_go_on=always)
+        assert await work.run([MOVE]) is End.DONE
+        assert (await third.view()).me.slots == SLOTS
+        assert await third.ask("DBSIZE") == 200
+
+
+@pytest.mark.parametrize("name", ENGINES)
+async def test_a_job_that_a_killed_mover_left_under_way_is_waited_for(tmp_path: Path, name: str) -> None:
+    async with redis_cluster(tmp_path, 2, 1, server=engine(name) or "") as cluster:
+        first, _, third = cluster.primaries
+        await first.link.call_all([("SET", f"key:{{{tag}}}", "x" * 10_000) for tag in tags(SLOTS)], timeout_s=30)
+        if name == "valkey91":
+            await first.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", 0, 50, "NODE", third.id)
+        else:
+            await third.ask("CLUSTER", "MIGRATION", "IMPORT", 0, 50)
+        work = Resharding(places=cluster.places, access=ACCESS, pace=FAST, may_go_on=always)
+
+        async with asyncio.timeout(60):
+            assert await work.run([MOVE]) is End.DONE
+
+        assert (await third.view()).me.slots == SLOTS
+        assert await third.ask("DBSIZE") == 200
