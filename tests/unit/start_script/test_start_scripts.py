@@ -145,6 +145,33 @@ async def test_a_primary_whose_data_is_gone_comes_back_as_a_node_that_nobody_kno
         link.close()
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "costs"),
+    [pytest.param(124, 2, id="silent, as is where no pod is any more"), pytest.param(1, 0, id="refused at once")],
+)
+def test_whoever_waits_for_a_takeover_waits_fifteen_seconds_however_many_peers_are_silent(
+    tmp_path: Path, exit_code: int, costs: int
+) -> None:
+    """Time is counted in halves of a second, by whoever would spend it."""
+    spent, nodes, tools = tmp_path / "spent", tmp_path / "nodes.conf", tmp_path / "tools"
+    ids = [f"{number:040x}" for number in range(7)]
+    peers = [f"{each} 10.0.0.{number}:6379@16379 master - 0 0 1 connected" for number, each in enumerate(ids[2:], 2)]
+    myself = f"{ids[0]} 10.0.0.9:6379@16379 myself,master - 0 0 1 connected 0-5460"
+    replica = f"{ids[1]} 10.0.0.1:6379@16379 slave {ids[0]} 0 0 1 connected"
+    nodes.write_text("\n".join([myself, replica, *peers]) + "\n")
+    tools.mkdir()
+    for name, does in (("timeout", f"echo {costs} >>{spent}; exit {exit_code}"), ("sleep", f"echo 1 >>{spent}")):
+        (tools / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tools / name).chmod(0o755)
+    functions = CLUSTER_NODE[CLUSTER_NODE.index("\npeers() {") : CLUSTER_NODE.index("\nprepare() {")]
+
+    script = f"set -eu\nPATH={tools}:$PATH nodes={nodes} cli=redis-cli\n{functions}\nuntil_taken_over\n"
+    subprocess.run(["sh", "-c", script], check=True, timeout=60)
+
+    halves = sum(map(int, spent.read_text().split()))
+    assert 30 <= halves <= 32
+
+
 @pytest.mark.parametrize("text", ["", "no such thing\n", "vars currentEpoch 1 lastVoteEpoch 0\n"])
 async def test_a_node_whose_memory_of_itself_is_corrupt_starts_as_a_new_one(tmp_path: Path, text: str) -> None:
     async with pods(tmp_path) as network:
