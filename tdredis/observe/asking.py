@@ -211,6 +211,7 @@ class Asker:
                 full=isinstance(error, NoFreeConnection),
                 wrong_password=isinstance(error, Refused) and error.is_of_the_password,
                 refusing_since=ages.refusing_since(address, replied=isinstance(error, Refused)),
+                refusals=ages.refusals(address),
             )
         ages.answered(address)
         return facts
