@@ -188,7 +188,8 @@ class Executor:
 
     async def _hand_over(self, key: Key, step: FailOver, primary: Process) -> None:
         """Raises PreconditionError when a candidate does not get all that the primary has; it goes on as it was. A
-        Sentinel that does not answer may be failing over: the writes stay stopped as long as that takes.
+        Sentinel that does not answer may be failing over, and one that says so is: the writes stay stopped as long as
+        that takes, or the primary would acknowledge some that its successor does not have.
         """
         answers = await self._pause(key, primary)
         is_asked = False
@@ -198,7 +199,7 @@ class Executor:
             is_asked = True
             await self._do(key, step.process, self._commands(key, step))
         except (LinkError, PreconditionError) as error:
-            if not is_asked or isinstance(error, Refused | PreconditionError):
+            if not is_asked or (isinstance(error, Refused | PreconditionError) and not _is_under_way(error)):
                 with contextlib.suppress(LinkError, PreconditionError):  # it ends by itself too
                     await self._do(key, primary, [UNPAUSE])
             raise
@@ -302,6 +303,11 @@ class Executor:
             if isinstance(reply, Refused):
                 raise reply
         return replies
+
+
+def _is_under_way(error: Exception) -> bool:
+    """Source: sentinel.c, sentinelCommand: it says so while a failover that it was asked for before goes on."""
+    return isinstance(error, Refused) and error.code == "INPROG"
 
 
 @dataclass(slots=True)

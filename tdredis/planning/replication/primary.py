@@ -254,6 +254,8 @@ def hand_over_full(world: World) -> Ruling:
 
 def hand_over(world: World, primary: Member, candidates: Sequence[Member], why: str) -> Ruling:
     """The Sentinels' failover while the primary's writes are stopped, so that its candidate has them all."""
+    if world.in_failover:
+        return held("no_failover_in_progress", _failover_under_way(world))
     able = [watcher for watcher in reversed(world.watchers) if _can_hand_over(watcher, world, primary, candidates)]
     awake = [watcher for watcher in able if not watcher.facts.in_tilt]
     if awake:

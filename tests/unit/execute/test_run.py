@@ -21,6 +21,7 @@ from tdredis.planning.snapshot import Key, Ref
 from tdredis.planning.steps import Apply, FailOver, Follow, MoveKeys, Process, ResetNode, RestoreLabels, SetConfig, Step
 from tdredis.redis.facts import parse_info
 from tdredis.redislink.access import Access
+from tdredis.redislink.errors import Refused
 from tdredis.redislink.link import Link
 from tdredis.redislink.pool import Address, Command, LinkPool
 from tests.kit.servers import HOST, PASSWORD, redis_server
@@ -254,6 +255,56 @@ async def test_a_primary_hands_over_only_to_who_has_all_of_it_and_else_goes_on(
         # It would not answer before PAUSE_MS.
         assert await pool.ask(KEY, Address("u", HOST, port), [["SET", "key", "again"]], timeout_s=1) == [b"OK"]
         pool.close()
+
+
+class Sentinel(Link):
+    """Of the primary and of the Sentinel; the latter refuses in the words of *refusal*."""
+
+    def __init__(self, refusal: str) -> None:
+        super().__init__()
+        self._refusal = refusal
+        self.asked: list[Command] = []
+
+    @property
+    def open(self) -> bool:
+        return True
+
+    async def call_all(self, commands: Sequence[Command], *, timeout_s: float) -> list[object]:  # noqa: ARG002 a link's
+        self.asked += commands
+        return [self._answer(each[:2]) for each in commands]
+
+    def _answer(self, words: Command) -> object:
+        match tuple(words):
+            case ("SENTINEL", _):
+                return Refused(self._refusal)
+            case ("INFO", _):
+                return b"run_id:a\r\nmaster_repl_offset:7\r\n"
+            case _:
+                return b"OK"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "goes_on"),
+    [("INPROG Failover already in progress", False), ("NOGOODSLAVE No suitable replica to promote", True)],
+)
+async def test_writes_stay_stopped_where_a_failover_that_was_asked_for_before_is_under_way(
+    refusal: str, goes_on: bool
+) -> None:
+    """The former primary would acknowledge what its successor does not have."""
+    process = Process(pod="p", uid="u", ip=HOST, id="a", in_cluster=False)
+    step = FailOver(process=process, master_name="m", primary=process, candidates=(process,), why="the test says so")
+    async with api_server({}) as (client, _):
+        link = Sentinel(refusal)
+
+        async def connect(host: str, port: int, **_how: object) -> Link:
+            return link
+
+        pool: LinkPool[Key] = LinkPool(lambda _key, _address: None, connect=connect)
+
+        outcome = await Executor(client, pool).run(KEY, plan_of(step))
+
+    assert outcome.failed == step
+    assert (("CLIENT", "UNPAUSE") in link.asked) is goes_on
 
 
 class FullSlots(Link):
