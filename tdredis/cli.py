@@ -1,4 +1,6 @@
-"""Decides what the command line offers: run the operator, explain a resource, print the CRDs, try it in a sandbox."""
+"""Decides what the command line offers: run the operator, explain a resource, have it hand over, print the CRDs, try it
+in a sandbox.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvloop
@@ -16,12 +19,14 @@ import uvloop
 from tdredis.api.crd import render_crds
 from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES, InvalidResourceError
 from tdredis.api.reference import render_references
+from tdredis.controllers.asking import ask_for_handover
 from tdredis.controllers.explain import explain
 from tdredis.controllers.manager import Settings, operate
 from tdredis.healing.page import render_page
 from tdredis.healing.rows import ROWS
 from tdredis.kube.config import ConfigError, load_config
 from tdredis.kube.errors import ApiError
+from tdredis.planning.handover import HANDOVER
 from tdredis.planning.snapshot import Key
 from tdredis.runtime.listening import parse_address
 from tdredis.runtime.logs import configure_logs
@@ -76,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("resource", metavar="KIND/NAME", help="for example rediscluster/redis-cluster-rat")
     look.set_defaults(command=_explain)
 
+    handover = commands.add_parser("handover", help="have a primary hand over to a replica; no write is lost")
+    _add_cluster_options(handover)
+    handover.add_argument("resource", metavar="KIND/NAME", help="for example redisstandby/redis-standby-tom")
+    handover.add_argument("pod", nargs="?", help="who is to be the primary; of a cluster it must be named")
+    handover.set_defaults(command=_handover)
+
     crds = commands.add_parser("crds", help="print the custom resource definitions")
     crds.add_argument(
         "--reference", type=Path, metavar="DIRECTORY", help="write the pages about fields and faults there instead"
@@ -121,13 +132,26 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _explain(chosen: argparse.Namespace) -> int:
-    kind, slash, name = chosen.resource.partition("/")
-    if not slash or kind.lower() not in SPELLINGS:
-        raise ArgumentError(f"{chosen.resource!r}: write KIND/NAME, for example rediscluster/redis-cluster-rat")
-    key = Key(SPELLINGS[kind.lower()], chosen.namespace or "default", name)
+    key = _key(chosen)
     text = asyncio.run(explain(load_config(chosen.kubeconfig), key, images=_image_map(chosen.image_map)))
     print(text)
     return 0
+
+
+def _handover(chosen: argparse.Namespace) -> int:
+    value = chosen.pod or datetime.now(UTC).isoformat(timespec="milliseconds")
+    key = _key(chosen)
+    asyncio.run(ask_for_handover(load_config(chosen.kubeconfig), key, value))
+    print(f"{key} in namespace {key.namespace} was asked to hand over: {HANDOVER}={value}")
+    return 0
+
+
+def _key(chosen: argparse.Namespace) -> Key:
+    """Raises ArgumentError."""
+    kind, slash, name = chosen.resource.partition("/")
+    if not slash or kind.lower() not in SPELLINGS:
+        raise ArgumentError(f"{chosen.resource!r}: write KIND/NAME, for example rediscluster/redis-cluster-rat")
+    return Key(SPELLINGS[kind.lower()], chosen.namespace or "default", name)
 
 
 def _crds(chosen: argparse.Namespace) -> int:

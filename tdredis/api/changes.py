@@ -55,18 +55,25 @@ def _fixed(today: str) -> FieldChange:
     return FieldChange(class_=ChangeClass.FIXED, today=today)
 
 
-_AS_POD_GOES = "nothing, until a pod is deleted: then what a restart of it is to them"
+_ROLLED = (
+    "replicas first, one pod at a time, the next when the new one has all of the data; then the primary hands over, and"
+    " goes last. Where one replica, or none, is on an emptyDir, one more pod has a copy meanwhile; a standalone without"
+    " a volume is held (`copies_stay`)"
+)
+_AS_ROLLED = (
+    "a primary that hands over takes no writes for a moment, and none is lost; connections to a pod that goes end."
+    " Of a standalone, or a shard without replicas: nobody serves while its pod is recreated"
+)
 _PROXY_GOES = "connections to a proxy that goes are closed; the next one they open works"
 _NEW_REDIS_PODS = FieldChange(
     class_=ChangeClass.ROLLED,
-    today="The StatefulSets have it at once. Running pods stay as they are: one has it when it is recreated, because"
-    " it was deleted, evicted, or could not run. Nothing recreates them for it.",
-    clients=_AS_POD_GOES,
+    today=f"The StatefulSets have it at once, and pods are recreated one by one: {_ROLLED}.",
+    clients=_AS_ROLLED,
 )
 _NEW_SENTINEL_PODS = FieldChange(
     class_=ChangeClass.ROLLED,
-    today="The StatefulSet of the Sentinels has it at once. Running Sentinels stay as they are: one has it when its pod"
-    " is recreated, because it was deleted, evicted, or could not run. Nothing recreates them for it.",
+    today="The StatefulSet of the Sentinels has it at once, and its pods are recreated one by one, the next when all"
+    " Sentinels watch and agree again.",
     clients="nothing; those who ask a Sentinel that is recreated ask another one",
 )
 _NEW_PROXY_PODS = FieldChange(
@@ -79,9 +86,8 @@ _RESOURCES = FieldChange(
     today="Where pods can be resized (Kubernetes 1.33), running Redis containers get CPU and memory in place: more of"
     " it before the template of new pods and maxmemory have it, less memory behind maxmemory. What a server or a node"
     " refuses is told (`resize_is_accepted`, `memory_limit_follows`). What would change the pod's quality of service,"
-    " or is not asked for any more, waits for a new pod. Elsewhere new pods have it, and running ones stay as they"
-    " are.",
-    clients="nothing in place; otherwise what a restart of a pod is to them",
+    f" or is not asked for any more, and all of it elsewhere, is given by new pods: {_ROLLED}.",
+    clients=f"nothing in place; otherwise {_AS_ROLLED}",
 )
 _PASSWORD = FieldChange(
     class_=ChangeClass.PHASED,
@@ -118,14 +124,14 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
     "capacity": _CAPACITY,
     "dc": FieldChange(
         class_=ChangeClass.ROLLED,
-        today="Labels of objects follow at once, those of pods when these are recreated. Nothing recreates them for"
-        " it.",
+        today=f"Labels of objects follow at once, those of pods when these are recreated: {_ROLLED}.",
+        clients=_AS_ROLLED,
     ),
     "env": FieldChange(
         class_=ChangeClass.ROLLED,
-        today="Where pods run follows when they are recreated; nothing recreates them for it. The two CPUs of"
-        " production are given to running containers in place where pods can be resized (Kubernetes 1.33).",
-        clients=_AS_POD_GOES,
+        today=f"Where pods run follows when they are recreated: {_ROLLED}. The two CPUs of production are given to"
+        " running containers in place where pods can be resized (Kubernetes 1.33).",
+        clients=_AS_ROLLED,
     ),
     "image": _NEW_REDIS_PODS,
     "monitorimage": _NEW_REDIS_PODS,
@@ -149,9 +155,9 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
     "memoryOverheadPercent": _RESOURCES,
     "imagePullSecrets": FieldChange(
         class_=ChangeClass.ROLLED,
-        today="Every pod that is recreated has it. A proxy's Deployment makes its pods anew at once; nothing makes pods"
-        " of Redis and Sentinels anew for it.",
-        clients=f"of a proxy: {_PROXY_GOES}",
+        today="A proxy's Deployment recreates its pods at once; those of Redis and Sentinels are recreated one by one:"
+        f" {_ROLLED}.",
+        clients=f"{_AS_ROLLED}; of a proxy: {_PROXY_GOES}",
     ),
     "pod": _NEW_REDIS_PODS,
     "exporter.resources": _NEW_REDIS_PODS,
@@ -170,6 +176,7 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
         "The Services follow, while netmode is NodePort or LoadBalancer.",
         "with Local, an address of a node where no pod serves does not answer; a pod sees its clients' own addresses",
     ),
+    "rollout": _live("The next step of a roll goes by it."),
     "outside.verify": _live("The next look at the addresses for outside goes by it."),
     "networkPolicy.enabled": _live(
         "The policies are made, or removed.", "those who are not in allowFrom cannot connect any more, or can again"
@@ -214,9 +221,8 @@ _OF_STANDBY: Final[Mapping[str, FieldChange]] = {
     ),
     "sentinel.auth": FieldChange(
         class_=ChangeClass.ROLLED,
-        today="The file for the Sentinels' next start has it at once. Running Sentinels stay as they are. Nothing"
-        " starts them anew for it.",
-        clients="a Sentinel that was started anew asks them for the password, or no more; the others do not change",
+        today="The file for the Sentinels' next start has it at once, and their pods are recreated one by one.",
+        clients="a Sentinel that was recreated asks them for the password, or no more; the others do not change",
     ),
     "sentinel.external": _live(
         "Pods get Services of their own, or lose them, and announce other addresses one by one.",

@@ -120,6 +120,35 @@ class ExporterSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     ] = None
 
 
+class RolloutSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
+    """spec.rollout: how pods are recreated when what they are made of has changed."""
+
+    primaries: Annotated[
+        str,
+        Meta(
+            description="auto: a primary hands over when its replicas are new. onRequest: it does when somebody asks"
+            " for it, by the annotation cache.tongdun.net/handover; its replicas are new by then.",
+            extra_json_schema={"enum": ["auto", "onRequest"]},
+        ),
+    ] = "auto"
+    max_unavailable_shards: Annotated[
+        int,
+        Meta(
+            description="In how many shards of a cluster a pod may be recreated at the same time.",
+            extra_json_schema={"minimum": 1, "maximum": 1000},
+        ),
+    ] = 1
+    surge: Annotated[
+        str,
+        Meta(
+            description="Where a pod's going would leave one copy of its data (one replica, on an emptyDir), another"
+            " pod has one meanwhile. always: without that nothing goes. whenPossible: where that pod has no room, the"
+            " roll goes on with one copy.",
+            extra_json_schema={"enum": ["always", "whenPossible"]},
+        ),
+    ] = "always"
+
+
 class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     """spec: what the owner wants. Lower-case names are the Go operator's; new ones are camelCase and optional."""
 
@@ -224,6 +253,9 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     outside: Annotated[OutsideSpec, Meta(description="Addresses for clients outside of the Kubernetes cluster.")] = (
         OutsideSpec()
     )
+    rollout: Annotated[
+        RolloutSpec, Meta(description="How pods are recreated when what they are made of has changed.")
+    ] = RolloutSpec()
     network_policy: Annotated[NetworkPolicySpec, Meta(description="Who may connect.")] = NetworkPolicySpec()
     pod_monitor: Annotated[
         bool,
@@ -285,6 +317,16 @@ class ShardStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, o
     message: Annotated[str, Meta(description="The shard's state as a sentence.")] = ""
 
 
+class HandoverStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
+    """status.handover: the last handover that was asked for."""
+
+    asked: Annotated[str, Meta(description="The annotation cache.tongdun.net/handover that this speaks of.")]
+    primary: Annotated[str, Meta(description="Who was the primary when it was asked.")] = ""
+    done: Annotated[bool, Meta(description="Whether it is carried out; the same value is not carried out again.")] = (
+        False
+    )
+
+
 class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
     """status: the instance as it is. capacity and size are what is effective now, not what spec asks for."""
 
@@ -311,6 +353,9 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name
             " removed and set anew."
         ),
     ] = ""
+    handover: Annotated[
+        HandoverStatus | None, Meta(description="The last handover that somebody asked for, and what became of it.")
+    ] = None
     conditions: Annotated[
         tuple[Condition, ...],
         Meta(

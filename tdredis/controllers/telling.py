@@ -20,7 +20,6 @@ from tdredis.kube.events import Reference
 from tdredis.planning.decide import Judged
 from tdredis.planning.news import losses, notices, transitions
 from tdredis.planning.plan import Hold
-from tdredis.planning.restarts import unheeded_restarts
 from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import Step, name_of
 
@@ -117,7 +116,6 @@ class Telling:
             *losses(outcome.done),
             *transitions(before, status, assessment.findings),
             *notices(snapshot.nodes),
-            *unheeded_restarts(snapshot),
         )
         news += [(transition.warning, transition.reason, transition.message) for transition in told]
         self._reported[key] = (uid, status)

@@ -24,6 +24,15 @@ RULES_NOT_ABOUT_FAULTS: tuple[Code, ...] = (
     rules.label_roles,
 )
 GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
+    # Of pods that are recreated on purpose.
+    "nothing_else_is_to_be_done",
+    "copies_are_whole",
+    "surplus_is_whole",
+    "copies_stay",
+    "handover_is_recorded",
+    "primaries_go_on_request",
+    "handover_names_a_pod",
+    "a_sentinel_knows_the_candidate",
     "announced_addresses_are_known",
     "cluster_works",
     "service_and_pods_share_a_family",

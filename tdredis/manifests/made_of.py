@@ -22,6 +22,9 @@ from tdredis.api.kinds import KINDS
 from tdredis.manifests.names import PROXY_COMPONENT
 
 MADE_OF: Final = "cache.tongdun.net/made-of"  # annotation of a pod: JSON, values of fields of spec by path
+RESTART: Final = "cache.tongdun.net/restart"  # annotation of a resource: another value recreates its pods
+_ASKED: Final = "restart"  # what a pod carries of it
+_MOST_OF_IT: Final = 64  # letters
 # Of these a pod tells by itself, and a running container may get them in place.
 SEEN_IN_PODS: Final = ("resources.requests", "resources.limits", "memoryOverheadPercent")
 _OF_ALL_PODS: Final = ("dc", "env", "imagePullSecrets")
@@ -37,6 +40,8 @@ def made_of(instance: Instance, component: str) -> Mapping[str, str]:
     said = {path: text for path, text in found if text}
     if component != PROXY_COMPONENT and instance.spec.image_pull_secrets == ():
         said["imagePullSecrets"] = "none"  # not the same as not to say which
+    if component != PROXY_COMPONENT and (asked := instance.metadata.annotations.get(RESTART, "")):
+        said[_ASKED] = asked[:_MOST_OF_IT]
     return said
 
 

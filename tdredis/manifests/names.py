@@ -33,6 +33,8 @@ EXPORTER_CONTAINER: Final = "exporter"
 PROXY_CONTAINER: Final = "proxy"
 SENTINEL_CONTAINER: Final = "sentinel"
 ROLE_LABEL: Final = "cache.tongdun.net/role"  # of a Redis pod: primary or replica
+# Annotation of a StatefulSet: the ordinal of a pod that it has beyond what spec asks for, while others are recreated.
+SURPLUS: Final = "cache.tongdun.net/surplus"
 SHARDS: Final = "cache.tongdun.net/shards"  # annotation: the size that a shard was made for
 PASSWORD_KEY: Final = "password"  # noqa: S105 a key, not a password
 PROXY_PASSWORD_KEY: Final = "proxy-password"  # noqa: S105 a key, not a password

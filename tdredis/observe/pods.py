@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from tdredis.kube.objects import Container, ContainerStatus, Pod, parse_time
 from tdredis.manifests.made_of import parse_made_of
 from tdredis.manifests.names import ROLE_LABEL
+from tdredis.planning.live import RESTARTED_AT
 from tdredis.planning.snapshot import PodFacts, Trouble
 
 # Reasons of a waiting container that are part of every start.
@@ -38,6 +39,7 @@ def read_pod(
         finished=pod.status.phase in ("Failed", "Succeeded"),
         revision=pod.metadata.labels.get("controller-revision-hash", ""),
         made_of=parse_made_of(pod.metadata.annotations),
+        restarted_at=pod.metadata.annotations.get(RESTARTED_AT, ""),
         images={each.name: each.image for each in pod.spec.containers},
         host_ip=pod.status.host_ip or None,
         role=pod.metadata.labels.get(ROLE_LABEL, ""),

@@ -10,15 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
+import msgspec
+
 from tdredis.api.instance import Instance, InstanceStatus
 from tdredis.api.validation import problems
 from tdredis.planning.desired import Effective
 from tdredis.planning.findings import Finding
+from tdredis.planning.handover import HANDOVER, Handover, decide_handover
 from tdredis.planning.health import Check, WorldT, find_faults
-from tdredis.planning.pending import Change, Group, quota_change, rolled_changes
-from tdredis.planning.plan import Hold, Plan, Ruling, Verdict
+from tdredis.planning.pending import Change, Group, find_lacks, quota_change, rolled_changes
+from tdredis.planning.plan import Hold, Plan, Ruling, Verdict, held, until_barrier
 from tdredis.planning.report import Description, build_status
-from tdredis.planning.rules import WAITING_FOR_A_PERSON_S, Rule, ask, build_plan
+from tdredis.planning.rolling import COPIES_COME, Next, Shard, say_next
+from tdredis.planning.rules import ENGINE_WORKS_S, WAITING_FOR_A_PERSON_S, Rule, ask, build_plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,9 @@ class Kind(Generic[WorldT]):
     checks: tuple[Check[WorldT], ...]  # what keeps it from being Ready; the first finding is the reason in status
     rules: tuple[Rule[WorldT], ...]  # repairs, in their order
     groups: Callable[[WorldT], Sequence[Group]]  # pods made from one template each
+    copies: Callable[[WorldT], tuple[Shard, ...]]  # who replicates whom
+    roll: Callable[[WorldT, frozenset[str]], tuple[Next, ...]]  # what comes next, where these pods are to be recreated
+    carry_out: Callable[[WorldT, Next], Ruling]  # the steps of that
     may_hold_data: Callable[[WorldT], bool]  # then it is healed whatever its spec has become
     look_s: Callable[[WorldT, Ruling, bool], float]  # until the next look; the last: whether it is healthy
     describe: Callable[[WorldT], Description]
@@ -44,6 +51,8 @@ class Assessment(Generic[WorldT]):
     refused: tuple[Hold, ...]  # why spec, as it is written, cannot be carried out
     held_changes: tuple[Hold, ...]  # why changes of spec wait
     pending: tuple[Change, ...]  # what of spec is not effective yet, those that wait among it
+    handover: Handover  # one that somebody asked for
+    roll: tuple[Next, ...]  # what comes next where pods are to be recreated; (): none are
 
     def plan(self) -> Plan:
         """The longest list of steps that is safe from its snapshot; none for a world that is as it should be.
@@ -54,14 +63,40 @@ class Assessment(Generic[WorldT]):
             # Nothing is begun that spec does not allow.
             return Plan(verdict=Verdict.INVALID, holds=self.refused, next_look_s=WAITING_FOR_A_PERSON_S)
         repairs = ask(self.kind.rules, self.world, spec_is_valid=not self.refused)
+        change = Ruling() if self.refused else self._change(repairs)
+        found = Ruling(steps=repairs.steps or change.steps, holds=(*repairs.holds, *change.holds))
         return build_plan(
             self.world.snapshot,
-            repairs,
+            found,
             is_valid=not self.refused,
             is_healthy=not self.findings,
             put_off=(*self.refused, *self.held_changes),
-            look_s=self.kind.look_s(self.world, repairs, not self.findings),
+            look_s=self._look_s(found),
         )
+
+    def _change(self, repairs: Ruling) -> Ruling:
+        """Guard: what is done to an instance that works is done only while nothing else is: a handover that was asked
+        for, else the next of the pods that are to be recreated.
+        """
+        steps = self.roll if self.handover.step is None else (self.handover.step,)
+        if not steps:
+            return Ruling()
+        waits = [finding.message for finding in self.findings]
+        waits += [f"{step}: {step.why}" for step in repairs.steps]
+        waits += [hold.why for hold in repairs.holds if hold.about == "world"]
+        if waits:
+            what = "the next pod is recreated" if self.handover.step is None else "the primary hands over"
+            return held("nothing_else_is_to_be_done", f"{what} when all is well: {waits[0]}")
+        rulings = [self.kind.carry_out(self.world, each) for each in steps]
+        return Ruling(
+            steps=until_barrier(step for each in rulings for step in each.steps),
+            holds=tuple(hold for each in rulings for hold in each.holds),
+        )
+
+    def _look_s(self, found: Ruling) -> float:
+        look_s = self.kind.look_s(self.world, found, not self.findings)
+        waits = any(hold.guard in COPIES_COME for hold in found.holds)
+        return min(look_s, ENGINE_WORKS_S) if waits else look_s
 
     def report(self, plan: Plan, failure: str = "") -> InstanceStatus:
         """The status to write. *failure*: what the last carrying out of a plan failed with, or empty."""
@@ -69,24 +104,35 @@ class Assessment(Generic[WorldT]):
         if plan.verdict is Verdict.INVALID and not self.kind.may_hold_data(world):
             wrong = (Finding(reason="SpecInvalid", message="; ".join(hold.why for hold in plan.holds), serious=False),)
         described = self.kind.describe(world)
-        return self.kind.complete(
-            world, build_status(world, described, plan, wrong=wrong, pending=self.pending, failure=failure)
-        )
+        status = build_status(world, described, plan, wrong=wrong, pending=self.pending, failure=failure)
+        return self.kind.complete(world, msgspec.structs.replace(status, handover=self.handover.record))
 
 
 def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instance]) -> Assessment[WorldT]:
     """*effective*: what of spec is, and why the rest waits; *world* has it already."""
     snapshot, instance = world.snapshot, world.instance
     sentences = snapshot.memo.once("problems", (snapshot.resource,), lambda: problems(snapshot.resource))
+    findings = find_faults(kind.checks, world)
+    groups = kind.groups(world)
+    lacks = find_lacks(snapshot, instance, groups)
+    roll = kind.roll(world, lacks.outdated - lacks.late)
     return Assessment(
         kind=kind,
         world=world,
-        findings=find_faults(kind.checks, world),
+        findings=findings,
         refused=tuple(Hold(guard="spec_is_valid", about="spec", why=sentence) for sentence in sentences),
         held_changes=effective.holds,
         pending=(
             *effective.changes,
             *quota_change(snapshot, instance.spec, world.redis.wanted),
-            *rolled_changes(snapshot, instance, kind.groups(world)),
+            *rolled_changes(snapshot, instance, groups, lacks, say_next(roll, waits=bool(findings))),
         ),
+        handover=_decide_handover(kind, world),
+        roll=roll,
     )
+
+
+def _decide_handover(kind: Kind[WorldT], world: WorldT) -> Handover:
+    resource = world.snapshot.resource
+    asked = HANDOVER in resource.metadata.annotations
+    return decide_handover(resource, kind.copies(world)) if asked else Handover(record=resource.status.handover)

@@ -61,6 +61,7 @@ def build_conditions(
 
     pressure = memory_pressure(snapshot)  # a warning: it keeps nothing from being Ready
     accepted = _accepted(plan, pending)
+    is_rolling = any(each.is_rolling for each in pending)
     first = wrong[0].reason if wrong else "AsSpecified"
     sentence = "; ".join(finding.message for finding in wrong[:4])
     found = (
@@ -85,8 +86,8 @@ def build_conditions(
         condition(
             "Accepted",
             holds=accepted is None,
-            reason=accepted[0] if accepted else "AsSpecified",
-            message=accepted[1] if accepted else _fully_applied(pending),
+            reason=accepted[0] if accepted else "Rolling" if is_rolling else "AsSpecified",
+            message=accepted[1] if accepted else _applied(pending),
         ),
         condition(
             "MemoryPressure",
@@ -104,17 +105,19 @@ def build_conditions(
 def _accepted(plan: Plan, pending: tuple[Change, ...]) -> tuple[str, str] | None:
     """Reason and sentences of what spec asks for and does not get. None: it gets all of it."""
     refused = [hold for hold in plan.holds if hold.about == "spec"]
-    waiting = [change for change in pending if change.waits_for_a_person]
-    if not refused and not waiting:
+    if not refused:
         return None
     by_hold = {change.hold.guard: change.sentence for change in reversed(pending) if change.hold is not None}
-    sentences = [by_hold.get(hold.guard, hold.why) for hold in refused] + [change.sentence for change in waiting]
-    reason = refused[0].guard if refused else "PodsOutdated"
-    return reason, "; ".join(sentences)
+    rolling = [change.sentence for change in pending if change.is_rolling]
+    told = (by_hold.get(hold.guard, hold.why) for hold in refused)
+    sentences = [each for each in told if not any(each in sentence for sentence in rolling)]
+    return refused[0].guard, "; ".join((*sentences, *rolling))
 
 
-def _fully_applied(pending: tuple[Change, ...]) -> str:
-    return "; ".join(("spec is fully applied", *(change.sentence for change in pending if change.field == TEMPLATE)))
+def _applied(pending: tuple[Change, ...]) -> str:
+    rolling = [change.sentence for change in pending if change.is_rolling]
+    of_ours = [change.sentence for change in pending if change.field == TEMPLATE]
+    return "; ".join((*(rolling or ("spec is fully applied",)), *of_ours))
 
 
 def pass_failed(resource: Instance, message: str, now: float) -> InstanceStatus:

@@ -16,6 +16,7 @@ from tdredis.planning.limits import MIB
 from tdredis.planning.pending import Change, held_changes, held_password
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import Ref, Snapshot
+from tdredis.planning.surplus import surplus_pod
 from tdredis.redis.facts import NodeFacts
 
 HEADROOM = 1.1  # a limit that leaves less than a tenth free would evict or refuse writes at once
@@ -64,7 +65,13 @@ def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[Node
             return not may_go(node)
         return node is not None or snapshot.pods[name].ever_ran
 
-    surplus = (name for name in snapshot.pods if _ordinal(name) > replicas and not _is_scaled_down(snapshot, name))
+    surplus = (
+        name
+        for name in snapshot.pods
+        if _ordinal(name) > replicas
+        and not _is_scaled_down(snapshot, name)
+        and name != surplus_pod(snapshot, name.rpartition("-")[0], replicas + 1)  # it hands over before it goes
+    )
     kept = max((_ordinal(name) for name in surplus if must_stay(name)), default=replicas)
     if kept > replicas:
         why = (

@@ -14,6 +14,7 @@ import msgspec
 
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.drift import DIGEST, difference
+from tdredis.manifests.names import SURPLUS
 from tdredis.manifests.services import EXTERNAL_LABEL
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation of a pod template
@@ -72,6 +73,7 @@ class StatefulSetView(msgspec.Struct, frozen=True, rename="camel"):
     start: int = 0  # the lowest ordinal
     observed_generation: int = 0
     update_revision: str = ""
+    surplus: int | None = None  # ordinal of a pod beyond what spec asks for; None: there is none
     restarted_at: str = ""  # when `kubectl rollout restart` was last called; "": never
 
 
@@ -144,6 +146,7 @@ class Live:
                 "start": (spec.get("ordinals") or {}).get("start", 0),
                 "observedGeneration": status.get("observedGeneration", 0),
                 "updateRevision": status.get("updateRevision", ""),
+                "surplus": int(surplus) if (surplus := self.meta.annotations.get(SURPLUS, "")).isdecimal() else None,
                 "restartedAt": _annotation(spec.get("template") or {}, RESTARTED_AT) or "",
             },
             StatefulSetView,

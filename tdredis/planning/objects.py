@@ -16,6 +16,7 @@ from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.planning.steps import Apply, Remove, RestoreLabels, Step
+from tdredis.planning.surplus import with_surplus
 
 _OPTIONAL: Final = {"NetworkPolicy": "networking.k8s.io/v1", "PodMonitor": "monitoring.coreos.com/v1"}
 
@@ -34,7 +35,7 @@ def keep(
 def _keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
     steps = []
     holds = []
-    for manifest in (stamp(_with_claims_as_made(snapshot, each)) for each in wanted):
+    for manifest in (as_kept(snapshot, each) for each in wanted):
         ref = ref_of(manifest)
         live = snapshot.children.get(ref)
         if live is None and (hold := _leftovers_are_gone(snapshot, ref)) is not None:
@@ -45,6 +46,11 @@ def _keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
         elif (path := live.lacks(manifest)) is not None:
             steps.append(Apply(ref=ref, manifest=manifest, why=f"{path} is not as the spec wants it"))
     return Ruling(steps=tuple(steps), holds=tuple(holds))
+
+
+def as_kept(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
+    """*manifest* with what is there and stays."""
+    return stamp(with_surplus(snapshot, with_claims_as_made(snapshot, manifest)))
 
 
 def _leftovers_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
@@ -76,7 +82,7 @@ def leftover_pods_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
     return Hold(guard="leftover_pods_are_gone", why=why)
 
 
-def _with_claims_as_made(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
+def with_claims_as_made(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
     """A StatefulSet that exists keeps its volumeClaimTemplates: Kubernetes refuses whatever would change them, and with
     them every other change of the object.
     """

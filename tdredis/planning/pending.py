@@ -14,7 +14,6 @@ import msgspec
 from tdredis.api.changes import ChangeClass, change_of
 from tdredis.api.fields import wire_name
 from tdredis.api.instance import Instance, InstanceSpec
-from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.made_of import fields_of, made_of
 from tdredis.manifests.names import EXPORTER_CONTAINER, REDIS_COMPONENT, REDIS_CONTAINER, SENTINEL_CONTAINER
@@ -24,6 +23,7 @@ from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.redis.facts import NodeFacts
 
 RESOURCES = "resources"
+RESTART = "restart"  # no field of spec either: somebody asked for new pods as they are
 TEMPLATE = "operatorTemplate"  # no field of spec: what another version of this operator makes of it
 _IMAGES = {"image": REDIS_CONTAINER, "monitorimage": EXPORTER_CONTAINER, "sentinelimage": SENTINEL_CONTAINER}
 
@@ -44,13 +44,12 @@ class Cannot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnderWay:
-    """*done* of so many *things* have it; *how*: what gives it to the others. *by_person*: nobody else does."""
+    """*done* of so many *things* have it; *how*: what gives it to the others."""
 
     done: int
     of: int
     how: str
     things: str = "pods"
-    by_person: bool = True
 
 
 State: TypeAlias = Waits | Cannot | UnderWay
@@ -72,9 +71,9 @@ class Change:
         return None if isinstance(self.state, UnderWay) else self.state.hold
 
     @property
-    def waits_for_a_person(self) -> bool:
-        """Somebody edited it, and nothing will be done about it."""
-        return self.field != TEMPLATE and isinstance(self.state, UnderWay) and self.state.by_person
+    def is_rolling(self) -> bool:
+        """Pods are replaced for it, or wait for that."""
+        return self.class_ is ChangeClass.ROLLED and self.field != TEMPLATE and isinstance(self.state, UnderWay)
 
     @property
     def sentence(self) -> str:
@@ -126,7 +125,7 @@ def quota_change(snapshot: Snapshot, spec: InstanceSpec, pods: Sequence[str]) ->
             old=_text(snapshot.resource.status.capacity),
             new=_text(spec.capacity),
             class_=change_of(snapshot.resource.KIND, "capacity").class_,
-            state=UnderWay(done=done, of=len(pods), how="the others are set next", things="processes", by_person=False),
+            state=UnderWay(done=done, of=len(pods), how="the others are set next", things="processes"),
         )
 
 
@@ -135,38 +134,11 @@ def quota_change(snapshot: Snapshot, spec: InstanceSpec, pods: Sequence[str]) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Pods made from one template: *pods* are there, by name; *how*: what gives them what they lack."""
+    """Pods made from one template: *pods* are there, by name."""
 
     component: str
     pods: tuple[PodFacts, ...]
-    how: str
     resources: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})  # requests and limits of a Redis container
-
-
-def how_of(instance: Instance) -> str:
-    """What gives Redis pods what they lack."""
-    if not isinstance(instance, RedisStandalone):
-        return "the others get it when they are created again: delete them one by one, replicas first"
-    if instance.spec.storage_class:
-        return "the pod gets it when it is created again: delete it, its data is on a volume"
-    return "the pod gets it when it is created again, and its data is on an emptyDir that goes with it"
-
-
-OF_SENTINELS = "the others get it when they are created again: delete them one by one"
-
-
-def rolled_changes(snapshot: Snapshot, instance: Instance, groups: Sequence[Group]) -> tuple[Change, ...]:
-    """What pods lack that new ones would have, over all *groups*; *instance* has the effective values."""
-    lacking: dict[str, list[_Lack]] = {}  # by path
-    for group in groups:
-        wanted = _made_of(snapshot, instance, group.component)
-        for pod in group.pods:
-            lacks = list(_lacks(snapshot, instance, group, pod, wanted))
-            if not lacks and _is_outdated(snapshot, pod):
-                lacks = [_Lack(TEMPLATE, "", "", group.how)]
-            for lack in lacks:
-                lacking.setdefault(lack.path, []).append(lack)
-    return tuple(_rolled(instance, found, groups) for _, found in sorted(lacking.items()))
 
 
 def _made_of(snapshot: Snapshot, instance: Instance, component: str) -> Mapping[str, str]:
@@ -174,54 +146,114 @@ def _made_of(snapshot: Snapshot, instance: Instance, component: str) -> Mapping[
 
 
 @dataclass(frozen=True, slots=True)
-class _Lack:
-    """What one pod has of the field *path*, what it is to have, and how it gets that."""
+class Lack:
+    """What one pod has of the field *path*, and what it is to have."""
 
     path: str
     has: str
     wants: str
-    how: str
 
 
-def _rolled(instance: Instance, found: Sequence[_Lack], groups: Sequence[Group]) -> Change:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacks:
+    """What pods lack that new ones would have, by pod. *late*: those of them whose StatefulSet does not have it yet, so
+    that a new pod would lack it too.
+    """
+
+    by_pod: Mapping[str, tuple[Lack, ...]]
+    late: frozenset[str] = frozenset()
+
+    @property
+    def outdated(self) -> frozenset[str]:
+        """Pods that are to be replaced: what only a new version of this operator makes otherwise can wait."""
+        return frozenset(pod for pod, lacks in self.by_pod.items() if any(each.path != TEMPLATE for each in lacks))
+
+
+def find_lacks(snapshot: Snapshot, instance: Instance, groups: Sequence[Group]) -> Lacks:
+    """Over all *groups*; *instance* has the effective values."""
+    by_pod: dict[str, tuple[Lack, ...]] = {}
+    late = set()
+    for group in groups:
+        wanted = _made_of(snapshot, instance, group.component)
+        for pod in group.pods:
+            lacks = {each.path: each for each in _lacks(snapshot, instance, group, pod, wanted)}
+            if not lacks and _has_another_template(snapshot, pod) and not _was_restarted(pod, wanted):
+                lacks = {TEMPLATE: Lack(TEMPLATE, "", "")}
+            elif lacks and not _has_another_template(snapshot, pod):
+                late.add(pod.name)
+            if lacks:
+                by_pod[pod.name] = tuple(lacks.values())
+    return Lacks(by_pod=by_pod, late=frozenset(late))
+
+
+def rolled_changes(
+    snapshot: Snapshot, instance: Instance, groups: Sequence[Group], lacks: Lacks, how: str
+) -> tuple[Change, ...]:
+    """*lacks*, told field by field. *how*: what gives the pods what they lack."""
+    found: dict[str, list[Lack]] = {}
+    for each in lacks.by_pod.values():
+        for lack in each:
+            found.setdefault(lack.path, []).append(lack)
+    return tuple(_rolled(snapshot, instance, found[path], groups, how) for path in sorted(found))
+
+
+def _rolled(snapshot: Snapshot, instance: Instance, found: Sequence[Lack], groups: Sequence[Group], how: str) -> Change:
     first = found[0]
-    concerned = (group for group in groups if _concerns(instance.KIND, first.path, group.component))
-    of = sum(len(group.pods) for group in concerned)
+    of = sum(_concerns(snapshot, instance, first.path, group, pod) for group in groups for pod in group.pods)
     return Change(
         field=first.path,
         old=first.has or ("none" if first.wants else ""),
         new=first.wants or ("none" if first.has else ""),
         class_=ChangeClass.ROLLED,
-        state=UnderWay(done=of - len(found), of=of, how=first.how),
+        state=UnderWay(
+            done=of - len(found), of=of, how="it goes along with the next change" if first.path == TEMPLATE else how
+        ),
     )
 
 
-def _concerns(kind: str, path: str, component: str) -> bool:
+def _concerns(snapshot: Snapshot, instance: Instance, path: str, group: Group, pod: PodFacts) -> bool:
     if path == RESOURCES:
-        return component == REDIS_COMPONENT
-    return path == TEMPLATE or path in fields_of(kind, component)
+        return group.component == REDIS_COMPONENT
+    if path == RESTART:
+        return RESTART in _made_of(snapshot, instance, group.component) or bool(_restart_asked(snapshot, pod))
+    return path == TEMPLATE or path in fields_of(instance.KIND, group.component)
 
 
 def _lacks(
     snapshot: Snapshot, instance: Instance, group: Group, pod: PodFacts, wanted: Mapping[str, str]
-) -> Iterator[_Lack]:
+) -> Iterator[Lack]:
     if group.component == REDIS_COMPONENT:
         yield from _lacks_resources(snapshot, instance, group, pod)
+    if (asked := _restart_asked(snapshot, pod)) and asked != pod.restarted_at:
+        yield Lack(RESTART, pod.restarted_at, asked)
     if pod.made_of == wanted:
         return
     if pod.made_of:
         for path in sorted({*wanted, *pod.made_of}):
             has, wants = pod.made_of.get(path, ""), wanted.get(path, "")
-            if has != wants:
-                yield _Lack(path, has, wants, group.how)
+            if has != wants and (wants or path != RESTART):  # a request that was taken back asks for nothing
+                yield Lack(path, has, wants)
         return
+    if RESTART in wanted:
+        yield Lack(RESTART, "", wanted[RESTART])
     for path, container in _IMAGES.items():  # made by a version that did not write it down
         image, wants = pod.images.get(container), wanted.get(path, "")
         if image is not None and wants and image != snapshot.site.image(wants):
-            yield _Lack(path, image, wants, group.how)
+            yield Lack(path, image, wants)
 
 
-def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: PodFacts) -> Iterator[_Lack]:
+def _restart_asked(snapshot: Snapshot, pod: PodFacts) -> str:
+    """When `kubectl rollout restart` was last called for its StatefulSet; "": never."""
+    live = snapshot.children.get(Ref("StatefulSet", pod.name.rpartition("-")[0]))
+    return live.statefulset.restarted_at if live else ""
+
+
+def _was_restarted(pod: PodFacts, wanted: Mapping[str, str]) -> bool:
+    """Its template differs by a request that was carried out, and is not made any more."""
+    return RESTART in pod.made_of and RESTART not in wanted
+
+
+def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: PodFacts) -> Iterator[Lack]:
     """What is not given in place, or not yet told to be: a running container gets CPUs and memory where it can."""
     requests, limits = group.resources
     asked = {**limits, **requests}  # as the server completes it: who names a limit only requests as much
@@ -233,7 +265,7 @@ def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: 
     moves = isinstance(node, NodeFacts) and node.maxmemory_bytes != instance.spec.maxmemory_mib * MIB
     in_place = snapshot.site.pod_resize and pod.running and differing <= {*RESIZABLE} & {*asked}
     if differing and not moves and not (in_place and may_be_resized(snapshot, pod, asked, limits)):
-        yield _Lack(RESOURCES, _amounts(has, pod.limits), _amounts(asked, limits), group.how)
+        yield Lack(RESOURCES, _amounts(has, pod.limits), _amounts(asked, limits))
 
 
 def _differing(has: Mapping[str, str], wanted: Mapping[str, str]) -> set[str]:
@@ -245,7 +277,7 @@ def _amounts(requests: Mapping[str, str], limits: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {least}" + (f" to {most}" if most != least else "") for name, least, most in found)
 
 
-def _is_outdated(snapshot: Snapshot, pod: PodFacts) -> bool:
+def _has_another_template(snapshot: Snapshot, pod: PodFacts) -> bool:
     live = snapshot.children.get(Ref("StatefulSet", pod.name.rpartition("-")[0]))
     revision = live.revision if live else None
     return revision is not None and pod.revision != revision

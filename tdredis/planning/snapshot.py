@@ -64,6 +64,7 @@ class PodFacts:
     finished: bool = False  # phase Failed or Succeeded: no process of it will run again
     revision: str = ""  # of the StatefulSet's template it was made from
     made_of: Mapping[str, str] = field(default_factory=dict)  # by path, of spec; empty: it does not say
+    restarted_at: str = ""  # by the template it was made from: when `kubectl rollout restart` was called; "": never
     images: Mapping[str, str] = field(default_factory=dict)  # by container, as its spec has them
     host_ip: str | None = None  # of its node; None: not known yet
     role: str = ""  # the label that people and tools see

@@ -11,9 +11,10 @@ from tdredis.planning.cluster.announcing import is_moving
 from tdredis.planning.cluster.effective import decide_effective, recorded_size
 from tdredis.planning.cluster.health import CHECKS
 from tdredis.planning.cluster.report import complete, describe
+from tdredis.planning.cluster.rolls import carry_out, copies, next_pods
 from tdredis.planning.cluster.rules import RULES
 from tdredis.planning.cluster.world import World, build_world
-from tdredis.planning.pending import Group, how_of
+from tdredis.planning.pending import Group
 from tdredis.planning.plan import Ruling
 from tdredis.planning.pods import unresponsive
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S
@@ -32,7 +33,7 @@ def assess(snapshot: ClusterSnapshot) -> Assessment[World]:
 
 def _groups(world: World) -> Sequence[Group]:
     cluster, pods = world.instance, world.redis.present
-    return (Group(component=REDIS_COMPONENT, pods=pods, how=how_of(cluster), resources=container_resources(cluster)),)
+    return (Group(component=REDIS_COMPONENT, pods=pods, resources=container_resources(cluster)),)
 
 
 def _may_hold_data(world: World) -> bool:
@@ -53,6 +54,9 @@ CLUSTER: Kind[World] = Kind(
     checks=CHECKS,
     rules=RULES,
     groups=_groups,
+    copies=copies,
+    roll=next_pods,
+    carry_out=carry_out,
     may_hold_data=_may_hold_data,
     look_s=_look_s,
     describe=describe,

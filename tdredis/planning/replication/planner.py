@@ -8,11 +8,12 @@ from tdredis.manifests.names import REDIS_COMPONENT, SENTINEL_COMPONENT
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.planning.assessment import Assessment, Kind, assess_world
 from tdredis.planning.conditions import has_been_ready
-from tdredis.planning.pending import OF_SENTINELS, Group, how_of
+from tdredis.planning.pending import Group
 from tdredis.planning.plan import Ruling
 from tdredis.planning.replication.effective import decide_effective
 from tdredis.planning.replication.health import CHECKS
 from tdredis.planning.replication.report import complete, describe
+from tdredis.planning.replication.rolls import carry_out, copies, next_pods
 from tdredis.planning.replication.rules import RULES
 from tdredis.planning.replication.world import World
 from tdredis.planning.rules import ALL_IS_WELL_S, ENGINE_WORKS_S, PODS_START_S
@@ -30,8 +31,8 @@ def assess(snapshot: ReplicationSnapshot) -> Assessment[World]:
 def _groups(world: World) -> Sequence[Group]:
     instance, redis, watching = world.instance, world.redis.present, world.sentinels.present
     return (
-        Group(component=REDIS_COMPONENT, pods=redis, how=how_of(instance), resources=container_resources(instance)),
-        Group(component=SENTINEL_COMPONENT, pods=watching, how=OF_SENTINELS),
+        Group(component=REDIS_COMPONENT, pods=redis, resources=container_resources(instance)),
+        Group(component=SENTINEL_COMPONENT, pods=watching),
     )
 
 
@@ -60,6 +61,9 @@ REPLICATION: Kind[World] = Kind(
     checks=CHECKS,
     rules=RULES,
     groups=_groups,
+    copies=copies,
+    roll=next_pods,
+    carry_out=carry_out,
     may_hold_data=_may_hold_data,
     look_s=_look_s,
     describe=describe,

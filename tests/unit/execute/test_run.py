@@ -271,9 +271,9 @@ class Sentinel(Link):
 
     async def call_all(self, commands: Sequence[Command], *, timeout_s: float) -> list[object]:  # noqa: ARG002 a link's
         self.asked += commands
-        return [self._answer(each[:2]) for each in commands]
+        return [self._say(each[:2]) for each in commands]
 
-    def _answer(self, words: Command) -> object:
+    def _say(self, words: Command) -> object:
         match tuple(words):
             case ("SENTINEL", _):
                 return Refused(self._refusal)

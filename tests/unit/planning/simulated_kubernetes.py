@@ -17,6 +17,7 @@ from tdredis.manifests.names import ROLE_LABEL
 from tdredis.manifests.site import Site
 from tdredis.planning.decide import assess, plan, report
 from tdredis.planning.identity import names_of
+from tdredis.planning.live import RESTARTED_AT
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trial, Trouble
 from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, RestoreLabels, Step
@@ -40,6 +41,7 @@ class SimulatedPod(Generic[ProcessT]):
     role: str = ""
     lost_labels: Mapping[str, str] = field(default_factory=dict)
     made_of: Mapping[str, str] = field(default_factory=dict)
+    restarted_at: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
     given: dict[str, dict[str, str]] = field(default_factory=dict)  # what that has
@@ -218,9 +220,27 @@ class SimulatedKubernetes(Generic[ProcessT]):
         if step.ref.kind == "Deployment":
             live["status"] = {"availableReplicas": 2}
         if step.ref.kind == "StatefulSet" and isinstance(spec, dict):
-            revision = hashlib.sha256(json.dumps(spec["template"], sort_keys=True).encode()).hexdigest()[:10]
+            self._keep_restart(step.ref, spec)
+            revision = _revision(spec["template"])
             live["status"] = {"observedGeneration": metadata["generation"], "updateRevision": revision}
         return live
+
+    def _keep_restart(self, ref: Ref, spec: Any) -> None:
+        """Another manager's annotation stays. Source: kubernetes.io, "Server-Side Apply"."""
+        former: Any = self.children.get(ref, {}).get("spec") or {"template": {"metadata": {}}}
+        when = former["template"]["metadata"].get("annotations", {}).get(RESTARTED_AT)
+        if when is not None:
+            spec["template"]["metadata"].setdefault("annotations", {})[RESTARTED_AT] = when
+
+    def rollout_restart(self, name: str, when: str) -> None:
+        """`kubectl rollout restart statefulset/NAME`"""
+        live: Any = self.children[Ref("StatefulSet", name)]
+        live["spec"]["template"]["metadata"].setdefault("annotations", {})[RESTARTED_AT] = when
+        live["metadata"]["generation"] = self.next_number()
+        live["status"] = {
+            "observedGeneration": live["metadata"]["generation"],
+            "updateRevision": _revision(live["spec"]["template"]),
+        }
 
     def _give_node_ports(self, ref: Ref, spec: JSONObject) -> None:
         ports, number = spec["ports"], self._node_ports.setdefault(ref.name, 30000 + 10 * len(self._node_ports))
@@ -276,6 +296,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             resources=json.loads(template)["spec"]["containers"][0].get("resources", {}),
             given=json.loads(template)["spec"]["containers"][0].get("resources", {}),
             made_of=parse_made_of(json.loads(template)["metadata"].get("annotations", {})),
+            restarted_at=json.loads(template)["metadata"].get("annotations", {}).get(RESTARTED_AT, ""),
             images={each["name"]: each["image"] for each in json.loads(template)["spec"]["containers"]},
         )
         if trouble is None:
@@ -296,6 +317,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             deleting=pod.deleting,
             revision=pod.revision,
             made_of=pod.made_of,
+            restarted_at=pod.restarted_at,
             images=pod.images,
             host_ip="192.168.0.1",
             role=pod.role,
@@ -308,6 +330,10 @@ class SimulatedKubernetes(Generic[ProcessT]):
             trouble=pod.trouble,
             main_trouble=pod.main_trouble,
         )
+
+
+def _revision(template: JSON) -> str:
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def _ordinals(spec: JSONObject) -> range:

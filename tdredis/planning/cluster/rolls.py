@@ -1,0 +1,82 @@
+"""Decides how the pods of a cluster are recreated: shard by shard, each primary last, after it has handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from tdredis.manifests.children import build_children
+from tdredis.planning.cluster.members import Member
+from tdredis.planning.cluster.world import Shard, World
+from tdredis.planning.more_pods import ask_for_surplus
+from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.rolling import Ask, Copy, Next, Replace, Surplus, Yield, next_steps, terms_of
+from tdredis.planning.rolling import Shard as Copies
+from tdredis.planning.steps import HandOver, ReplacePod
+from tdredis.planning.surplus import find_surplus
+
+
+def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
+    """What comes next, where *outdated* pods are to be recreated."""
+    return next_steps(_changing(world, outdated), terms_of(world.instance.spec.rollout))
+
+
+def copies(world: World) -> tuple[Copies, ...]:
+    """Who replicates whom."""
+    return tuple(_copies_of(world, shard, frozenset(), _surplus(world, shard)) for shard in world.shards)
+
+
+def _changing(world: World, outdated: frozenset[str]) -> Iterator[Copies]:
+    """Shards in which there is anything to do: of a large cluster at peace nothing is made up."""
+    for shard in world.shards:
+        surplus = _surplus(world, shard)
+        if surplus is not None or not outdated.isdisjoint(shard.wanted):
+            yield _copies_of(world, shard, outdated, surplus)
+
+
+def _surplus(world: World, shard: Shard) -> Surplus | None:
+    return find_surplus(world.snapshot, shard.name, len(shard.wanted))
+
+
+def carry_out(world: World, step: Next) -> Ruling:
+    match step:
+        case Replace():
+            pod = world.snapshot.pods[step.pod]
+            return Ruling(steps=(ReplacePod(pod=pod.name, uid=pod.uid, why=f"it is to be recreated; {step.why}"),))
+        case Yield():
+            candidate = next(member for member in world.members if member.name == step.candidates[0])
+            why = f"{step.why}; {candidate.name} has its data"
+            return Ruling(steps=(HandOver(process=candidate.process, shard=step.shard, why=why),))
+        case Ask():
+            snapshot, cluster = world.snapshot, world.instance
+            children = build_children(cluster, snapshot.site, snapshot.passwords)
+            return Ruling(steps=(ask_for_surplus(snapshot, cluster, children, step),))
+        case Hold():
+            return Ruling(holds=(step,))
+        case _:
+            assert_never(step)
+
+
+def _copies_of(world: World, shard: Shard, outdated: frozenset[str], surplus: Surplus | None) -> Copies:
+    named = {*shard.wanted, *([surplus.pod] if surplus else ())}
+    return Copies(
+        name=shard.name,
+        copies=tuple(_copy(shard, each, outdated) for each in shard.members if each.name in named),
+        wanted=len(shard.wanted),
+        keeps_data=bool(world.instance.spec.storage_class),
+        surplus=surplus,
+    )
+
+
+def _copy(shard: Shard, member: Member, outdated: frozenset[str]) -> Copy:
+    owner, link = shard.owner, member.facts.replication
+    behind = None
+    if owner is not None and member.view.me.primary_id == owner.id and link.link_up:
+        behind = max(0, owner.facts.replication.offset_bytes - link.offset_bytes)
+    return Copy(
+        name=member.name,
+        is_primary=member is owner,
+        is_outdated=member.name in outdated,
+        is_surplus=member.name not in shard.wanted,
+        behind_bytes=behind,
+    )

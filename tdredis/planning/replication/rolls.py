@@ -1,0 +1,95 @@
+"""Decides how the pods of a standby or a standalone are recreated: replicas, then the primary, then the Sentinels."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from tdredis.manifests.replication import build_replication_children
+from tdredis.planning.more_pods import ask_for_surplus
+from tdredis.planning.plan import Hold, Ruling, held
+from tdredis.planning.replication.primary import hand_over
+from tdredis.planning.replication.world import Member, World
+from tdredis.planning.rolling import (
+    ON_REQUEST,
+    Ask,
+    Copy,
+    Next,
+    Replace,
+    Shard,
+    Yield,
+    next_steps,
+    next_watcher,
+    terms_of,
+)
+from tdredis.planning.steps import ReplacePod
+from tdredis.planning.surplus import find_surplus
+
+
+def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
+    """What comes next, where *outdated* pods are to be recreated. Sentinels at the end: they see the roles move."""
+    steps = next_steps([_shard(world, outdated)], terms_of(world.instance.spec.rollout))
+    if steps and not any(isinstance(step, Hold) and step.guard == ON_REQUEST for step in steps):
+        return steps
+    watching = [name for name in world.sentinels.wanted if name in outdated]
+    step = next_watcher(watching, in_failover=world.in_failover)
+    return steps if step is None else (step,)
+
+
+def copies(world: World) -> tuple[Shard, ...]:
+    """Who replicates whom."""
+    return (_shard(world, frozenset()),)
+
+
+def _shard(world: World, outdated: frozenset[str]) -> Shard:
+    wanted = world.redis.wanted
+    surplus = find_surplus(world.snapshot, world.instance.name, len(wanted))
+    named = {*wanted, *([surplus.pod] if surplus else ())}
+    return Shard(
+        name=world.instance.name,
+        copies=tuple(_copy(world, each, outdated) for each in world.members if each.name in named),
+        wanted=len(wanted),
+        keeps_data=bool(world.instance.spec.storage_class),
+        surplus=surplus,
+        can_replicate=world.standby is not None,
+    )
+
+
+def carry_out(world: World, step: Next) -> Ruling:
+    match step:
+        case Replace():
+            snapshot = world.snapshot
+            pod = snapshot.pods.get(step.pod) or snapshot.sentinel_pods[step.pod]
+            return Ruling(steps=(ReplacePod(pod=pod.name, uid=pod.uid, why=f"it is to be recreated; {step.why}"),))
+        case Yield():
+            return _hand_over(world, step)
+        case Ask():
+            snapshot, instance = world.snapshot, world.instance
+            children = build_replication_children(instance, snapshot.site, snapshot.passwords)
+            return Ruling(steps=(ask_for_surplus(snapshot, instance, children, step),))
+        case Hold():
+            return Ruling(holds=(step,))
+        case _:
+            assert_never(step)
+
+
+def _hand_over(world: World, step: Yield) -> Ruling:
+    by_name = {member.name: member for member in world.members}
+    candidates = [by_name[name] for name in step.candidates]
+    ruling = hand_over(world, by_name[step.primary], candidates, step.why)
+    if ruling.steps or ruling.holds:
+        return ruling
+    return held("a_sentinel_knows_the_candidate", f"{step.why}, and no Sentinel knows {candidates[0].name} yet")
+
+
+def _copy(world: World, member: Member, outdated: frozenset[str]) -> Copy:
+    primary, link = world.primary, member.facts.replication
+    behind = None
+    if primary is not None and world.is_attached(member) and link.link_up:
+        behind = max(0, primary.facts.replication.offset_bytes - link.offset_bytes)
+    return Copy(
+        name=member.name,
+        is_primary=member is primary,
+        is_outdated=member.name in outdated,
+        is_surplus=member.name not in world.redis.wanted,
+        behind_bytes=behind,
+    )

@@ -1,0 +1,58 @@
+"""Decides what a pod is that a StatefulSet has beyond what spec asks for, for as long as others are recreated.
+
+It keeps a copy of their data. The annotation of the StatefulSet is all that is remembered of it.
+"""
+
+from __future__ import annotations
+
+from tdredis.api.json_object import JSONObject
+from tdredis.manifests.names import SURPLUS
+from tdredis.planning.rolling import Surplus
+from tdredis.planning.snapshot import Ref, Snapshot
+
+
+def surplus_pod(snapshot: Snapshot, statefulset: str, wanted: int) -> str | None:
+    """The pod that *statefulset* has beyond the *wanted* ones, or is to have; None: there is none."""
+    live = snapshot.children.get(Ref("StatefulSet", statefulset))
+    number = live.statefulset.surplus if live else None
+    return None if number is None or number < wanted else f"{statefulset}-{number}"
+
+
+def find_surplus(snapshot: Snapshot, statefulset: str, wanted: int) -> Surplus | None:
+    """What *snapshot* says of that pod."""
+    name = surplus_pod(snapshot, statefulset, wanted)
+    if name is None:
+        return None
+    pod, live = snapshot.pods.get(name), snapshot.children[Ref("StatefulSet", statefulset)]
+    if pod is None:
+        return Surplus(pod=name, trouble=snapshot.creation_failures.get(statefulset, ""))
+    if pod.trouble is None or name in snapshot.nodes:
+        return Surplus(pod=name)
+    is_stuck = not pod.deleting and live.revision is not None and pod.revision != live.revision
+    words = f"{pod.trouble.reason}: {pod.trouble.message}" if pod.trouble.message else pod.trouble.reason
+    return Surplus(pod=name, trouble=words, is_stuck=is_stuck)
+
+
+def with_surplus(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
+    """A surplus pod stays until the plan says otherwise, in a step of its own; more pods by spec take it in."""
+    spec, metadata = manifest.get("spec"), manifest["metadata"]
+    if manifest["kind"] != "StatefulSet" or not isinstance(spec, dict) or not isinstance(metadata, dict):
+        return manifest
+    name, replicas = str(metadata["name"]), spec["replicas"]
+    assert isinstance(replicas, int)  # noqa: S101 our own builders made it
+    return one_more(manifest) if surplus_pod(snapshot, name, replicas) else manifest
+
+
+def one_more(manifest: JSONObject) -> JSONObject:
+    """The StatefulSet *manifest* with one more pod."""
+    spec, metadata = manifest["spec"], manifest["metadata"]
+    assert isinstance(spec, dict)  # noqa: S101 our own builders made it
+    assert isinstance(metadata, dict)  # noqa: S101 our own builders made it
+    replicas, annotations = spec["replicas"], metadata.get("annotations") or {}
+    assert isinstance(replicas, int)  # noqa: S101 our own builders made it
+    assert isinstance(annotations, dict)  # noqa: S101 our own builders made it
+    return {
+        **manifest,
+        "metadata": {**metadata, "annotations": {**annotations, SURPLUS: str(replicas)}},
+        "spec": {**spec, "replicas": replicas + 1},
+    }

@@ -1,0 +1,210 @@
+"""Which pod of a shard goes next, as a table: what there is, and what comes of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tdredis.planning.plan import Hold
+from tdredis.planning.rolling import (
+    MOST_BEHIND_BYTES,
+    Ask,
+    Copy,
+    Next,
+    Replace,
+    Shard,
+    Surplus,
+    Terms,
+    Yield,
+    next_in,
+    next_watcher,
+)
+
+
+def primary(name: str = "s-0", *, old: bool = False, surplus: bool = False) -> Copy:
+    return Copy(name=name, is_primary=True, is_outdated=old, is_surplus=surplus)
+
+
+def replica(name: str, *, old: bool = False, behind: int | None = 0, surplus: bool = False) -> Copy:
+    return Copy(name=name, is_outdated=old, behind_bytes=behind, is_surplus=surplus)
+
+
+def shard(*copies: Copy, wanted: int = 3, keeps: bool = False, surplus: Surplus | None = None) -> Shard:
+    return Shard(name="s", copies=copies, wanted=wanted, keeps_data=keeps, surplus=surplus)
+
+
+def what(step: Next | None) -> str:
+    match step:
+        case None:
+            return "nothing"
+        case Replace(pod=pod):
+            return f"replace {pod}"
+        case Yield(candidates=candidates):
+            return f"yield to {' '.join(candidates)}"
+        case Ask(more=more):
+            return "more" if more else "no more"
+        case Hold(guard=guard):
+            return guard
+
+
+S2 = Surplus(pod="s-2")
+TABLE: list[tuple[str, Shard, str]] = [
+    ("all are new", shard(primary(), replica("s-1"), replica("s-2")), "nothing"),
+    (
+        "replicas first, the last of them",
+        shard(primary(old=True), replica("s-1", old=True), replica("s-2", old=True)),
+        "replace s-2",
+    ),
+    ("the next replica", shard(primary(old=True), replica("s-1", old=True), replica("s-2")), "replace s-1"),
+    ("tenth before ninth", shard(primary(), replica("s-9", old=True), replica("s-10", old=True)), "replace s-10"),
+    (
+        "one is not linked",
+        shard(primary(old=True), replica("s-1", old=True), replica("s-2", behind=None)),
+        "copies_are_whole",
+    ),
+    (
+        "one is far behind",
+        shard(primary(old=True), replica("s-1", old=True), replica("s-2", behind=MOST_BEHIND_BYTES + 1)),
+        "copies_are_whole",
+    ),
+    (
+        "one is a little behind",
+        shard(primary(old=True), replica("s-1", old=True), replica("s-2", behind=MOST_BEHIND_BYTES)),
+        "replace s-1",
+    ),
+    (
+        "the primary last, to the furthest",
+        shard(primary(old=True), replica("s-1", behind=9), replica("s-2", behind=3)),
+        "yield to s-2 s-1",
+    ),
+    ("of an emptyDir another copy first", shard(primary(old=True), replica("s-1", old=True), wanted=2), "more"),
+    ("which is awaited", shard(primary(old=True), replica("s-1", old=True), wanted=2, surplus=S2), "surplus_is_whole"),
+    (
+        "and is no copy while it copies",
+        shard(
+            primary(old=True), replica("s-1", old=True), replica("s-2", behind=None, surplus=True), wanted=2, surplus=S2
+        ),
+        "surplus_is_whole",
+    ),
+    (
+        "then a replica goes",
+        shard(primary(old=True), replica("s-1", old=True), replica("s-2", surplus=True), wanted=2, surplus=S2),
+        "replace s-1",
+    ),
+    (
+        "the surplus one is the last candidate",
+        shard(primary(old=True), replica("s-1", behind=5), replica("s-2", surplus=True), wanted=2, surplus=S2),
+        "yield to s-1 s-2",
+    ),
+    (
+        "it goes at the end",
+        shard(primary(), replica("s-1"), replica("s-2", surplus=True), wanted=2, surplus=S2),
+        "no more",
+    ),
+    (
+        "after it has handed over",
+        shard(replica("s-0"), replica("s-1"), primary("s-2", surplus=True), wanted=2, surplus=S2),
+        "yield to s-0 s-1",
+    ),
+    (
+        "when all others are whole",
+        shard(replica("s-0"), replica("s-1", behind=None), primary("s-2", surplus=True), wanted=2, surplus=S2),
+        "copies_are_whole",
+    ),
+    (
+        "no room for it",
+        shard(
+            primary(old=True), replica("s-1", old=True), wanted=2, surplus=Surplus(pod="s-2", trouble="Unschedulable")
+        ),
+        "copies_stay",
+    ),
+    (
+        "of a template that was corrected",
+        shard(
+            primary(old=True),
+            replica("s-1", old=True),
+            wanted=2,
+            surplus=Surplus(pod="s-2", trouble="x", is_stuck=True),
+        ),
+        "replace s-2",
+    ),
+    (
+        "on volumes none is needed",
+        shard(primary(old=True), replica("s-1", old=True), wanted=2, keeps=True),
+        "replace s-1",
+    ),
+    ("no replica, on a volume", shard(primary(old=True), wanted=1, keeps=True), "replace s-0"),
+    ("no replica, on an emptyDir", shard(primary(old=True), wanted=1), "more"),
+    (
+        "then it hands over",
+        shard(primary(old=True), replica("s-1", surplus=True), wanted=1, surplus=Surplus(pod="s-1")),
+        "yield to s-1",
+    ),
+    (
+        "and goes",
+        shard(replica("s-0", old=True), primary("s-1", surplus=True), wanted=1, surplus=Surplus(pod="s-1")),
+        "replace s-0",
+    ),
+    (
+        "and is the primary again",
+        shard(replica("s-0"), primary("s-1", surplus=True), wanted=1, surplus=Surplus(pod="s-1")),
+        "yield to s-0",
+    ),
+    (
+        "an outdated surplus pod is no candidate",
+        shard(
+            primary(old=True),
+            replica("s-1"),
+            replica("s-2"),
+            replica("s-3", surplus=True, old=True),
+            surplus=Surplus(pod="s-3"),
+        ),
+        "yield to s-1 s-2",
+    ),
+]
+
+
+@pytest.mark.parametrize(("found", "next_"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_what_comes_next(found: Shard, next_: str) -> None:
+    assert what(next_in(found, Terms())) == next_
+
+
+@pytest.mark.parametrize(
+    ("found", "terms", "next_"),
+    [
+        (shard(primary(old=True), replica("s-1"), replica("s-2")), Terms(on_request=True), "primaries_go_on_request"),
+        (shard(primary(old=True), replica("s-1", old=True), replica("s-2")), Terms(on_request=True), "replace s-1"),
+        (
+            shard(primary(old=True), replica("s-1"), replica("s-2", surplus=True), wanted=2, surplus=S2),
+            Terms(on_request=True),
+            "no more",
+        ),
+        (
+            shard(primary(old=True), replica("s-1", old=True), wanted=2, surplus=Surplus(pod="s-2", trouble="x")),
+            Terms(needs_surplus=False),
+            "replace s-1",
+        ),
+        (
+            shard(primary(old=True), wanted=1, surplus=Surplus(pod="s-1", trouble="x")),
+            Terms(needs_surplus=False),
+            "copies_stay",
+        ),
+    ],
+    ids=["on request", "replicas are not asked for", "no surplus pod waits", "one copy is enough", "none is not"],
+)
+def test_what_spec_says_of_it(found: Shard, terms: Terms, next_: str) -> None:
+    assert what(next_in(found, terms)) == next_
+
+
+def test_a_standalone_without_a_volume_is_held() -> None:
+    alone = Shard(name="s", copies=(primary(old=True),), wanted=1, keeps_data=False, can_replicate=False)
+
+    held = next_in(alone, Terms())
+
+    assert isinstance(held, Hold)
+    assert (held.guard, held.about) == ("copies_stay", "spec")
+
+
+def test_sentinels_go_one_by_one_and_none_while_they_fail_over() -> None:
+    assert what(next_watcher(["w-0", "w-10", "w-9"], in_failover=False)) == "replace w-10"
+    assert what(next_watcher(["w-0"], in_failover=True)) == "no_failover_in_progress"
+    assert next_watcher([], in_failover=True) is None

@@ -1,0 +1,514 @@
+"""Pods are recreated one by one: every shard keeps its copies, and nothing else goes on meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tdredis.manifests.names import SURPLUS
+from tdredis.planning.plan import Plan
+from tdredis.planning.snapshot import Ref
+from tdredis.planning.steps import FailOver, HandOver, ReplacePod, Step
+from tests.unit.planning.simulated_cluster import SimulatedCluster
+from tests.unit.planning.simulated_standby import SimulatedStandby
+
+World = SimulatedCluster | SimulatedStandby
+Make = Callable[..., World]
+KINDS = pytest.mark.parametrize("make", [SimulatedCluster, SimulatedStandby], ids=["cluster", "standby"])
+
+
+KEYS = 100
+FEW = pytest.mark.parametrize(
+    ("make", "replicas"),
+    [(SimulatedCluster, 1), (SimulatedCluster, 0), (SimulatedStandby, 1)],
+    ids=["cluster-1", "cluster-0", "standby-1"],
+)
+
+
+def healthy(make: Make, **spec: object) -> World:
+    world = make(**spec)
+    world.converge()
+    for name in of_redis(world):
+        process: Any = world.pods[name].process
+        process.keys = KEYS
+    return world
+
+
+def edit(world: World, **spec: object) -> None:
+    world.resource["spec"] = {**world.resource["spec"], **spec}  # type: ignore[dict-item]
+
+
+def of_redis(world: World) -> set[str]:
+    return {name for name in world.pods if not name.startswith("sentinel-")}
+
+
+def uids(world: World) -> dict[str, str]:
+    return {name: pod.uid for name, pod in world.pods.items()}
+
+
+def images(world: World) -> set[str]:
+    return {world.pods[name].images["redis"] for name in of_redis(world)}
+
+
+def roles(world: World) -> dict[str, str]:
+    """The primary of each shard, by StatefulSet."""
+    found = {}
+    for name in of_redis(world):
+        process: Any = world.pods[name].process
+        if process is None:
+            continue
+        is_primary = process.slots if isinstance(world, SimulatedCluster) else process.follows is None
+        if is_primary:
+            found[name.rpartition("-")[0]] = name
+    return found
+
+
+def roll(world: World, passes: int = 120, *, least: int = 2) -> list[Step]:
+    """Passes until nothing is left to do; after each, every shard has its copies."""
+    done: list[Step] = []
+    for _ in range(passes):
+        made, count = world.run_pass()
+        done += made.steps[:count]
+        assert_copies_stay(made, world, least=least)
+        if not count and made.verdict == "healthy" and not outdated(world):
+            return done
+    raise AssertionError(f"the roll does not end: {made.verdict} {made.holds} {made.steps}")
+
+
+def outdated(world: World) -> set[str]:
+    children: Any = world.children
+    sets = {ref.name: live for ref, live in children.items() if ref.kind == "StatefulSet"}
+    wanted = {name: live["status"]["updateRevision"] for name, live in sets.items()}
+    return {name for name, pod in world.pods.items() if pod.revision != wanted[name.rpartition("-")[0]]}
+
+
+def copies(world: World) -> dict[str, int]:
+    """How many processes have the data, by StatefulSet."""
+    found: dict[str, int] = {}
+    for name in of_redis(world):
+        process: Any = world.pods[name].process
+        shard = name.rpartition("-")[0]
+        found[shard] = found.get(shard, 0) + (process is not None and process.keys == KEYS)
+    return found
+
+
+def assert_copies_stay(made: Plan, world: World, *, least: int = 2) -> None:
+    spec: Any = world.resource["spec"]
+    wanted = 1 + spec.get("replicas", 1)
+    if not spec.get("storageclass"):
+        assert min(copies(world).values()) >= min(least, wanted), copies(world)
+    gone = [step.pod for step in made.steps if isinstance(step, ReplacePod)]
+    redis = [pod for pod in gone if not pod.startswith("sentinel-")]
+    assert len({pod.rpartition("-")[0] for pod in redis}) == len(redis), "two pods of a shard at once"
+    assert len(gone) - len(redis) <= 1, "two Sentinels at once"
+
+
+def replaced(steps: list[Step]) -> list[str]:
+    return [step.pod for step in steps if isinstance(step, ReplacePod)]
+
+
+@KINDS
+def test_every_pod_is_made_anew_replicas_first_and_each_primary_last(make: Make) -> None:
+    world = healthy(make, replicas=2)
+    before, primaries = uids(world), roles(world)
+    edit(world, image="redis:7.2")
+
+    done = roll(world)
+
+    gone = replaced(done)
+    assert images(world) == {"redis:7.2"}
+    assert sorted(gone) == sorted(of_redis(world))
+    assert not {before[name] for name in of_redis(world)} & set(uids(world).values())
+    for shard, primary in primaries.items():
+        assert [name for name in gone if name.rpartition("-")[0] == shard][-1] == primary
+    assert len([step for step in done if isinstance(step, HandOver | FailOver)]) == len(primaries)
+
+
+@KINDS
+def test_a_sentinel_or_another_shard_is_left_alone_until_the_one_before_is_whole(make: Make) -> None:
+    world = healthy(make, replicas=2)
+    edit(world, image="redis:7.2")
+    while not replaced(list(world.run_pass()[0].steps)):
+        pass
+    pods: Any = world.pods.values()
+    newest = max(pods, key=lambda pod: int(pod.uid.rpartition("-")[2])).process
+    newest.silent = True
+
+    plans = [world.run_pass()[0] for _ in range(10)]
+
+    assert not [step for made in plans for step in made.steps if isinstance(step, ReplacePod | HandOver | FailOver)]
+    assert "nothing_else_is_to_be_done" in {hold.guard for hold in plans[-1].holds}
+    newest.silent = False
+    roll(world)
+
+
+@KINDS
+def test_an_operator_that_dies_after_every_single_step_gets_there(make: Make) -> None:
+    world = healthy(make, replicas=2)
+    edit(world, image="redis:7.2", sentinelimage="redis:7.2")
+
+    for _ in range(400):
+        made, done = world.run_pass(interrupt_after=1)
+        assert_copies_stay(made, world)
+        if not done and not outdated(world):
+            break
+
+    roll(world)
+    assert images(world) == {"redis:7.2"}
+    assert not [name for name, pod in world.pods.items() if "redis:7.0" in pod.images.values()]
+
+
+@KINDS
+@pytest.mark.parametrize("after", [4, 13, 30])
+def test_an_edit_back_half_way_takes_back_what_was_done_and_no_more(make: Make, after: int) -> None:
+    world = healthy(make, replicas=2)
+    edit(world, image="redis:7.2")
+    for _ in range(after):
+        world.run_pass()
+    kept = {name for name in of_redis(world) if world.pods[name].images["redis"] == "redis:7.0"}
+    before = uids(world)
+    edit(world, image="redis:7.0")
+
+    roll(world)
+
+    assert images(world) == {"redis:7.0"}
+    assert {name: before[name] for name in kept} == {name: uids(world)[name] for name in kept}
+
+
+@KINDS
+def test_an_edit_during_a_roll_is_rolled_from_there(make: Make) -> None:
+    world = healthy(make, replicas=2)
+    edit(world, image="redis:7.2")
+    for _ in range(9):
+        world.run_pass()
+    edit(world, image="redis:7.4")
+
+    roll(world)
+
+    assert images(world) == {"redis:7.4"}
+
+
+@KINDS
+@pytest.mark.parametrize("after", [2, 5, 11])
+def test_a_death_during_a_roll_is_mended_first(make: Make, after: int) -> None:
+    world = healthy(make, replicas=2)
+    edit(world, image="redis:7.2")
+    for _ in range(after):
+        world.run_pass()
+    primaries = roles(world)
+    world.lose(min(primaries.values()))  # a copy more than the roll takes away
+
+    roll(world, least=1)
+
+    assert images(world) == {"redis:7.2"}
+
+
+@KINDS
+def test_a_template_that_does_not_come_up_costs_one_replica_and_an_edit_back_heals(make: Make) -> None:
+    world = healthy(make, replicas=2)
+    primaries = roles(world)
+    world.bad_images.add("redis:99")
+    edit(world, image="redis:99")
+
+    plans = [world.run_pass()[0] for _ in range(30)]
+
+    assert len(replaced([step for made in plans for step in made.steps])) == 1
+    assert roles(world) == primaries
+    edit(world, image="redis:7.0")
+    roll(world)
+    assert images(world) == {"redis:7.0"}
+    assert roles(world) == primaries
+
+
+@FEW
+def test_where_too_few_copies_would_be_left_one_more_pod_has_one_meanwhile(make: Make, replicas: int) -> None:
+    world = healthy(make, replicas=replicas)
+    before = of_redis(world)
+    edit(world, image="redis:7.2")
+
+    done = roll(world)
+
+    assert images(world) == {"redis:7.2"}
+    assert of_redis(world) == before
+    assert sorted(replaced(done)) == sorted(before)
+    assert_as_specified(world)
+
+
+def assert_as_specified(world: World) -> None:
+    """No StatefulSet has a pod more than spec says, and the condition says that spec is applied."""
+    children: Any = world.children
+    for ref, live in children.items():
+        assert ref.kind != "StatefulSet" or SURPLUS not in live["metadata"]["annotations"]
+    made, _ = world.run_pass()
+    assert (made.steps, made.holds) == ((), ())
+    status: Any = world.resource["status"]
+    told = next(each for each in status["conditions"] if each["type"] == "Accepted")
+    assert (told["status"], told["reason"]) == ("True", "AsSpecified")
+
+
+@FEW
+def test_a_surplus_pod_survives_an_operator_that_dies_after_every_single_step(make: Make, replicas: int) -> None:
+    world = healthy(make, replicas=replicas)
+    edit(world, image="redis:7.2")
+    for _ in range(250):
+        made, _ = world.run_pass(interrupt_after=1)
+        assert_copies_stay(made, world)
+
+    roll(world)
+
+    assert images(world) == {"redis:7.2"}
+    assert_as_specified(world)
+
+
+@KINDS
+@pytest.mark.parametrize("after", [3, 8, 14])
+def test_a_surplus_pod_goes_when_the_edit_is_taken_back(make: Make, after: int) -> None:
+    world = healthy(make)
+    before = of_redis(world)
+    edit(world, image="redis:7.2")
+    for _ in range(after):
+        world.run_pass()
+    edit(world, image="redis:7.0")
+
+    roll(world)
+
+    assert of_redis(world) == before
+    assert images(world) == {"redis:7.0"}
+    assert_as_specified(world)
+
+
+@KINDS
+def test_a_surplus_pod_that_became_the_primary_hands_over_before_it_goes(make: Make) -> None:
+    world = healthy(make)
+    edit(world, image="redis:7.2")
+    while not (surplus := [name for name in of_redis(world) if name.endswith("-2")]):
+        world.run_pass()
+    name = surplus[0].rpartition("-")[0]
+    while copies(world)[name] < 3:
+        world.run_pass()
+    primary = roles(world)[name]
+    other = next(f"{name}-{number}" for number in (0, 1) if f"{name}-{number}" != primary)
+    stopped: Any = world.pods[other].process
+    stopped.silent = True
+    world.lose(primary)
+    for _ in range(4):
+        world.run_pass()
+    stopped.silent = False
+
+    roll(world, least=1)
+
+    assert images(world) == {"redis:7.2"}
+    assert not [pod for pod in of_redis(world) if pod.endswith("-2")]
+    assert_as_specified(world)
+
+
+@KINDS
+def test_without_room_for_a_surplus_pod_nothing_goes_and_the_scheduler_s_words_are_told(make: Make) -> None:
+    world = healthy(make)
+    before = uids(world)
+    world.unschedulable |= {f"{name}-2" for name in roles(world)}
+    edit(world, image="redis:7.2")
+
+    plans = [world.run_pass()[0] for _ in range(20)]
+
+    assert before.items() <= uids(world).items()
+    assert plans[-1].verdict == "healthy"
+    (hold,) = plans[-1].holds
+    assert (hold.guard, hold.about) == ("copies_stay", "spec")
+    assert "Unschedulable: 0/3 nodes are available" in hold.why
+    edit(world, image="redis:7.0")
+    roll(world)
+    assert uids(world) == before
+    assert_as_specified(world)
+
+
+@KINDS
+def test_a_surplus_pod_of_a_bad_template_is_the_only_one_that_suffers(make: Make) -> None:
+    world = healthy(make)
+    before = uids(world)
+    world.bad_images.add("redis:99")
+    edit(world, image="redis:99")
+    plans = [world.run_pass()[0] for _ in range(20)]
+    assert before.items() <= uids(world).items()
+    assert plans[-1].verdict == "healthy"
+    assert "ErrImagePull" in plans[-1].holds[0].why
+
+    edit(world, image="redis:7.2")
+    roll(world)
+
+    assert images(world) == {"redis:7.2"}
+    assert_as_specified(world)
+
+
+@KINDS
+def test_more_replicas_during_a_roll_take_the_surplus_pod_in(make: Make) -> None:
+    world = healthy(make)
+    edit(world, image="redis:7.2")
+    for _ in range(6):
+        world.run_pass()
+    edit(world, replicas=2)
+
+    for _ in range(200):
+        if not world.run_pass()[1] and not outdated(world) and len(of_redis(world)) == 3 * len(roles(world)):
+            break
+
+    assert images(world) == {"redis:7.2"}
+    assert len(of_redis(world)) == 3 * len(roles(world))
+    assert_as_specified(world)
+
+
+@KINDS
+def test_with_volumes_one_replica_is_enough(make: Make) -> None:
+    world = healthy(make, storageclass="fast")
+    edit(world, image="redis:7.2")
+
+    roll(world)
+
+    assert images(world) == {"redis:7.2"}
+
+
+def test_a_standalone_with_a_volume_is_made_anew_and_one_without_is_held() -> None:
+    kept = SimulatedStandby("RedisStandalone", storageclass="fast")
+    kept.converge()
+    edit(kept, image="redis:7.2")
+    roll(kept)
+    assert images(kept) == {"redis:7.2"}
+
+    alone = SimulatedStandby("RedisStandalone")
+    alone.converge()
+    edit(alone, image="redis:7.2")
+    plans = [alone.run_pass()[0] for _ in range(6)]
+    assert images(alone) == {"redis:7.0"}
+    assert "delete the pod yourself" in plans[-1].holds[0].why
+
+
+def test_sentinels_go_one_by_one_and_none_while_they_fail_over() -> None:
+    world = healthy(SimulatedStandby, replicas=2)
+    edit(world, sentinelimage="redis:7.2")
+
+    gone = replaced(roll(world))
+
+    assert sorted(gone) == sorted(name for name in world.pods if name.startswith("sentinel-"))
+
+
+@KINDS
+def test_a_rollout_restart_is_carried_out_once(make: Make) -> None:
+    world = healthy(make, replicas=2)
+    name = min(roles(world))
+    world.rollout_restart(name, "2026-01-02T03:04:05Z")
+
+    gone = replaced(roll(world))
+
+    assert sorted(gone) == [f"{name}-0", f"{name}-1", f"{name}-2"]
+    edit(world, realname="another")  # the next apply of ours keeps it
+    assert replaced(roll(world)) == []
+
+
+@KINDS
+def test_a_restart_asked_of_the_resource_is_carried_out_once_for_each_value(make: Make) -> None:
+    world = healthy(make, replicas=2)
+    metadata: Any = world.resource["metadata"]
+    for value in ("once", "twice"):
+        metadata["annotations"] = {"cache.tongdun.net/restart": value}
+        assert sorted(replaced(roll(world))) == sorted(world.pods)
+
+    del metadata["annotations"]
+    plans = [world.run_pass()[0] for _ in range(6)]
+    assert not [step for made in plans for step in made.steps if isinstance(step, ReplacePod)]
+    assert plans[-1].holds == ()
+
+
+@KINDS
+def test_a_template_of_another_version_of_the_operator_rolls_nothing_by_itself(make: Make) -> None:
+    world = healthy(make, replicas=2)
+    for pod in world.pods.values():
+        pod.revision = "of-another-version"
+
+    plans = [world.run_pass()[0] for _ in range(6)]
+
+    assert not [step for made in plans for step in made.steps]
+
+
+@KINDS
+def test_a_pod_that_cannot_have_what_it_lacks_is_not_made_anew_for_ever(make: Make) -> None:
+    """The server's template is another than ours: an admission webhook, say, writes something else into pods."""
+    world = healthy(make, replicas=2)
+    edit(world, image="redis:7.2")
+    roll(world)
+    for name in of_redis(world):
+        world.pods[name].made_of = {**world.pods[name].made_of, "image": "mirror/redis:7.2"}
+
+    plans = [world.run_pass()[0] for _ in range(6)]
+
+    assert not [step for made in plans for step in made.steps]
+    assert Ref("StatefulSet", min(roles(world))) in world.children
+
+
+# ---- spec.rollout
+
+
+@KINDS
+def test_primaries_wait_for_a_request_and_keep_no_replica_waiting(make: Make) -> None:
+    world = healthy(make, replicas=2, rollout={"primaries": "onRequest"})
+    primaries = roles(world)
+    edit(world, image="redis:7.2")
+
+    for _ in range(150):
+        made, done = world.run_pass()
+        assert_copies_stay(made, world)
+        if not done and [hold.guard for hold in made.holds] == ["primaries_go_on_request"]:
+            break
+
+    assert outdated(world) & of_redis(world) == set(primaries.values())
+    assert roles(world) == primaries
+    for shard, primary in primaries.items():
+        metadata: Any = world.resource["metadata"]
+        other = next(name for name in sorted(of_redis(world)) if name.startswith(shard) and name != primary)
+        value = other if isinstance(world, SimulatedCluster) else "now"
+        metadata["annotations"] = {"cache.tongdun.net/handover": value}
+        for _ in range(30):
+            world.run_pass()
+    assert images(world) == {"redis:7.2"}
+    assert_as_specified(world)
+
+
+@KINDS
+def test_a_surplus_pod_does_not_wait_for_a_request(make: Make) -> None:
+    world = healthy(make, rollout={"primaries": "onRequest"})
+    before, primaries = of_redis(world), roles(world)
+    edit(world, image="redis:7.2")
+
+    for _ in range(100):
+        made, _ = world.run_pass()
+        assert_copies_stay(made, world)
+
+    assert of_redis(world) == before
+    assert outdated(world) == set(primaries.values())
+
+
+def test_so_many_shards_as_it_says_are_without_a_pod_at_once() -> None:
+    world = healthy(SimulatedCluster, replicas=2, rollout={"maxUnavailableShards": 2})
+    edit(world, image="redis:7.2")
+
+    plans = []
+    while outdated(world):
+        plans.append(world.run_pass()[0])
+        assert_copies_stay(plans[-1], world)
+
+    assert max(len([step for step in made.steps if isinstance(step, ReplacePod)]) for made in plans) == 2
+
+
+@KINDS
+def test_with_one_copy_it_goes_on_where_spec_says_so_and_there_is_no_room(make: Make) -> None:
+    world = healthy(make, rollout={"surge": "whenPossible"})
+    before = of_redis(world)
+    world.unschedulable |= {f"{name}-2" for name in roles(world)}
+    edit(world, image="redis:7.2")
+
+    roll(world, least=1)
+
+    assert images(world) == {"redis:7.2"}
+    assert of_redis(world) == before
+    assert_as_specified(world)
