@@ -81,10 +81,10 @@ def _lines(measured: tuple[Gaps, Gaps]) -> Iterator[dict[str, Any]]:
         yield {
             "bench": "failover",
             "topology": topology,
-            "ours_p50_ms": _ms(statistics.median(gaps)),
-            "ours_p99_ms": _ms(_p99(gaps)),
-            "engine_p50_ms": _ms(statistics.median(alone)),
-            "engine_p99_ms": _ms(_p99(alone)),
+            "ours_p50_ms": to_ms(statistics.median(gaps)),
+            "ours_p99_ms": to_ms(nearest_rank(gaps)),
+            "engine_p50_ms": to_ms(statistics.median(alone)),
+            "engine_p99_ms": to_ms(nearest_rank(alone)),
             "ratio": round(statistics.median(alone) / statistics.median(gaps), 1),
             "runs": len(gaps),
         }
@@ -102,11 +102,11 @@ def _spinning(count: int) -> Iterator[None]:
         yield
 
 
-def _ms(seconds: float) -> int:
+def to_ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _p99(values: Sequence[float]) -> float:
+def nearest_rank(values: Sequence[float]) -> float:
     return sorted(values)[math.ceil(0.99 * len(values)) - 1]
 
 
