@@ -17,7 +17,7 @@ from tdredis.api.instance import Instance, InstanceSpec
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.made_of import fields_of, made_of
 from tdredis.manifests.names import EXPORTER_CONTAINER, REDIS_COMPONENT, REDIS_CONTAINER, SENTINEL_CONTAINER
-from tdredis.planning.limits import MIB, RESIZABLE, may_be_resized
+from tdredis.planning.limits import MIB, RESIZABLE, may_be_resized, memory_limit_follows
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.redis.facts import NodeFacts
@@ -262,7 +262,9 @@ def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: 
         return
     differing = {*_differing(has, asked), *_differing(pod.limits, limits)}
     node = snapshot.nodes.get(pod.name)
-    moves = isinstance(node, NodeFacts) and node.maxmemory_bytes != instance.spec.maxmemory_mib * MIB
+    maxmemory_bytes = instance.spec.maxmemory_mib * MIB
+    differs = isinstance(node, NodeFacts) and node.maxmemory_bytes != maxmemory_bytes
+    moves = differs and memory_limit_follows(pod, maxmemory_bytes) is None  # what waits for room waits for a new pod
     in_place = snapshot.site.pod_resize and pod.running and differing <= {*RESIZABLE} & {*asked}
     if differing and not moves and not (in_place and may_be_resized(snapshot, pod, asked, limits)):
         yield Lack(RESOURCES, _amounts(has, pod.limits), _amounts(asked, limits))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -444,6 +445,26 @@ def test_a_pod_that_cannot_have_what_it_lacks_is_not_made_anew_for_ever(make: Ma
 
     assert not [step for made in plans for step in made.steps]
     assert Ref("StatefulSet", min(roles(world))) in world.children
+
+
+@KINDS
+@pytest.mark.parametrize("capacity", [768, 192], ids=["more", "less"])
+def test_memory_that_cannot_be_given_in_place_is_given_by_new_pods(make: Make, capacity: int) -> None:
+    world = make(replicas=2, memoryOverheadPercent=50, capacity=384)
+    world.site = replace(world.site, pod_resize=False)
+    world.converge()
+    for name in of_redis(world):
+        process: Any = world.pods[name].process
+        process.keys = KEYS
+    edit(world, capacity=capacity)
+
+    roll(world)
+
+    share = capacity // 3 if isinstance(world, SimulatedCluster) else capacity
+    found: list[Any] = [world.pods[name].process for name in of_redis(world)]
+    assert {process.maxmemory for process in found} == {share * 2**20}
+    assert {world.pods[name].given["limits"]["memory"] for name in of_redis(world)} == {f"{share * 3 // 2}Mi"}
+    assert_as_specified(world)
 
 
 # ---- spec.rollout
