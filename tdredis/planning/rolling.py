@@ -176,7 +176,7 @@ def _until_asked(primary: Copy) -> Hold:
         f"{primary.name} goes when it is asked to hand over (rollout.primaries: onRequest), by tdredis handover or by"
         " the annotation that this writes"
     )
-    return Hold(guard=ON_REQUEST, why=why)
+    return Hold(guard="primaries_go_on_request", why=why)
 
 
 def _end(shard: Shard) -> Next | None:
