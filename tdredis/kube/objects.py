@@ -49,7 +49,10 @@ class Meta(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=
     @property
     def controller(self) -> OwnerReference | None:
         """The one owner that made it and answers for it."""
-        return next((owner for owner in self.owner_references if owner.controller), None)
+        for owner in self.owner_references:  # asked for thousands of objects in a pass: no generator for each
+            if owner.controller:
+                return owner
+        return None
 
 
 class Stored(Protocol):

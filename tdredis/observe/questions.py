@@ -157,7 +157,7 @@ def sentinel_questions(master_name: str) -> Questions[SentinelFacts]:
 
 def _config(replies: Sequence[object]) -> Mapping[str, str]:
     """Replies of CONFIG GET, one parameter each; one that the server does not know is absent."""
-    if all(isinstance(reply, list) for reply in replies):
+    if {*map(type, replies)} == {list}:
         return _known_config(tuple(map(tuple, replies)))  # type: ignore[arg-type] # it has just been looked at
     return _read_config(replies)
 

@@ -39,9 +39,14 @@ def recorded_size(record: Mapping[str, Sequence[str]]) -> int | None:
     return len(slots) if sum(map(len, slots)) == len(ALL_SLOTS) else None
 
 
+def _recorded_size(snapshot: ClusterSnapshot) -> int | None:
+    record = snapshot.cluster.status.slots
+    return snapshot.memo.once("recorded size", (record,), lambda: recorded_size(record))
+
+
 def _size(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:
     """The size of the record; before there is one, the size that the shards were made for, once slots may be owned."""
-    size = recorded_size(snapshot.cluster.status.slots) or _size_begun(snapshot)
+    size = _recorded_size(snapshot) or _size_begun(snapshot)
     if size is not None and size != spec.size:
         why = f"a cluster that has begun is not resharded by this version: write size: {size} again"
         yield {"size": size}, Hold(guard="size_is_unchanged", about="spec", why=why)
@@ -62,7 +67,7 @@ def _size_begun(snapshot: ClusterSnapshot) -> int | None:
 
 
 def _capacity(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:
-    has_begun = recorded_size(snapshot.cluster.status.slots) is not None
+    has_begun = _recorded_size(snapshot) is not None
     pods = spec.size * spec.pods_per_shard
     return capacity_change(snapshot, spec, has_begun=has_begun, pods=pods, shards=spec.size)
 

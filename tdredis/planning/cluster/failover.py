@@ -106,7 +106,7 @@ def hand_over_leaving(world: World) -> Ruling:
     """A primary whose pod is being deleted hands over first: its container waits for that before it ends (stop.sh)."""
     steps = []
     for shard in world.shards:
-        candidates = [member for member in world.replicas_in_sync(shard) if not member.pod.deleting]
+        candidates = [member for member in shard.replicas_in_sync if not member.pod.deleting]
         if shard.owner is None or not shard.owner.pod.deleting or not candidates:
             continue
         candidate = max(candidates, key=_rank)
@@ -122,9 +122,7 @@ def hand_over_full(world: World) -> Ruling:
         owner = shard.owner
         if owner is None or owner.pod.deleting or not owner.facts.write_error:
             continue
-        candidates = [
-            each for each in world.replicas_in_sync(shard) if not each.pod.deleting and may_take_over(each.facts)
-        ]
+        candidates = [each for each in shard.replicas_in_sync if not each.pod.deleting and may_take_over(each.facts)]
         if not candidates:
             holds.append(no_candidate_has_room(owner.name, owner.facts))
             continue

@@ -30,7 +30,7 @@ def data_is_there(world: World) -> Iterator[Finding]:
 
 def the_last_copies_stay(world: World) -> Iterator[Finding]:
     for shard in world.shards:
-        staying = [member for member in world.replicas_in_sync(shard) if not member.pod.deleting]
+        staying = [member for member in shard.replicas_in_sync if not member.pod.deleting]
         if shard.owner is not None and not staying:
             yield from last_copy_goes(shard.owner.pod, wanted=len(shard.wanted) - 1)
 
@@ -75,7 +75,7 @@ def engine_agrees(world: World) -> Iterator[Finding]:
 def replicas_are_in_sync(world: World) -> Iterator[Finding]:
     for shard in world.shards:
         wanted = len(shard.wanted) - 1
-        synced = len(world.replicas_in_sync(shard))
+        synced = len(shard.replicas_in_sync)
         if synced < wanted:
             message = f"shard {shard.name}: {synced} of {wanted} replicas in sync"
             yield Finding(reason="ReplicasNotInSync", message=message, serious=False, part_of_start=True)

@@ -42,7 +42,11 @@ def _slot_record(world: World) -> dict[str, tuple[str, ...]] | None:
     owned = {shard.name: SlotSet.union(member.slots for member in shard.members) for shard in world.shards}
     if sum(map(len, owned.values())) != len(ALL_SLOTS):
         return None  # somebody outside owns the rest
-    return {name: tuple(str(each) for each in slots.ranges()) for name, slots in owned.items()}
+    return world.snapshot.memo.once(
+        "slot record",
+        tuple(owned.items()),
+        lambda: {name: tuple(str(each) for each in slots.ranges()) for name, slots in owned.items()},
+    )
 
 
 def _shard_line(world: World, shard: Shard) -> ShardStatus:
@@ -51,7 +55,7 @@ def _shard_line(world: World, shard: Shard) -> ShardStatus:
         name=shard.name,
         primary=shard.owner.name if shard.owner else "",
         facts=shard.owner.facts if shard.owner else None,
-        synced=len(world.replicas_in_sync(shard)),
+        synced=len(shard.replicas_in_sync),
         wanted=len(shard.wanted) - 1,
         slots=len(shard.slots),
     )
@@ -59,7 +63,7 @@ def _shard_line(world: World, shard: Shard) -> ShardStatus:
 
 def _progress(world: World) -> str:
     pods = sum(1 for pod in world.snapshot.pods.values() if pod.ready)
-    replicas = sum(len(world.replicas_in_sync(shard)) for shard in world.shards)
+    replicas = sum(len(shard.replicas_in_sync) for shard in world.shards)
     wanted = sum(len(shard.wanted) - 1 for shard in world.shards)
     return (
         f"{pods} of {len(world.redis.wanted)} pods ready, {len(world.owned)} of 16384 slots owned,"

@@ -44,6 +44,8 @@ class Shard:
     def owner(self) -> Member | None:
         """The member that owns slots: the most, then the lowest name."""
         owners = [member for member in self.members if member.slots and member.name not in self.losers]
+        if len(owners) == 1:
+            return owners[0]
         return max(owners, key=lambda member: (len(member.slots), descending(member.name)), default=None)
 
     @property
@@ -53,6 +55,18 @@ class Shard:
         """
         primaries = [member for member in self.members if not member.is_replica and not member.pod.deleting]
         return self.owner or min(primaries, key=lambda member: (not member.facts.keys, member.name), default=None)
+
+    @cached_property
+    def replicas_in_sync(self) -> tuple[Member, ...]:
+        """Those that follow the owner and have all of its data."""
+        owner = self.owner
+        if owner is None:
+            return ()
+        return tuple(
+            member
+            for member in self.members
+            if member.view.me.primary_id == owner.id and member.facts.replication.link_up
+        )
 
     @property
     def slots(self) -> SlotSet:
@@ -139,13 +153,8 @@ class World:
     @cached_property
     def recorded(self) -> tuple[SlotSet, ...] | None:
         """The slot map of status.slots, by shard; None: the cluster was never whole, or the record is not whole."""
-        record = self.snapshot.cluster.status.slots
-        try:
-            found = tuple(parse_slots(record.get(shard.name, ())) for shard in self.shards)
-        except ValueError:
-            return None
-        whole = SlotSet(sum(slots.bits for slots in found)) == ALL_SLOTS and sum(map(len, found)) == len(ALL_SLOTS)
-        return found if whole else None
+        record, names = self.snapshot.cluster.status.slots, tuple(shard.name for shard in self.shards)
+        return self.snapshot.memo.once("recorded slots", (record, names), lambda: _read_record(record, names))
 
     @cached_property
     def lost(self) -> Mapping[str, str]:
@@ -237,15 +246,14 @@ class World:
         places = {(own.host, own.port)} | ({(target.host, target.port)} if isinstance(target, Announced) else set())
         return (known.ip, known.port) in places
 
-    def replicas_in_sync(self, shard: Shard) -> tuple[Member, ...]:
-        owner = shard.owner
-        if owner is None:
-            return ()
-        return tuple(
-            member
-            for member in shard.members
-            if member.view.me.primary_id == owner.id and member.facts.replication.link_up
-        )
+
+def _read_record(record: Mapping[str, Sequence[str]], names: Sequence[str]) -> tuple[SlotSet, ...] | None:
+    try:
+        found = tuple(parse_slots(record.get(name, ())) for name in names)
+    except ValueError:
+        return None
+    whole = SlotSet(sum(slots.bits for slots in found)) == ALL_SLOTS and sum(map(len, found)) == len(ALL_SLOTS)
+    return found if whole else None
 
 
 def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster) -> World:
