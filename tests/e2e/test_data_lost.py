@@ -264,7 +264,14 @@ async def test_an_engine_that_cannot_read_the_data_empties_nobody_and_the_way_ba
 
         for pod in pods:
             await ask(subject, pod, "BGREWRITEAOF")
-        await break_and_kill(kube, subject, pods, f"sleep 1; {FOREIGN}")
+
+        async def rewritten() -> bool:
+            found = [await ask(subject, pod, "INFO", "persistence") for pod in pods]
+            ended = (b"aof_rewrite_in_progress:0", b"aof_rewrite_scheduled:0")
+            return all(word in info for info in found for word in ended)  # type: ignore[operator] # INFO is bytes
+
+        await eventually(rewritten, "everything is in the files that begin with a version")
+        await break_and_kill(kube, subject, pods, FOREIGN)
 
         sentence = await because(subject, "CrashLoopBackOff")
         assert "was written by an engine that writes REDIS0099" in sentence
