@@ -84,13 +84,14 @@ async def _measure(
 ) -> list[dict[str, Any]]:
     runs: dict[tuple[str, str], list[Run]] = {}
     async with redis_cluster(folder, 3, 1, server=server or "redis-server") as cluster:
-        given = _lowest_quarter(await cluster.owned())
-        await _fill(cluster, keys, given[0] if data == "big" else None)
+        await _fill(cluster, keys)
+        if data == "big":
+            await _make_big_keys(cluster)
         for number in range(pairs):
             ways: list[Pace | None] = [None, *paces] if server is None else list(paces)
             for way in ways if number % 2 == 0 else reversed(ways):
                 for move in ("out", "in"):
-                    run = await (_theirs(cluster, move) if way is None else _ours(cluster, way, move, given))
+                    run = await (_theirs(cluster, move) if way is None else _ours(cluster, way, move))
                     name = way.name if way else "redis-cli"
                     runs.setdefault((name, move), []).append(run)
                     print(f"{data} {name} {move}: {run}", file=sys.stderr)
@@ -137,12 +138,24 @@ def _compare(ours: list[Run], theirs: list[Run]) -> dict[str, Any]:
     return line
 
 
-def _lowest_quarter(owned: Sequence[SlotSet]) -> list[SlotSet]:
-    """What redis-cli gives to a fourth one: a quarter of each of the three, the lowest slots first."""
-    return [SlotSet(sum(1 << slot for slot in list(slots)[: round(len(slots) / 4)])) for slots in owned[:3]]
+async def _moves(cluster: RedisCluster, move: str) -> list[Move]:
+    """As many as redis-cli moves, and where it begins: out, a quarter of each of the three, the lowest slots first; in,
+    a third of the fourth one to each.
+    """
+    names = [server.name for server in cluster.primaries]
+    *owned, added = [list(slots) for slots in await cluster.owned()]
+    if move == "out":
+        pairs = [(name, names[3], slots[: round(len(slots) / 4)]) for name, slots in zip(names, owned, strict=False)]
+    else:
+        edges = [round(len(added) * number / 3) for number in range(4)]
+        pairs = [(names[3], names[n], added[edges[n] : edges[n + 1]]) for n in range(3)]
+    return [
+        Move(source=source, target=target, slots=SlotSet(sum(1 << slot for slot in slots)), keys=0, size_bytes=0)
+        for source, target, slots in pairs
+    ]
 
 
-async def _fill(cluster: RedisCluster, count: int, big: SlotSet | None) -> None:
+async def _fill(cluster: RedisCluster, count: int) -> None:
     owners = [(server, (await server.view()).me.slots) for server in cluster.primaries]
     by_slot = {slot: server for server, slots in owners for slot in slots}
     batches: dict[str, list[Any]] = {server.name: [] for server, _ in owners}
@@ -156,14 +169,12 @@ async def _fill(cluster: RedisCluster, count: int, big: SlotSet | None) -> None:
     for server, _ in owners:
         if batches[server.name]:
             await server.link.call_all(batches[server.name], timeout_s=60)
-    if big is not None:
-        await _make_big_keys(cluster, big)
 
 
-async def _make_big_keys(cluster: RedisCluster, slots: SlotSet) -> None:
-    """Each in a slot of its own of *slots*, which the first primary owns."""
+async def _make_big_keys(cluster: RedisCluster) -> None:
+    """Each in one of the lowest slots, which go with every move, whoever has them."""
     names = (f"big:{number}" for number in range(100_000))
-    string, items, fields, scores = [name for name in names if slot_of(name) in slots][:4]
+    string, items, fields, scores = [name for name in names if slot_of(name) < 100][:4]
     link = cluster.primaries[0].link
     await link.call("SET", string, os.urandom(25 << 20).hex(), timeout_s=60)  # 50 MiB
     for start in range(0, 50_000, 1000):
@@ -237,14 +248,10 @@ async def _theirs(cluster: RedisCluster, move: str) -> Run:
     return result[0]
 
 
-async def _ours(cluster: RedisCluster, pace: Pace, move: str, given: Sequence[SlotSet]) -> Run:
+async def _ours(cluster: RedisCluster, pace: Pace, move: str) -> Run:
     result: list[Run] = []
     work = Resharding(places=cluster.places, access=ACCESS, pace=pace, may_go_on=always)
-    new = cluster.primaries[3].name
-    moves = []
-    for server, slots in zip(cluster.primaries, given, strict=False):
-        source, target = (server.name, new) if move == "out" else (new, server.name)
-        moves.append(Move(source=source, target=target, slots=slots, keys=0, size_bytes=0))
+    moves = await _moves(cluster, move)
     async with _measured(cluster, result) as more:
         assert await work.run(moves) is End.DONE
         stuck = [str(key) for progress in work.progress.values() for key in progress.stuck]

@@ -16,22 +16,25 @@ from tdredis.redislink.errors import LinkError
 
 LEAST_KEYS, MOST_KEYS = 5, 100  # a call: above a hundred nothing is gained, it only stops the nodes for longer
 PING_EVERY_S = 0.01
+LEAST_REST_S = 0.002  # shorter ones are saved up: a timer has a millisecond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """*hold_s*: what a MIGRATE may take. *late_s*: a PING that took longer asks for a rest; None: there is none.
-    *settings*: how many SETSLOT go in one write.
+    *rest_share*: how long the nodes are left alone, as a share of the time that they were kept busy. *settings*: how
+    many SETSLOT go in one write.
     """
 
     name: str
+    rest_share: float
     hold_s: float
     late_s: float | None
     settings: int
 
 
-GENTLE = Pace(name="gentle", hold_s=0.0025, late_s=0.004, settings=8)
-FAST = Pace(name="fast", hold_s=0.010, late_s=None, settings=8)
+GENTLE = Pace(name="gentle", rest_share=1.0, hold_s=0.0025, late_s=0.004, settings=8)
+FAST = Pace(name="fast", rest_share=0.0, hold_s=0.010, late_s=None, settings=8)
 
 
 class Pacer:
@@ -42,6 +45,7 @@ class Pacer:
         self.keys = MOST_KEYS // 2
         self.settings = pace.settings
         self._late_s = 0.0
+        self._owed_s = 0.0
 
     def moved(self, keys: int, took_s: float) -> None:
         """*keys* were moved by one call, that took so long. The longer ones count for the size of the next."""
@@ -54,6 +58,13 @@ class Pacer:
         """A PING took so long."""
         if self.pace.late_s is not None and took_s > self.pace.late_s:
             self._late_s = max(self._late_s, took_s)
+
+    async def kept_busy(self, took_s: float) -> None:
+        """The nodes were asked something that took so long: they are left alone for their share of it."""
+        self._owed_s += took_s * self.pace.rest_share
+        if self._owed_s >= LEAST_REST_S:
+            owed_s, self._owed_s = self._owed_s, 0.0
+            await asyncio.sleep(min(owed_s, 0.05))
 
     async def rest(self) -> None:
         """Gives the nodes as much time for others as the last late PING had to wait; fewer settings go in one write

@@ -16,7 +16,8 @@ Source: redis.io, "CLUSTER SETSLOT", "MIGRATE"; cluster.c, clusterCommand, clust
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -161,7 +162,8 @@ class SlotMover:
 
     async def _sizes(self, names: Sequence[bytes]) -> list[Seen]:
         """MEMORY USAGE; 0 of a key that is gone, or was sent on."""
-        replies = await self._source.try_all([("MEMORY", "USAGE", name) for name in names])
+        async with self._busy():
+            replies = await self._source.try_all([("MEMORY", "USAGE", name) for name in names])
         return [
             Seen(name=name, size_bytes=reply if isinstance(reply, int) else 0)
             for name, reply in zip(names, replies, strict=True)
@@ -169,8 +171,13 @@ class SlotMover:
 
     async def _open(self, slots: Sequence[int]) -> None:
         for part in _parts(slots, self._pacer.settings):
-            await self._target.ask_all([("CLUSTER", "SETSLOT", slot, "IMPORTING", self._source.id) for slot in part])
-            await self._source.ask_all([("CLUSTER", "SETSLOT", slot, "MIGRATING", self._target.id) for slot in part])
+            async with self._busy():
+                await self._target.ask_all(
+                    [("CLUSTER", "SETSLOT", slot, "IMPORTING", self._source.id) for slot in part]
+                )
+                await self._source.ask_all(
+                    [("CLUSTER", "SETSLOT", slot, "MIGRATING", self._target.id) for slot in part]
+                )
 
     async def _open_with_big_keys(self, group: _Group) -> None:
         """Opens the slots, those with big keys with these on their way. One whose big key does not go is left out."""
@@ -293,6 +300,7 @@ class SlotMover:
             self.progress.calls += 1
             self.progress.longest_s = max(self.progress.longest_s, took_s)
             self._count_moved(batch)
+            await self._pacer.kept_busy(took_s)
             return
 
     def _count_moved(self, keys: Sequence[Seen]) -> None:
@@ -338,7 +346,16 @@ class SlotMover:
     async def _tell_source(self, slots: Sequence[int]) -> None:
         """It has heard it by itself, or is about to: this takes its mark away too."""
         for part in _parts(slots, self._pacer.settings):
-            await self._source.ask_all([("CLUSTER", "SETSLOT", slot, "NODE", self._target.id) for slot in part])
+            async with self._busy():
+                await self._source.ask_all([("CLUSTER", "SETSLOT", slot, "NODE", self._target.id) for slot in part])
+
+    @asynccontextmanager
+    async def _busy(self) -> AsyncIterator[None]:
+        """The block keeps the nodes busy."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        yield
+        await self._pacer.kept_busy(loop.time() - began_at)
 
 
 def _in_groups(slots: Iterable[int], size: int) -> Iterator[list[int]]:

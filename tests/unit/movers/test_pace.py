@@ -48,6 +48,19 @@ async def test_a_late_ping_is_answered_by_a_rest_of_its_length_and_smaller_write
     assert pacer.settings == GENTLE.settings
 
 
+@pytest.mark.looptime
+async def test_the_gentle_pace_leaves_nodes_alone_for_as_long_as_it_kept_them_busy_the_fast_one_does_not() -> None:
+    loop = asyncio.get_running_loop()
+    began_at = loop.time()
+
+    gentle, fast = Pacer(GENTLE), Pacer(FAST)
+    for _ in range(10):
+        await gentle.kept_busy(0.001)
+        await fast.kept_busy(0.001)
+
+    assert loop.time() - began_at == pytest.approx(0.010)
+
+
 async def test_the_fast_pace_hears_no_pings() -> None:
     pacer = Pacer(FAST)
     pacer.heard(1.0)
