@@ -160,6 +160,13 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
         clients=f"{_AS_ROLLED}; of a proxy: {_PROXY_GOES}",
     ),
     "pod": _NEW_REDIS_PODS,
+    "config": _live(
+        "A parameter that is live is tried on one process and then set on all, and kept in the file for their next"
+        " start when all have taken it. One that an engine refuses is told in its words (`engine_takes_the_value`,"
+        " `parameter_is_known`) and changes nothing. One that needs a restart is kept for the next start of a pod, and"
+        " told with what to type for that (`parameter_is_live`). One that is not named any more gets its default.",
+        "what the parameter does; a restart of a pod, where it needs one",
+    ),
     "exporter.resources": _NEW_REDIS_PODS,
     "service.annotations": _live(
         "The Services that netmode is about follow.", "what the controller that reads them does"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,7 @@ from tdredis.api.fields import (
 from tdredis.api.metadata import ObjectMeta
 from tdredis.api.pod_settings import Plain, PodSettings, ResourceSettings
 from tdredis.api.service_settings import ServiceSettings
+from tdredis.api.settings import VALUES
 
 _PASSWORDS: Final = ("secret", "proxy_secret")
 
@@ -246,6 +247,15 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
         ),
     ] = None
     pod: Annotated[PodSettings, Meta(description="Settings of the Redis pods.")] = PodSettings()
+    config: Annotated[
+        dict[str, Any],
+        Meta(
+            description="Parameters of Redis by their names, as CONFIG SET takes them: set on every process at once, or"
+            " kept for its next start (docs/reference/parameters.md says which). One that is named here is put back"
+            " when somebody sets it by hand; one that is not is left alone.",
+            extra_json_schema=VALUES,
+        ),
+    ] = {}
     exporter: Annotated[ExporterSpec, Meta(description="The metrics exporter beside each Redis.")] = ExporterSpec()
     service: Annotated[ServiceSettings, Meta(description="The Services that clients connect to, beside netmode.")] = (
         ServiceSettings()

@@ -8,14 +8,14 @@ modern server more than it allows (`messageExpression`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from tdredis.api import quantities
+from tdredis.api import quantities, settings
 from tdredis.api.fields import QUALIFIED_NAME, wire_name
 from tdredis.api.instance import ExporterResources
 from tdredis.api.pod_settings import PodSettings, ResourceSettings
@@ -204,6 +204,39 @@ _REDIS_PARTS: Final = (
     _not_ours("volumes", "config", "auth", "redis-data"),
 )
 
+
+def _has_one_of(names: tuple[str, str], config: Mapping[str, object]) -> bool:
+    return not all(name in config for name in names)
+
+
+def _has_none_of(ours: settings.Ours, config: Mapping[str, object]) -> bool:
+    return not any(ours.has(name) for name in config)
+
+
+def _not_users(ours: settings.Ours) -> Rule:
+    return Rule(at="config", cel=ours.cel, message=ours.sentence, holds=partial(_has_none_of, ours))
+
+
+_CONFIG: Final = (
+    Rule(
+        at="config",
+        cel=f"self.all(name, name.matches('{settings.NAME_PATTERN}'))",
+        message=settings.NAMES_SENTENCE,
+        holds=settings.names_are_plain,
+    ),
+    # A server has the pattern, and no words.
+    Rule(at="config", cel="", message=settings.VALUES_SENTENCE, holds=settings.values_are_plain),
+    *map(_not_users, settings.OURS),
+    *(
+        Rule(
+            at="config",
+            cel=f"!('{former}' in self) || !('{now}' in self)",
+            message=f"{former} and {now} are two names of one parameter: write one of them",
+            holds=partial(_has_one_of, (former, now)),
+        )
+        for former, now in settings.TWO_NAMES.items()
+    ),
+)
 _OF_RESOURCES: Final = (*_amounts("requests"), *_amounts("limits"), *_REQUESTS_FIT)
 
 RULES: Final[dict[type[msgspec.Struct], tuple[Rule, ...]]] = {
@@ -215,9 +248,11 @@ RULES: Final[dict[type[msgspec.Struct], tuple[Rule, ...]]] = {
         *_SECRETS,
         *_PROXY_SECRETS,
         *_REDIS_PARTS,
+        *_CONFIG,
+        _not_users(settings.OF_ONE_DATABASE),
     ),
-    RedisStandbySpec: (*_FIXED, _CAPACITY, *_SECRETS, _WRITE_POLICY, *_REDIS_PARTS),
-    RedisStandaloneSpec: (*_FIXED, _CAPACITY, *_SECRETS, *_REDIS_PARTS),
+    RedisStandbySpec: (*_FIXED, _CAPACITY, *_SECRETS, _WRITE_POLICY, *_REDIS_PARTS, *_CONFIG),
+    RedisStandaloneSpec: (*_FIXED, _CAPACITY, *_SECRETS, *_REDIS_PARTS, *_CONFIG),
     ProxySpec: (_not_ours("containers", "proxy"), _not_ours("volumes", "config", "secret", "tmp")),
     SentinelSpec: (_not_ours("containers", "sentinel"), _not_ours("volumes", "config", "auth", "data")),
     PodSettings: (

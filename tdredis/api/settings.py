@@ -63,7 +63,7 @@ OURS: Final = (
         names=("port", "bind", "bind-source-addr", "protected-mode", "unixsocket", "unixsocketperm"),
         instead="where processes listen is the operator's: write netmode and networkPolicy",
     ),
-    Ours(prefix="tls-", instead="TLS is not served by this version: leave them out"),
+    Ours(prefix="tls-", instead="TLS is not served by this version: write none of them"),
     Ours(
         names=("dir", "dbfilename", "appendfilename", "appenddirname"),
         instead="where data is kept is the operator's: write storageclass and storage",
@@ -89,14 +89,14 @@ OURS: Final = (
     Ours(
         names=("daemonize", "supervised", "pidfile", "logfile"),
         prefix="syslog-",
-        instead="processes are the kubelet's, and log to their container's output: leave them out",
+        instead="processes are the kubelet's, and log to their container's output: write none of them",
     ),
     Ours(
         names=("include", "loadmodule", "rename-command", "sentinel", "user"),
-        instead="they are directives of a file and no parameters: leave them out",
+        instead="they are directives of a file and no parameters: write none of them",
     ),
 )
-OF_ONE_DATABASE: Final = Ours(names=("databases",), instead="a Redis Cluster has one database: leave it out")
+OF_ONE_DATABASE: Final = Ours(names=("databases",), instead="a Redis Cluster has one database: write none")
 
 # Two names of one parameter. Source: docs/reference/parameters.md, made of the engines' own answers.
 TWO_NAMES: Final[Mapping[str, str]] = {

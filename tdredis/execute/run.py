@@ -22,7 +22,17 @@ from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import FailOver, Follow, MoveKeys, ObjectStep, Process, RedisStep, ResetNode, Step
+from tdredis.planning.steps import (
+    FailOver,
+    Follow,
+    MoveKeys,
+    ObjectStep,
+    Process,
+    RedisStep,
+    ResetNode,
+    SetParameter,
+    Step,
+)
 from tdredis.redis.facts import parse_info
 from tdredis.redis.views import parse_cluster_nodes
 from tdredis.redislink.errors import LinkError, Refused
@@ -132,9 +142,8 @@ class Executor:
                     continue
             try:
                 if isinstance(step, RedisStep):
-                    if self._is_paced(key, step):
+                    if self._is_paced(key, step) or not await self.run_step(key, step):
                         continue
-                    await self.run_step(key, step)
                 elif tally.objects_wait:
                     continue
                 elif refusal := self._objects.refusal(key, step):
@@ -169,10 +178,14 @@ class Executor:
         """One object. False: it is left for another pass. Raises ApiError, PreconditionError or LeadLostError."""
         return await self._objects.write(key, step, waits=waits)
 
-    async def run_step(self, key: Key, step: RedisStep) -> None:
-        """One effect on a Redis process. Raises LinkError, PreconditionError or LeadLostError."""
+    async def run_step(self, key: Key, step: RedisStep) -> bool:
+        """One effect on a Redis process. False: it refuses a value that a user wrote; the next pass says so.
+        Raises LinkError, PreconditionError or LeadLostError.
+        """
         self.require_lead()
         match step:
+            case SetParameter():
+                return await self._set(key, step)
             case FailOver(primary=Process() as primary):
                 await self._hand_over(key, step, primary)
             case Follow():
@@ -185,6 +198,22 @@ class Executor:
                 await self._do(key, step.process, self._commands(key, step))
         if step.pace_s:
             self._paced[key, str(step), step.process.id] = self._clock() + step.pace_s
+        return True
+
+    async def _set(self, key: Key, step: SetParameter) -> bool:
+        """Whether the process took it. Raises LinkError, PreconditionError or LeadLostError."""
+        memory = self._links.settings
+        try:
+            _, answer = await self._do(key, step.process, self._commands(key, step))
+        except Refused as error:
+            memory.refused(key, step.process.id, step.name, step.value, str(error))
+            log.warning("parameter refused", step=str(step), error=str(error))
+            return False
+        value = answer[1] if isinstance(answer, list) and len(answer) == 2 else b""
+        if isinstance(value, bytes):
+            told = value.decode("utf-8", "replace")
+            memory.took(key, step.engine, step.process.id, step.name, wanted=step.value, value=told)
+        return True
 
     async def _hand_over(self, key: Key, step: FailOver, primary: Process) -> None:
         """Raises PreconditionError when a candidate does not get all that the primary has; it goes on as it was. A

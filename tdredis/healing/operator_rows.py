@@ -11,7 +11,7 @@ from tdredis.kube.lease import LeaderElector
 from tdredis.observe.ages import Ages
 from tdredis.observe.gather import Observer
 from tdredis.observe.pods import read_pod
-from tdredis.planning import decide, limits, memory, objects
+from tdredis.planning import decide, limits, memory, objects, settings
 from tdredis.planning.cluster import membership
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.cluster import stuck_pods as cluster_pods
@@ -151,9 +151,13 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             cluster_pods.replace_stuck_pods,
             stuck_pods.replace_stuck_pods,
             limits.limit_memory,
+            settings.keep_settings,
         ),
         guards=(
             "spec_is_valid",
+            "engine_takes_the_value",
+            "parameter_is_known",
+            "parameter_is_live",
             "used_memory_fits",
             limits.memory_limit_follows,
             "resize_is_accepted",
@@ -181,6 +185,8 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         ),
         make=('kubectl patch redis… --type merge -p \'{"spec": {"image": "no-such-redis:99"}}\'',),
         tests=(
+            "unit/planning/test_settings.py::test_what_an_engine_refuses_is_said_in_its_words_and_changes_nothing",
+            "unit/start_script/test_settings.py::test_a_line_that_the_engine_does_not_take_is_passed_over",
             "e2e/test_faults_spec.py::test_a_bad_spec_hurts_nothing_that_works_says_why_and_is_healed_by_taking_it_back",
             "e2e/test_cluster.py::test_an_image_that_does_not_exist_is_named_and_correcting_it_heals",
             "e2e/test_day_two.py::test_capacity_below_what_is_used_is_refused_with_what_to_write",

@@ -20,7 +20,7 @@ BLANK: Final = "blank"  # a volume on which nothing was, which may be as it shou
 # A string that every engine keeps and shows by CONFIG GET, and that means nothing while syslog-enabled is no.
 TOLD_BY: Final = "syslog-ident"
 
-# Expects: server, version, major, POD_IP, and a function prepare that looks at the files before each try.
+# Expects: server, version, major, POD_IP, logs, settings, and a function prepare that looks at files before each try.
 GUARD: Final = (
     """\
 data=/data
@@ -31,6 +31,7 @@ lost=$data/tdredis.lost # what became of the data; until there is a whole copy a
 starting=$data/tdredis.starting # the engine that was started; ready.sh renames it when the data is loaded ...
 engine=$data/tdredis.engine # ... to this: the last one that could load what is here
 scratch=$data/tdredis.scratch
+unlogged=$data/tdredis.unlogged # while there is no append-only file: by ready.sh
 
 # The first process of a container hears no signal that it does not listen for.
 trap 'exit 143' TERM INT
@@ -74,8 +75,9 @@ set_aside() {
   tell "$kind" "$why; it is kept in $place"
 }
 
-# What the engine would load, whole or not.
+# What the engine would load of what was written, whole or not.
 has_data() {
+  [ "$logs" = yes ] || return 1
   [ -s "$data/appendonly.aof" ] || { [ "$major" -ge 7 ] && [ -s "$manifest" ]; }
 }
 
@@ -328,15 +330,26 @@ attend() {
   trap 'exit 143' TERM INT
 }
 
+# The append-only files are of before they were switched off. The engine would take them for all that there was.
+set_old_files_aside() {
+  if [ "$logs" = yes ] && [ -e "$unlogged" ] && has_data; then
+    set_aside """
+    + LOST_DATA
+    + """ "the append-only files are old: the last engine here kept none" "$folder" "$data/appendonly.aof"
+  fi
+  rm -f "$unlogged"
+}
+
 start() {
   have_data_alone
+  set_old_files_aside
   failed=0
   while :; do
     know_the_format
     mend_manifest
     rm -f "$data/tdredis.ready"
     printf '%s %s\\n' "$server" "$version" >"$starting" || say "cannot write $starting"
-    if [ -s "$engine" ] && [ ! -s "$lost" ] && ! has_data; then
+    if [ "$logs" = yes ] && [ -s "$engine" ] && [ ! -s "$lost" ] && ! has_data; then
       tell """
     + LOST_DATA
     + """ "the append-only files in $data are gone"
@@ -357,6 +370,12 @@ start() {
     esac
     if [ ! -e "$starting" ]; then
       exit "$code"
+    fi
+    # What is no fault of a line may be one of its meaning here: spec.config is left out first.
+    if [ -s "$settings" ]; then
+      say "it ended; trying without spec.config"
+      : >"$settings"
+      continue
     fi
     failed=$((failed + 1))
     if [ "$failed" = 2 ]; then

@@ -44,6 +44,16 @@ esac
 if [ -e "$data/tdredis.starting" ]; then
   mv "$data/tdredis.starting" "$data/tdredis.engine"
 fi
+# What is in the append-only files is old while none are written, until the first ones are whole again.
+case $said in
+  *aof_rewrite_in_progress:1*) ;;
+  *aof_enabled:0*)
+    if [ ! -e "$data/tdredis.unlogged" ]; then
+      : >"$data/tdredis.unlogged" || true
+    fi
+    ;;
+  *aof_rewrite_scheduled:0*) rm -f "$data/tdredis.unlogged" ;;
+esac
 case $said in
   *role:slave*master_link_status:up*) ;;
   *role:slave*) not_ready "its copy is not in sync" ;;

@@ -54,7 +54,40 @@ command -v "$server" >/dev/null 2>&1 || server=valkey-server
     + CLI
     + _LOCAL_TOO
     + """\
-set -- /etc/tdredis/redis.conf --bind "$POD_IP" ${local_too:+"$local_too"}
+settings=/data/tdredis.settings
+# The engine is the judge of what spec.config says, a line at a time: what it does not take is passed over. The port at
+# the end is no number, so that no engine begins anything.
+takes() {
+  said=$({ cat && echo 'port none'; } | timeout 5 "$server" - 2>&1) || true
+  case $said in
+    *"'port none'"*) ;;
+    *) return 1 ;;
+  esac
+}
+rm -f "$settings"
+if [ -s /etc/tdredis/settings.conf ]; then
+  if takes </etc/tdredis/settings.conf; then
+    cp /etc/tdredis/settings.conf "$settings" || true
+  else
+    while IFS= read -r line; do
+      if printf '%s\n' "$line" | takes; then
+        printf '%s\n' "$line" >>"$settings" || true
+      else
+        echo "start.sh: $server $version refuses: $line"
+      fi
+    done </etc/tdredis/settings.conf
+  fi
+fi
+# A user may have switched the append-only file off: then what is left of it is old.
+logs=yes
+if grep -q '^appendonly "no"' "$settings" 2>/dev/null; then
+  logs=no
+fi
+set -- /etc/tdredis/redis.conf
+if [ -s "$settings" ]; then
+  set -- "$@" --include "$settings"
+fi
+set -- "$@" --bind "$POD_IP" ${local_too:+"$local_too"}
 # Peers learn a node's address from where its connections come. And a replica whose disk is full goes on in memory; it
 # would end at the next write, over and over. Redis 6 knows neither directive, and goes on by itself.
 if [ "$major" -ge 7 ]; then
@@ -85,6 +118,9 @@ readable() {{
 was_primary() {{
   grep -a 'myself' "$nodes" | grep -q 'master.* connected [0-9\\[]'
 }}
+has_replicas() {{
+  grep -aq "slave[a-z,?]* $(grep -a 'myself' "$nodes" | cut -d ' ' -f 1) " "$nodes"
+}}
 # Whoever meets another node at the address of one never finds that one failed, and nobody votes for its replica
 # (cluster.c, clusterCron passes over NOADDR). So the address stays closed until another has the slots, fifteen seconds
 # at the most.
@@ -92,8 +128,8 @@ peers() {{
   grep -av 'myself' "$nodes" | sed -n 's/^[0-9a-f]\\{{40\\}} \\([^ @]*\\)@.* connected.*/\\1/p' | head -n 5
 }}
 until_taken_over() {{
+  has_replicas || return 0 # nobody could
   id=$(grep -a 'myself' "$nodes" | cut -d ' ' -f 1)
-  grep -aq "slave[a-z,?]* $id " "$nodes" || return 0 # nobody could
   looks=0
   while [ "$looks" -lt 30 ]; do
     for peer in $(peers); do
@@ -119,7 +155,8 @@ prepare() {{
   if [ -s "$nodes" ]; then
     if ! readable; then
       set_aside {LOST_NODES} "nodes.conf cannot be read: starting as a new node" "$nodes"
-    elif was_primary && ! has_data; then
+    elif was_primary && ! has_data && {{ [ "$logs" = yes ] || [ ! -s "$data/dump.rdb" ] || has_replicas; }}; then
+      # Who keeps no log of writes has old ones at best: where there are replicas they have newer.
       until_taken_over
       set_aside {LOST_DATA} "nodes.conf is a primary's without its data: starting as a new node" "$nodes"
     fi
@@ -168,7 +205,7 @@ STANDALONE_ON_VOLUME: Final = (
     _REDIS
     + f"""
 prepare() {{
-  if [ ! -s "$lost" ] && ! has_data; then
+  if [ "$logs" = yes ] && [ ! -s "$lost" ] && ! has_data; then
     tell {BLANK} "nothing was on the volume"
   fi
   if [ -s "$lost" ] && ! grep -q '^{LOST_NODES}' "$lost"; then

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
@@ -15,6 +15,7 @@ from tdredis.observe.questions import (
     RESP3_LISTENER,
     Questions,
     slot_questions,
+    with_settings,
 )
 from tdredis.observe.views import Views
 from tdredis.planning.identity import names_of
@@ -83,10 +84,10 @@ class Asker:
         }
 
     async def ask_nodes(
-        self, key: Key, addresses: Mapping[str, Address], questions: Questions[NodeFacts]
+        self, key: Key, addresses: Mapping[str, Address], questions: Questions[NodeFacts], settings: Sequence[str] = ()
     ) -> dict[str, NodeFacts | Unknown]:
-        """As `ask_all`, of Redis processes."""
-        nodes = await self.ask_all(key, addresses, questions)
+        """As `ask_all`, of Redis processes, and of their parameters *settings*."""
+        nodes = await self.ask_all(key, addresses, with_settings(questions, settings))
         return self._with_what_is_known(key, addresses, nodes)
 
     def _with_what_is_known(
@@ -113,23 +114,23 @@ class Asker:
         return found
 
     async def ask_cluster(
-        self, key: Key, addresses: Mapping[str, Address], *, at_peace: bool
+        self, key: Key, addresses: Mapping[str, Address], settings: Sequence[str] = (), *, at_peace: bool
     ) -> tuple[dict[str, NodeFacts | Unknown], bool]:
-        """As `ask_all`, of cluster nodes, and whether some views are of passes before."""
+        """As `ask_nodes`, of cluster nodes, and whether some views are of passes before."""
         views = self._views.setdefault(key, Views())
         due = views.due(addresses.values())
         if at_peace and len(due) < len(addresses):
             asked = {pod: address for pod, address in addresses.items() if address in due}
             others = {pod: address for pod, address in addresses.items() if address not in due}
             some, rest = await asyncio.gather(
-                self.ask_all(key, asked, CLUSTER_NODE),
-                self.ask_all(key, others, CLUSTER_NODE_WITHOUT_VIEW),
+                self.ask_all(key, asked, with_settings(CLUSTER_NODE, settings)),
+                self.ask_all(key, others, with_settings(CLUSTER_NODE_WITHOUT_VIEW, settings)),
             )
             answers = {pod: some[pod] if pod in some else rest[pod] for pod in addresses}
             kept = views.complete({address: answers[pod] for pod, address in addresses.items()})
             if kept is not None:
                 return self._with_what_is_known(key, addresses, answers, kept), True
-        nodes = await self.ask_all(key, addresses, CLUSTER_NODE)
+        nodes = await self.ask_all(key, addresses, with_settings(CLUSTER_NODE, settings))
         views.learn((address, nodes[pod]) for pod, address in addresses.items())
         return self._with_what_is_known(key, addresses, nodes), False
 

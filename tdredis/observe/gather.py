@@ -48,6 +48,7 @@ from tdredis.planning.decide import records_data
 from tdredis.planning.identity import NOBODY_KNOWS
 from tdredis.planning.live import Live
 from tdredis.planning.memo import Memo
+from tdredis.planning.settings import named_settings
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot, Trial
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.ports import REDIS_PORT, RESP3_PORT, SENTINEL_PORT
@@ -158,6 +159,7 @@ class Observer:
             "leftover_pods": found.leftover_pods,
             "known_pods": ages.known_pods(),
             "trials": trials,
+            "answers": self._links.settings.answers(key),
             "creation_failures": creation_failures,
             "write_failures": ages.write_failures(),
             "memo": memo,
@@ -189,7 +191,9 @@ class Observer:
         all_doors = (*doors.values(), *resp3_doors.values())
         self._links.keep(key, (*addresses.values(), *all_doors))
         self._admit(key, entry, all_doors)
-        nodes, are_kept = await self._asker.ask_cluster(key, addresses, at_peace=at_peace)
+        nodes, are_kept = await self._asker.ask_cluster(
+            key, addresses, named_settings(instance, entry.children), at_peace=at_peace
+        )
         if self._learn_accepted(key, addresses):
             self._admit(key, entry, all_doors)
         if self._pulse is not None:
@@ -222,7 +226,7 @@ class Observer:
         self._links.keep(key, (*addresses.values(), *watching.values()))
         self._admit(key, entry)
         nodes, sentinels = await asyncio.gather(
-            self._asker.ask_nodes(key, addresses, REPLICATION_NODE),
+            self._asker.ask_nodes(key, addresses, REPLICATION_NODE, named_settings(instance, entry.children)),
             self._asker.ask_all(key, watching, sentinel_questions(master_name)),
         )
         if self._learn_accepted(key, addresses):
@@ -315,6 +319,7 @@ class Observer:
         self._links.keep(key, ())
         if self._pulse is not None:
             self._pulse.drop(key)
+        self._links.settings.drop(key)
         self._asker.drop(key)
         self._lookups.drop(key)
         self._trials.drop(key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -84,6 +84,18 @@ CLUSTER_NODE_WITHOUT_VIEW = Questions(
     commands=(*_INFO, ("CLUSTER", "INFO"), *_config_questions(_CLUSTER_CONFIG)), parse=_parse_without_view
 )
 REPLICATION_NODE = Questions(commands=(*_INFO, *_config_questions(_REPLICATION_CONFIG)), parse=_parse_replication_node)
+
+
+def with_settings(questions: Questions[NodeFacts], names: Sequence[str]) -> Questions[NodeFacts]:
+    """*questions*, and the parameters *names*, which a server may know or not."""
+    if not names:
+        return questions
+    count = len(questions.commands)
+
+    def parse(replies: Sequence[object]) -> NodeFacts:
+        return replace(questions.parse(replies[:count]), settings=_optional_config(replies[count:]))
+
+    return Questions(commands=(*questions.commands, *_config_questions(names)), parse=parse)
 
 
 def _parse_read(replies: Sequence[object]) -> ProxyFacts:

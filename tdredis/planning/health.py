@@ -15,12 +15,26 @@ from tdredis.planning.findings import (
     unresponsive_processes,
 )
 from tdredis.planning.pods import Pods
+from tdredis.planning.process import Process
 from tdredis.planning.snapshot import PodFacts, Snapshot, Trouble
 from tdredis.redis.facts import NodeFacts, Unknown
 
 
+class Limited(Protocol):
+    """A Redis process that answered, as a world has it."""
+
+    @property
+    def pod(self) -> PodFacts: ...
+    @property
+    def facts(self) -> NodeFacts: ...
+    @property
+    def process(self) -> Process: ...
+
+
 class World(Protocol):
-    """What every kind's world has: *instance* with its effective values, and its pods, a `Pods` for each component."""
+    """What every kind's world has: *instance* with its effective values, its pods, a `Pods` for each component, and the
+    Redis processes that answer.
+    """
 
     @property
     def snapshot(self) -> Snapshot: ...
@@ -28,6 +42,8 @@ class World(Protocol):
     def instance(self) -> Instance: ...
     @property
     def redis(self) -> Pods[NodeFacts]: ...
+    @property
+    def members(self) -> Sequence[Limited]: ...
     @property
     def components(self) -> tuple[Pods[object], ...]: ...
     @property

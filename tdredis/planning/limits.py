@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Final
 
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.rediscluster import RedisClusterSpec
@@ -12,10 +12,10 @@ from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import REDIS_CONTAINER
 from tdredis.manifests.redis_config import backlog_mib
 from tdredis.manifests.redis_pods import container_resources
-from tdredis.planning.health import World
+from tdredis.planning.health import Limited, World
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.snapshot import PodFacts, Snapshot
-from tdredis.planning.steps import Process, ResizePod, SetConfig
+from tdredis.planning.steps import ResizePod, SetConfig
 from tdredis.redis.facts import NodeFacts
 
 MIB: Final = 2**20
@@ -50,30 +50,12 @@ def resize_pods(snapshot: Snapshot, requests: Mapping[str, str], limits: Mapping
     )
 
 
-class Limited(Protocol):
-    """A Redis process that answered, as a world has it."""
-
-    @property
-    def pod(self) -> PodFacts: ...
-    @property
-    def facts(self) -> NodeFacts: ...
-    @property
-    def process(self) -> Process: ...
-
-
-class Served(World, Protocol):
-    """A world with the Redis processes that answered."""
-
-    @property
-    def members(self) -> Sequence[Limited]: ...
-
-
 def resize_containers(world: World) -> Ruling:
     """Running containers may use what new ones would, where Kubernetes can change that in place."""
     return Ruling(steps=resize_pods(world.snapshot, *container_resources(world.instance)))
 
 
-def limit_memory(world: Served) -> Ruling:
+def limit_memory(world: World) -> Ruling:
     """maxmemory of every process is what capacity gives it, once its container has the room."""
     growing = {step.pod for step in resize_pods(world.snapshot, *container_resources(world.instance))}
     return limit_maxmemory(world.members, world.instance.spec, growing)
@@ -83,7 +65,9 @@ def limit_maxmemory(members: Iterable[Limited], spec: InstanceSpec, growing: set
     """maxmemory of every process is what capacity gives it; more of it once its container has the room. That of the
     pods in *growing* gets it in a moment.
     """
-    wanted, backlog = spec.maxmemory_mib * MIB, backlog_mib(spec.maxmemory_mib) * MIB
+    wanted = spec.maxmemory_mib * MIB
+    # Who names it in spec.config decides it.
+    backlog = None if BACKLOG in spec.config else backlog_mib(spec.maxmemory_mib) * MIB
     share = f"capacity {spec.capacity}"
     if isinstance(spec, RedisClusterSpec):
         share += f" over {spec.size} shards"
@@ -99,17 +83,17 @@ def limit_maxmemory(members: Iterable[Limited], spec: InstanceSpec, growing: set
         if hold is None:
             why = f"{share}; it has {now // MIB} MiB"
             steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
-            if member.facts.backlog_bytes not in (None, backlog):
+            if backlog is not None and member.facts.backlog_bytes not in (None, backlog):
                 steps.append(SetConfig(process=member.process, parameter=BACKLOG, value=backlog, why=why))
         elif member.pod.name not in growing and not _is_growing(member.pod, wanted):
             holds.append(hold)
     return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
 
 
-def _raise_backlog(member: Limited, backlog_bytes: int, share: str) -> Iterator[SetConfig]:
+def _raise_backlog(member: Limited, backlog_bytes: int | None, share: str) -> Iterator[SetConfig]:
     """More of it than capacity gives was set by hand, for a replica that is slow, and stays."""
     now = member.facts.backlog_bytes
-    if now is not None and now < backlog_bytes:
+    if now is not None and backlog_bytes is not None and now < backlog_bytes:
         why = f"{share}; it has {now // MIB} MiB"
         yield SetConfig(process=member.process, parameter=BACKLOG, value=backlog_bytes, why=why)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tdredis.api.instance import Instance, ShardStatus
+from tdredis.api.settings import as_texts
 from tdredis.manifests.data_scripts import LOST_DATA
 from tdredis.planning.snapshot import PodFacts
 from tdredis.redis.facts import NodeFacts
@@ -56,6 +57,8 @@ def lost_data(
     *nodes* are the processes of a standby, or of the shard *name*; all answered, and none has data. *line* is what
     status last said of them; *was_there*: it knew them at all. *pods* are theirs.
     """
+    if is_unkept(instance):
+        return ""
     told = [f"{pod}: {node.lost}" for pod, node in sorted(nodes.items()) if node.lost.startswith(LOST_DATA)]
     keys = line.keys if line else None
     is_recorded = was_there and keys != 0
@@ -73,6 +76,12 @@ def lost_data(
         f"{name} had {what}, and no process has any of it{found}: the instance is not started empty. Restore the data"
         f" (volumes, files that were set aside), or give it up: {again}{command}"
     )
+
+
+def is_unkept(instance: Instance) -> bool:
+    """Its owner wants nothing to be written to disk: that nothing is there after a restart is as it should be."""
+    config = as_texts(instance.spec.config)
+    return config.get("appendonly") == "no" and not config.get("save")
 
 
 def _were_lost_together(pods: Sequence[PodFacts]) -> bool:

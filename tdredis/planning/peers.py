@@ -9,20 +9,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tdredis.manifests.peers import peer_user
-from tdredis.planning.health import World
+from tdredis.planning.health import Limited, World
 from tdredis.planning.plan import Ruling
-from tdredis.planning.process import Process
 from tdredis.planning.steps import SetPeerUser
-from tdredis.redis.facts import NodeFacts
 
 
-class Peer(Protocol):
+class Peer(Limited, Protocol):
     @property
     def name(self) -> str: ...
-    @property
-    def facts(self) -> NodeFacts: ...
-    @property
-    def process(self) -> Process: ...
 
 
 class Peers(World, Protocol):

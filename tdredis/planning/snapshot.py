@@ -14,6 +14,7 @@ from tdredis.planning.live import Live
 from tdredis.planning.memo import Memo
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.sentinels import SentinelFacts
+from tdredis.redis.settings import Answers
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -124,6 +125,7 @@ class Snapshot:
     # id, "host:port" where it is reached. Addresses may change while it is silent; which pod it is in does not.
     known_pods: Mapping[str, str] = field(default_factory=dict)
     trials: Mapping[str, Trial] = field(default_factory=dict)  # of addresses for outside, by "host:port"
+    answers: Answers = field(default_factory=Answers)  # of processes that were told parameters
     creation_failures: Mapping[str, str] = field(default_factory=dict)  # why no pod comes, by StatefulSet, Deployment
     write_failures: Mapping[str, float] = field(default_factory=dict)  # seconds since a pod's disk took nothing, by uid
     memo: Memo = field(default_factory=Memo, repr=False, compare=False)  # no fact: what need not be made again

@@ -80,6 +80,8 @@ class NodeFacts:
     min_replicas_to_write: int | None = None  # so many must be in reach, or a primary refuses writes. None: not asked
     min_replicas_max_lag_s: int | None = None  # seconds of silence after which one is not in reach. None: not asked
     masteruser: str | None = None  # as whom it logs in to its primary; "": as everybody. None: not asked
+    engine: str = ""  # "redis 7.0.15", "valkey 8.0.1": *version* of the latter is that of the Redis that it is like
+    settings: Mapping[str, str] = field(default_factory=dict)  # that were asked for, and that it knows
     lost: str = ""  # what its start script says of data that it could not use (manifests/data_scripts.py)
 
     maxmemory_policy: str = ""  # what becomes of keys, or of writes, when maxmemory is used up. "": it does not say
@@ -104,6 +106,7 @@ _INFO_FIELD = re.compile(r"^([^#:\r\n][^:\r\n]*):([^\r\n]*)", re.MULTILINE)
 # What is read of INFO of a Redis process: a fifth of its fields, and most of a pass would be spent on the others.
 NODE_FIELDS = (
     "redis_version",
+    "valkey_version",
     "run_id",
     "uptime_in_seconds",
     "used_memory",
@@ -230,6 +233,7 @@ def parse_node_facts(
     least, lag = config.get("min-replicas-to-write"), config.get("min-replicas-max-lag")
     return NodeFacts(
         version=info["redis_version"],
+        engine=f"valkey {valkey}" if (valkey := info.get("valkey_version")) else f"redis {info['redis_version']}",
         uptime_s=int(info["uptime_in_seconds"]),
         loading=info.get("loading") == "1",
         used_memory_bytes=int(info["used_memory"]),

@@ -13,6 +13,7 @@ from tdredis.redis.ports import REDIS_PORT
 from tdredis.redislink.access import OPEN, Access
 from tdredis.redislink.errors import LinkError, NoAnswer, NoFreeConnection, Refused, Unreachable
 from tdredis.redislink.link import Link, connect
+from tdredis.redislink.settings import SettingsMemory
 
 # A server that closes what it accepts, or refuses the password, has other clients to care for: it is asked that seldom.
 TURNED_AWAY_S = 3.0
@@ -72,6 +73,7 @@ class LinkPool(Generic[Owner]):
         self._connect = connect
         self._held: dict[Owner, dict[Address, _Held]] = {}
         self._access: dict[Owner, tuple[Access, dict[Address, Access]]] = {}
+        self.settings: SettingsMemory[Owner] = SettingsMemory()
 
     def __len__(self) -> int:
         return sum(held.link is not None and held.link.open for mine in self._held.values() for held in mine.values())

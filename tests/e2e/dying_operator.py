@@ -23,9 +23,10 @@ def count() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def run_step_and_die(self: Executor, key: Key, step: RedisStep) -> None:
-    await run_step(self, key, step)
+async def run_step_and_die(self: Executor, key: Key, step: RedisStep) -> bool:
+    is_done = await run_step(self, key, step)
     count()
+    return is_done
 
 
 async def carry_out_and_die(self: ObjectWriter, key: Key, step: ObjectStep) -> None:

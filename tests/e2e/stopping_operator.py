@@ -30,14 +30,15 @@ def stop(now: str) -> None:
         os.kill(os.getpid(), number)
 
 
-async def run_step_and_stop(self: Executor, key: Key, step: RedisStep) -> None:
+async def run_step_and_stop(self: Executor, key: Key, step: RedisStep) -> bool:
     global stops_at  # noqa: PLW0603
     if isinstance(step, FailOver | FailOverShard) and not stops_at:
         stops_at = instant
     stop("planned")
-    await run_step(self, key, step)
+    is_done = await run_step(self, key, step)
     if isinstance(step, FailOver | FailOverShard):
         stop("done")
+    return is_done
 
 
 async def ask_and_stop(self: Executor, link: Link, commands: Sequence[Command]) -> list[object]:

@@ -58,7 +58,7 @@ async def ask(program: str, folder: Path) -> Engine:
     process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
     log.close()
     try:
-        link = await eventually(lambda: _connected(port), f"{program} listens", pause_s=0.05)
+        link = await eventually(lambda: _connect(port), f"{program} listens", pause_s=0.05, not_yet=(LinkError,))
         try:
             return await _describe(link)
         finally:
@@ -69,11 +69,8 @@ async def ask(program: str, folder: Path) -> Engine:
         await process.wait()
 
 
-async def _connected(port: int) -> Link | None:
-    try:
-        return await connect(HOST, port, access=OPEN, timeout_s=ANSWER_S)
-    except LinkError:
-        return None
+async def _connect(port: int) -> Link:
+    return await connect(HOST, port, access=OPEN, timeout_s=ANSWER_S)
 
 
 async def _describe(link: Link) -> Engine:

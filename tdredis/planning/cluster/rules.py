@@ -45,6 +45,7 @@ from tdredis.planning.objects import (
 from tdredis.planning.peers import log_in_to_peers
 from tdredis.planning.plan import Ruling
 from tdredis.planning.rules import Rule
+from tdredis.planning.settings import keep_settings, settings_to_keep, with_kept
 from tdredis.planning.sizing import behind_the_pods, find_lag
 from tdredis.planning.steps import Remove
 
@@ -68,13 +69,14 @@ def keep_labels(world: World) -> Ruling:
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants."""
     snapshot, cluster = world.snapshot, world.instance
-    lag = find_lag(snapshot, cluster)
+    lag, settings = find_lag(snapshot, cluster), settings_to_keep(world)
 
     def build() -> Iterable[JSONObject]:
         children = build_children(cluster, snapshot.site, snapshot.passwords)
-        return (*behind_the_pods(snapshot, children, lag), *build_external_services(cluster))
+        kept = with_kept(cluster, settings, behind_the_pods(snapshot, children, lag))
+        return (*kept, *build_external_services(cluster))
 
-    kept = keep(snapshot, "children", (cluster, snapshot.site, snapshot.passwords, lag), build)
+    kept = keep(snapshot, "children", (cluster, snapshot.site, snapshot.passwords, lag, settings), build)
     return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=(*kept.holds, *pod_monitors_are_served(snapshot)))
 
 
@@ -154,5 +156,6 @@ RULES: tuple[Rule[World], ...] = (
     Rule(log_in_to_peers, needs_valid_spec=True),
     Rule(limit_memory, needs_valid_spec=True),
     Rule(set_node_timeout, needs_valid_spec=True),
+    Rule(keep_settings, needs_valid_spec=True),
     Rule(label_roles, needs_valid_spec=True),
 )

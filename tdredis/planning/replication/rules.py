@@ -48,6 +48,7 @@ from tdredis.planning.replication.unannounced import remove_unannounced
 from tdredis.planning.replication.world import Member, Place, World
 from tdredis.planning.replication.write_policy import keep_write_policy
 from tdredis.planning.rules import Rule
+from tdredis.planning.settings import keep_settings, settings_to_keep, with_kept
 from tdredis.planning.sizing import behind_the_pods, find_lag
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import AnnounceSentinel, Reconnect, SetConfig, Step
@@ -65,13 +66,14 @@ def keep_labels(world: World) -> Ruling:
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants; what it does not ask for any more goes."""
     snapshot, instance = world.snapshot, world.instance
-    lag = find_lag(snapshot, instance)
+    lag, settings = find_lag(snapshot, instance), settings_to_keep(world)
 
     def build() -> Iterable[JSONObject]:
         children = build_replication_children(instance, snapshot.site, snapshot.passwords)
-        return (*behind_the_pods(snapshot, children, lag), *build_external_services(instance))
+        kept = with_kept(instance, settings, behind_the_pods(snapshot, children, lag))
+        return (*kept, *build_external_services(instance))
 
-    kept = keep(snapshot, "children", (instance, snapshot.site, snapshot.passwords, lag), build)
+    kept = keep(snapshot, "children", (instance, snapshot.site, snapshot.passwords, lag, settings), build)
     unwanted = (*remove_switched_off(snapshot, instance), *remove_unannounced(world))
     return Ruling(
         steps=(*kept.steps, *unwanted, *keep_claims(snapshot)),
@@ -220,4 +222,5 @@ RULES: tuple[Rule[World], ...] = (
     Rule(resize_containers, needs_valid_spec=True),
     Rule(log_in_to_peers, needs_valid_spec=True),
     Rule(limit_memory, needs_valid_spec=True),
+    Rule(keep_settings, needs_valid_spec=True),
 )

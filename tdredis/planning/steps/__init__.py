@@ -27,7 +27,7 @@ from tdredis.planning.steps.sentinels import (
     SentinelHello,
     SetAuthPass,
 )
-from tdredis.planning.steps.settings import SetConfig, SetPeerUser
+from tdredis.planning.steps.settings import SetConfig, SetParameter, SetPeerUser
 from tdredis.planning.steps.slots import AssignSlots, CloseSlot, MoveKeys, OpenSlot, TakeSlot
 
 ObjectStep: TypeAlias = Apply | Remove | ReplacePod | ResizePod | RestoreLabels
@@ -57,6 +57,7 @@ NAMES: Final[Mapping[type[Step], str]] = {
     Follow: "ReplicaRepointed",
     Reconnect: "ReplicaReconnected",
     SetConfig: "ConfigSet",
+    SetParameter: "ParameterSet",
     SetPeerUser: "UserSet",
     Monitor: "MonitorAdded",
     RemoveMonitor: "MonitorRemoved",
@@ -104,6 +105,7 @@ __all__ = [
     "SentinelHello",
     "SetAuthPass",
     "SetConfig",
+    "SetParameter",
     "SetPeerUser",
     "Step",
     "TakeOverShard",

@@ -42,3 +42,21 @@ class SetPeerUser(RedisStep):
             ("CONFIG", "SET", "masterauth", password or self.user),
             ("CONFIG", "SET", "masteruser", self.user),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetParameter(RedisStep):
+    """Change a parameter that spec.config names, and hear what *process*, of *engine*, makes of the value. Source:
+    redis.io, "CONFIG SET".
+    """
+
+    engine: str
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"set {self.name} of {self.process} to {self.value!r}"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return (("CONFIG", "SET", self.name, self.value), ("CONFIG", "GET", self.name))

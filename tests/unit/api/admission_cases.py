@@ -365,6 +365,50 @@ def _services() -> Iterator[Case]:
         yield edit(kind, {**balanced, **by_hand}, {"netmode": "ClusterIP"})
 
 
+def _configs() -> Iterator[Case]:
+    names = "write names of parameters as CONFIG GET gives them, in lower case"
+    yield spec(CLUSTER, config={})
+    yield spec(CLUSTER, config={"maxmemory-policy": "noeviction", "timeout": 300, "save": "", "appendonly": "no"})
+    yield spec(ALONE, config={"databases": 32, "client-output-buffer-limit": "normal 0 0 0 replica 256mb 64mb 60"})
+    yield spec(STANDBY, config={"hz": -1, "search-timeout": "500", "lua.x_y": "a"})
+    for bad in ("Timeout", "a b", "", "-x", "time\nout", "1x"):
+        yield spec(ALONE, names, config={bad: "1"})
+    for value in (True, 1.5, None, ["a"]):
+        says = "must be of type" if value is not None else ""
+        advises = "write numbers, or texts of at most 500 plain characters" if value is not None else None
+        yield spec(ALONE, says, advises=advises, config={"timeout": value})
+    plain = "write numbers, or texts of at most 500 plain characters on one line"
+    for text in ("a\nb", "ä", "x" * 501, "a\t"):
+        yield spec(ALONE, "in body should match", advises=plain, config={"proc-title-template": text})
+    yield spec(ALONE, "Too many", advises="write at most 64", config={f"a{number}": "1" for number in range(65)})
+    refused = {
+        "maxmemory": "write capacity",
+        "requirepass": "write secret or secretRef",
+        "masterauth": "write secret or secretRef",
+        "port": "write netmode and networkPolicy",
+        "dir": "write storageclass and storage",
+        "cluster-enabled": "write size, replicas and proxy",
+        "cluster-node-timeout": "write size, replicas and proxy",
+        "replica-announce-ip": "write replicas, netmode and vip",
+        "slave-priority": "write replicas, netmode and vip",
+        "min-replicas-to-write": "write writePolicy: consistency",
+        "tls-port": "TLS is not served by this version: write none of them",
+        "syslog-ident": "log to their container's output: write none of them",
+        "loadmodule": "they are directives of a file and no parameters: write none of them",
+    }
+    for name, instead in refused.items():
+        for kind in (CLUSTER, STANDBY, ALONE):
+            yield spec(kind, instead, config={"timeout": 1, name: "1"})
+    yield spec(CLUSTER, config={"cluster-allow-reads-when-down": "yes"})
+    yield spec(CLUSTER, "a Redis Cluster has one database: write none", config={"databases": 16})
+    both = {"hash-max-ziplist-value": 64, "hash-max-listpack-value": 65}
+    yield spec(STANDBY, "are two names of one parameter: write one of them", config=both)
+    stored = {"config": {"maxmemory": "1gb"}}
+    # What was stored before a rule was there may stay, as long as it is not touched.
+    yield edit(ALONE, stored, {**stored, "dc": "x"}, advises="write capacity")
+    yield edit(ALONE, stored, {"config": {"maxmemory": "2gb"}}, "write capacity")
+
+
 def _edits() -> Iterator[Case]:
     for kind in (CLUSTER, STANDBY, ALONE):
         yield edit(kind, {}, {"app": "other"}, FORMER_APP, advises="")
@@ -413,6 +457,6 @@ def _statuses() -> Iterator[Case]:
 
 CASES: Final = tuple(
     case
-    for cases in (_amounts, _names, _images, _addresses, _numbers, _texts, _services, _edits, _statuses)
+    for cases in (_amounts, _names, _images, _addresses, _numbers, _texts, _services, _configs, _edits, _statuses)
     for case in cases()
 )

@@ -18,6 +18,7 @@ FUNCTIONS: Final = {
     "size": "1.23",  # of a string, also as a method
     "contains": "1.23",
     "endsWith": "1.23",
+    "startsWith": "1.23",
     "matches": "1.23",  # RE2
     "double": "1.23",
     "type": "1.23",

@@ -117,12 +117,13 @@ class SimulatedExecutor(Executor):
     refuses: Callable[[Step], None] = staticmethod(lambda _step: None)
     world: World
 
-    async def run_step(self, key: Key, step: Step) -> None:  # noqa: ARG002 the signature of the real one
+    async def run_step(self, key: Key, step: Step) -> bool:  # noqa: ARG002 the signature of the real one
         self.require_lead()
         self.world.told.append((self.world.now(), step))
         await asyncio.sleep(0.001)
         self.refuses(step)
         self.world.simulated.apply(step)
+        return True
 
 
 class SimulatedObserver:

@@ -33,6 +33,7 @@ from tdredis.planning.steps import (
     ResizePod,
     RestoreLabels,
     SetConfig,
+    SetParameter,
     Step,
     TakeOverShard,
     TakeSlot,
@@ -41,6 +42,7 @@ from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet
 from tdredis.redis.views import ClusterView, KnownNode
 from tests.unit.planning.simulated_kubernetes import SimulatedKubernetes, SimulatedPod
+from tests.unit.planning.simulated_settings import KEY
 
 SPEC: JSONObject = {
     "app": "cluster-rat",
@@ -122,7 +124,8 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             children={ref: Live.of(live) for ref, live in copy.deepcopy(self.children).items()},
             claims={name: Live.of(live) for name, live in copy.deepcopy(self.claims).items()},
             pods={name: self._facts(pod) for name, pod in self.pods.items()},
-            nodes=nodes,
+            nodes=self.with_settings(cluster, nodes),
+            answers=self.settings.memory.answers(KEY),
             known_pods=self.remember(nodes),
             trials=self.trials(),
             write_failures=self.write_failures(),
@@ -132,6 +135,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
     # -- the real parts, simulated -------------------------------------------------------------------------------------
 
     def start(self, pod: SimulatedPod[Node]) -> Node:
+        self.settings.restart(pod.name, self.settings_file())
         return Node(id=f"{self.next_number():040x}", ip=pod.ip, maxmemory=self.cluster.spec.maxmemory_mib * 2**20)
 
     def apply(self, step: Step) -> None:
@@ -194,6 +198,8 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 self._move_slot(step)
             case Forget():
                 self._node(step.process.pod).known.pop(step.ghost_id, None)
+            case SetParameter():
+                self.settings.tell(step)
             case SetConfig(parameter="maxmemory"):
                 self._node(step.process.pod).maxmemory = int(step.value)
             case SetConfig(parameter="repl-backlog-size"):

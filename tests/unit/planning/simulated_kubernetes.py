@@ -10,18 +10,23 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.made_of import parse_made_of
 from tdredis.manifests.names import ROLE_LABEL
+from tdredis.manifests.redis_config import build_redis_conf
+from tdredis.manifests.settings_file import parse_settings
 from tdredis.manifests.site import Site
 from tdredis.planning.decide import assess, plan, report
 from tdredis.planning.identity import names_of
-from tdredis.planning.live import RESTARTED_AT
+from tdredis.planning.live import RESTARTED_AT, Live
 from tdredis.planning.plan import Plan
+from tdredis.planning.settings import named_settings
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trial, Trouble
 from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, RestoreLabels, Step
 from tdredis.redis.facts import NodeFacts, Unknown
+from tests.unit.planning.simulated_settings import ENGINE, SimulatedSettings
 
 ProcessT = TypeVar("ProcessT")
 
@@ -79,6 +84,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             "status": {},
         }
         self.now = 1_000_000.0
+        self.settings = SimulatedSettings(lambda: self.now)
         self.site = Site()
         self.children: dict[Ref, JSONObject] = {}
         self.claims: dict[str, JSONObject] = {}
@@ -139,6 +145,26 @@ class SimulatedKubernetes(Generic[ProcessT]):
             if not done and made.verdict == "healthy":
                 return made
         raise AssertionError(f"not healthy after {passes} passes: {made.verdict}, {made.holds}, {made.steps}")
+
+    def settings_file(self) -> dict[str, str | None]:
+        """What pods find for their start."""
+        name = str(self.resource["metadata"]["name"])  # type: ignore[index, call-overload]
+        return parse_settings(self.children.get(Ref("ConfigMap", name), {}))
+
+    def with_settings(
+        self, instance: Instance, nodes: dict[str, NodeFacts | Unknown]
+    ) -> dict[str, NodeFacts | Unknown]:
+        """*nodes* with what they answer of the parameters that a pass asks for."""
+        children = {ref: Live.of(live) for ref, live in self.children.items()}
+        names = named_settings(instance, children)
+        lines = (line.partition(" ") for line in build_redis_conf(instance).splitlines())
+        self.settings.own = {name: value.strip('"') for name, _, value in lines}
+        return {
+            pod: replace(node, engine=ENGINE, settings=self.settings.get(pod, names))
+            if isinstance(node, NodeFacts)
+            else node
+            for pod, node in nodes.items()
+        }
 
     def remember(self, nodes: Mapping[str, NodeFacts | Unknown]) -> Mapping[str, str]:
         """What the operator knows of the passes before one that sees *nodes*."""

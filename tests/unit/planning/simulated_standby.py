@@ -37,12 +37,14 @@ from tdredis.planning.steps import (
     RestoreLabels,
     SetAuthPass,
     SetConfig,
+    SetParameter,
     Step,
 )
 from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.sentinels import Known, SentinelFacts
 from tdredis.redis.sentinels import Watch as WatchFacts
 from tests.unit.planning.simulated_kubernetes import SimulatedKubernetes, SimulatedPod
+from tests.unit.planning.simulated_settings import KEY
 
 SPEC: JSONObject = {
     "app": "standby-tom",
@@ -152,7 +154,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             children={ref: Live.of(live) for ref, live in copy.deepcopy(self.children).items()},
             claims={name: Live.of(live) for name, live in copy.deepcopy(self.claims).items()},
             pods={pod.name: self._facts(pod) for pod in self.pods.values() if not is_sentinel(pod.name)},
-            nodes=nodes,
+            nodes=self.with_settings(instance, nodes),
+            answers=self.settings.memory.answers(KEY),
             known_pods=self.remember(nodes),
             trials=self.trials(),
             write_failures=self.write_failures(),
@@ -166,6 +169,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         run_id = f"{self.next_number():040x}"
         if is_sentinel(pod.name):
             return Sentinel(run_id=run_id)
+        self.settings.restart(pod.name, self.settings_file())
         waits = self.kind == "RedisStandby" or self.instance.spec.storage_class
         follows = NOBODY if waits else None  # a standalone has nothing on its disk yet
         maxmemory = self.instance.spec.maxmemory_mib * 2**20
@@ -261,6 +265,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 self._sentinel(step.process).announces = (step.host, step.port)
             case SetConfig(parameter="repl-backlog-size"):
                 self._redis(step.process).backlog = int(step.value)
+            case SetParameter():
+                self.settings.tell(step)
             case SetConfig(parameter="maxmemory"):
                 self._redis(step.process).maxmemory = int(step.value)
             case _:

@@ -47,6 +47,7 @@ EDITS: Final[dict[str, Any]] = {
     "pod.securityContext": {"fsGroup": 5},
     "pod.containers": [{"name": "x", "image": "x"}],
     "pod.volumes": [{"name": "x", "emptyDir": {}}],
+    "config": {"timeout": 300},
     "exporter.resources": {"limits": {"memory": "300Mi"}},
     "service.annotations": {"a": "b"},
     "service.externalTrafficPolicy": None,  # these three only with a netmode of their own

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tdredis.api.settings import OURS, TWO_NAMES, instead_of
-from tdredis.redis.parameter_table import ALIASES, ENGINES
+from tdredis.redis.parameter_table import ALIASES, ENGINES, TABLE
 from tdredis.redis.parameters import known_by, like, parameter_of, same_parameter
-from tests.engines.scratch import Engine, ask
+from tests.engines.scratch import ask
 
 # What the former console's editor offered: every entry was set while Redis ran.
 OF_THE_EDITOR = (
@@ -21,14 +21,7 @@ OF_THE_EDITOR = (
 )
 
 
-@pytest.fixture(scope="module")
-async def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    program = shutil.which("redis-server")
-    assert program is not None
-    return await ask(program, tmp_path_factory.mktemp("scratch"))
-
-
-async def test_the_table_says_what_the_engine_of_this_machine_says(engine: Engine, tmp_path: Path) -> None:
+async def test_the_table_says_what_the_engine_of_this_machine_says(tmp_path: Path) -> None:
     program = shutil.which("redis-server")
     assert program is not None
     engine = await ask(program, tmp_path)
@@ -76,7 +69,6 @@ def test_a_class_is_that_of_the_nearest_version(engine: str, name: str, is_live:
 
 
 def test_a_default_is_that_of_the_version() -> None:
-    assert [parameter_of(engine, "hash-max-ziplist-entries") for engine in ("redis 6.2.14", "redis 8.0.2")] != []
     before, after = (
         parameter_of("redis 6.2.14", "acl-pubsub-default"),
         parameter_of("redis 7.0.15", "acl-pubsub-default"),
@@ -107,3 +99,12 @@ def test_every_parameter_that_is_the_operator_s_has_something_to_write_instead()
             assert instead_of(name) == ours.instead
     assert instead_of("cluster-node-timeout")
     assert not instead_of("cluster-allow-reads-when-down")
+
+
+def test_the_page_names_every_parameter_and_what_the_operator_keeps_for_itself() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/parameters.md").read_text()
+    rows = {cells[1].strip(): cells[2].strip() for line in page.splitlines() if len(cells := line.split("|")) > 5}
+    names = {line.split()[0] for line in TABLE.splitlines()}
+
+    assert names == set(rows) - {"parameter", "---"}
+    assert {name for name, class_ in rows.items() if class_ == "ours"} == {name for name in names if instead_of(name)}

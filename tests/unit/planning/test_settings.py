@@ -1,0 +1,318 @@
+"""spec.config: live parameters are told to all processes, kept for starts when all took them, and put back; what an
+engine refuses is said in its words and changes nothing; what needs a restart is pending.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tdredis.api.instance import InstanceStatus
+from tdredis.manifests.settings_file import parse_settings
+from tdredis.planning.snapshot import Ref
+from tdredis.redis.facts import NodeFacts
+from tests.unit.planning.passes import plan, report
+from tests.unit.planning.simulated_cluster import SimulatedCluster
+from tests.unit.planning.simulated_settings import KEY
+from tests.unit.planning.simulated_standby import SimulatedStandby
+
+World = SimulatedCluster | SimulatedStandby
+MAKES: list[Any] = [
+    pytest.param(SimulatedCluster, id="cluster"),
+    pytest.param(SimulatedStandby, id="standby"),
+    pytest.param(lambda **spec: SimulatedStandby("RedisStandalone", **spec), id="standalone"),
+]
+both = pytest.mark.parametrize("make", MAKES)
+
+
+def edit(world: World, config: dict[str, Any]) -> None:
+    world.resource["spec"] = {**world.resource["spec"], "config": config}  # type: ignore[dict-item]
+
+
+def redis_pods(world: World) -> list[str]:
+    return [pod for pod in world.pods if not pod.startswith("sentinel-")]
+
+
+def values(world: World, name: str) -> set[str]:
+    return {world.settings.get(pod, (name,))[name] for pod in redis_pods(world)}
+
+
+def is_primary(world: World, pod: str) -> bool:
+    node = world.snapshot().nodes[pod]
+    return isinstance(node, NodeFacts) and node.replication.role == "master"
+
+
+def accepted(world: World) -> tuple[str, str]:
+    """Status and message of the condition Accepted."""
+    snapshot = world.snapshot()
+    status: InstanceStatus = report(snapshot, plan(snapshot))
+    (found,) = (each for each in status.conditions if each.type == "Accepted")
+    return found.status, found.message
+
+
+@both
+def test_a_live_parameter_is_told_to_every_process_and_kept_for_its_start(make: Any) -> None:
+    world = make()
+    world.converge()
+
+    edit(world, {"timeout": 300, "maxmemory-policy": "volatile-lru"})
+    world.converge()
+
+    assert (values(world, "timeout"), values(world, "maxmemory-policy")) == ({"300"}, {"volatile-lru"})
+    assert world.settings_file() == {"timeout": "300", "maxmemory-policy": "volatile-lru"}
+    assert (
+        'timeout "300"\n' in world.children[Ref("ConfigMap", world.snapshot().resource.name)]["data"]["settings.conf"]
+    )
+    assert world.run_pass()[1] == 0
+    assert accepted(world)[0] == "True"
+
+
+@both
+def test_it_is_tried_on_one_process_before_the_others_and_the_file_have_it(make: Any) -> None:
+    world = make()
+    world.converge()
+    edit(world, {"timeout": 300})
+
+    world.run_pass()
+    assert (world.settings.told, world.settings_file()) == ([], {"timeout": None}), "an edit back would be forgotten"
+
+    world.run_pass()
+
+    assert len(world.settings.told) == 1
+    assert world.settings_file() == {"timeout": None}
+
+
+@both
+def test_a_new_instance_starts_with_it(make: Any) -> None:
+    world = make(config={"timeout": 300, "databases": 32} if make is not MAKES[0].values[0] else {"timeout": 300})
+
+    world.converge()
+
+    assert values(world, "timeout") == {"300"}
+    assert world.settings.told == []
+
+
+@both
+@pytest.mark.parametrize("written", ["KEA", "1gb", "YES", "900  1", "odd text", "5"])
+def test_a_value_that_the_engine_answers_in_another_form_is_told_once(make: Any, written: str) -> None:
+    world = make()
+    world.converge()
+    world.settings.live.add("of-a-module")
+    names = {"KEA": "notify-keyspace-events", "1gb": "maxmemory-clients", "900  1": "save", "YES": "activedefrag"}
+
+    edit(world, {names.get(written, "of-a-module"): written})
+    world.converge()
+    for _ in range(5):
+        assert world.run_pass()[1] == 0
+
+    assert len(world.settings.told) == len(redis_pods(world))
+
+
+@both
+def test_what_somebody_set_by_hand_is_put_back_if_spec_names_it_and_else_left_alone(make: Any) -> None:
+    world = make(config={"timeout": 300})
+    world.converge()
+    pod = redis_pods(world)[0]
+
+    world.settings.of(pod).update({"timeout": "5", "hz": "50"})
+    world.converge()
+
+    assert world.settings.of(pod) == {"timeout": "300", "hz": "50"}
+    assert world.run_pass()[1] == 0
+
+
+@both
+def test_what_spec_names_no_more_gets_its_default_and_is_then_left_alone(make: Any) -> None:
+    world = make(config={"timeout": 300, "maxmemory-policy": "volatile-lru"})
+    world.converge()
+
+    edit(world, {})
+    world.converge()
+
+    assert values(world, "timeout") == {"0"}, "the engine's own"
+    assert values(world, "maxmemory-policy") == {"allkeys-lru"}, "that of our file"
+    assert world.settings_file() == {}
+    world.settings.of(redis_pods(world)[0])["timeout"] = "7"
+    assert world.run_pass()[1] == 0
+
+
+@both
+def test_what_an_engine_refuses_is_said_in_its_words_and_changes_nothing(make: Any) -> None:
+    world = make(config={"timeout": 300})
+    world.converge()
+    world.settings.refuses = {pod: {"nonsense"} for pod in redis_pods(world)}
+
+    edit(world, {"timeout": "nonsense"})
+    world.converge()
+    for _ in range(30):
+        world.run_pass()
+
+    status, message = accepted(world)
+    assert status == "False"
+    assert "config.timeout: redis 7.0.15 in" in message
+    assert "ERR it cannot be nonsense" in message
+    assert values(world, "timeout") == {"300"}
+    assert world.settings_file() == {"timeout": "300"}
+    assert [value for _, _, value in world.settings.told].count("nonsense") == 1
+    edit(world, {"timeout": 300})
+    world.converge()
+    assert accepted(world)[0] == "True"
+
+
+@both
+def test_what_was_refused_is_tried_again_after_a_minute_by_the_one_who_refused(make: Any) -> None:
+    world = make()
+    world.converge()
+    pods = redis_pods(world)
+    world.settings.refuses = {pod: {"9"} for pod in pods}
+    edit(world, {"timeout": "9"})
+    world.converge()
+    world.settings.refuses = {}
+    first = world.settings.told[-1][0]
+
+    world.now += 61
+    world.run_pass()
+
+    assert world.settings.told[-1] == (first, "timeout", "9")
+    world.converge()
+    assert values(world, "timeout") == {"9"}
+
+
+@pytest.mark.parametrize("make", MAKES[:2])
+def test_a_value_that_one_of_several_refuses_is_taken_back_from_the_others(make: Any) -> None:
+    world = make(config={"timeout": 300})
+    world.converge()
+    world.run_pass()
+    last = max(redis_pods(world), key=lambda pod: (is_primary(world, pod), pod))
+    world.settings.refuses = {last: {"9"}}
+
+    edit(world, {"timeout": "9"})
+    world.converge()
+
+    assert values(world, "timeout") == {"300"}
+    assert world.settings_file() == {"timeout": "300"}
+    assert accepted(world)[0] == "False"
+
+
+@both
+def test_others_are_set_while_one_is_refused(make: Any) -> None:
+    world = make()
+    world.converge()
+    world.settings.refuses = {pod: {"nonsense"} for pod in redis_pods(world)}
+
+    edit(world, {"timeout": "nonsense", "hz": 20})
+    world.converge()
+
+    assert values(world, "hz") == {"20"}
+    assert world.settings_file() == {"hz": "20", "timeout": None}
+
+
+@both
+def test_a_name_that_the_engine_does_not_know_is_told_with_what_was_meant(make: Any) -> None:
+    world = make()
+    world.converge()
+
+    edit(world, {"maxmemory-polcy": "volatile-lru"})
+    world.converge()
+
+    status, message = accepted(world)
+    assert status == "False"
+    assert "config.maxmemory-polcy: redis 7.0.15 in" in message
+    assert "write maxmemory-policy" in message
+    assert (world.settings.told, world.settings_file()) == ([], {})
+
+
+@both
+def test_what_needs_a_restart_is_kept_for_it_and_pending_until_every_pod_had_one(make: Any) -> None:
+    world = make()
+    world.converge()
+
+    edit(world, {"tcp-backlog": 1024})
+    world.converge()
+
+    assert world.settings.told == []
+    assert world.settings_file() == {"tcp-backlog": "1024"}
+    status, message = accepted(world)
+    pods = redis_pods(world)
+    assert status == "False"
+    assert f"config.tcp-backlog 511 -> 1024: 0 of {len(pods)} pods have it" in message
+    for pod in pods:
+        world.settings.restart(pod, world.settings_file())
+    assert accepted(world)[0] == "True"
+
+    edit(world, {})
+    world.converge()
+    assert world.settings_file() == {"tcp-backlog": None}
+    assert f"config.tcp-backlog 1024 -> 511: 0 of {len(pods)} pods have it" in accepted(world)[1]
+    for pod in pods:
+        world.settings.restart(pod, world.settings_file())
+    world.converge()
+    assert world.settings_file() == {}
+    assert accepted(world)[0] == "True"
+
+
+@both
+def test_the_engine_s_own_word_wins_over_the_table(make: Any) -> None:
+    """It says of a parameter that it cannot be changed while it runs, whatever is known of others."""
+    world = make()
+    world.converge()
+    world.settings.immutable.add("hz")
+
+    edit(world, {"hz": 30})
+    world.converge()
+
+    assert (
+        f"config.hz 10 -> 30: 0 of {len(redis_pods(world))} pods have it, the others get it when" in accepted(world)[1]
+    )
+    assert world.settings_file() == {"hz": "30"}
+    assert len(world.settings.told) == len(redis_pods(world))
+
+
+@both
+def test_a_pod_that_starts_anew_and_one_that_is_new_have_the_same(make: Any) -> None:
+    world = make(config={"timeout": 300})
+    world.converge()
+    pod = redis_pods(world)[-1]
+
+    world.settings.of(pod).clear()  # its file was a minute behind
+    world.converge()
+
+    assert values(world, "timeout") == {"300"}
+
+
+@both
+def test_interrupted_after_any_step_it_comes_to_the_same(make: Any) -> None:
+    for steps in range(8):
+        world = make(config={"hz": 20})
+        world.converge()
+        edit(world, {"timeout": 300, "save": "900 1", "tcp-backlog": 100})
+        world.run_pass(interrupt_after=steps)
+        world.settings.memory.drop(KEY)
+        world.converge()
+
+        assert (values(world, "timeout"), values(world, "save"), values(world, "hz")) == ({"300"}, {"900 1"}, {"10"})
+        assert world.settings_file() == {"timeout": "300", "save": "900 1", "tcp-backlog": "100"}
+
+
+@both
+def test_an_edit_is_taken_back_half_way(make: Any) -> None:
+    world = make()
+    world.converge()
+    for passes in range(6):
+        edit(world, {"timeout": 300})
+        for _ in range(passes):
+            world.run_pass()
+
+        edit(world, {})
+        world.converge()
+
+        assert values(world, "timeout") == {"0"}
+        assert world.settings_file() == {}
+
+
+def test_a_file_that_somebody_broke_is_written_anew() -> None:
+    assert parse_settings({"data": {"settings.json": "{"}}) == {}
+    assert parse_settings({"data": {"settings.json": "[1]"}}) == {}
+    assert parse_settings({"data": {"settings.json": '{"a": 1, "b": "x", "c": null}'}}) == {"b": "x", "c": None}
+    assert parse_settings({}) == {}
