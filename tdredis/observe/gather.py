@@ -124,7 +124,7 @@ class Observer:
             ages = self._asker.ages(key)
             ages.look(pod for pods in found.pods.values() for pod in pods.values())
             self._asker.begin(key, is_urgent=is_urgent)
-            pods = self._pods(key, found, REDIS_COMPONENT, REDIS_CONTAINER)
+            pods = self._pods(key, memo, found, REDIS_COMPONENT, REDIS_CONTAINER)
             desired = read_desired(key, instance, self._secrets)
             foreign = self._unlisted.foreign(key, instance, children)
             creation_failures = self._unlisted.creation_failures(key, children, found.counts, self.now())
@@ -132,7 +132,7 @@ class Observer:
                 instance=instance,
                 children=children,
                 desired=desired.passwords,
-                sentinel_pods=self._pods(key, found, SENTINEL_COMPONENT, SENTINEL_CONTAINER),
+                sentinel_pods=self._pods(key, memo, found, SENTINEL_COMPONENT, SENTINEL_CONTAINER),
                 unclear=found.unclear,
             )
             trials = self._try_addresses(key, entry, pods, ages.known_pods())
@@ -183,7 +183,7 @@ class Observer:
         *,
         at_peace: bool,
     ) -> ClusterSnapshot:
-        found = (_read(self._memos[key], pod, PROXY_CONTAINER) for pod in self._proxy_pods(key))
+        found = (_read(seen["memo"], pod, PROXY_CONTAINER) for pod in self._proxy_pods(key))
         proxies = {pod.name: pod for pod in found}
         doors = _addresses({name: pod for name, pod in proxies.items() if pod.ready}, ())
         speak = proxy_kind(instance, self._site) == "envoy"
@@ -332,6 +332,7 @@ class Observer:
         """Another has led meanwhile: what was seen before is of no use, and nobody was silent all the time."""
         self._asker.forget()
         self._finder.forget()
+        self._memos.clear()  # resources may be gone, and passwords are among what it holds
         self._accepted.clear()
         if self._pulse is not None:
             self._pulse.forget()
@@ -339,9 +340,9 @@ class Observer:
     def _has_pull_secret(self, namespace: str) -> bool:
         return self._caches.pull_secrets.get(namespace, PULL_SECRET) is not None
 
-    def _pods(self, key: Key, found: Belongings, component: str, container: str) -> dict[str, PodFacts]:
+    def _pods(self, key: Key, memo: Memo, found: Belongings, component: str, container: str) -> dict[str, PodFacts]:
         """Of one that was never seen, and may be there, only its name is known."""
-        ages, memo = self._asker.ages(key), self._memos[key]
+        ages = self._asker.ages(key)
         pods = {
             name: _read(memo, pod, container, ages.created(pod.metadata.uid), found.lost_labels.get(name))
             for name, pod in found.pods[component].items()

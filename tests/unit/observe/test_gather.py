@@ -272,3 +272,19 @@ async def test_what_a_pass_remembers_is_as_the_caches_have_it_and_goes_with_the_
     world.caches.custom["RedisStandby"]._remove((KEY.namespace, KEY.name))
     assert await world.observer.gather(KEY) is None
     assert not world.observer._memos, "passwords are among it"
+
+
+async def test_what_a_pass_remembers_goes_with_the_lead_also_in_the_middle_of_a_pass() -> None:
+    world = World()
+    world.put_auth("vault")
+    world.put_pods()
+    await world.gather()
+    world.processes["10.0.0.1"].frozen = True
+    under_way = asyncio.create_task(world.gather())
+    await asyncio.sleep(0.1)  # virtual
+
+    world.observer.forget()
+
+    assert not world.observer._memos, "the resource may be gone by now, and passwords are among it"
+    snapshot, _ = await under_way
+    assert answers(snapshot) == [True, False]
