@@ -6,7 +6,7 @@ that nobody touched cost a pass next to nothing, and are kept as the bytes that 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.drift import DIGEST, difference
 from tdredis.manifests.names import SURPLUS
 from tdredis.manifests.services import EXTERNAL_LABEL
+from tdredis.manifests.settings_file import parse_settings
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation of a pod template
 
@@ -173,6 +174,11 @@ class Live:
                 return count
             case _:
                 return 0
+
+    @cached_property
+    def settings(self) -> Mapping[str, str | None]:
+        """Of an instance's ConfigMap: the parameters of Redis that are kept for the next start."""
+        return parse_settings(self.json)
 
     @cached_property
     def target_pods(self) -> tuple[str, ...]:

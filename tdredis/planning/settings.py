@@ -17,7 +17,7 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.settings import as_texts, instead_of
 from tdredis.manifests.made_of import RESTART
 from tdredis.manifests.redis_config import build_redis_conf
-from tdredis.manifests.settings_file import parse_settings, with_settings
+from tdredis.manifests.settings_file import with_settings
 from tdredis.planning.health import Limited, World
 from tdredis.planning.live import Live
 from tdredis.planning.objects import ref_of
@@ -265,6 +265,6 @@ def _wanted(instance: Instance) -> dict[str, str]:
     return as_texts(instance.spec.config)
 
 
-def _record(instance: Instance, children: Mapping[Ref, Live]) -> dict[str, str | None]:
+def _record(instance: Instance, children: Mapping[Ref, Live]) -> Mapping[str, str | None]:
     live = children.get(Ref("ConfigMap", instance.name))
-    return parse_settings(live.json) if live is not None else {}
+    return live.settings if live is not None else {}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tdredis.kube.client import Client
+from tdredis.redislink.errors import LinkError
 from tests.e2e.reach import linked
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standalone, standby
 
@@ -54,7 +55,7 @@ async def values_of(subject: Subject, parameter: str) -> set[str]:
     password = (await subject.get())["spec"]["secret"]
     found = set()
     for pod in (await subject.pods()).values():
-        async with linked(f"{pod['status']['podIP']}:6379", password) as link:
+        async with linked(f"{pod['status'].get('podIP', '')}:6379", password) as link:
             reply = await link.call("CONFIG", "GET", parameter, timeout_s=5)
         assert isinstance(reply, list)
         found.add(bytes(reply[1]).decode())
@@ -63,7 +64,10 @@ async def values_of(subject: Subject, parameter: str) -> set[str]:
 
 async def until_all_have(subject: Subject, parameter: str, value: str) -> None:
     async def have() -> bool:
-        return await values_of(subject, parameter) == {value}
+        try:
+            return await values_of(subject, parameter) == {value}
+        except LinkError:
+            return False  # one of them is being restarted
 
     await eventually(have, f"every process has {parameter} {value}")
 

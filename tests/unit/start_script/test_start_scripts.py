@@ -163,7 +163,7 @@ def test_whoever_waits_for_a_takeover_waits_fifteen_seconds_however_many_peers_a
     for name, does in (("timeout", f"echo {costs} >>{spent}; exit {exit_code}"), ("sleep", f"echo 1 >>{spent}")):
         (tools / name).write_text(f"#!/bin/sh\n{does}\n")
         (tools / name).chmod(0o755)
-    functions = CLUSTER_NODE[CLUSTER_NODE.index("\npeers() {") : CLUSTER_NODE.index("\nprepare() {")]
+    functions = CLUSTER_NODE[CLUSTER_NODE.index("\nhas_replicas() {") : CLUSTER_NODE.index("\nprepare() {")]
 
     script = f"set -eu\nPATH={tools}:$PATH nodes={nodes} cli=redis-cli\n{functions}\nuntil_taken_over\n"
     subprocess.run(["sh", "-c", script], check=True, timeout=60)
