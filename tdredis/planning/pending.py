@@ -238,8 +238,30 @@ def _lacks(
         yield Lack(RESTART, "", wanted[RESTART])
     for path, container in _IMAGES.items():  # made by a version that did not write it down
         image, wants = pod.images.get(container), wanted.get(path, "")
-        if image is not None and wants and image != snapshot.site.image(wants):
+        if (
+            image is not None
+            and wants
+            and not any(_may_be(image, each) for each in (wants, snapshot.site.image(wants)))
+        ):
             yield Lack(path, image, wants)
+
+
+def _may_be(image: str, wanted: str) -> bool:
+    """*image* of a pod is what became of *wanted*: a webhook names another registry, or the digest for the tag. A pod
+    that does not say what it was made from is recreated only for what somebody must have edited.
+    """
+    name, tag, digest = _words(image)
+    wanted_name, wanted_tag, wanted_digest = _words(wanted)
+    if name != wanted_name or (wanted_digest and digest != wanted_digest):
+        return False
+    return bool(wanted_digest) or tag == wanted_tag or (bool(digest) and not tag)
+
+
+def _words(image: str) -> tuple[str, str, str]:
+    """``registry:5000/library/redis:7.0@sha256:12``: redis, 7.0, sha256:12. Without both a tag of its own is meant."""
+    rest, _, digest = image.rpartition("/")[2].partition("@")
+    name, _, tag = rest.partition(":")
+    return name, tag or ("" if digest else "latest"), digest
 
 
 def _restart_asked(snapshot: Snapshot, pod: PodFacts) -> str:

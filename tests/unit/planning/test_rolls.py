@@ -533,3 +533,55 @@ def test_with_one_copy_it_goes_on_where_spec_says_so_and_there_is_no_room(make: 
     assert images(world) == {"redis:7.2"}
     assert of_redis(world) == before
     assert_as_specified(world)
+
+
+# ---- nobody asked
+
+
+def made_by_an_older_version(world: World) -> None:
+    """Its pods do not say what they were made from, and its templates were others."""
+    for pod in world.pods.values():
+        pod.made_of, pod.revision = {}, "of-another-version"
+
+
+def assert_nothing_goes(world: World) -> None:
+    before = uids(world)
+    plans = [world.run_pass()[0] for _ in range(8)]
+    assert not [step for made in plans for step in made.steps]
+    assert uids(world) == before
+    status: Any = world.resource["status"]
+    told = next(each for each in status["conditions"] if each["type"] == "Accepted")
+    assert told["reason"] == "AsSpecified", told
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "image",
+    [
+        "mirror.example/library/redis:7.0",
+        "mirror.example:5000/redis:7.0",
+        "redis@sha256:0123",
+        "redis:7.0@sha256:0123",
+        "mirror.example/library/redis@sha256:0123",
+    ],
+)
+def test_an_image_that_a_webhook_wrote_otherwise_is_no_reason_to_recreate_pods(make: Make, image: str) -> None:
+    world = healthy(make, replicas=2)
+    made_by_an_older_version(world)
+    for name in of_redis(world):
+        world.pods[name].images = {**world.pods[name].images, "redis": image}
+
+    assert_nothing_goes(world)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "image", ["mirror.example/redis:6.2", "mirror.example/valkey:7.0", "redis", "redis:7.0-alpine"]
+)
+def test_an_image_that_no_webhook_makes_of_it_is_another_one(make: Make, image: str) -> None:
+    world = healthy(make, replicas=2)
+    for name in of_redis(world):
+        pod = world.pods[name]
+        pod.made_of, pod.revision, pod.images = {}, "of-another-version", {**pod.images, "redis": image}
+
+    assert sorted(replaced(roll(world))) == sorted(of_redis(world))
