@@ -37,6 +37,7 @@ class Copy:
     is_primary: bool = False
     is_outdated: bool = False  # it is to be recreated
     is_surplus: bool = False  # it is there for as long as others are recreated
+    is_leaving: bool = False  # somebody deleted its pod: its data may go with it
     behind_bytes: int | None = None
 
     @property
@@ -141,14 +142,18 @@ def next_in(shard: Shard, terms: Terms) -> Next | None:
     """None: every pod of *shard* is as it should be."""
     outdated = [each for each in shard.copies if each.is_outdated and not each.is_surplus]
     late = [each.name for each in shard.copies if not each.is_whole and not each.is_surplus]
+    leaving_too = [each.name for each in shard.copies if each.is_leaving]
+    if leaving_too and (outdated or shard.surplus):
+        return Hold(guard="copies_are_whole", why=f"{list_names(leaving_too)} was deleted and is no copy to count on")
     if late and (outdated or shard.surplus):
         return Hold(guard="copies_are_whole", why=f"{list_names(late)} does not have all of the data yet")
     if not outdated:
         return _end(shard)
     replicas = [each for each in outdated if not each.is_primary]
     leaving = max(replicas or outdated, key=lambda each: ordinal(each.name))
-    if not replicas and terms.on_request and candidates_of(shard, leaving):
-        return _end(shard) or _until_asked(leaving)
+    if not replicas and terms.on_request and (candidates := candidates_of(shard, leaving)):
+        stay = any(each.name in candidates and not each.is_surplus for each in shard.copies)
+        return (_end(shard) if stay else None) or _until_asked(leaving)
     if needed := _copies_stay(shard, leaving, terms):
         return needed
     if replicas:
@@ -160,8 +165,12 @@ def next_in(shard: Shard, terms: Terms) -> Next | None:
 
 def candidates_of(shard: Shard, primary: Copy) -> tuple[str, ...]:
     """Who has the data and stays, the best first."""
-    able = (each for each in shard.copies if each.is_whole and not each.is_outdated and each is not primary)
+    able = (each for each in shard.copies if _may_lead(each) and each is not primary)
     return tuple(each.name for each in sorted(able, key=_rank))
+
+
+def _may_lead(copy: Copy) -> bool:
+    return copy.is_whole and not copy.is_outdated and not copy.is_leaving
 
 
 def _yield(shard: Shard, primary: Copy, why: str) -> Yield | None:

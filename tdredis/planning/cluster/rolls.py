@@ -78,5 +78,6 @@ def _copy(shard: Shard, member: Member, outdated: frozenset[str]) -> Copy:
         is_primary=member is owner,
         is_outdated=member.name in outdated,
         is_surplus=member.name not in shard.wanted,
+        is_leaving=member.pod.deleting,
         behind_bytes=behind,
     )

@@ -91,5 +91,6 @@ def _copy(world: World, member: Member, outdated: frozenset[str]) -> Copy:
         is_primary=member is primary,
         is_outdated=member.name in outdated,
         is_surplus=member.name not in world.redis.wanted,
+        is_leaving=member.pod.deleting,
         behind_bytes=behind,
     )

@@ -24,8 +24,10 @@ def primary(name: str = "s-0", *, old: bool = False, surplus: bool = False) -> C
     return Copy(name=name, is_primary=True, is_outdated=old, is_surplus=surplus)
 
 
-def replica(name: str, *, old: bool = False, behind: int | None = 0, surplus: bool = False) -> Copy:
-    return Copy(name=name, is_outdated=old, behind_bytes=behind, is_surplus=surplus)
+def replica(
+    name: str, *, old: bool = False, behind: int | None = 0, surplus: bool = False, leaves: bool = False
+) -> Copy:
+    return Copy(name=name, is_outdated=old, behind_bytes=behind, is_surplus=surplus, is_leaving=leaves)
 
 
 def shard(*copies: Copy, wanted: int = 3, keeps: bool = False, surplus: Surplus | None = None) -> Shard:
@@ -140,6 +142,22 @@ TABLE: list[tuple[str, Shard, str]] = [
         "yield to s-1",
     ),
     (
+        "not to one that somebody deleted",
+        shard(primary(old=True), replica("s-1", surplus=True, leaves=True), wanted=1, surplus=Surplus(pod="s-1")),
+        "copies_are_whole",
+    ),
+    (
+        "one that somebody deleted is no copy",
+        shard(
+            primary(old=True),
+            replica("s-1", old=True),
+            replica("s-2", surplus=True, leaves=True),
+            wanted=2,
+            surplus=S2,
+        ),
+        "copies_are_whole",
+    ),
+    (
         "and goes",
         shard(replica("s-0", old=True), primary("s-1", surplus=True), wanted=1, surplus=Surplus(pod="s-1")),
         "replace s-0",
@@ -179,6 +197,11 @@ def test_what_comes_next(found: Shard, next_: str) -> None:
             "no more",
         ),
         (
+            shard(primary(old=True), replica("s-1", surplus=True), wanted=1, surplus=Surplus(pod="s-1")),
+            Terms(on_request=True),
+            "primaries_go_on_request",
+        ),
+        (
             shard(primary(old=True), replica("s-1", old=True), wanted=2, surplus=Surplus(pod="s-2", trouble="x")),
             Terms(needs_surplus=False),
             "replace s-1",
@@ -189,7 +212,14 @@ def test_what_comes_next(found: Shard, next_: str) -> None:
             "copies_stay",
         ),
     ],
-    ids=["on request", "replicas are not asked for", "no surplus pod waits", "one copy is enough", "none is not"],
+    ids=[
+        "on request",
+        "replicas are not asked for",
+        "no surplus pod waits",
+        "the only candidate",
+        "one copy is enough",
+        "none is not",
+    ],
 )
 def test_what_spec_says_of_it(found: Shard, terms: Terms, next_: str) -> None:
     assert what(next_in(found, terms)) == next_
