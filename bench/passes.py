@@ -44,6 +44,7 @@ from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import Apply
 from tdredis.redis.slots import SlotSet, even_split
 from tdredis.redislink.pool import Address, LinkPool
+from tdredis.redislink.settings import SettingsMemory
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 
 NODES = (6, 80, 200, 1000)
@@ -242,6 +243,7 @@ class _Processes:
 
     def __init__(self) -> None:
         self._nodes: dict[str, _Node] = {}  # by pod IP
+        self.settings: SettingsMemory[Key] = SettingsMemory()
 
     def keep(self, _owner: Key, _addresses: object) -> None:
         """Connections are no part of this."""
