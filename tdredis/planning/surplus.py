@@ -5,6 +5,7 @@ It keeps a copy of their data. The annotation of the StatefulSet is all that is 
 
 from __future__ import annotations
 
+from tdredis.api.instance import InstanceSpec
 from tdredis.api.json_object import JSONObject
 from tdredis.manifests.names import SURPLUS
 from tdredis.planning.rolling import Surplus
@@ -31,6 +32,13 @@ def find_surplus(snapshot: Snapshot, statefulset: str, wanted: int) -> Surplus |
     is_stuck = not pod.deleting and live.revision is not None and pod.revision != live.revision
     words = f"{pod.trouble.reason}: {pod.trouble.message}" if pod.trouble.message else pod.trouble.reason
     return Surplus(pod=name, trouble=words, is_stuck=is_stuck)
+
+
+def keeps_data(spec: InstanceSpec) -> bool:
+    """A pod that is recreated finds its data again: it has a volume, and its process writes to it."""
+    config = {name: str(value) for name, value in spec.config.items()}
+    writes = config.get("appendonly", "yes") != "no" or config.get("save", "") not in ("", '""')
+    return bool(spec.storage_class) and writes
 
 
 def with_surplus(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:

@@ -13,7 +13,7 @@ from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.rolling import Ask, Copy, Next, Replace, Surplus, Yield, next_steps, terms_of
 from tdredis.planning.rolling import Shard as Copies
 from tdredis.planning.steps import HandOver, ReplacePod
-from tdredis.planning.surplus import find_surplus
+from tdredis.planning.surplus import find_surplus, keeps_data
 
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
@@ -63,7 +63,7 @@ def _copies_of(world: World, shard: Shard, outdated: frozenset[str], surplus: Su
         name=shard.name,
         copies=tuple(_copy(shard, each, outdated) for each in shard.members if each.name in named),
         wanted=len(shard.wanted),
-        keeps_data=bool(world.instance.spec.storage_class),
+        keeps_data=keeps_data(world.instance.spec),
         surplus=surplus,
     )
 

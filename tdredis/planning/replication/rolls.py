@@ -22,7 +22,7 @@ from tdredis.planning.rolling import (
     terms_of,
 )
 from tdredis.planning.steps import ReplacePod
-from tdredis.planning.surplus import find_surplus
+from tdredis.planning.surplus import find_surplus, keeps_data
 
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
@@ -48,7 +48,7 @@ def _shard(world: World, outdated: frozenset[str]) -> Shard:
         name=world.instance.name,
         copies=tuple(_copy(world, each, outdated) for each in world.members if each.name in named),
         wanted=len(wanted),
-        keeps_data=bool(world.instance.spec.storage_class),
+        keeps_data=keeps_data(world.instance.spec),
         surplus=surplus,
         can_replicate=world.standby is not None,
     )

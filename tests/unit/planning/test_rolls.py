@@ -585,3 +585,17 @@ def test_an_image_that_no_webhook_makes_of_it_is_another_one(make: Make, image: 
         pod.made_of, pod.revision, pod.images = {}, "of-another-version", {**pod.images, "redis": image}
 
     assert sorted(replaced(roll(world))) == sorted(of_redis(world))
+
+
+@pytest.mark.parametrize(
+    ("config", "goes"), [({"appendonly": "no"}, False), ({"appendonly": "no", "save": "60 1"}, True)]
+)
+def test_a_volume_to_which_nothing_is_written_keeps_no_data(config: dict[str, str], goes: bool) -> None:
+    world = SimulatedStandby("RedisStandalone", storageclass="fast", config=config)
+    for _ in range(6):
+        world.run_pass()
+    edit(world, image="redis:7.2")
+
+    gone = replaced([step for _ in range(6) for step in world.run_pass()[0].steps])
+
+    assert bool(gone) is goes
