@@ -283,6 +283,8 @@ def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: 
     if has == asked and pod.limits == limits:
         return
     differing = {*_differing(has, asked), *_differing(pod.limits, limits)}
+    if not pod.made_of:  # what it has and nobody asks for may be by a LimitRange: it does not say
+        differing = (_differing(has, asked) & {*asked}) | (_differing(pod.limits, limits) & {*limits})
     node = snapshot.nodes.get(pod.name)
     maxmemory_bytes = instance.spec.maxmemory_mib * MIB
     differs = isinstance(node, NodeFacts) and node.maxmemory_bytes != maxmemory_bytes

@@ -599,3 +599,15 @@ def test_a_volume_to_which_nothing_is_written_keeps_no_data(config: dict[str, st
     gone = replaced([step for _ in range(6) for step in world.run_pass()[0].steps])
 
     assert bool(gone) is goes
+
+
+@KINDS
+def test_what_others_gave_a_container_that_asks_for_nothing_is_no_reason_to_recreate_pods(make: Make) -> None:
+    """A LimitRange completes the pods, and not their templates. Source: kubernetes.io, "Limit Ranges"."""
+    world = healthy(make, replicas=2)
+    given = {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+    made_by_an_older_version(world)
+    for name in of_redis(world):
+        world.pods[name].resources, world.pods[name].given = given, given
+
+    assert_nothing_goes(world)
