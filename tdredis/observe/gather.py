@@ -122,7 +122,7 @@ class Observer:
             found = await self._finder.find(key, instance, memo)
             children = found.children
             ages = self._asker.ages(key)
-            ages.look(pod for pods in found.pods.values() for pod in pods.values())
+            ages.look((*(pod for pods in found.pods.values() for pod in pods.values()), *self._proxy_pods(key)))
             self._asker.begin(key, is_urgent=is_urgent)
             pods = self._pods(key, memo, found, REDIS_COMPONENT, REDIS_CONTAINER)
             desired = read_desired(key, instance, self._secrets)

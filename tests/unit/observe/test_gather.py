@@ -24,7 +24,7 @@ from tdredis.planning.steps import Apply
 from tdredis.redis.facts import NodeFacts, Unknown
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import NoAnswer, Refused
-from tdredis.redislink.pool import LinkPool
+from tdredis.redislink.pool import Address, LinkPool
 from tests.unit.planning.simulated_standby import SPEC
 
 pytestmark = pytest.mark.looptime
@@ -115,7 +115,9 @@ class World:
         process.accepted = process.password
         return process
 
-    def put(self, cache: Any, kind: str, name: str, *, owner: str = "", **parts: object) -> None:
+    def put(
+        self, cache: Any, kind: str, name: str, *, owner: str = "", component: str = "redis", **parts: object
+    ) -> None:
         self._version += 1
         owners = [{"kind": kind, "name": "x", "uid": owner, "controller": True}] if owner else []
         metadata = {
@@ -123,7 +125,7 @@ class World:
             "namespace": KEY.namespace,
             "uid": f"uid-{name}",
             "resourceVersion": str(self._version),
-            "labels": {**LABELS, "app.kubernetes.io/instance": KEY.name, "app.kubernetes.io/component": "redis"},
+            "labels": {**LABELS, "app.kubernetes.io/instance": KEY.name, "app.kubernetes.io/component": component},
             "ownerReferences": owners,
         }
         version = API_VERSION if kind == "RedisStandby" else "v1"
@@ -209,6 +211,23 @@ async def test_a_frozen_neighbour_costs_an_urgent_pass_a_third_of_a_second() -> 
     assert (first_s, calm_s, urgent_s) == pytest.approx((ASK_S, ASK_S, ASK_AGAIN_S), abs=0.01)
     said = [node.error for snapshot in (calm, urgent) for node in snapshot.nodes.values() if isinstance(node, Unknown)]
     assert said == ["no answer in time"] * 2, "how long we waited is no news"
+
+
+async def test_for_how_long_a_proxy_has_not_answered_outlives_the_next_pass() -> None:
+    """It is a pod of no StatefulSet, and whether it is stuck is told by how long it has been so."""
+    world = World()
+    world.put_auth("vault")
+    world.put_pods()
+    world.put(world.caches.pods, "Pod", "predixy-1", component="proxy", spec={"containers": []}, status={})
+    await world.gather()
+    ages, door = world.observer._asker.ages(KEY), Address("uid-predixy-1", "10.0.9.9", 6379)
+    ages.silent_since(door)
+    ages.refusing_since(door, replied=True)
+
+    await asyncio.sleep(20)  # virtual
+    await world.gather()
+
+    assert (ages.silent_for_s(door), ages.refusals(door)) == (20, 1)
 
 
 async def test_a_secret_that_somebody_edited_is_put_back_also_by_an_operator_that_has_just_begun() -> None:
