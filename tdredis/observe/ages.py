@@ -35,7 +35,6 @@ class Ages:
         self._born: dict[str, float] | None = None  # steady seconds by uid; None: never looked
         self._silent: dict[Address, float] = {}  # steady seconds
         self._refusing: dict[Address, float] = {}  # steady seconds
-        self._refusals: dict[Address, int] = {}  # since the last answer
         self._unsynced: dict[Address, tuple[Followed, float]] = {}  # whom it follows, and steady seconds
         self._known: dict[str, str] = {}  # pods' uids by what their processes said of themselves, the oldest first
         self._heard: dict[Address, float] = {}  # steady seconds of the first of all answers in a row
@@ -57,7 +56,6 @@ class Ages:
             self._born = {pod.metadata.uid: self._born.get(pod.metadata.uid, steady) for pod in pods}
         self._silent = {address: since for address, since in self._silent.items() if address.uid in self._born}
         self._refusing = {address: since for address, since in self._refusing.items() if address.uid in self._born}
-        self._refusals = {address: count for address, count in self._refusals.items() if address.uid in self._born}
         self._unsynced = {address: found for address, found in self._unsynced.items() if address.uid in self._born}
         self._heard = {address: since for address, since in self._heard.items() if address.uid in self._born}
         self._write_failed = {uid: when for uid, when in self._write_failed.items() if uid in self._born}
@@ -82,7 +80,6 @@ class Ages:
     def answered(self, address: Address) -> None:
         self._silent.pop(address, None)
         self._refusing.pop(address, None)
-        self._refusals.pop(address, None)
         self._heard.setdefault(address, self._steady())
 
     def heard_s(self, address: Address) -> float:
@@ -107,12 +104,7 @@ class Ages:
         if not replied:
             self._refusing.pop(address, None)
             return None
-        self._refusals[address] = self._refusals.get(address, 0) + 1
         return self._epoch + self._refusing.setdefault(address, self._steady())
-
-    def refusals(self, address: Address) -> int:
-        """Errors that it has replied since it last answered, whatever silence came between."""
-        return self._refusals.get(address, 0)
 
     def remember(self, uid: str, *said: str) -> None:
         """A process in the pod *uid* gave itself these names: its ids, and where it is reached. They outlive the pod:

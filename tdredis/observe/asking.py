@@ -29,9 +29,6 @@ from tdredis.redislink.pool import Address, LinkPool
 # Proxies are asked last, and a pass waits for them: not for long, unless one has been silent for so long that it is
 # about to be condemned. Where Redis is slow every proxy is, and none of them is to blame.
 ASK_PROXY_S, PROXY_IS_LATE_S, ASK_LATE_PROXY_S = 0.25, 2.0, 1.5
-# One that looks for the cluster where nobody is any more says so when its own patience ends (op_timeout of Envoy, and a
-# connection before it): whoever waits for less hears silence, and would take it for a slow one for ever.
-PROXY_IS_VERY_LATE_S, ASK_VERY_LATE_PROXY_S = 10.0, 4.0
 ASK_S = 1.0  # a healthy Redis answers INFO in a millisecond; one that needs a second is Unknown for this pass
 MOST_OPEN_SLOTS = 64  # looked at in one pass: when these are closed, the next are
 # Who falls silent does not keep the others' news waiting so long again while a vote may be near; later it does.
@@ -146,10 +143,10 @@ class Asker:
     ) -> dict[str, ProxyFacts | Unknown]:
         """As `ask_all`, of proxies. *resp3_doors*: where those of them that may speak RESP3 would do so."""
         ages = self.ages(key)
-        patience_s = {pod: self._patience_s(key, ages.silent_for_s(door) or 0.0) for pod, door in doors.items()}
+        late = {pod for pod, door in doors.items() if (ages.silent_for_s(door) or 0.0) >= PROXY_IS_LATE_S}
 
         async def ask(pod: str, door: Address) -> ProxyFacts | Unknown:
-            timeout_s = patience_s[pod]
+            timeout_s = ASK_LATE_PROXY_S if pod in late else ASK_PROXY_S
             asking = self._ask(key, door, reading, timeout_s, again_s=timeout_s)
             async with asyncio.TaskGroup() as both:
                 reads = both.create_task(asking)
@@ -159,12 +156,6 @@ class Asker:
 
         answers = await asyncio.gather(*(ask(pod, door) for pod, door in doors.items()))
         return dict(zip(doors, answers, strict=True))
-
-    def _patience_s(self, key: Key, silent_s: float) -> float:
-        """With a proxy that has been silent for so long. The most only where no pass is urgent."""
-        if silent_s >= PROXY_IS_VERY_LATE_S and key not in self._hurries:
-            return ASK_VERY_LATE_PROXY_S
-        return ASK_LATE_PROXY_S if silent_s >= PROXY_IS_LATE_S else ASK_PROXY_S
 
     async def _speaks_resp3(self, key: Key, door: Address | None) -> bool | None:
         """None: it did not say."""
@@ -221,7 +212,6 @@ class Asker:
                 full=isinstance(error, NoFreeConnection),
                 wrong_password=isinstance(error, Refused) and error.is_of_the_password,
                 refusing_since=ages.refusing_since(address, replied=isinstance(error, Refused)),
-                refusals=ages.refusals(address),
             )
         ages.answered(address)
         return facts

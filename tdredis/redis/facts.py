@@ -23,7 +23,6 @@ class Unknown:
     refusing_since: float | None = (
         None  # of the first error reply in a row; None: the last question got no reply at all
     )
-    refusals: int = 0  # error replies since it last answered, whatever silence came between
     wrong_password: bool = False  # it lives, and has another password than any that we know
     full: bool = False  # it lives, and said that it has no free connection (maxclients)
 

@@ -82,8 +82,8 @@ def replace_stuck_proxies(world: World) -> Ruling:
     """A proxy that answers reads with an error of its own though the cluster works is recreated.
 
     Envoy looks for the cluster at the addresses that it knew last, and at no other: when all of them changed at once it
-    looks for ever (redis_cluster.cc, startResolveRedis). One that says nothing at all is only slow, as is everybody on
-    a busy node: its clients would lose their connections for nothing. One at a time: where Redis is slow, all are.
+    looks for ever (redis_cluster.cc, startResolveRedis). One that says nothing is only slow, as is everybody on a busy
+    node: its clients would lose their connections for nothing. One at a time, because where Redis is slow, all are.
     """
     snapshot = world.snapshot
     pods = [pod for pod in snapshot.proxies if not pod.deleting and not pod.finished]

@@ -25,9 +25,6 @@ from tdredis.redis.views import KnownNode
 
 PROXY_CATCHES_UP_S = 3.0  # a proxy looks for moved slots every second
 PROXY_IS_STUCK_S = 5.0  # of nothing but errors; on a busy node an answer, or silence, comes between
-# So many errors and not one answer, whatever silence came between. Where addresses that are gone are silent, so is a
-# proxy that looks for the cluster there, half of the time.
-PROXY_IS_LOST_S, PROXY_IS_LOST_REFUSALS = 15.0, 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,19 +221,13 @@ class World:
 
     @cached_property
     def stuck_proxies(self) -> Mapping[str, Unknown]:
-        """Those that reply with an error that is their own: each time for a while, or again and again for longer."""
+        """Those that have answered all that time, each time with an error that is their own."""
+        stuck = self.snapshot.now - PROXY_IS_STUCK_S
         return {
             pod: read
             for pod, read in self.late_proxies.items()
-            if self._is_stuck(read) and is_fault_of_proxy(read.error)
+            if read.refusing_since is not None and read.refusing_since < stuck and is_fault_of_proxy(read.error)
         }
-
-    def _is_stuck(self, read: Unknown) -> bool:
-        if read.refusing_since is None:
-            return False
-        now = self.snapshot.now
-        is_lost = read.refusals >= PROXY_IS_LOST_REFUSALS and read.since < now - PROXY_IS_LOST_S
-        return is_lost or read.refusing_since < now - PROXY_IS_STUCK_S
 
     def is_at(self, pod: PodFacts, known: KnownNode) -> bool:
         """*pod* is reached where somebody knows a node, by its own address or by its own Service's."""

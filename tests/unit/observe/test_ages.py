@@ -192,29 +192,6 @@ def test_a_process_refuses_since_it_has_given_nothing_but_errors(said: list[str]
     assert since == (None if refusing_for_s is None else clocks.now - refusing_for_s)
 
 
-@pytest.mark.parametrize(
-    ("said", "count"),
-    [
-        (["error", "silence", "error", "silence"], 2),
-        (["error", "answer", "error"], 1),
-        (["silence", "silence"], 0),
-        (["error", "error", "answer"], 0),
-    ],
-)
-def test_errors_are_counted_since_the_last_answer_whatever_silence_came_between(said: list[str], count: int) -> None:
-    clocks = Clocks()
-    ages = ages_of(clocks)
-    for word in said:
-        clocks.pass_s(2)
-        ages.look([pod()])
-        if word == "answer":
-            ages.answered(ADDRESS)
-        else:
-            ages.refusing_since(ADDRESS, replied=word == "error")
-
-    assert ages.refusals(ADDRESS) == count
-
-
 def test_a_pod_is_told_of_alike_in_each_look_though_two_clocks_are_never_read_in_one_instant() -> None:
     clocks = Clocks()
     ages = ages_of(clocks)

@@ -637,25 +637,7 @@ def test_a_proxy_that_says_nothing_is_slow_and_keeps_its_clients(error: str) -> 
 
 def test_an_error_after_a_silence_counts_from_when_it_was_first_said() -> None:
     world = healthy()
-    assert with_reads(world, silent_s=600, refusing_since=world.now - 1, refusals=1).steps == ()
-
-
-@pytest.mark.parametrize(
-    ("silent_s", "refusals", "is_recreated"),
-    [(16, 5, True), (600, 5, True), (16, 4, False), (14, 5, False)],
-)
-def test_a_proxy_that_is_silent_between_its_errors_and_never_answers_is_lost(
-    silent_s: float, refusals: int, is_recreated: bool
-) -> None:
-    """Where addresses that are gone do not refuse, it waits for them half of the time."""
-    world = healthy()
-    made = with_reads(world, silent_s=silent_s, refusing_since=world.now - 1, refusals=refusals)
-    assert (replaced(made) == ["predixy-1"]) is is_recreated
-
-
-def test_a_lost_proxy_that_is_silent_just_now_waits_for_its_next_error() -> None:
-    made = with_reads(healthy(), silent_s=600, error="no answer in time", refusing_since=None, refusals=50)
-    assert made.steps == ()
+    assert with_reads(world, silent_s=600, refusing_since=world.now - 1).steps == ()
 
 
 @pytest.mark.parametrize(
