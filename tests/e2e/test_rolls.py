@@ -14,7 +14,7 @@ from tdredis.kube.errors import ApiError
 from tests.chaos.ledger import ByCluster, BySentinel, Ledger
 from tests.e2e.faults import NOISE_S, Addresses, lost, under_load
 from tests.e2e.test_faults import BOTH
-from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually
+from tests.e2e.world import BIN, Kube, Obj, Operator, Subject, condition, eventually
 
 Manifest = Callable[..., Obj]
 ROLL_S = 300.0
@@ -63,6 +63,25 @@ async def seen(ledgers: Mapping[str, Ledger]) -> AsyncIterator[None]:
             await task
 
 
+async def hand_over(kube: Kube, subject: Subject) -> None:
+    """As a person asks for it; until another pod is the first primary, and status says that it is done."""
+    primary = await subject.primary()
+    shard = primary.rpartition("-")[0]
+    replica = next(name for name in sorted(await subject.pods()) if name.startswith(f"{shard}-") and name != primary)
+    process = await asyncio.create_subprocess_exec(
+        *(str(BIN / "tdredis"), "handover", "--kubeconfig", str(kube.kubeconfig), "-n", subject.namespace),
+        *(f"{subject.kind.kind.lower()}/{subject.name}", replica),
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await process.wait() == 0
+
+    async def is_done() -> bool:
+        status = (await subject.get())["status"]
+        return bool(status.get("handover", {}).get("done")) and status["shards"][0]["primary"] == replica
+
+    await eventually(is_done, f"{replica} is the primary, as it was asked")
+
+
 @BOTH
 async def test_an_edit_of_pod_settings_reaches_every_pod_while_clients_write(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
@@ -74,6 +93,7 @@ async def test_an_edit_of_pod_settings_reaches_every_pod_while_clients_write(
         async with under_load(subject) as ledgers, seen(ledgers):
             await subject.change(**TEAM)
             await rolled(subject)
+            await hand_over(kube, subject)
         assert set(await subject.pods()) == before
         assert await lost(subject, ledgers) == {}
         gaps = {way: round(ledger.longest_gap_s(), 3) for way, ledger in ledgers.items()}

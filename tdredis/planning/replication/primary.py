@@ -13,9 +13,13 @@ from tdredis.planning.proof import is_proven_dead
 from tdredis.planning.replication.world import Member, Place, Watcher, World
 from tdredis.planning.sentences import list_names
 from tdredis.planning.steps import FailOver, Follow, Promote, SetConfig
+from tdredis.planning.surplus import surplus_pod
 from tdredis.redis.histories import bytes_alone
 
 PRIORITY = "replica-priority"
+# Of those that are in sync a Sentinel chooses the one with the lowest, whatever their offsets are. Source: sentinel.c,
+# compareSlavesForPromotion.
+CHOICE, LAST_CHOICE = 100, 200
 
 
 def have_a_primary(world: World) -> Ruling:
@@ -256,7 +260,7 @@ def hand_over(world: World, primary: Member, candidates: Sequence[Member], why: 
     """The Sentinels' failover while the primary's writes are stopped, so that its candidate has them all."""
     if world.in_failover:
         return held("no_failover_in_progress", _failover_under_way(world))
-    able = [watcher for watcher in reversed(world.watchers) if _can_hand_over(watcher, world, primary, candidates)]
+    able = [watcher for watcher in reversed(world.watchers) if can_hand_over(watcher, world, primary, candidates)]
     awake = [watcher for watcher in able if not watcher.facts.in_tilt]
     if awake:
         why = f"{why}; {list_names([candidate.name for candidate in candidates])} has its data"
@@ -264,7 +268,7 @@ def hand_over(world: World, primary: Member, candidates: Sequence[Member], why: 
     return _held_by_tilt(world, why) if able else Ruling()
 
 
-def _can_hand_over(watcher: Watcher, world: World, primary: Member, candidates: Sequence[Member]) -> bool:
+def can_hand_over(watcher: Watcher, world: World, primary: Member, candidates: Sequence[Member]) -> bool:
     """It watches *primary*, and knows one of *candidates*.
 
     Sentinels consider a primary down that answers PING with an error, as one does that cannot write to its disk. One
@@ -290,12 +294,17 @@ def vouch_for_replicas(world: World) -> Ruling:
     if world.standby is None or world.primary is None or world.in_failover:
         return Ruling()
     synced = world.replicas_in_sync()
+    passing = surplus_pod(world.snapshot, world.instance.name, len(world.redis.wanted))
     steps = [
         SetConfig(
-            process=member.process, parameter=PRIORITY, value=100, why=f"{member.name} is in sync: it may take over"
+            process=member.process,
+            parameter=PRIORITY,
+            value=LAST_CHOICE if member.name == passing else CHOICE,
+            why=f"{member.name} is in sync: it may take over"
+            + (", if nobody else can: it is not here for long" if member.name == passing else ""),
         )
         for member in synced
-        if not member.may_be_chosen and not member.facts.write_error
+        if not member.facts.write_error and _is_another_choice(member, passing)
     ]
     steps += [
         SetConfig(
@@ -315,6 +324,12 @@ def vouch_for_replicas(world: World) -> Ruling:
         if member.may_be_chosen and member not in synced and not member.facts.replication.was_linked
     ]
     return Ruling(steps=tuple(steps))
+
+
+def _is_another_choice(member: Member, passing: str | None) -> bool:
+    """What a person set, other than the two values that are ours, stays."""
+    now, wanted = member.facts.replication.priority, LAST_CHOICE if member.name == passing else CHOICE
+    return not member.may_be_chosen or (now in (CHOICE, LAST_CHOICE) and now != wanted)
 
 
 def follow_the_primary(world: World) -> Ruling:

@@ -7,7 +7,7 @@ from typing import assert_never
 from tdredis.manifests.replication import build_replication_children
 from tdredis.planning.more_pods import ask_for_surplus
 from tdredis.planning.plan import Hold, Ruling, held
-from tdredis.planning.replication.primary import hand_over
+from tdredis.planning.replication.primary import can_hand_over, hand_over
 from tdredis.planning.replication.world import Member, World
 from tdredis.planning.rolling import (
     ON_REQUEST,
@@ -73,12 +73,13 @@ def carry_out(world: World, step: Next) -> Ruling:
 
 
 def _hand_over(world: World, step: Yield) -> Ruling:
+    """Sentinels choose: so all of them know the best candidate before one of them is asked."""
     by_name = {member.name: member for member in world.members}
-    candidates = [by_name[name] for name in step.candidates]
-    ruling = hand_over(world, by_name[step.primary], candidates, step.why)
-    if ruling.steps or ruling.holds:
-        return ruling
-    return held("a_sentinel_knows_the_candidate", f"{step.why}, and no Sentinel knows {candidates[0].name} yet")
+    primary, candidates = by_name[step.primary], [by_name[name] for name in step.candidates]
+    if not all(can_hand_over(watcher, world, primary, candidates[:1]) for watcher in world.watchers):
+        why = f"{step.why}, and not every Sentinel knows {step.candidates[0]} yet"
+        return held("a_sentinel_knows_the_candidate", why)
+    return hand_over(world, primary, candidates, step.why)
 
 
 def _copy(world: World, member: Member, outdated: frozenset[str]) -> Copy:

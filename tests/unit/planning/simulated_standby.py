@@ -300,7 +300,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             and redis.priority
         ]
         assert able, "NOGOODSLAVE"
-        place, candidate = max(able, key=lambda found: found[1].offset)
+        place, candidate = min(able, key=lambda found: (found[1].priority, -found[1].offset))
         self.promote(candidate)
         watch.replicas = (watch.replicas | {watch.place}) - {place}
         watch.place, watch.epoch = place, watch.epoch + 1

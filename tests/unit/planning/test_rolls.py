@@ -306,6 +306,33 @@ def test_a_surplus_pod_that_became_the_primary_hands_over_before_it_goes(make: M
 
 
 @KINDS
+def test_a_surplus_pod_is_chosen_last_so_that_a_primary_moves_once(make: Make) -> None:
+    world = healthy(make)
+    shards = len(roles(world))
+    edit(world, image="redis:7.2")
+
+    done = roll(world)
+
+    assert len([step for step in done if isinstance(step, HandOver | FailOver)]) == shards
+
+
+def test_a_surplus_pod_that_is_taken_in_is_chosen_as_any_other() -> None:
+    world = healthy(SimulatedStandby)
+    edit(world, image="redis:7.2")
+    while copies(world)["redis-standby-tom"] < 3:
+        world.run_pass()
+    for _ in range(4):
+        world.run_pass(interrupt_after=1)
+    edit(world, replicas=2)
+
+    for _ in range(150):
+        world.run_pass()
+
+    found: list[Any] = [world.pods[name].process for name in sorted(of_redis(world))]
+    assert {process.priority for process in found if process.follows is not None} == {100}
+
+
+@KINDS
 def test_without_room_for_a_surplus_pod_nothing_goes_and_the_scheduler_s_words_are_told(make: Make) -> None:
     world = healthy(make)
     before = uids(world)
