@@ -194,8 +194,10 @@ def _end(shard: Shard) -> Next | None:
         return None
     why = f"{shard.surplus.pod} was there for as long as others were recreated"
     primary = next((each for each in shard.copies if each.is_surplus and each.is_primary), None)
-    step = _yield(shard, primary, why) if primary else None
-    return step or Ask(shard=shard.name, more=False, why=why)
+    if primary is None:
+        return Ask(shard=shard.name, more=False, why=why)
+    waits = Hold(guard="copies_are_whole", why=f"nobody else has all of the data of {primary.name} yet")
+    return _yield(shard, primary, why) or waits
 
 
 def _rank(candidate: Copy) -> tuple[bool, int, int]:

@@ -112,6 +112,7 @@ TABLE: list[tuple[str, Shard, str]] = [
         shard(replica("s-0"), replica("s-1", behind=None), primary("s-2", surplus=True), wanted=2, surplus=S2),
         "copies_are_whole",
     ),
+    ("not without anybody else", shard(primary("s-2", surplus=True), wanted=2, surplus=S2), "copies_are_whole"),
     (
         "no room for it",
         shard(
