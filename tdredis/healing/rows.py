@@ -28,6 +28,7 @@ GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
     "nothing_else_is_to_be_done",
     "copies_are_whole",
     "surplus_is_whole",
+    "statefulset_is_seen",
     "copies_stay",
     "handover_is_recorded",
     "primaries_go_on_request",

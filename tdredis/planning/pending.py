@@ -156,8 +156,8 @@ class Lack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lacks:
-    """What pods lack that new ones would have, by pod. *late*: those of them whose StatefulSet does not have it yet, so
-    that a new pod would lack it too.
+    """What pods lack that new ones would have, by pod. *late*: those of them that were made from the newest
+    template of their StatefulSet, so that a new pod would lack it too.
     """
 
     by_pod: Mapping[str, tuple[Lack, ...]]
@@ -179,7 +179,7 @@ def find_lacks(snapshot: Snapshot, instance: Instance, groups: Sequence[Group]) 
             lacks = {each.path: each for each in _lacks(snapshot, instance, group, pod, wanted)}
             if not lacks and _has_another_template(snapshot, pod) and not _was_restarted(pod, wanted):
                 lacks = {TEMPLATE: Lack(TEMPLATE, "", "")}
-            elif lacks and not _has_another_template(snapshot, pod):
+            elif lacks and pod.revision == _revision(snapshot, pod):
                 late.add(pod.name)
             if lacks:
                 by_pod[pod.name] = tuple(lacks.values())
@@ -304,6 +304,11 @@ def _amounts(requests: Mapping[str, str], limits: Mapping[str, str]) -> str:
 
 
 def _has_another_template(snapshot: Snapshot, pod: PodFacts) -> bool:
-    live = snapshot.children.get(Ref("StatefulSet", pod.name.rpartition("-")[0]))
-    revision = live.revision if live else None
+    revision = _revision(snapshot, pod)
     return revision is not None and pod.revision != revision
+
+
+def _revision(snapshot: Snapshot, pod: PodFacts) -> str | None:
+    """Of the present template of its StatefulSet; None: its controller has not seen that yet."""
+    live = snapshot.children.get(Ref("StatefulSet", pod.name.rpartition("-")[0]))
+    return live.revision if live else None

@@ -21,6 +21,7 @@ ON_REQUEST: Final = "primaries_go_on_request"
 # Guards of what comes and nobody tells us of.
 COPIES_COME: Final = (
     "copies_are_whole",
+    "statefulset_is_seen",
     "surplus_is_whole",
     "a_sentinel_knows_the_candidate",
     "handover_is_recorded",
@@ -70,6 +71,7 @@ class Shard:
     keeps_data: bool
     surplus: Surplus | None = None
     can_replicate: bool = True
+    is_seen: bool = True  # the StatefulSet's controller has seen how it is to be now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,9 @@ def next_steps(shards: Iterable[Shard], terms: Terms) -> tuple[Next, ...]:
 def next_in(shard: Shard, terms: Terms) -> Next | None:
     """None: every pod of *shard* is as it should be."""
     outdated = [each for each in shard.copies if each.is_outdated and not each.is_surplus]
+    if not shard.is_seen and (outdated or shard.surplus):
+        why = f"the controller of StatefulSet {shard.name} has not seen yet how it is to be"
+        return Hold(guard="statefulset_is_seen", why=why)
     late = [each.name for each in shard.copies if not each.is_whole and not each.is_surplus]
     leaving_too = [each.name for each in shard.copies if each.is_leaving]
     if leaving_too and (outdated or shard.surplus):

@@ -19,6 +19,12 @@ def surplus_pod(snapshot: Snapshot, statefulset: str, wanted: int) -> str | None
     return None if number is None or number < wanted else f"{statefulset}-{number}"
 
 
+def is_seen(snapshot: Snapshot, statefulset: str) -> bool:
+    """Its controller knows it as it is now: what pods it makes, and from which template, is settled."""
+    live = snapshot.children.get(Ref("StatefulSet", statefulset))
+    return live is not None and live.revision is not None
+
+
 def find_surplus(snapshot: Snapshot, statefulset: str, wanted: int) -> Surplus | None:
     """What *snapshot* says of that pod."""
     name = surplus_pod(snapshot, statefulset, wanted)

@@ -13,7 +13,7 @@ from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.rolling import Ask, Copy, Next, Replace, Surplus, Yield, next_steps, terms_of
 from tdredis.planning.rolling import Shard as Copies
 from tdredis.planning.steps import HandOver, ReplacePod
-from tdredis.planning.surplus import find_surplus, keeps_data
+from tdredis.planning.surplus import find_surplus, is_seen, keeps_data
 
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
@@ -65,6 +65,7 @@ def _copies_of(world: World, shard: Shard, outdated: frozenset[str], surplus: Su
         wanted=len(shard.wanted),
         keeps_data=keeps_data(world.instance.spec),
         surplus=surplus,
+        is_seen=is_seen(world.snapshot, shard.name),
     )
 
 

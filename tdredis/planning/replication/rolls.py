@@ -22,7 +22,7 @@ from tdredis.planning.rolling import (
     terms_of,
 )
 from tdredis.planning.steps import ReplacePod
-from tdredis.planning.surplus import find_surplus, keeps_data
+from tdredis.planning.surplus import find_surplus, is_seen, keeps_data
 
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
@@ -31,6 +31,9 @@ def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
     if steps and not any(isinstance(step, Hold) and step.guard == ON_REQUEST for step in steps):
         return steps
     watching = [name for name in world.sentinels.wanted if name in outdated]
+    if watching and not is_seen(world.snapshot, watching[0].rpartition("-")[0]):
+        why = "the controller of the Sentinels' StatefulSet has not seen yet how it is to be"
+        return (Hold(guard="statefulset_is_seen", why=why),)
     step = next_watcher(watching, in_failover=world.in_failover)
     return steps if step is None else (step,)
 
@@ -50,6 +53,7 @@ def _shard(world: World, outdated: frozenset[str]) -> Shard:
         wanted=len(wanted),
         keeps_data=keeps_data(world.instance.spec),
         surplus=surplus,
+        is_seen=is_seen(world.snapshot, world.instance.name),
         can_replicate=world.standby is not None,
     )
 

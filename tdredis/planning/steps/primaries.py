@@ -15,7 +15,10 @@ class HandOver(RedisStep):
     until the new one has everything. Source: redis.io, "CLUSTER FAILOVER" without options."""
 
     barrier: ClassVar[bool] = True
-    pace_s: ClassVar[float] = 1.0  # asked again, the engine begins from the start (cluster.c, resetManualFailover)
+    # Asked again, the engine begins from the start, and primaries that voted already do not do so again for two node
+    # timeouts: so one attempt has all of its time. Source: cluster.c, CLUSTER_MF_TIMEOUT, resetManualFailover,
+    # clusterSendFailoverAuthIfNeeded.
+    pace_s: ClassVar[float] = 5.0
     shard: str
 
     def __str__(self) -> str:

@@ -92,6 +92,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.bad_images: set[str] = set()
         self.unschedulable: set[str] = set()
         self.forbidden: set[str] = set()  # pods that a quota keeps from being made
+        self.sees_slowly = False  # the controller of StatefulSets sees a change of one in the next pass
         self.goes_slowly = False  # pods that are sent away take their time: deleting, ended, gone; a pass each
         self.refuses_resizes = False  # 403, by admission
         self.holds_resizes: Trouble | None = None  # the kubelet does not carry them out, for that reason
@@ -122,6 +123,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
     def run_pass(self, *, interrupt_after: int | None = None) -> tuple[Plan, int]:
         """One pass; with *interrupt_after*, the operator dies after so many steps. Returns the plan and steps done."""
         snapshot = self.snapshot()
+        self._see_statefulsets()
         assessment = assess(snapshot)
         made = plan(assessment)
         done = 0
@@ -248,7 +250,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
         if step.ref.kind == "StatefulSet" and isinstance(spec, dict):
             self._keep_restart(step.ref, spec)
             revision = _revision(spec["template"])
-            live["status"] = {"observedGeneration": metadata["generation"], "updateRevision": revision}
+            seen: JSON = 0 if self.sees_slowly else metadata["generation"]
+            live["status"] = {"observedGeneration": seen, "updateRevision": revision}
         return live
 
     def _keep_restart(self, ref: Ref, spec: Any) -> None:
@@ -293,6 +296,12 @@ class SimulatedKubernetes(Generic[ProcessT]):
                 self.pods[name].deleting = True
             else:
                 del self.pods[name]
+
+    def _see_statefulsets(self) -> None:
+        children: Any = self.children
+        for ref, live in children.items():
+            if ref.kind == "StatefulSet":
+                live["status"]["observedGeneration"] = live["metadata"]["generation"]
 
     def go_on_leaving(self) -> None:
         """Of pods that were sent away slowly: a process ends, one that has ended goes."""

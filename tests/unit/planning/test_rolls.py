@@ -11,7 +11,7 @@ import pytest
 from tdredis.manifests.names import SURPLUS
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref
-from tdredis.planning.steps import FailOver, HandOver, ReplacePod, Step
+from tdredis.planning.steps import Apply, FailOver, HandOver, ReplacePod, Step
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -302,6 +302,21 @@ def test_a_surplus_pod_that_became_the_primary_hands_over_before_it_goes(make: M
 
     assert images(world) == {"redis:7.2"}
     assert not [pod for pod in of_redis(world) if pod.endswith("-2")]
+    assert_as_specified(world)
+
+
+@KINDS
+def test_while_a_statefulset_s_controller_has_not_seen_it_nothing_is_taken_back(make: Make) -> None:
+    world = healthy(make)
+    shards = len(roles(world))
+    world.sees_slowly = True
+    edit(world, image="redis:7.2", sentinelimage="redis:7.2")
+
+    done = roll(world, passes=200)
+
+    asked = [step for step in done if isinstance(step, Apply) and "another pod has a copy" in step.why]
+    assert len(asked) == shards
+    assert images(world) == {"redis:7.2"}
     assert_as_specified(world)
 
 
