@@ -130,9 +130,13 @@ def values_are_plain(config: Mapping[str, object]) -> bool:
 def _is_plain(value: object) -> bool:
     if isinstance(value, bool):
         return False
-    return isinstance(value, int) or (isinstance(value, str) and re.fullmatch("[ -~]{0,500}", value) is not None)
+    return (
+        value is None
+        or isinstance(value, int)
+        or (isinstance(value, str) and re.fullmatch("[ -~]{0,500}", value) is not None)
+    )
 
 
 def as_texts(config: Mapping[str, object]) -> dict[str, str]:
-    """*config* as CONFIG SET takes it, in the order of names."""
-    return {name: str(value) for name, value in sorted(config.items())}
+    """*config* as CONFIG SET takes it, in the order of names. A server may keep a null, which names nothing."""
+    return {name: str(value) for name, value in sorted(config.items()) if value is not None}

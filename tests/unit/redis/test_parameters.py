@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tdredis.api.settings import OURS, TWO_NAMES, instead_of
+from tdredis.api.settings import OURS, TWO_NAMES, as_texts, instead_of, values_are_plain
 from tdredis.redis.parameter_table import ALIASES, ENGINES, TABLE
 from tdredis.redis.parameters import known_by, like, parameter_of, same_parameter
 from tests.engines.scratch import ask
@@ -108,3 +108,8 @@ def test_the_page_names_every_parameter_and_what_the_operator_keeps_for_itself()
 
     assert names == set(rows) - {"parameter", "---"}
     assert {name for name, class_ in rows.items() if class_ == "ours"} == {name for name in names if instead_of(name)}
+
+
+def test_a_null_that_a_server_kept_names_nothing() -> None:
+    assert values_are_plain({"timeout": None, "hz": 20})
+    assert as_texts({"timeout": None, "hz": 20}) == {"hz": "20"}
