@@ -22,7 +22,6 @@ from tdredis.manifests.names import (
     REDIS_COMPONENT,
     SENTINEL_COMPONENT,
     auth_secret_name,
-    build_labels,
     sentinel_name,
     statefulset_names,
 )
@@ -62,11 +61,9 @@ class Finder:
     def __init__(self, caches: Caches, strays: Strays) -> None:
         self._caches = caches
         self._strays = strays
-        self._labels: dict[Key, _Labels] = {}
 
     def drop(self, key: Key) -> None:
         """The resource is gone."""
-        self._labels.pop(key, None)
         self._strays.drop(key)
 
     def forget(self) -> None:
@@ -101,16 +98,9 @@ class Finder:
             pods=_by_component(search, pods),
             unclear=_by_component(search, {name: why for name, (_, why) in strays.unclear.items()}),
             unclear_statefulsets=unclear_sets,
-            lost_labels=self._lost_labels(search, (*cached.values(), *strays.found.values())),
+            lost_labels=_lost_labels(children, (*cached.values(), *strays.found.values())),
             counts=self._count_pods(key),
         )
-
-    def _lost_labels(self, search: _Search, pods: Iterable[Pod]) -> dict[str, Mapping[str, str]]:
-        labels = self._labels.get(search.key)
-        if labels is None or not labels.are_of(search.instance):
-            labels = self._labels[search.key] = _Labels(search)
-        found = ((pod.metadata.name, labels.lost(pod)) for pod in pods if pod.metadata.deletion_timestamp is None)
-        return {name: lost for name, lost in found if lost}
 
     def _children(self, search: _Search, memo: Memo) -> dict[Ref, Live]:
         """One of a previous resource of the same name is not among them."""
@@ -203,9 +193,11 @@ class _Search:
         return self.instance.metadata.uid
 
     @property
-    def statefulsets(self) -> tuple[str, ...]:
-        sentinels = (sentinel_name(self.instance),) if isinstance(self.instance, RedisStandby) else ()
-        return (*statefulset_names(self.instance), *sentinels)
+    def statefulsets(self) -> frozenset[str]:
+        """Those that spec asks for, and those of the record: size may have been edited, which is held."""
+        sentinels = {sentinel_name(self.instance)} if isinstance(self.instance, RedisStandby) else set()
+        recorded = {line.name for line in self.instance.status.shards}
+        return frozenset((*statefulset_names(self.instance), *sentinels, *recorded))
 
     def controls(self, meta: Meta, kind: str) -> bool:
         """The resource controls the object, or did until somebody removed that."""
@@ -220,7 +212,7 @@ class _Search:
         if owner is not None and owner.uid in self.owners:
             return True
         statefulset = meta.name.rpartition("-")[0]
-        if not self.is_recorded or statefulset not in {*self.owners.values(), *self.statefulsets}:
+        if not self.is_recorded or statefulset not in self.statefulsets.union(self.owners.values()):
             return False
         if owner is not None and (owner.kind, owner.name) != ("StatefulSet", statefulset):
             return False
@@ -238,36 +230,25 @@ class _Search:
         return SENTINEL_COMPONENT if is_sentinel else REDIS_COMPONENT
 
 
-class _Labels:
-    """What pods of a resource are to be labelled with, by StatefulSet: the same in every pass."""
+def _lost_labels(children: Mapping[Ref, Live], pods: Iterable[Pod]) -> dict[str, Mapping[str, str]]:
+    """By what its StatefulSet gives a pod: of what tells whose it is there is one right value, of the others, which
+    follow spec with the next pod, only that they are there counts.
+    """
+    found: dict[str, Mapping[str, str]] = {}
+    for pod in pods:
+        name, has = pod.metadata.name, pod.metadata.labels
+        live = children.get(Ref("StatefulSet", name.rpartition("-")[0]))
+        if live is None or pod.metadata.deletion_timestamp is not None:
+            continue
+        wanted = live.template_labels
+        if not wanted.items() <= has.items():
+            lost = {each: value for each, value in wanted.items() if _is_lost(each, value, has)}
+            found |= {name: lost} if lost else {}
+    return found
 
-    def __init__(self, search: _Search) -> None:
-        self._instance = search.instance
-        self._component = search.component
-        self._wanted: dict[str, Mapping[str, str]] = {}
 
-    def are_of(self, instance: Instance) -> bool:
-        known, new = self._instance.metadata, instance.metadata
-        return (known.uid, known.generation) == (new.uid, new.generation)
-
-    def lost(self, pod: Pod) -> Mapping[str, str]:
-        """What tells whose it is has one right value; of the others, which follow spec with the next pod, only that
-        they are there counts.
-        """
-        statefulset, has = pod.metadata.name.rpartition("-")[0], pod.metadata.labels
-        wanted = self._wanted.get(statefulset)
-        if wanted is None:
-            component = self._component(pod.metadata.name)
-            shard = statefulset if component == REDIS_COMPONENT else None
-            labels = build_labels(self._instance, component, shard=shard)
-            wanted = self._wanted[statefulset] = {name: str(value) for name, value in labels.items()}
-        if wanted.items() <= has.items():
-            return {}
-        return {
-            name: value
-            for name, value in wanted.items()
-            if name not in has or (name in IDENTITY_LABELS and has[name] != value)
-        }
+def _is_lost(name: str, value: str, has: Mapping[str, str]) -> bool:
+    return name not in has or (name in IDENTITY_LABELS and has[name] != value)
 
 
 def _live(memo: Memo, child: Child) -> Live:

@@ -154,6 +154,15 @@ class Live:
         )
 
     @cached_property
+    def template_labels(self) -> Mapping[str, str]:
+        """What a StatefulSet labels its pods with."""
+        match self.json.get("spec"):
+            case {"template": {"metadata": {"labels": {**labels}}}}:
+                return {str(name): str(value) for name, value in labels.items()}
+            case _:
+                return {}
+
+    @cached_property
     def claim_templates(self) -> list[JSON]:
         """spec.volumeClaimTemplates of a StatefulSet"""
         spec = self.json.get("spec")

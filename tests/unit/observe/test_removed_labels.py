@@ -16,11 +16,13 @@ from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref, ReplicationSnapshot
 from tdredis.planning.steps import Apply, FailOver, Follow, Promote, RestoreLabels
 from tdredis.redis.facts import NodeFacts, Unknown
-from tests.unit.observe.test_gather import KEY, World, now
+from tests.unit.observe.test_gather import KEY, LABELS, World, now
 
 pytestmark = pytest.mark.looptime
 PRIMARY, REPLICA = f"{KEY.name}-0", f"{KEY.name}-1"
 MANAGED_BY = "app.kubernetes.io/managed-by"
+INSTANCE, KIND = "app.kubernetes.io/instance", "cache.tongdun.net/kind"
+COMPONENT = "app.kubernetes.io/component"
 Edit = Callable[[dict[str, Any]], None]
 
 
@@ -66,6 +68,9 @@ class EditedWorld(World):
         self.put_auth("vault")
         self.put_pods()
         owner, sets = f"uid-{KEY.name}", self.caches.children["StatefulSet"]
+        labels = {**LABELS, INSTANCE: KEY.name, COMPONENT: "redis", "RESOURCE_ID": KEY.name, "ENV": "demo"}
+        spec = {"replicas": 2, "template": {"metadata": {"labels": labels}}}
+        self.put(sets, "StatefulSet", KEY.name, owner=owner, spec=spec, status={})
         self.put(sets, "StatefulSet", "sentinel-standby-tom", owner=owner, spec={"replicas": 0}, status={})
 
     def _stored_spec(self) -> Any:
@@ -156,8 +161,6 @@ def with_owner_of(uid: str) -> Edit:
     return edit
 
 
-INSTANCE, KIND = "app.kubernetes.io/instance", "cache.tongdun.net/kind"
-COMPONENT = "app.kubernetes.io/component"
 EDITS = {
     "managed-by": without(MANAGED_BY),
     "managed-by, changed": changed(MANAGED_BY),
@@ -188,7 +191,8 @@ async def test_its_labels_are_put_back(edit: Edit) -> None:
     world = EditedWorld()
     await world.look()
     before, _ = await world.look()
-    own = before.pods[PRIMARY].lost_labels  # those of old, that the test's pods do not have
+    own = before.pods[PRIMARY].lost_labels  # that the test's pods never had
+    assert {*own} == {"RESOURCE_ID", "ENV"}
 
     world.edit("Pod", PRIMARY, edit)
     snapshot, made = await world.look()
