@@ -81,10 +81,10 @@ def limit_maxmemory(members: Iterable[Limited], spec: InstanceSpec, growing: set
         # Less is always better than what there is, and so is a limit where there is none.
         hold = memory_limit_follows(member.pod, wanted) if wanted > now > 0 else None
         if hold is None:
-            why = f"{share}; it has {now // MIB} MiB"
-            steps.append(SetConfig(process=member.process, parameter="maxmemory", value=wanted, why=why))
-            if backlog is not None and member.facts.backlog_bytes not in (None, backlog):
-                steps.append(SetConfig(process=member.process, parameter=BACKLOG, value=backlog, why=why))
+            steps.append(SetConfig(process=member.process, parameter="maxmemory", before=now, value=wanted, why=share))
+            had = member.facts.backlog_bytes
+            if backlog is not None and had not in (None, backlog):
+                steps.append(SetConfig(process=member.process, parameter=BACKLOG, before=had, value=backlog, why=share))
         elif member.pod.name not in growing and not _is_growing(member.pod, wanted):
             holds.append(hold)
     return Ruling(steps=tuple(steps), holds=tuple(holds[:1]))
@@ -94,8 +94,7 @@ def _raise_backlog(member: Limited, backlog_bytes: int | None, share: str) -> It
     """More of it than capacity gives was set by hand, for a replica that is slow, and stays."""
     now = member.facts.backlog_bytes
     if now is not None and backlog_bytes is not None and now < backlog_bytes:
-        why = f"{share}; it has {now // MIB} MiB"
-        yield SetConfig(process=member.process, parameter=BACKLOG, value=backlog_bytes, why=why)
+        yield SetConfig(process=member.process, parameter=BACKLOG, before=now, value=backlog_bytes, why=share)
 
 
 def _is_growing(pod: PodFacts, maxmemory_bytes: int) -> bool:

@@ -77,13 +77,14 @@ class _Late:
         target, own = self.target, self.target == resting_place(self.member.pod)
         place = endpoint(target.host, target.port)
         why = "it is reached at its pod's address" if own else f"others reach it at {place}"
-        values: tuple[tuple[str, int | str], ...] = (
-            ("cluster-announce-port", 0 if own else target.port),
-            ("cluster-announce-bus-port", 0 if own else target.bus_port),
-            ("cluster-announce-ip", target.host),
+        now = self.member.announces
+        values: tuple[tuple[str, int | str, int | str], ...] = (
+            ("cluster-announce-port", now.port, 0 if own else target.port),
+            ("cluster-announce-bus-port", now.bus_port, 0 if own else target.bus_port),
+            ("cluster-announce-ip", now.host, target.host),
         )
-        for parameter, value in values:
-            yield SetConfig(process=self.member.process, parameter=parameter, value=value, why=why)
+        for parameter, before, value in values:
+            yield SetConfig(process=self.member.process, parameter=parameter, before=before, value=value, why=why)
 
 
 def _late(world: World) -> list[_Late]:

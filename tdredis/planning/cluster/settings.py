@@ -33,7 +33,13 @@ def set_node_timeout(world: World) -> Ruling:
         return Ruling()
     why = "the cluster works; the short timeout was for its beginning"
     steps = [
-        SetConfig(process=member.process, parameter="cluster-node-timeout", value=NODE_TIMEOUT_MS, why=why)
+        SetConfig(
+            process=member.process,
+            parameter="cluster-node-timeout",
+            before=member.facts.node_timeout_ms,
+            value=NODE_TIMEOUT_MS,
+            why=why,
+        )
         for member in world.members
         if member.facts.node_timeout_ms != NODE_TIMEOUT_MS
     ]

@@ -296,30 +296,22 @@ def vouch_for_replicas(world: World) -> Ruling:
     synced = world.replicas_in_sync()
     passing = surplus_pod(world.snapshot, world.instance.name, len(world.redis.wanted))
     steps = [
-        SetConfig(
-            process=member.process,
-            parameter=PRIORITY,
-            value=LAST_CHOICE if member.name == passing else CHOICE,
-            why=f"{member.name} is in sync: it may take over"
+        _priority(
+            member,
+            LAST_CHOICE if member.name == passing else CHOICE,
+            "it is in sync and may take over"
             + (", if nobody else can: it is not here for long" if member.name == passing else ""),
         )
         for member in synced
         if not member.facts.write_error and _is_another_choice(member, passing)
     ]
     steps += [
-        SetConfig(
-            process=member.process,
-            parameter=PRIORITY,
-            value=0,
-            why=f"{member.name} cannot write to its disk: it may not take over",
-        )
+        _priority(member, 0, "it cannot write to its disk and may not take over")
         for member in synced
         if member.may_be_chosen and member.facts.write_error
     ]
     steps += [
-        SetConfig(
-            process=member.process, parameter=PRIORITY, value=0, why=f"{member.name} has no copy: it may not take over"
-        )
+        _priority(member, 0, "it has no copy and may not take over")
         for member in world.members
         if member.may_be_chosen and member not in synced and not member.facts.replication.was_linked
     ]
@@ -330,6 +322,11 @@ def _is_another_choice(member: Member, passing: str | None) -> bool:
     """What a person set, other than the two values that are ours, stays."""
     now, wanted = member.facts.replication.priority, LAST_CHOICE if member.name == passing else CHOICE
     return not member.may_be_chosen or (now in (CHOICE, LAST_CHOICE) and now != wanted)
+
+
+def _priority(member: Member, value: int, why: str) -> SetConfig:
+    before = member.facts.replication.priority
+    return SetConfig(process=member.process, parameter=PRIORITY, before=before, value=value, why=why)
 
 
 def follow_the_primary(world: World) -> Ruling:

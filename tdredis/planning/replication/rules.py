@@ -198,9 +198,10 @@ def _to_announce(world: World, pod: PodFacts, port_name: str, place: Place) -> A
 
 
 def _announce(member: Member, wanted: Announced) -> Iterator[SetConfig]:
-    why = f"that is where its users reach it; it says {member.place[0]}:{member.place[1]}"
-    yield SetConfig(process=member.process, parameter="replica-announce-ip", value=wanted.host, why=why)
-    yield SetConfig(process=member.process, parameter="replica-announce-port", value=wanted.port, why=why)
+    why = "that is where its users reach it"
+    host, port = member.place
+    yield SetConfig(process=member.process, parameter="replica-announce-ip", before=host, value=wanted.host, why=why)
+    yield SetConfig(process=member.process, parameter="replica-announce-port", before=port, value=wanted.port, why=why)
 
 
 RULES: tuple[Rule[World], ...] = (

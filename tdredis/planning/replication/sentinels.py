@@ -133,9 +133,13 @@ def _settings(watcher: Watcher, watch: Watch, standby: RedisStandby) -> Iterator
     }
     for setting, value in (("quorum", standby.spec.sentinel.quorum), *_wanted_settings(standby)):
         if found[setting] != value:
-            why = f"spec asks for {value}; it is {found[setting]}"
             yield ConfigureMonitor(
-                process=watcher.process, master_name=watch.name, setting=setting, value=value, why=why
+                process=watcher.process,
+                master_name=watch.name,
+                setting=setting,
+                before=found[setting],
+                value=value,
+                why="spec asks for it",
             )
 
 

@@ -27,7 +27,9 @@ def keep_write_policy(world: World) -> Ruling:
         return Ruling()
     lag, asks = standby.spec.max_lag_s, f"writePolicy is {standby.spec.write_policy}"
     steps = [
-        SetConfig(process=member.process, parameter=LAG, value=lag, why=asks)
+        SetConfig(
+            process=member.process, parameter=LAG, before=member.facts.min_replicas_max_lag_s, value=lag, why=asks
+        )
         for member in world.members
         if member.facts.min_replicas_max_lag_s not in (None, lag)
     ]
@@ -37,7 +39,8 @@ def keep_write_policy(world: World) -> Ruling:
         if isinstance(found, Hold):
             holds = (found,)
         elif found is not None and member.facts.min_replicas_to_write not in (None, found[0]):
-            steps.append(SetConfig(process=member.process, parameter=LEAST, value=found[0], why=found[1]))
+            before, (value, why) = member.facts.min_replicas_to_write, found
+            steps.append(SetConfig(process=member.process, parameter=LEAST, before=before, value=value, why=why))
     return Ruling(steps=tuple(steps), holds=holds)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tdredis.planning.sentences import from_to
 from tdredis.planning.steps.redis_step import Command, RedisStep
 
 
@@ -55,10 +56,11 @@ class ConfigureMonitor(RedisStep):
 
     master_name: str
     setting: str
+    before: int
     value: int
 
     def __str__(self) -> str:
-        return f"set {self.setting} of {self.process} to {self.value}"
+        return f"set {self.setting} of {self.process} {from_to(self.before, self.value)}"
 
     @property
     def words(self) -> tuple[Command, ...]:

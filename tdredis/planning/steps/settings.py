@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tdredis.manifests.peers import peer_rules
+from tdredis.planning.sentences import from_to
 from tdredis.planning.steps.redis_step import Command, RedisStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetConfig(RedisStep):
-    """Change a parameter of a running process; redis.conf has it for the next start. Source: redis.io, "CONFIG SET"."""
+    """Change a parameter of a running process; redis.conf has it for the next start. Source: redis.io, "CONFIG SET".
+
+    Both values are in events and in the log: no password is set by it. *before*: None where the process did not say.
+    """
 
     parameter: str
+    before: int | str | None
     value: int | str
 
     def __str__(self) -> str:
-        return f"set {self.parameter} of {self.process} to {self.value}"
+        return f"set {self.parameter} of {self.process} {from_to(self.before, self.value)}"
 
     @property
     def words(self) -> tuple[Command, ...]:

@@ -357,7 +357,7 @@ async def _set_config(pool: LinkPool[Key], port: int, node_id: str = "") -> SetC
     (myid,) = await pool.ask(KEY, Address("u", HOST, port), [["CLUSTER", "MYID"]], timeout_s=5)
     assert isinstance(myid, bytes)
     process = Process(pod="p", uid="u", ip=HOST, port=port, id=node_id or myid.decode())
-    return SetConfig(process=process, parameter="maxmemory", value=1024, why="the test says so")
+    return SetConfig(process=process, parameter="maxmemory", before=0, value=1024, why="the test says so")
 
 
 async def _config(pool: LinkPool[Key], port: int) -> object:
