@@ -133,7 +133,12 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
         " running containers in place where pods can be resized (Kubernetes 1.33).",
         clients=_AS_ROLLED,
     ),
-    "image": _NEW_REDIS_PODS,
+    "image": FieldChange(
+        class_=ChangeClass.ROLLED,
+        today=f"{_NEW_REDIS_PODS.today} An engine that by its tag cannot read the data is held"
+        " (`engine_reads_the_data`): Accepted says what to write again.",
+        clients=_AS_ROLLED,
+    ),
     "monitorimage": _NEW_REDIS_PODS,
     "netmode": _live(
         "The Service changes its type. Where clients are sent from pod to pod, pods get Services of their own, or lose"

@@ -165,6 +165,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             "size_is_unchanged",
             "password_is_unchanged",
             "volumes_are_unchanged",
+            "engine_reads_the_data",
             "app_is_unchanged",
             "no_primary_is_removed",
             "secrets_can_be_read",

@@ -18,6 +18,7 @@ from tdredis.planning.desired import (
     replicas_change,
     volumes_change,
 )
+from tdredis.planning.engine_change import image_change
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import ClusterSnapshot
 from tdredis.redis.facts import NodeFacts
@@ -27,7 +28,7 @@ from tdredis.redis.slots import ALL_SLOTS, parse_slots
 def decide_effective(snapshot: ClusterSnapshot) -> Effective[RedisCluster]:
     """What of spec is effective at this snapshot."""
     # In this order: how much a shard gets depends on how many there are.
-    return hold_changes(snapshot, snapshot.cluster, (_size, _capacity, _replicas, _volumes))
+    return hold_changes(snapshot, snapshot.cluster, (_size, _capacity, _replicas, _volumes, image_change))
 
 
 def recorded_size(record: Mapping[str, Sequence[str]]) -> int | None:

@@ -20,6 +20,7 @@ from tdredis.planning.desired import (
     replicas_change,
     volumes_change,
 )
+from tdredis.planning.engine_change import image_change
 from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.world import Replicated
@@ -31,7 +32,7 @@ SENTINELS = "sentinel-"
 
 def decide_effective(snapshot: ReplicationSnapshot) -> Effective[Replicated]:
     """What of spec is effective at this snapshot."""
-    return hold_changes(snapshot, snapshot.instance, (_app, _capacity, _replicas, _volumes))
+    return hold_changes(snapshot, snapshot.instance, (_app, _capacity, _replicas, _volumes, image_change))
 
 
 def _app(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFields]:

@@ -114,12 +114,12 @@ def replaced(steps: list[Step]) -> list[str]:
 def test_every_pod_is_made_anew_replicas_first_and_each_primary_last(make: Make) -> None:
     world = healthy(make, replicas=2)
     before, primaries = uids(world), roles(world)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
 
     done = roll(world)
 
     gone = replaced(done)
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
     assert sorted(gone) == sorted(of_redis(world))
     assert not {before[name] for name in of_redis(world)} & set(uids(world).values())
     for shard, primary in primaries.items():
@@ -130,7 +130,7 @@ def test_every_pod_is_made_anew_replicas_first_and_each_primary_last(make: Make)
 @KINDS
 def test_a_sentinel_or_another_shard_is_left_alone_until_the_one_before_is_whole(make: Make) -> None:
     world = healthy(make, replicas=2)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
     while not replaced(list(world.run_pass()[0].steps)):
         pass
     pods: Any = world.pods.values()
@@ -148,7 +148,7 @@ def test_a_sentinel_or_another_shard_is_left_alone_until_the_one_before_is_whole
 @KINDS
 def test_an_operator_that_dies_after_every_single_step_gets_there(make: Make) -> None:
     world = healthy(make, replicas=2)
-    edit(world, image="redis:7.2", sentinelimage="redis:7.2")
+    edit(world, image="redis:7.0.15", sentinelimage="redis:7.0.15")
 
     for _ in range(400):
         made, done = world.run_pass(interrupt_after=1)
@@ -157,7 +157,7 @@ def test_an_operator_that_dies_after_every_single_step_gets_there(make: Make) ->
             break
 
     roll(world)
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
     assert not [name for name, pod in world.pods.items() if "redis:7.0" in pod.images.values()]
 
 
@@ -165,7 +165,7 @@ def test_an_operator_that_dies_after_every_single_step_gets_there(make: Make) ->
 @pytest.mark.parametrize("after", [4, 13, 30])
 def test_an_edit_back_half_way_takes_back_what_was_done_and_no_more(make: Make, after: int) -> None:
     world = healthy(make, replicas=2)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
     for _ in range(after):
         world.run_pass()
     kept = {name for name in of_redis(world) if world.pods[name].images["redis"] == "redis:7.0"}
@@ -181,7 +181,7 @@ def test_an_edit_back_half_way_takes_back_what_was_done_and_no_more(make: Make, 
 @KINDS
 def test_an_edit_during_a_roll_is_rolled_from_there(make: Make) -> None:
     world = healthy(make, replicas=2)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
     for _ in range(9):
         world.run_pass()
     edit(world, image="redis:7.4")
@@ -195,7 +195,7 @@ def test_an_edit_during_a_roll_is_rolled_from_there(make: Make) -> None:
 @pytest.mark.parametrize("after", [2, 5, 11])
 def test_a_death_during_a_roll_is_mended_first(make: Make, after: int) -> None:
     world = healthy(make, replicas=2)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
     for _ in range(after):
         world.run_pass()
     primaries = roles(world)
@@ -203,7 +203,7 @@ def test_a_death_during_a_roll_is_mended_first(make: Make, after: int) -> None:
 
     roll(world, least=1)
 
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
 
 
 @KINDS
@@ -227,11 +227,11 @@ def test_a_template_that_does_not_come_up_costs_one_replica_and_an_edit_back_hea
 def test_where_too_few_copies_would_be_left_one_more_pod_has_one_meanwhile(make: Make, replicas: int) -> None:
     world = healthy(make, replicas=replicas)
     before = of_redis(world)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
 
     done = roll(world)
 
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
     assert of_redis(world) == before
     assert sorted(replaced(done)) == sorted(before)
     assert_as_specified(world)
@@ -252,14 +252,14 @@ def assert_as_specified(world: World) -> None:
 @FEW
 def test_a_surplus_pod_survives_an_operator_that_dies_after_every_single_step(make: Make, replicas: int) -> None:
     world = healthy(make, replicas=replicas)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
     for _ in range(250):
         made, _ = world.run_pass(interrupt_after=1)
         assert_copies_stay(made, world)
 
     roll(world)
 
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
     assert_as_specified(world)
 
 
@@ -268,7 +268,7 @@ def test_a_surplus_pod_survives_an_operator_that_dies_after_every_single_step(ma
 def test_a_surplus_pod_goes_when_the_edit_is_taken_back(make: Make, after: int) -> None:
     world = healthy(make)
     before = of_redis(world)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
     for _ in range(after):
         world.run_pass()
     edit(world, image="redis:7.0")
@@ -283,7 +283,7 @@ def test_a_surplus_pod_goes_when_the_edit_is_taken_back(make: Make, after: int) 
 @KINDS
 def test_a_surplus_pod_that_became_the_primary_hands_over_before_it_goes(make: Make) -> None:
     world = healthy(make)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
     while not (surplus := [name for name in of_redis(world) if name.endswith("-2")]):
         world.run_pass()
     name = surplus[0].rpartition("-")[0]
@@ -300,7 +300,7 @@ def test_a_surplus_pod_that_became_the_primary_hands_over_before_it_goes(make: M
 
     roll(world, least=1)
 
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
     assert not [pod for pod in of_redis(world) if pod.endswith("-2")]
     assert_as_specified(world)
 
@@ -352,7 +352,7 @@ def test_without_room_for_a_surplus_pod_nothing_goes_and_the_scheduler_s_words_a
     world = healthy(make)
     before = uids(world)
     world.unschedulable |= {f"{name}-2" for name in roles(world)}
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
 
     plans = [world.run_pass()[0] for _ in range(20)]
 
@@ -378,17 +378,17 @@ def test_a_surplus_pod_of_a_bad_template_is_the_only_one_that_suffers(make: Make
     assert plans[-1].verdict == "healthy"
     assert "ErrImagePull" in plans[-1].holds[0].why
 
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
     roll(world)
 
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
     assert_as_specified(world)
 
 
 @KINDS
 def test_more_replicas_during_a_roll_take_the_surplus_pod_in(make: Make) -> None:
     world = healthy(make)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
     for _ in range(6):
         world.run_pass()
     edit(world, replicas=2)
@@ -397,7 +397,7 @@ def test_more_replicas_during_a_roll_take_the_surplus_pod_in(make: Make) -> None
         if not world.run_pass()[1] and not outdated(world) and len(of_redis(world)) == 3 * len(roles(world)):
             break
 
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
     assert len(of_redis(world)) == 3 * len(roles(world))
     assert_as_specified(world)
 
@@ -405,23 +405,23 @@ def test_more_replicas_during_a_roll_take_the_surplus_pod_in(make: Make) -> None
 @KINDS
 def test_with_volumes_one_replica_is_enough(make: Make) -> None:
     world = healthy(make, storageclass="fast")
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
 
     roll(world)
 
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
 
 
 def test_a_standalone_with_a_volume_is_made_anew_and_one_without_is_held() -> None:
     kept = SimulatedStandby("RedisStandalone", storageclass="fast")
     kept.converge()
-    edit(kept, image="redis:7.2")
+    edit(kept, image="redis:7.0.15")
     roll(kept)
-    assert images(kept) == {"redis:7.2"}
+    assert images(kept) == {"redis:7.0.15"}
 
     alone = SimulatedStandby("RedisStandalone")
     alone.converge()
-    edit(alone, image="redis:7.2")
+    edit(alone, image="redis:7.0.15")
     plans = [alone.run_pass()[0] for _ in range(6)]
     assert images(alone) == {"redis:7.0"}
     assert "delete the pod yourself" in plans[-1].holds[0].why
@@ -429,7 +429,7 @@ def test_a_standalone_with_a_volume_is_made_anew_and_one_without_is_held() -> No
 
 def test_sentinels_go_one_by_one_and_none_while_they_fail_over() -> None:
     world = healthy(SimulatedStandby, replicas=2)
-    edit(world, sentinelimage="redis:7.2")
+    edit(world, sentinelimage="redis:7.0.15")
 
     gone = replaced(roll(world))
 
@@ -478,10 +478,10 @@ def test_a_template_of_another_version_of_the_operator_rolls_nothing_by_itself(m
 def test_a_pod_that_cannot_have_what_it_lacks_is_not_made_anew_for_ever(make: Make) -> None:
     """The server's template is another than ours: an admission webhook, say, writes something else into pods."""
     world = healthy(make, replicas=2)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
     roll(world)
     for name in of_redis(world):
-        world.pods[name].made_of = {**world.pods[name].made_of, "image": "mirror/redis:7.2"}
+        world.pods[name].made_of = {**world.pods[name].made_of, "image": "mirror/redis:7.0.15"}
 
     plans = [world.run_pass()[0] for _ in range(6)]
 
@@ -516,7 +516,7 @@ def test_memory_that_cannot_be_given_in_place_is_given_by_new_pods(make: Make, c
 def test_primaries_wait_for_a_request_and_keep_no_replica_waiting(make: Make) -> None:
     world = healthy(make, replicas=2, rollout={"primaries": "onRequest"})
     primaries = roles(world)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
 
     for _ in range(150):
         made, done = world.run_pass()
@@ -533,7 +533,7 @@ def test_primaries_wait_for_a_request_and_keep_no_replica_waiting(make: Make) ->
         metadata["annotations"] = {"cache.tongdun.net/handover": value}
         for _ in range(30):
             world.run_pass()
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
     assert_as_specified(world)
 
 
@@ -541,7 +541,7 @@ def test_primaries_wait_for_a_request_and_keep_no_replica_waiting(make: Make) ->
 def test_a_surplus_pod_does_not_wait_for_a_request(make: Make) -> None:
     world = healthy(make, rollout={"primaries": "onRequest"})
     before, primaries = of_redis(world), roles(world)
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
 
     for _ in range(100):
         made, _ = world.run_pass()
@@ -553,7 +553,7 @@ def test_a_surplus_pod_does_not_wait_for_a_request(make: Make) -> None:
 
 def test_so_many_shards_as_it_says_are_without_a_pod_at_once() -> None:
     world = healthy(SimulatedCluster, replicas=2, rollout={"maxUnavailableShards": 2})
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
 
     plans = [world.run_pass()[0]]
     while outdated(world):
@@ -568,11 +568,11 @@ def test_with_one_copy_it_goes_on_where_spec_says_so_and_there_is_no_room(make: 
     world = healthy(make, rollout={"surge": "whenPossible"})
     before = of_redis(world)
     world.unschedulable |= {f"{name}-2" for name in roles(world)}
-    edit(world, image="redis:7.2")
+    edit(world, image="redis:7.0.15")
 
     roll(world, least=1)
 
-    assert images(world) == {"redis:7.2"}
+    assert images(world) == {"redis:7.0.15"}
     assert of_redis(world) == before
     assert_as_specified(world)
 
