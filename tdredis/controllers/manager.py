@@ -209,7 +209,7 @@ class Manager:
         """Gauges that are read when somebody asks for the page."""
         self._metrics.watch_queue(lambda: self.queue.depth, lambda: self.queue.delayed, lambda: self.queue.active)
         for cache in self.caches:
-            self._metrics.watch_cache(cache.name, cache.__len__, cache.silent_for_s)
+            self._metrics.watch_cache(cache.name, cache.__len__, cache.undecodable.__len__, cache.silent_for_s)
         self._metrics.redis_links.labels("open").set_function(lambda: float(len(self.links)))
 
 
@@ -247,7 +247,7 @@ async def _run(client: Client, settings: Settings, metrics: Metrics) -> None:
         )
 
     # Before anything is waited for: the kubelet would otherwise end us for what the API server has not got yet.
-    async with StatusServer(alive=lambda: None, ready=why_not_ready, render_metrics=metrics.render) as pages:
+    async with StatusServer(ready=why_not_ready, render_metrics=metrics.render) as pages:
         if settings.listen is not None:
             await pages.start(*settings.listen)
         manager = Manager(client, await _discover(client), settings, metrics)

@@ -62,7 +62,6 @@ class Cache(Generic[T]):
         index: Callable[[T], Hashable | None] | None = None,
         on_change: Callable[[T | None, T | None], None] | None = None,
         on_event: Callable[[Resource, str], None] | None = None,
-        on_undecodable: Callable[[Resource, str, str, str], None] | None = None,
         watch_timeout_s: tuple[int, int] = (300, 600),
         silence_s: float = 100.0,
         backoff_first_s: float = 0.25,
@@ -73,7 +72,6 @@ class Cache(Generic[T]):
         """`index` None for an object: it is in no index.
 
         `on_event(resource, type)`: ADDED, MODIFIED, DELETED, BOOKMARK, ERROR, LISTED, STALE, UNDECODABLE, for metrics.
-        `on_undecodable(resource, namespace, name, error)`: that object keeps its last good state, see `undecodable`.
         `silence_s` is longer than the minute in which a server sends a bookmark.
         """
         self.resource = resource
@@ -82,7 +80,7 @@ class Cache(Generic[T]):
         self.synced = asyncio.Event()
         self.last_contact: float | None = None  # monotonic seconds; None: never heard of the server
         self.last_error: ApiError | None = None  # None: the list or watch under way has not failed
-        self.undecodable: dict[Key, str] = {}  # why the newest state of an object is unknown to us
+        self.undecodable: dict[Key, str] = {}  # of which the last good state is kept, and why not the newest
         self._client = client
         self._parse = parse
         self._namespace = namespace
@@ -92,7 +90,6 @@ class Cache(Generic[T]):
         self._index_of = index
         self._on_change = on_change
         self._on_event = on_event
-        self._on_undecodable = on_undecodable
         self._watch_timeout_s = watch_timeout_s
         self._silence_s = silence_s
         self._backoff_first_s = backoff_first_s
@@ -309,8 +306,6 @@ class Cache(Generic[T]):
             name=who.name,
             error=str(error),
         )
-        if self._on_undecodable is not None:
-            self._on_undecodable(self.resource, who.namespace, who.name, str(error))
         return who.key if who.name else None
 
     # ---- storing

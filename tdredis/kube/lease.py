@@ -73,15 +73,11 @@ class LeaderElector:
         duration_s: float = 15.0,
         renew_s: float = 10.0,
         retry_s: float = 2.0,
-        on_lost: Callable[[str], Awaitable[None]] | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = seconds_since_boot,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """`identity` is the pod's name: the same pod, restarted, retakes its own lease at once.
-
-        `on_lost(why)` is awaited after the lead was given up and its work has ended.
-        """
+        """`identity` is the pod's name: the same pod, restarted, retakes its own lease at once."""
         if not 0 < retry_s < renew_s < duration_s:
             raise ValueError(f"need retry < renew < duration, got {retry_s} {renew_s} {duration_s}")
         if not identity:
@@ -93,7 +89,6 @@ class LeaderElector:
         self._duration_s = duration_s
         self._renew_s = renew_s
         self._retry_s = retry_s
-        self._on_lost = on_lost
         self._now = now
         self._monotonic = monotonic
         self._chance = chance
@@ -142,8 +137,6 @@ class LeaderElector:
                 return
             if not work.cancelled() and (error := work.exception()) is not None:
                 log.error("work failed while it was stopped", lease=self._name, exc_info=error)
-            if self._on_lost is not None:
-                await self._on_lost(lost)
 
     async def _acquire(self) -> float:
         """Returns the monotonic time just before the request that won was sent."""

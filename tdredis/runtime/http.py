@@ -1,4 +1,4 @@
-"""What others may ask the running operator: is it alive, is it ready, what did it count."""
+"""What others may ask the running operator: does it answer at all, is it ready, what did it count."""
 
 from collections.abc import Callable
 from typing import Self
@@ -13,8 +13,7 @@ Probe = Callable[[], str | None]  # None: all is well; else the sentence that sa
 class StatusServer:
     """/healthz, /readyz and /metrics. `async with`, or `start()` and `stop()`."""
 
-    def __init__(self, *, alive: Probe, ready: Probe, render_metrics: Callable[[], bytes]) -> None:
-        self._alive = alive
+    def __init__(self, *, ready: Probe, render_metrics: Callable[[], bytes]) -> None:
         self._ready = ready
         self._render_metrics = render_metrics
         self._runner: web.AppRunner | None = None
@@ -48,7 +47,8 @@ class StatusServer:
         await self.stop()
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return _answer(self._alive())
+        """That the event loop answers is the health that a restart would mend."""
+        return _answer(None)
 
     async def _readyz(self, _: web.Request) -> web.Response:
         return _answer(self._ready())

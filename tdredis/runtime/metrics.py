@@ -44,6 +44,12 @@ class Metrics:
         self._cache_objects = Gauge(
             "tdredis_cache_objects", "Objects in a cache.", ("resource",), registry=self.registry
         )
+        self._cache_undecodable = Gauge(
+            "tdredis_cache_undecodable_objects",
+            "Objects whose newest state cannot be read: the operator goes by the last that could.",
+            ("resource",),
+            registry=self.registry,
+        )
         self._cache_silent_seconds = Gauge(
             "tdredis_cache_silent_seconds",
             "Since a cache last heard of the server; NaN: never.",
@@ -80,8 +86,15 @@ class Metrics:
         for place, number in (("ready", depth), ("delayed", delayed), ("active", active)):
             self._queue_keys.labels(place).set_function(_as_float(number))
 
-    def watch_cache(self, resource: str, objects: Callable[[], int], silent_for_s: Callable[[], float | None]) -> None:
+    def watch_cache(
+        self,
+        resource: str,
+        objects: Callable[[], int],
+        undecodable: Callable[[], int],
+        silent_for_s: Callable[[], float | None],
+    ) -> None:
         self._cache_objects.labels(resource).set_function(_as_float(objects))
+        self._cache_undecodable.labels(resource).set_function(_as_float(undecodable))
 
         def silence() -> float:
             seconds = silent_for_s()

@@ -38,7 +38,6 @@ class Followed:
         self.server = server
         self.changes: list[tuple[str | None, str | None]] = []  # "name@version"
         self.events: list[str] = []
-        self.undecodable: list[tuple[str, str]] = []
         self.cache: Cache[Child] = Cache(
             client,
             CONFIGMAPS,
@@ -47,7 +46,6 @@ class Followed:
             index=lambda child: child.metadata.labels.get("shard"),
             on_change=lambda old, new: self.changes.append((named(old), named(new))),
             on_event=self._on_event,
-            on_undecodable=lambda _, namespace, name, __: self.undecodable.append((namespace, name)),
             silence_s=silence_s,
             backoff_first_s=0.02,
             backoff_most_s=0.1,
@@ -208,7 +206,6 @@ async def test_an_object_that_does_not_decode_costs_only_itself() -> None:
         await followed.sees("a@1", "b@9", "c@8")
 
         assert followed.cache.synced.is_set()
-        assert len(followed.undecodable) == 2
         assert followed.events.count("UNDECODABLE") == 2
         assert [query["resourceVersion"] for query in followed.server.queries("watch")] == ["5", "8"]
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
@@ -34,15 +35,9 @@ class Candidate:
         self.working = set() if working is None else working
         self.most_at_once = 0
         self.terms = 0
-        self.lost: list[str] = []
-        self.elector = LeaderElector(
-            client, "n", "l", identity, duration_s=3.0, renew_s=1.2, retry_s=0.05, on_lost=self._on_lost
-        )
+        self.ended = 0
+        self.elector = LeaderElector(client, "n", "l", identity, duration_s=3.0, renew_s=1.2, retry_s=0.05)
         self.task = asyncio.create_task(self.elector.run(self._work))
-
-    async def _on_lost(self, why: str) -> None:
-        assert self.identity not in self.working, "the work goes on after the lead was lost"
-        self.lost.append(why)
 
     async def _work(self) -> None:
         self.terms += 1
@@ -53,6 +48,7 @@ class Candidate:
         finally:
             await asyncio.sleep(0)  # ending takes a moment, and is waited for
             self.working.remove(self.identity)
+            self.ended += 1
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -125,7 +121,7 @@ async def test_who_cannot_renew_stops_before_another_may_begin_and_leads_again_w
     loop = asyncio.get_running_loop()
     store.fault = fault  # type: ignore[assignment]  # a parametrized Literal
     started_at = loop.time()
-    await eventually(lambda: one.lost, lambda: (one.working, store.writes))
+    await eventually(lambda: one.ended, lambda: (one.working, store.writes))
 
     assert loop.time() - started_at < 3.0
     assert one.working == set()
@@ -138,10 +134,12 @@ async def test_who_cannot_renew_stops_before_another_may_begin_and_leads_again_w
 async def test_a_lease_that_another_took_ends_the_work(store: LeaseStore, client: Client) -> None:
     one = Candidate(client, "one")
     await one.until_it_works(store)
-    store.put(holderIdentity="other", leaseDurationSeconds=3600)
-    await eventually(lambda: one.lost, lambda: (one.working, store.lease))
+    with capture_logs() as logs:
+        store.put(holderIdentity="other", leaseDurationSeconds=3600)
+        await eventually(lambda: one.ended, lambda: (one.working, store.lease))
 
-    assert one.lost == ["'other' holds the lease"]
+    assert [each["why"] for each in logs if each["event"] == "lost the lead"] == ["'other' holds the lease"]
+    assert not one.elector.leads
     await one.stop()
     assert store.holder == "other"
 
@@ -153,7 +151,7 @@ async def test_a_stray_write_does_not_cost_the_lead(store: LeaseStore, client: C
     writes = store.writes
     await eventually(lambda: store.writes >= writes + 3, lambda: store.writes)
 
-    assert (one.terms, one.lost) == (1, [])
+    assert (one.terms, one.ended) == (1, 0)
     await one.stop()
 
 

@@ -17,12 +17,10 @@ async def ask(port: int, path: str) -> tuple[int, str]:
 
 
 async def test_the_pages_say_what_the_probes_say() -> None:
-    why: dict[str, str | None] = {"alive": None, "ready": "caches are not synced: pods"}
+    why: dict[str, str | None] = {"ready": "caches are not synced: pods"}
     metrics = Metrics()
     metrics.passes.labels("RedisCluster", "ok").inc()
-    async with StatusServer(
-        alive=lambda: why["alive"], ready=lambda: why["ready"], render_metrics=metrics.render
-    ) as server:
+    async with StatusServer(ready=lambda: why["ready"], render_metrics=metrics.render) as server:
         port = await server.start("127.0.0.1", 0)
 
         assert await ask(port, "/healthz") == (200, "ok\n")
@@ -37,7 +35,7 @@ async def test_the_pages_say_what_the_probes_say() -> None:
 
 async def test_a_port_that_is_taken_is_said_at_once() -> None:
     def build() -> StatusServer:
-        return StatusServer(alive=lambda: None, ready=lambda: None, render_metrics=lambda: b"")
+        return StatusServer(ready=lambda: None, render_metrics=lambda: b"")
 
     async with build() as first:
         port = await first.start("127.0.0.1", 0)
@@ -50,10 +48,11 @@ def test_gauges_are_read_when_the_page_is() -> None:
     metrics = Metrics()
     depth, silence = [3], [None, 1.5]
     metrics.watch_queue(lambda: depth[0], lambda: 2, lambda: 1)
-    metrics.watch_cache("pods", lambda: 6000, lambda: silence[0])
+    metrics.watch_cache("pods", lambda: 6000, lambda: 2, lambda: silence[0])
 
     page = metrics.render().decode()
     assert 'tdredis_queue_keys{place="ready"} 3.0' in page
+    assert 'tdredis_cache_undecodable_objects{resource="pods"} 2.0' in page
     assert 'tdredis_cache_silent_seconds{resource="pods"} NaN' in page
     depth[0], silence[0] = 4, 1.5
     page = metrics.render().decode()
