@@ -24,8 +24,9 @@ from tdredis.controllers.explain import explain
 from tdredis.controllers.manager import Settings, operate
 from tdredis.healing.page import render_page
 from tdredis.healing.rows import ROWS
-from tdredis.kube.config import ConfigError, load_config
+from tdredis.kube.credentials import ConfigError
 from tdredis.kube.errors import ApiError
+from tdredis.kube.kubeconfig import load_config
 from tdredis.planning.handover import HANDOVER
 from tdredis.planning.snapshot import Key
 from tdredis.runtime.listening import parse_address

@@ -34,8 +34,8 @@ from tdredis.api.kinds import KINDS, parse
 from tdredis.api.rediscluster import RedisCluster, RedisClusterStatus
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.kube.client import Client
-from tdredis.kube.config import load_config
 from tdredis.kube.errors import ApiError
+from tdredis.kube.kubeconfig import load_config
 from tdredis.kube.objects import parse_pod
 from tdredis.kube.resources import PODS, SECRETS, resource_of
 from tdredis.manifests.names import (

@@ -14,7 +14,8 @@ from yarl import URL
 
 from tdredis.api.json_object import JSONObject
 from tdredis.kube import resources
-from tdredis.kube.config import Access, ClusterConfig, ConfigError
+from tdredis.kube.config import Access, ClusterConfig
+from tdredis.kube.credentials import ConfigError
 from tdredis.kube.errors import (
     ApiError,
     DeadlineExceeded,

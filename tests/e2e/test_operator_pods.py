@@ -20,8 +20,8 @@ import yaml
 from localkube.cluster import Cluster
 from localkube.kubelet.images import STANDARD_PATH, Catalogue, Image, repository_of
 from tdredis.kube.client import Client
-from tdredis.kube.config import load_in_cluster
 from tdredis.kube.errors import Forbidden
+from tdredis.kube.kubeconfig import load_in_cluster
 from tdredis.kube.resources import DEPLOYMENTS, LEASES, NAMESPACES, NETWORKPOLICIES, NODES, PODMONITORS, PODS, SECRETS
 from tests.e2e.gateway import ACCOUNT_FOLDER, Gateway, Right
 from tests.e2e.needs import LOCALKUBE, OPERATOR_IMAGE, RESIZING

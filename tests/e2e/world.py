@@ -19,8 +19,8 @@ import yaml
 
 from localkube.kubelet.lifeline import tied_to
 from tdredis.kube.client import Client
-from tdredis.kube.config import load_config
 from tdredis.kube.errors import ApiError, NotFound
+from tdredis.kube.kubeconfig import load_config
 from tdredis.kube.resources import (
     CUSTOM,
     CUSTOMRESOURCEDEFINITIONS,

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from tdredis.api.json_object import JSONObject
 from tdredis.kube.client import CONNECTIONS, MOST_WARNINGS, Client
-from tdredis.kube.config import ClusterConfig, Credential
+from tdredis.kube.config import ClusterConfig
+from tdredis.kube.credentials import Credential
 from tdredis.kube.errors import (
     ApiError,
     Conflict,

@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from tdredis.kube.client import Client
-from tdredis.kube.config import ClusterConfig, ConfigError, load_config, load_in_cluster, load_kubeconfig
+from tdredis.kube.config import ClusterConfig
+from tdredis.kube.credentials import ConfigError
 from tdredis.kube.errors import ServerUnavailable, Unauthorized
+from tdredis.kube.kubeconfig import load_config, load_in_cluster, load_kubeconfig
 from tdredis.kube.objects import render_time
 from tdredis.kube.resources import CONFIGMAPS
 from tests.unit.kube.scripted_server import ScriptedServer, answer, build_object, refuse
