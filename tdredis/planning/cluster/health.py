@@ -16,6 +16,7 @@ from tdredis.planning.health import Check, pods_are_ready, pods_run, processes_a
 from tdredis.planning.pods import unresponsive
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import Ref
+from tdredis.redis.ports import REDIS_PORT
 
 
 def disks_take_writes(world: World) -> Iterator[Finding]:
@@ -81,6 +82,29 @@ def replicas_are_in_sync(world: World) -> Iterator[Finding]:
             yield Finding(reason="ReplicasNotInSync", message=message, serious=False, part_of_start=True)
 
 
+def each_shard_has_one_owner(world: World) -> Iterator[Finding]:
+    """Two of a shard's processes own different slots: nothing is lost, and neither has a copy of what the other has."""
+    for shard in world.shards:
+        owner, losers = shard.owner, world.disputes.losers
+        others = [each for each in shard.members if each.slots and each is not owner and each.name not in losers]
+        if owner is None or not others:
+            continue
+        told = " and ".join(
+            f"{each.name} owns {len(each.slots)} slots with {each.facts.keys} keys" for each in (owner, *others)
+        )
+        moves = "; ".join(
+            f"redis-cli --cluster reshard {owner.pod.ip}:{REDIS_PORT} --cluster-from {each.id} --cluster-to {owner.id}"
+            f" --cluster-slots {len(each.slots)} --cluster-yes"
+            for each in others
+        )
+        message = (
+            f"shard {shard.name} has {1 + len(others)} owners: {told}; no key is lost, and nobody has a copy of what"
+            f" each of them owns. Write paused: true, type {moves}, and write paused: false: who owns nothing any more"
+            " is made a replica"
+        )
+        yield Finding(reason="ShardHasTwoOwners", message=message, serious=False)
+
+
 def syncs_come_to_an_end(world: World) -> Iterator[Finding]:
     for shard in world.shards:
         if shard.owner is not None:
@@ -121,6 +145,7 @@ CHECKS: tuple[Check[World], ...] = (
     slots_are_closed,
     nodes_know_each_other,
     engine_agrees,
+    each_shard_has_one_owner,
     syncs_come_to_an_end,
     replicas_are_in_sync,
     pods_are_ready,

@@ -6,7 +6,7 @@ import pytest
 
 from tdredis.planning.steps import Forget, Meet, ResetNode
 from tdredis.redis.slots import NO_SLOTS, SlotSet, parse_slots
-from tests.unit.planning.passes import plan
+from tests.unit.planning.passes import plan, report
 from tests.unit.planning.simulated_cluster import Node, SimulatedCluster
 
 FIRST, SECOND = "redis-cluster-rat-0-0", "redis-cluster-rat-0-1"
@@ -329,3 +329,50 @@ def test_a_former_primary_that_was_cut_off_is_no_owner_any_more() -> None:
 
 def test_slots_are_a_union() -> None:
     assert SlotSet.union((parse_slots(["1-2"]), parse_slots(["2-3"]))) == parse_slots(["1-3"])
+
+
+@pytest.mark.parametrize(
+    ("slots", "keys", "told"),
+    [
+        pytest.param("0-999", (300, 20), (4461, 300, 1000, 20), id="both have keys"),
+        pytest.param("0-999", (300, 0), (4461, 300, 1000, 0), id="the smaller one has none"),
+        pytest.param("0-999", (0, 20), (4461, 0, 1000, 20), id="the greater one has none"),
+        pytest.param("0-999", (0, 0), (4461, 0, 1000, 0), id="none has any"),
+        pytest.param("0", (300, 20), (5460, 300, 1, 20), id="a single slot"),
+        pytest.param("0-4999", (300, 20), (5000, 20, 461, 300), id="who has more slots is the owner"),
+    ],
+)
+def test_two_owners_of_different_slots_in_one_shard_are_named_with_what_to_type(
+    slots: str, keys: tuple[int, int], told: tuple[int, int, int, int]
+) -> None:
+    world = healthy()
+    first, second = node(world, FIRST), node(world, SECOND)
+    given = parse_slots([slots])
+    first.slots, second.slots, second.primary = first.slots - given, given, None
+    first.keys, second.keys = keys
+    owner, other = (first, second) if len(first.slots) > len(given) else (second, first)
+    names = (FIRST, SECOND) if owner is first else (SECOND, FIRST)
+
+    snapshot = world.snapshot()
+    made = plan(snapshot)
+    (ready, *_) = report(snapshot, made).conditions
+
+    assert ready.reason == "ShardHasTwoOwners"
+    many, keys_of_many, few, keys_of_few = told
+    assert f"{names[0]} owns {many} slots with {keys_of_many} keys and {names[1]} owns {few} slots" in ready.message
+    assert f"with {keys_of_few} keys; no key is lost" in ready.message
+    assert f"--cluster-from {other.id} --cluster-to {owner.id} --cluster-slots {few} --cluster-yes" in ready.message
+    assert not [step for step in made.steps if isinstance(step, ResetNode)], "who owns slots is not reset"
+
+
+def test_who_owns_nothing_any_more_is_made_a_replica_again() -> None:
+    world = healthy()
+    first, second = node(world, FIRST), node(world, SECOND)
+    given = parse_slots(["0-999"])
+    first.slots, second.slots, second.primary = first.slots - given, given, None
+    world.run_pass()
+
+    first.slots, second.slots = first.slots | given, NO_SLOTS
+    world.converge()
+
+    assert second.primary == first.id
