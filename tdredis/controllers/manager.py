@@ -246,7 +246,7 @@ async def _run(client: Client, settings: Settings, metrics: Metrics) -> None:
             else manager.why_not_ready()
         )
 
-    # Before anything is waited for: the kubelet would otherwise end us for what the API server has not got yet.
+    # Before anything is waited for: the kubelet would end us otherwise, while the definitions are not there yet.
     async with StatusServer(ready=why_not_ready, render_metrics=metrics.render) as pages:
         if settings.listen is not None:
             await pages.start(*settings.listen)
