@@ -6,7 +6,7 @@ them has is a row or a small function of its `Kind`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -36,6 +36,7 @@ class Kind(Generic[WorldT]):
     copies: Callable[[WorldT], tuple[Shard, ...]]  # who replicates whom
     roll: Callable[[WorldT, frozenset[str]], tuple[Next, ...]]  # what comes next, where these pods are to be recreated
     carry_out: Callable[[WorldT, Next], Ruling]  # the steps of that
+    other_changes: Callable[[WorldT], Iterable[Change]]  # under way, and Kubernetes carries them out
     may_hold_data: Callable[[WorldT], bool]  # then it is healed whatever its spec has become
     look_s: Callable[[WorldT, Ruling, bool], float]  # until the next look; the last: whether it is healthy
     describe: Callable[[WorldT], Description]
@@ -128,6 +129,7 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
             *quota_change(snapshot, instance.spec, world.redis.wanted),
             *settings_changes(world),
             *rolled_changes(snapshot, instance, groups, lacks, say_next(roll, waits=bool(findings))),
+            *kind.other_changes(world),
         ),
         handover=_decide_handover(kind, world),
         roll=roll,

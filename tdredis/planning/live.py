@@ -78,6 +78,14 @@ class StatefulSetView(msgspec.Struct, frozen=True, rename="camel"):
     restarted_at: str = ""  # when `kubectl rollout restart` was last called; "": never
 
 
+class DeploymentView(msgspec.Struct, frozen=True, rename="camel"):
+    """spec and status of a Deployment"""
+
+    replicas: int = 1
+    observed_generation: int = 0
+    updated_replicas: int = 0  # pods of its present template, once that was observed
+
+
 class Live:
     """One version of one object. Compared by identity: another version is another one."""
 
@@ -174,6 +182,12 @@ class Live:
         """Of the StatefulSet's present template; None while its controller has not seen that yet."""
         view = self.statefulset
         return view.update_revision or None if view.observed_generation == self.meta.generation else None
+
+    @cached_property
+    def deployment(self) -> DeploymentView:
+        found: Any = self.json
+        spec, status = found.get("spec") or {}, found.get("status") or {}
+        return msgspec.convert({"replicas": spec.get("replicas", 1), **status}, DeploymentView)
 
     @cached_property
     def available_replicas(self) -> int:

@@ -19,12 +19,15 @@ from tdredis.manifests.made_of import fields_of, made_of
 from tdredis.manifests.names import EXPORTER_CONTAINER, REDIS_COMPONENT, REDIS_CONTAINER, SENTINEL_CONTAINER
 from tdredis.planning.limits import MIB, RESIZABLE, may_be_resized, memory_limit_follows
 from tdredis.planning.plan import Hold
+from tdredis.planning.sentences import roughly
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.redis.facts import NodeFacts
 
 RESOURCES = "resources"
 RESTART = "restart"  # no field of spec either: somebody asked for new pods as they are
 TEMPLATE = "operatorTemplate"  # no field of spec: what another version of this operator makes of it
+LEAST_SEEN = 2  # pods that have it: a pace is the time between them
+WAITING_PACES = 3.0  # whoever has not gone on for so long waits, and for how long nobody knows
 _IMAGES = {"image": REDIS_CONTAINER, "monitorimage": EXPORTER_CONTAINER, "sentinelimage": SENTINEL_CONTAINER}
 
 
@@ -44,12 +47,15 @@ class Cannot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnderWay:
-    """*done* of so many *things* have it; *how*: what gives it to the others."""
+    """*done* of so many *things* have it; *how*: what gives it to the others. *left_s*: how long that takes at the pace
+    that was seen; None: none was.
+    """
 
     done: int
     of: int
     how: str
     things: str = "pods"
+    left_s: float | None = None
 
 
 State: TypeAlias = Waits | Cannot | UnderWay
@@ -79,8 +85,9 @@ class Change:
     def sentence(self) -> str:
         what = f"{self.field} {self.old} -> {self.new}" if self.old or self.new else self.field
         match self.state:
-            case UnderWay(done=done, of=of, how=how, things=things):
-                return f"{what}: {done} of {of} {things} have it; {how}"
+            case UnderWay(done=done, of=of, how=how, things=things, left_s=left_s):
+                left = "" if left_s is None else f"; {roughly(left_s)} left at the pace so far"
+                return f"{what}: {done} of {of} {things} have it; {how}{left}"
             case Waits(hold=hold) | Cannot(hold=hold):
                 return f"{what}: {hold.why}"
 
@@ -194,21 +201,47 @@ def rolled_changes(
     for each in lacks.by_pod.values():
         for lack in each:
             found.setdefault(lack.path, []).append(lack)
-    return tuple(_rolled(snapshot, instance, found[path], groups, how) for path in sorted(found))
+    return tuple(_rolled(snapshot, instance, found[path], groups, lacks=lacks, how=how) for path in sorted(found))
 
 
-def _rolled(snapshot: Snapshot, instance: Instance, found: Sequence[Lack], groups: Sequence[Group], how: str) -> Change:
+def _rolled(
+    snapshot: Snapshot, instance: Instance, found: Sequence[Lack], groups: Sequence[Group], *, lacks: Lacks, how: str
+) -> Change:
     first = found[0]
-    of = sum(_concerns(snapshot, instance, first.path, group, pod) for group in groups for pod in group.pods)
+    concerned = [pod for group in groups for pod in group.pods if _concerns(snapshot, instance, first.path, group, pod)]
+    late = {pod for pod, each in lacks.by_pod.items() if any(lack.path == first.path for lack in each)}
+    of = len(concerned)
     return Change(
         field=first.path,
         old=first.has or ("none" if first.wants else ""),
         new=first.wants or ("none" if first.has else ""),
         class_=ChangeClass.ROLLED,
         state=UnderWay(
-            done=of - len(found), of=of, how="it goes along with the next change" if first.path == TEMPLATE else how
+            done=of - len(found),
+            of=of,
+            how="it goes along with the next change" if first.path == TEMPLATE else how,
+            left_s=None
+            if first.path == TEMPLATE
+            else time_left_s(
+                snapshot.now,
+                done=[pod.created for pod in concerned if pod.name not in late],
+                lacking=[pod.created for pod in concerned if pod.name in late],
+            ),
         ),
     )
+
+
+def time_left_s(now: float, *, done: Sequence[float], lacking: Sequence[float]) -> float | None:
+    """For the pods that still lack something, by when pods were created, in epoch seconds: the pace is that of those
+    that were created since. None: fewer than two were, or the last one so long ago that they wait for something.
+    """
+    since = sorted(created for created in done if created > max(lacking, default=now))
+    if len(since) < LEAST_SEEN:
+        return None
+    pace_s = (since[-1] - since[0]) / (len(since) - 1)
+    if now - since[-1] > WAITING_PACES * max(pace_s, 1.0):
+        return None
+    return pace_s * len(lacking)
 
 
 def _concerns(snapshot: Snapshot, instance: Instance, path: str, group: Group, pod: PodFacts) -> bool:

@@ -10,6 +10,7 @@ from tdredis.planning.assessment import Assessment, Kind, assess_world
 from tdredis.planning.cluster.announcing import is_moving
 from tdredis.planning.cluster.effective import decide_effective, recorded_size
 from tdredis.planning.cluster.health import CHECKS
+from tdredis.planning.cluster.proxies import proxy_changes
 from tdredis.planning.cluster.report import complete, describe
 from tdredis.planning.cluster.rolls import carry_out, copies, next_pods
 from tdredis.planning.cluster.rules import RULES
@@ -57,6 +58,7 @@ CLUSTER: Kind[World] = Kind(
     copies=copies,
     roll=next_pods,
     carry_out=carry_out,
+    other_changes=proxy_changes,
     may_hold_data=_may_hold_data,
     look_s=_look_s,
     describe=describe,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from tdredis.api.changes import ChangeClass
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.drift import difference, stamp
-from tdredis.manifests.names import client_service_name, proxy_name
+from tdredis.manifests.names import PROXY_CONTAINER, client_service_name, proxy_name
 from tdredis.manifests.proxy import (
     build_proxy_access,
     build_proxy_budget,
@@ -15,7 +16,9 @@ from tdredis.manifests.proxy import (
     next_secret_version,
 )
 from tdredis.planning.cluster.world import World
+from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.objects import keep, ref_of, remove, service_ip
+from tdredis.planning.pending import Change, UnderWay
 from tdredis.planning.plan import Ruling
 from tdredis.planning.pods import STARTING_S
 from tdredis.planning.snapshot import Ref
@@ -37,6 +40,30 @@ def keep_proxy(world: World) -> Ruling:
         return _objects(world, seed, version)
 
     return keep(snapshot, "proxy", (cluster, snapshot.site, snapshot.passwords, seed, _all_run(world)), build)
+
+
+def proxy_changes(world: World) -> Iterator[Change]:
+    """What the Deployment has, and not all of its pods do: Kubernetes replaces those."""
+    cluster, name = world.instance, proxy_name(world.instance.name)
+    live = world.snapshot.children.get(Ref("Deployment", name))
+    if not cluster.spec.proxy.enabled or live is None or not has_been_ready(cluster.status):
+        return
+    view = live.deployment
+    done = view.updated_replicas if view.observed_generation == live.meta.generation else 0
+    if not view.observed_generation or done >= view.replicas:
+        return
+    wanted = world.snapshot.site.image(cluster.spec.proxy_image)
+    others = sorted({pod.images.get(PROXY_CONTAINER, wanted) for pod in world.snapshot.proxies} - {wanted})
+    is_image = bool(others)
+    yield Change(
+        field="proxyimage" if is_image else "proxy",
+        old=others[0] if is_image else "",
+        new=wanted if is_image else "",
+        class_=ChangeClass.ROLLED,
+        state=UnderWay(
+            done=done, of=view.replicas, how="its Deployment replaces the others, one by one", things="proxy pods"
+        ),
+    )
 
 
 def remove_unwanted_proxy(world: World) -> tuple[Remove, ...]:

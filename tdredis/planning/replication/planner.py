@@ -64,6 +64,7 @@ REPLICATION: Kind[World] = Kind(
     copies=copies,
     roll=next_pods,
     carry_out=carry_out,
+    other_changes=lambda _world: (),
     may_hold_data=_may_hold_data,
     look_s=_look_s,
     describe=describe,

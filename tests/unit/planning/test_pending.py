@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -13,7 +14,7 @@ from tdredis.controllers.explain import render
 from tdredis.manifests.made_of import SEEN_IN_PODS, fields_of
 from tdredis.planning.decide import Judged, assess, plan, report
 from tdredis.planning.pending import Change, UnderWay
-from tdredis.planning.snapshot import Key, Snapshot
+from tdredis.planning.snapshot import Key, PodFacts, Ref, Snapshot
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 from tests.unit.planning.test_cluster_day_two import change, healthy
@@ -194,3 +195,63 @@ def test_every_field_that_needs_new_pods_is_looked_at(kind: str) -> None:
 
     # A proxy's Deployment recreates its pods by itself.
     assert {path for path in rolled - looked_at if not path.startswith(("proxyimage", "proxy."))} == set()
+
+
+def rolling_proxies(*images: str, done: int, spec: str = "envoyproxy/envoy:v1.41") -> Judged:
+    """*done* of two pods of the proxy are of the Deployment's present template."""
+    world = healthy()
+    change(world, proxyimage=spec)
+    for _ in range(4):
+        world.run_pass()
+    live = world.children[Ref("Deployment", "predixy-redis-cluster-rat")]
+    metadata: Any = live["metadata"]
+    metadata["generation"] = 2
+    live["spec"] = {**cast("dict[str, Any]", live["spec"]), "replicas": 2}
+    live["status"] = {"availableReplicas": 2, "observedGeneration": 2, "updatedReplicas": done}
+    world.proxies = tuple(
+        PodFacts(name=f"predixy-{number}", uid=f"p-{number}", created=0.0, running=True, images={"proxy": image})
+        for number, image in enumerate(images)
+    )
+    return assess(world.snapshot())
+
+
+def test_a_proxy_s_new_image_is_pending_until_all_of_its_pods_have_it() -> None:
+    old, new = "envoyproxy/envoy:v1.40", "envoyproxy/envoy:v1.41"
+
+    found = only(rolling_proxies(old, new, done=1))
+
+    assert found.sentence == (
+        f"proxyimage {old} -> {new}: 1 of 2 proxy pods have it; its Deployment replaces the others, one by one"
+    )
+    assert rolling_proxies(new, new, done=2).pending == ()
+
+
+def test_so_is_what_else_a_proxy_is_made_from_without_values() -> None:
+    image = "envoyproxy/envoy:v1.41"
+
+    assert only(rolling_proxies(image, image, done=0)).sentence.startswith("proxy: 0 of 2 proxy pods have it; ")
+
+
+def test_how_long_pods_still_take_is_said_once_two_were_recreated() -> None:
+    world = healthy()
+    change(world, image="redis:7.2")
+    for _ in range(4):
+        world.run_pass()
+    snapshot = world.snapshot()
+    made = {name: pod.made_of for name, pod in snapshot.pods.items()}
+    ages_s = {"redis-cluster-rat-0-1": 70, "redis-cluster-rat-1-1": 10}
+    pods = {
+        name: replace(
+            pod,
+            created=snapshot.now - ages_s.get(name, 5000),
+            made_of={**made[name], "image": "redis:7.2"} if name in ages_s else made[name],
+            revision="new" if name in ages_s else pod.revision,
+        )
+        for name, pod in snapshot.pods.items()
+    }
+
+    (found,) = (each for each in assess(replace(snapshot, pods=pods)).pending if each.field == "image")
+
+    assert isinstance(found.state, UnderWay)
+    assert (found.state.done, found.state.of, found.state.left_s) == (2, 6, 240.0)
+    assert found.sentence.endswith("; about 4 min left at the pace so far")
