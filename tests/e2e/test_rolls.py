@@ -83,6 +83,7 @@ async def hand_over(kube: Kube, subject: Subject) -> None:
 
 
 @BOTH
+@pytest.mark.alone
 async def test_an_edit_of_pod_settings_reaches_every_pod_while_clients_write(
     kube: Kube, client: Client, namespace: str, manifest: Manifest
 ) -> None:
