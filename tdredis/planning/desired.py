@@ -65,14 +65,8 @@ def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[Node
             return not may_go(node)
         return node is not None or snapshot.pods[name].ever_ran
 
-    surplus = (
-        name
-        for name in snapshot.pods
-        if _ordinal(name) > replicas
-        and not _is_scaled_down(snapshot, name)
-        and name != surplus_pod(snapshot, name.rpartition("-")[0], replicas + 1)  # it hands over before it goes
-    )
-    kept = max((_ordinal(name) for name in surplus if must_stay(name)), default=replicas)
+    surplus = (name for name in snapshot.pods if _ordinal(name) > replicas and not _is_scaled_down(snapshot, name))
+    kept = max((_replicas_with(snapshot, name) for name in surplus if must_stay(name)), default=replicas)
     if kept > replicas:
         why = (
             f"with replicas: {replicas} a pod would be removed that is a primary or does not answer;"
@@ -162,6 +156,14 @@ def _all_answer(snapshot: Snapshot, wanted: int) -> bool:
 
 def _ordinal(pod: str) -> int:
     return int(pod.rpartition("-")[2])
+
+
+def _replicas_with(snapshot: Snapshot, pod: str) -> int:
+    """With how many replicas, at the least, *pod* stays. One that its StatefulSet has beyond what spec asks for stays
+    so with one less, and hands over before it goes.
+    """
+    number = _ordinal(pod)
+    return number - 1 if surplus_pod(snapshot, pod.rpartition("-")[0], number) == pod else number
 
 
 def _is_scaled_down(snapshot: Snapshot, pod: str) -> bool:

@@ -347,6 +347,36 @@ def test_a_surplus_pod_that_is_taken_in_is_chosen_as_any_other() -> None:
     assert {process.priority for process in found if process.follows is not None} == {100}
 
 
+def test_fewer_replicas_wait_until_a_surplus_pod_that_became_the_primary_has_handed_over() -> None:
+    """With one number less it is not the next one of its StatefulSet any more, and would go as it is."""
+    world = healthy(SimulatedCluster)
+    edit(world, image="redis:7.2")
+    shard = "redis-cluster-rat-0"
+    for _ in range(20):
+        world.run_pass()
+        if copies(world)[shard] == 3:
+            break
+    other: Any = world.pods[f"{shard}-1"].process
+    other.silent = True
+    world.lose(f"{shard}-0")
+    world.run_pass()
+    other.silent = False
+    assert roles(world)[shard] == f"{shard}-2"
+    edit(world, replicas=0)
+
+    made, _ = world.run_pass()
+    assert "no_primary_is_removed" in {hold.guard for hold in made.holds}
+    assert not [name for name in world.pods if name.startswith("redis-cluster-rat-1-2")], "nobody needs more pods"
+    for _ in range(60):
+        before = roles(world)[shard]
+        world.run_pass()
+        assert before in world.pods, "a primary was removed before it had handed over"
+
+    kept: Any = world.pods[roles(world)[shard]].process
+    assert kept.keys == KEYS
+    assert f"{shard}-2" not in world.pods
+
+
 @KINDS
 def test_without_room_for_a_surplus_pod_nothing_goes_and_the_scheduler_s_words_are_told(make: Make) -> None:
     world = healthy(make)
