@@ -102,11 +102,29 @@ def _rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
     return not member.facts.loading, member.facts.replication.offset_bytes, descending(member.name)
 
 
+def electable(world: World, shard: Shard) -> list[Member]:
+    """Replicas in sync for whom most primaries would vote. An election that is lost stops the clients of the primary
+    for five seconds, and the next begins twenty after it. Source: cluster.c, clusterHandleSlaveFailover
+    (auth_retry_time).
+    """
+    voters = [member for member in world.members if member.slots]
+    owners = {member.id for member in voters}
+    return [
+        candidate
+        for candidate in shard.replicas_in_sync
+        if 2 * sum(voter.votes_for(candidate) for voter in voters) > len(owners | _owners_known_to(candidate))
+    ]
+
+
+def _owners_known_to(candidate: Member) -> set[str]:
+    return {node_id for node_id, known in candidate.view.others.items() if known.slots and not known.is_replica}
+
+
 def hand_over_leaving(world: World) -> Ruling:
     """A primary whose pod is being deleted hands over first: its container waits for that before it ends (stop.sh)."""
     steps = []
     for shard in world.shards:
-        candidates = [member for member in shard.replicas_in_sync if not member.pod.deleting]
+        candidates = [member for member in electable(world, shard) if not member.pod.deleting]
         if shard.owner is None or not shard.owner.pod.deleting or not candidates:
             continue
         candidate = max(candidates, key=_rank)
@@ -122,7 +140,7 @@ def hand_over_full(world: World) -> Ruling:
         owner = shard.owner
         if owner is None or owner.pod.deleting or not owner.facts.write_error:
             continue
-        candidates = [each for each in shard.replicas_in_sync if not each.pod.deleting and may_take_over(each.facts)]
+        candidates = [each for each in electable(world, shard) if not each.pod.deleting and may_take_over(each.facts)]
         if not candidates:
             holds.append(no_candidate_has_room(owner.name, owner.facts))
             continue
@@ -161,17 +179,41 @@ def majority_can_vote(orphaned: Orphaned) -> Hold | None:
     The candidate counts them so itself. Source: cluster.c, clusterHandleSlaveFailover (needed_quorum),
     clusterUpdateState.
     """
-    candidate = orphaned.candidates[0]
-    owners = {node_id for node_id, known in candidate.view.others.items() if known.slots and not known.is_replica}
-    voters = [member for member in orphaned.world.members if member.slots and member.id in owners]
-    heard = [member for member in voters if candidate.view.others[member.id].link_connected]
+    owners, heard = _owners_known_to(orphaned.candidates[0]), _heard_voters(orphaned)
     if 2 * len(heard) > len(owners):
         return None
-    why = f"{len(heard)} of {len(owners)} primaries can vote for {candidate.name}, which is no majority"
+    name = orphaned.candidates[0].name
+    why = f"{len(heard)} of {len(owners)} primaries can vote for {name}, which is no majority"
     return Hold(guard="majority_can_vote", why=why)
 
 
-FAILOVER_GUARDS: tuple[Guard, ...] = (primary_is_proven_dead, some_replica_has_the_data, majority_can_vote)
+def voters_know_the_candidate(orphaned: Orphaned) -> Hold | None:
+    """A primary votes for no node that it has not heard to be a replica, which takes half of cluster-node-timeout; an
+    election that is lost meanwhile holds up the next for twenty seconds. Source: cluster.c, clusterHandleSlaveFailover.
+    """
+    candidate = orphaned.candidates[0]
+    owners = _owners_known_to(candidate)
+    informed = [voter for voter in _heard_voters(orphaned) if voter.votes_for(candidate)]
+    if 2 * len(informed) > len(owners):
+        return None
+    why = f"{len(informed)} of {len(owners)} primaries have heard by now that {candidate.name} is a replica"
+    return Hold(guard="voters_know_the_candidate", why=why)
+
+
+def _heard_voters(orphaned: Orphaned) -> list[Member]:
+    """Primaries that answer, and to whom the candidate is connected."""
+    candidate = orphaned.candidates[0]
+    owners = _owners_known_to(candidate)
+    voters = (member for member in orphaned.world.members if member.slots and member.id in owners)
+    return [member for member in voters if candidate.view.others[member.id].link_connected]
+
+
+FAILOVER_GUARDS: tuple[Guard, ...] = (
+    primary_is_proven_dead,
+    some_replica_has_the_data,
+    majority_can_vote,
+    voters_know_the_candidate,
+)
 
 
 def nobody_is_unresponsive(orphaned: Orphaned) -> Hold | None:

@@ -71,6 +71,15 @@ class Member:
             return False
         return other.is_at(known) or (other.may_move and known.link_connected)
 
+    def votes_for(self, other: Member) -> bool:
+        """It has heard that *other* replicates the primary that it does: it refuses its vote to anybody else. That is
+        told by pings, so that it may take half of cluster-node-timeout.
+
+        Source: cluster.c, clusterSendFailoverAuthIfNeeded ("it is a master node"), clusterCron.
+        """
+        known = self.view.others.get(other.id)
+        return known is not None and known.is_replica and known.primary_id == other.view.me.primary_id
+
     def is_handshaking_with(self, other: Member) -> bool:
         """It was introduced to *other* and waits for the answer."""
         return any(node.in_handshake and other.is_at(node) for node in self.view.others.values())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from tdredis.manifests.children import build_children
+from tdredis.planning.cluster.failover import electable
 from tdredis.planning.cluster.members import Member
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.more_pods import ask_for_surplus
@@ -59,9 +60,12 @@ def carry_out(world: World, step: Next) -> Ruling:
 
 def _copies_of(world: World, shard: Shard, outdated: frozenset[str], surplus: Surplus | None) -> Copies:
     named = {*shard.wanted, *([surplus.pod] if surplus else ())}
+    candidates = electable(world, shard)
     return Copies(
         name=shard.name,
-        copies=tuple(_copy(shard, each, outdated) for each in shard.members if each.name in named),
+        copies=tuple(
+            _copy(shard, each, outdated, may_lead=each in candidates) for each in shard.members if each.name in named
+        ),
         wanted=len(shard.wanted),
         keeps_data=keeps_data(world.instance.spec),
         surplus=surplus,
@@ -69,10 +73,11 @@ def _copies_of(world: World, shard: Shard, outdated: frozenset[str], surplus: Su
     )
 
 
-def _copy(shard: Shard, member: Member, outdated: frozenset[str]) -> Copy:
+def _copy(shard: Shard, member: Member, outdated: frozenset[str], *, may_lead: bool) -> Copy:
+    """*may_lead*: it is in sync, and would be elected: one that would not be is no copy to go on with yet."""
     owner, link = shard.owner, member.facts.replication
     behind = None
-    if owner is not None and member.view.me.primary_id == owner.id and link.link_up:
+    if owner is not None and may_lead:
         behind = max(0, owner.facts.replication.offset_bytes - link.offset_bytes)
     return Copy(
         name=member.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tdredis.planning.cluster.failover import electable
 from tdredis.planning.cluster.members import descending
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.plan import Ruling
@@ -31,14 +32,14 @@ def _replace(world: World, shard: Shard) -> Ruling:
         nothing_to_lose=loses_nothing,
         primary=owner,
         may_disrupt=world.is_whole and not world.redis.has_unknown,
-        hand_over=lambda: _hand_over(shard, stuck),
+        hand_over=lambda: _hand_over(world, shard, stuck),
     )
 
 
-def _hand_over(shard: Shard, stuck: tuple[StuckPod, ...]) -> Ruling:
+def _hand_over(world: World, shard: Shard, stuck: tuple[StuckPod, ...]) -> Ruling:
     """To a replica that is in sync and stays."""
     leaving = {each.name for each in stuck}
-    candidates = [member for member in shard.replicas_in_sync if member.name not in leaving]
+    candidates = [member for member in electable(world, shard) if member.name not in leaving]
     if shard.owner is None or not candidates:
         return Ruling()
     candidate = max(candidates, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))

@@ -85,6 +85,9 @@ class Node:
     silent: bool = False
     write_error: str = ""  # its disk is full
     backlog: int | None = None  # repl-backlog-size
+    takes_for_primaries: set[str] = field(
+        default_factory=set
+    )  # ids of replicas of which it has not heard that they are
     believes: dict[str, SlotSet] = field(default_factory=dict)  # id: what it has heard last, where that is not so
     migrating: dict[int, str] = field(default_factory=dict)
     importing: dict[int, str] = field(default_factory=dict)
@@ -176,11 +179,14 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             case HandOver():
                 node = self._node(step.process.pod)
                 old = self._by_id(str(node.primary))
+                self._assert_elected(node)
                 node.slots, old.slots = old.slots, NO_SLOTS
                 node.primary, old.primary = None, node.id
             case FailOverShard() | TakeOverShard():
                 node = self._node(step.process.pod)
                 dead = str(node.primary)
+                if isinstance(step, FailOverShard):
+                    self._assert_elected(node)
                 assert not [other for other in self.nodes() if other.id == dead], (
                     "a forced failover of a living primary"
                 )
@@ -321,7 +327,12 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 me=self._line(node.id, node.address, by_id, myself=True),
                 others={
                     each: self._line(
-                        each, address, by_id, linked=each not in node.unlinked, believed=node.believes.get(each)
+                        each,
+                        address,
+                        by_id,
+                        linked=each not in node.unlinked,
+                        believed=node.believes.get(each),
+                        heard=each not in node.takes_for_primaries,
                     )
                     for each, address in node.known.items()
                 },
@@ -347,6 +358,13 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
     def _open_slots(self) -> set[int]:
         return {slot for node in self.nodes() for slot in (*node.migrating, *node.importing)}
 
+    def _assert_elected(self, candidate: Node) -> None:
+        """A primary votes for nobody whom it takes for a primary."""
+        voters = [node for node in self.nodes() if node.slots]
+        votes = [node for node in voters if candidate.id in node.known and candidate.id not in node.takes_for_primaries]
+        owners = {node.id for node in voters} | {str(candidate.primary)}
+        assert 2 * len(votes) > len(owners), "an election that is lost"
+
     def _line(
         self,
         node_id: str,
@@ -356,15 +374,17 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
         myself: bool = False,
         linked: bool = True,
         believed: SlotSet | None = None,
+        heard: bool = True,
     ) -> KnownNode:
         node = by_id.get(node_id)
-        role = "slave" if node and node.primary else "master"
+        primary_id = node.primary if node and heard else None
+        role = "slave" if primary_id else "master"
         return KnownNode(
             id=node_id,
             ip=address[0],
             port=address[1],
             flags=frozenset(("myself", role) if myself else (role,) if node and linked else (role, "fail")),
-            primary_id=node.primary if node else None,
+            primary_id=primary_id,
             config_epoch=node.epoch if node else 0,
             link_connected=node is not None and linked,
             slots=believed if believed is not None else node.slots if node else self._slots_of_dead(node_id),

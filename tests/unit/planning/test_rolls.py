@@ -12,6 +12,7 @@ from tdredis.manifests.names import SURPLUS
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Apply, FailOver, HandOver, ReplacePod, Step
+from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -683,3 +684,30 @@ def test_what_others_gave_a_container_that_asks_for_nothing_is_no_reason_to_recr
         world.pods[name].resources, world.pods[name].given = given, given
 
     assert_nothing_goes(world)
+
+
+def test_a_roll_goes_on_with_a_new_replica_when_most_primaries_would_vote_for_it() -> None:
+    world = SimulatedCluster()
+    world.converge()
+    edit(world, image="redis:7.0.15")
+    made = []
+    for _ in range(60):
+        step = next((step for step in plan(world.snapshot()).steps if isinstance(step, ReplacePod | HandOver)), None)
+        if isinstance(step, HandOver):
+            break
+        if step is not None:
+            made.append(step.pod)
+        world.run_pass()
+    assert len(made) == 1, "one replica was recreated, and its primary would hand over to it"
+
+    replica = world.pods[made[0]].process
+    assert replica is not None
+    for voter in [node for node in world.nodes() if node.slots][:2]:
+        voter.takes_for_primaries.add(replica.id)
+
+    assert not [step for step in plan(world.snapshot()).steps if isinstance(step, HandOver)]
+    for node in world.nodes():
+        node.takes_for_primaries.clear()
+    assert [step.shard for step in plan(world.snapshot()).steps if isinstance(step, HandOver)] == [
+        made[0].rpartition("-")[0]
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tdredis.planning.snapshot import Trouble
-from tdredis.planning.steps import FailOverShard, ReplacePod, TakeOverShard
+from tdredis.planning.steps import FailOverShard, HandOver, ReplacePod, TakeOverShard
 from tdredis.redis.slots import NO_SLOTS, SlotSet
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import SimulatedCluster
@@ -141,3 +141,56 @@ def test_nor_a_standby_s(main_trouble: Trouble | None, replaced: bool) -> None:
     made = plan(world.snapshot())
 
     assert bool([step for step in made.steps if isinstance(step, ReplacePod)]) is replaced
+
+
+# ---- who is known as a replica
+
+
+def take_for_primary(world: SimulatedCluster, pod: str, *, voters: int) -> None:
+    """So many of the primaries have not heard yet that *pod* is a replica."""
+    process = world.pods[pod].process
+    assert process is not None
+    for name in primaries(world)[:voters]:
+        voter = world.pods[name].process
+        assert voter is not None
+        voter.takes_for_primaries.add(process.id)
+
+
+def hear_of_everybody(world: SimulatedCluster) -> None:
+    for node in world.nodes():
+        node.takes_for_primaries.clear()
+
+
+@pytest.mark.parametrize("unaware", [1, 2, 3])
+def test_a_vote_is_asked_for_when_most_primaries_have_heard_that_the_candidate_is_a_replica(unaware: int) -> None:
+    """A primary refuses its vote to a node that it takes for a primary; and who lost an election begins the next after
+    twenty seconds. It hears it with the next ping.
+    """
+    world = SimulatedCluster()
+    world.converge()
+    take_for_primary(world, "redis-cluster-rat-2-1", voters=unaware)
+    world.lose("redis-cluster-rat-2-0")  # of three owners, two can vote
+
+    assert not taken_over(world)
+    assert [hold.guard for hold in plan(world.snapshot()).holds][:1] == ["voters_know_the_candidate"]
+    hear_of_everybody(world)
+
+    assert taken_over(world) == [(FailOverShard, "redis-cluster-rat-2")]
+
+
+def handed_over(world: SimulatedCluster) -> list[str]:
+    return [step.shard for step in plan(world.snapshot()).steps if isinstance(step, HandOver)]
+
+
+@pytest.mark.parametrize(("unaware", "elected"), [(1, True), (2, False), (3, False)])
+def test_a_primary_that_goes_hands_over_when_most_primaries_would_vote(unaware: int, elected: bool) -> None:
+    """It is alive, and its clients wait for the election: three owners, and two votes are enough."""
+    world = SimulatedCluster()
+    world.converge()
+    take_for_primary(world, "redis-cluster-rat-2-1", voters=unaware)
+    world.pods["redis-cluster-rat-2-0"].deleting = True
+
+    assert bool(handed_over(world)) is elected
+    hear_of_everybody(world)
+
+    assert handed_over(world) == ["redis-cluster-rat-2"]
