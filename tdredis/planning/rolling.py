@@ -39,6 +39,7 @@ class Copy:
     is_outdated: bool = False  # it is to be recreated
     is_surplus: bool = False  # it is there for as long as others are recreated
     is_leaving: bool = False  # somebody deleted its pod: its data may go with it
+    is_claim_going: bool = False  # somebody deleted its claim: its volume goes with its pod
     behind_bytes: int | None = None
 
     @property
@@ -69,6 +70,7 @@ class Shard:
     copies: tuple[Copy, ...]
     wanted: int
     keeps_data: bool
+    has_volume: bool = False  # with or without data on it
     surplus: Surplus | None = None
     can_replicate: bool = True
     is_seen: bool = True  # the StatefulSet's controller has seen how it is to be now
@@ -215,16 +217,16 @@ def _copies_stay(shard: Shard, leaving: Copy, terms: Terms) -> Ask | Hold | Repl
     least; or it keeps its own. A surplus pod is asked for where that is not so.
     """
     left = sum(each.is_whole for each in shard.copies if each is not leaving)
-    if shard.keeps_data or left >= min(LEAST_COPIES, shard.wanted):
+    if (shard.keeps_data and not leaving.is_claim_going) or left >= min(LEAST_COPIES, shard.wanted):
         return None
     if not shard.can_replicate:
         why = (
-            f"{leaving.name} has the only copy of the data, on an emptyDir that goes with it: delete the pod yourself"
-            " if you can do without the data"
+            f"{leaving.name} has the only copy of the data, {_lies(shard, leaving)}: delete the pod yourself if you can"
+            " do without the data"
         )
         return Hold(guard="copies_stay", about="spec", why=why)
     if shard.surplus is None:
-        why = f"{leaving.name} is to be recreated, and its data is on an emptyDir: another pod has a copy meanwhile"
+        why = f"{leaving.name} is to be recreated, with data {_lies(shard, leaving)}: another pod has a copy meanwhile"
         return Ask(shard=shard.name, more=True, why=why)
     surplus = shard.surplus
     if surplus.is_stuck:
@@ -238,6 +240,15 @@ def _copies_stay(shard: Shard, leaving: Copy, terms: Terms) -> Ask | Hold | Repl
         )
         return Hold(guard="copies_stay", about="spec", why=why)
     return Hold(guard="surplus_is_whole", why=f"{surplus.pod} does not have all of the data yet")
+
+
+def _lies(shard: Shard, leaving: Copy) -> str:
+    """Where the data is that goes with the pod."""
+    if leaving.is_claim_going:
+        return "on a volume that goes with it, as its claim was deleted"
+    return (
+        "in memory alone, as config lets nothing be written" if shard.has_volume else "on an emptyDir that goes with it"
+    )
 
 
 def next_watcher(outdated: Sequence[str], *, in_failover: bool) -> Replace | Hold | None:

@@ -12,6 +12,7 @@ from tdredis.api.instance import InstanceSpec
 from tdredis.planning.plan import Ruling
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trouble
 from tdredis.planning.steps import ReplacePod
+from tdredis.planning.surplus import is_claim_going
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ def nothing_to_lose(snapshot: Snapshot, pod: PodFacts, effective: InstanceSpec, 
         return "it never ran"
     if pod.name in snapshot.nodes or pod.main_trouble is None:
         return ""  # one whose exporter fails comes back by itself
-    if effective.storage_class:
+    if effective.storage_class and not is_claim_going(snapshot, pod.name):
         return "it does not run, its data is on a volume"
     if never:
         return f"it does not run, {never}"

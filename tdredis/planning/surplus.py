@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.json_object import JSONObject
+from tdredis.manifests.claims import CLAIM
 from tdredis.manifests.names import SURPLUS
 from tdredis.planning.rolling import Surplus
 from tdredis.planning.snapshot import Ref, Snapshot
@@ -45,6 +46,13 @@ def keeps_data(spec: InstanceSpec) -> bool:
     config = {name: str(value) for name, value in spec.config.items()}
     writes = config.get("appendonly", "yes") != "no" or config.get("save", "") not in ("", '""')
     return bool(spec.storage_class) and writes
+
+
+def is_claim_going(snapshot: Snapshot, pod: str) -> bool:
+    """Somebody deleted the claim of *pod*: its volume goes with the pod that still uses it. Source: kubernetes.io,
+    "Persistent Volumes" (storage object in use protection).
+    """
+    return f"{CLAIM}-{pod}" in snapshot.kept_claims
 
 
 def with_surplus(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:

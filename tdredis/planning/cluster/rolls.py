@@ -14,7 +14,7 @@ from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.rolling import Ask, Copy, Next, Replace, Surplus, Yield, next_steps, terms_of
 from tdredis.planning.rolling import Shard as Copies
 from tdredis.planning.steps import HandOver, ReplacePod
-from tdredis.planning.surplus import find_surplus, is_seen, keeps_data
+from tdredis.planning.surplus import find_surplus, is_claim_going, is_seen, keeps_data
 
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
@@ -64,16 +64,19 @@ def _copies_of(world: World, shard: Shard, outdated: frozenset[str], surplus: Su
     return Copies(
         name=shard.name,
         copies=tuple(
-            _copy(shard, each, outdated, may_lead=each in candidates) for each in shard.members if each.name in named
+            _copy(world, shard, each, outdated, may_lead=each in candidates)
+            for each in shard.members
+            if each.name in named
         ),
         wanted=len(shard.wanted),
         keeps_data=keeps_data(world.instance.spec),
+        has_volume=bool(world.instance.spec.storage_class),
         surplus=surplus,
         is_seen=is_seen(world.snapshot, shard.name),
     )
 
 
-def _copy(shard: Shard, member: Member, outdated: frozenset[str], *, may_lead: bool) -> Copy:
+def _copy(world: World, shard: Shard, member: Member, outdated: frozenset[str], *, may_lead: bool) -> Copy:
     """*may_lead*: it is in sync, and would be elected: one that would not be is no copy to go on with yet."""
     owner, link = shard.owner, member.facts.replication
     behind = None
@@ -85,5 +88,6 @@ def _copy(shard: Shard, member: Member, outdated: frozenset[str], *, may_lead: b
         is_outdated=member.name in outdated,
         is_surplus=member.name not in shard.wanted,
         is_leaving=member.pod.deleting,
+        is_claim_going=is_claim_going(world.snapshot, member.name),
         behind_bytes=behind,
     )

@@ -22,7 +22,7 @@ from tdredis.planning.rolling import (
     terms_of,
 )
 from tdredis.planning.steps import ReplacePod
-from tdredis.planning.surplus import find_surplus, is_seen, keeps_data
+from tdredis.planning.surplus import find_surplus, is_claim_going, is_seen, keeps_data
 
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
@@ -52,6 +52,7 @@ def _shard(world: World, outdated: frozenset[str]) -> Shard:
         copies=tuple(_copy(world, each, outdated) for each in world.members if each.name in named),
         wanted=len(wanted),
         keeps_data=keeps_data(world.instance.spec),
+        has_volume=bool(world.instance.spec.storage_class),
         surplus=surplus,
         is_seen=is_seen(world.snapshot, world.instance.name),
         can_replicate=world.standby is not None,
@@ -97,5 +98,6 @@ def _copy(world: World, member: Member, outdated: frozenset[str]) -> Copy:
         is_outdated=member.name in outdated,
         is_surplus=member.name not in world.redis.wanted,
         is_leaving=member.pod.deleting,
+        is_claim_going=is_claim_going(world.snapshot, member.name),
         behind_bytes=behind,
     )

@@ -11,6 +11,7 @@ from tdredis.planning.replication.world import Member, World
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Step
 from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_stuck, stuck_pods
+from tdredis.planning.surplus import is_claim_going
 
 
 def replace_stuck_pods(world: World) -> Ruling:
@@ -45,10 +46,12 @@ def _replace_redis(world: World, stuck: tuple[StuckPod, ...]) -> Ruling:
 
 
 def _replace_the_only_one(world: World, stuck: StuckPod, member: Member) -> Ruling:
-    if world.instance.spec.storage_class or not member.has_data:
+    goes = is_claim_going(world.snapshot, member.name)
+    if (world.instance.spec.storage_class and not goes) or not member.has_data:
         return Ruling(steps=(stuck.replace("it is the only one"),))
+    where = "on a volume whose claim was deleted" if goes else "on an emptyDir"
     why = (
-        f"{member.name} has the only copy of the data, on an emptyDir: what is wrong in its pod is fixed by a new pod,"
+        f"{member.name} has the only copy of the data, {where}: what is wrong in its pod is fixed by a new pod,"
         " which would be empty; delete the pod yourself if you can do without the data"
     )
     return Ruling(holds=(Hold(guard="another_copy_exists", about="spec", why=why),))

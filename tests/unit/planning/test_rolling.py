@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tdredis.planning.plan import Hold
@@ -233,6 +235,43 @@ def test_a_standalone_without_a_volume_is_held() -> None:
 
     assert isinstance(held, Hold)
     assert (held.guard, held.about) == ("copies_stay", "spec")
+
+
+LOST = Copy(name="s-0", is_primary=True, is_outdated=True, is_claim_going=True)
+GOING = Copy(name="s-1", is_outdated=True, behind_bytes=0, is_claim_going=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "next_"),
+    [
+        (shard(LOST, wanted=1, keeps=True), "more"),
+        (shard(primary(old=True), GOING, wanted=2, keeps=True), "more"),
+        (shard(primary(), GOING, replica("s-2"), keeps=True), "replace s-1"),
+        (shard(replace(LOST, is_outdated=False), replica("s-1", old=True), wanted=2, keeps=True), "replace s-1"),
+    ],
+    ids=["the only copy", "a replica", "two others have it", "another pod's"],
+)
+def test_a_volume_whose_claim_is_deleted_keeps_nothing(found: Shard, next_: str) -> None:
+    assert what(next_in(found, Terms())) == next_
+
+
+@pytest.mark.parametrize(
+    ("copy", "keeps", "volume", "words"),
+    [
+        (LOST, True, True, "as its claim was deleted"),
+        (primary(old=True), False, True, "as config lets nothing be written"),
+        (primary(old=True), False, False, "on an emptyDir that goes with it"),
+    ],
+    ids=["claim", "config", "emptyDir"],
+)
+def test_the_hold_of_the_only_copy_says_where_it_is(copy: Copy, keeps: bool, volume: bool, words: str) -> None:
+    alone = Shard(name="s", copies=(copy,), wanted=1, keeps_data=keeps, has_volume=volume, can_replicate=False)
+
+    held = next_in(alone, Terms())
+
+    assert isinstance(held, Hold)
+    assert (held.guard, held.about) == ("copies_stay", "spec")
+    assert words in held.why
 
 
 def test_sentinels_go_one_by_one_and_none_while_they_fail_over() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -672,6 +673,25 @@ def test_a_volume_to_which_nothing_is_written_keeps_no_data(config: dict[str, st
     gone = replaced([step for _ in range(6) for step in world.run_pass()[0].steps])
 
     assert bool(gone) is goes
+
+
+@pytest.mark.parametrize("is_going", [True, False])
+@pytest.mark.parametrize(
+    ("make", "spec"),
+    [(SimulatedCluster, {"replicas": 0}), (partial(SimulatedStandby, "RedisStandalone"), {})],
+    ids=["cluster-0", "standalone"],
+)
+def test_a_pod_whose_claim_was_deleted_does_not_go(make: Make, spec: dict[str, object], is_going: bool) -> None:
+    """Its pod alone still holds the volume."""
+    world = healthy(make, storageclass="fast", **spec)
+    edit(world, image="redis:7.2")
+    world.run_pass()
+    kept = {f"redis-data-{name}": ("kubernetes.io/pvc-protection",) for name in of_redis(world)}
+
+    made = plan(replace(world.snapshot(), kept_claims=kept if is_going else {}))
+
+    assert bool(replaced(list(made.steps))) is not is_going
+    assert made.steps or "as its claim was deleted" in made.holds[0].why
 
 
 @KINDS
