@@ -58,7 +58,9 @@ def resize_containers(world: World) -> Ruling:
 def limit_memory(world: World) -> Ruling:
     """maxmemory of every process is what capacity gives it, once its container has the room."""
     growing = {step.pod for step in resize_pods(world.snapshot, *container_resources(world.instance))}
-    return limit_maxmemory(world.members, world.instance.spec, growing)
+    found = limit_maxmemory(world.members, world.instance.spec, growing)
+    # Where nothing is resized in place new pods give it, and what is pending says how far that is.
+    return found if world.snapshot.site.pod_resize else Ruling(steps=found.steps)
 
 
 def limit_maxmemory(members: Iterable[Limited], spec: InstanceSpec, growing: set[str]) -> Ruling:
