@@ -78,16 +78,23 @@ class Assessment(Generic[WorldT]):
 
     def _change(self, repairs: Ruling) -> Ruling:
         """Guard: what is done to an instance that works is done only while nothing else is: a handover that was asked
-        for, else the next of the pods that are to be recreated.
+        for, else the next of the pods that are to be recreated. One that cannot be carried out keeps nothing waiting.
         """
-        steps = self.roll if self.handover.step is None else (self.handover.step,)
+        asked = self.handover.step
+        if isinstance(asked, Hold) and asked.about == "spec":
+            rest = self._next_of(repairs, None)
+            return Ruling(steps=rest.steps, holds=(asked, *rest.holds))
+        return self._next_of(repairs, asked)
+
+    def _next_of(self, repairs: Ruling, asked: Next | None) -> Ruling:
+        steps = self.roll if asked is None else (asked,)
         if not steps:
             return Ruling()
         waits = [finding.message for finding in self.findings]
         waits += [f"{step}: {step.why}" for step in repairs.steps]
         waits += [hold.why for hold in repairs.holds if hold.about == "world"]
         if waits:
-            what = "the next pod is recreated" if self.handover.step is None else "the primary hands over"
+            what = "the next pod is recreated" if asked is None else "the primary hands over"
             return held("nothing_else_is_to_be_done", f"{what} when all is well: {waits[0]}")
         rulings = [self.kind.carry_out(self.world, each) for each in steps]
         return Ruling(

@@ -9,7 +9,7 @@ import pytest
 from tdredis.planning.steps import FailOver, HandOver, Step
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
-from tests.unit.planning.test_rolls import KINDS, Make, World, edit, healthy, roles, roll
+from tests.unit.planning.test_rolls import KINDS, Make, World, edit, healthy, images, roles, roll
 
 
 def ask(world: World, value: str | None) -> None:
@@ -132,6 +132,38 @@ def test_what_cannot_be_meant_is_refused_with_what_to_write(make: Make, spec: di
     assert handovers(done) == 0
     (hold,) = made.holds
     assert (hold.guard, hold.about) == ("handover_names_a_pod", "spec")
+
+
+def test_a_standalone_has_nobody_to_hand_over_to_and_is_not_looked_at_all_the_time() -> None:
+    world = SimulatedStandby("RedisStandalone", storageclass="fast")
+    world.converge()
+    ask(world, "now")
+
+    passes(world, 3)
+    made, _ = world.run_pass()
+
+    (hold,) = made.holds
+    assert (hold.guard, hold.about) == ("handover_names_a_pod", "spec")
+    assert made.next_look_s > 1
+    edit(world, image="redis:7.2")
+    for _ in range(20):
+        world.run_pass()
+    assert images(world) == {"redis:7.2"}
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [(SimulatedCluster, "now"), (SimulatedStandby, "redis-standby-tom-1")],
+    ids=["no pod of a cluster", "a standby with a choice"],
+)
+def test_one_that_cannot_be_meant_keeps_no_pod_from_being_recreated(make: Make, value: str) -> None:
+    world = healthy(make, replicas=2)
+    ask(world, value)
+    edit(world, image="redis:7.2")
+
+    roll(world)
+
+    assert images(world) == {"redis:7.2"}
 
 
 @KINDS
