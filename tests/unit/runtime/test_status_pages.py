@@ -70,7 +70,9 @@ def test_a_leak_cannot_hide_behind_the_freezing() -> None:
 
 @pytest.fixture
 def _thawed() -> Iterator[None]:
+    """As a process begins, whatever tests before have left."""
     thresholds = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
     yield
     gc.unfreeze()
     gc.set_threshold(*thresholds)
