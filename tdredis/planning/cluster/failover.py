@@ -124,8 +124,10 @@ def hand_over_leaving(world: World) -> Ruling:
     """A primary whose pod is being deleted hands over first: its container waits for that before it ends (stop.sh)."""
     steps = []
     for shard in world.shards:
+        if shard.owner is None or not shard.owner.pod.deleting:
+            continue
         candidates = [member for member in electable(world, shard) if not member.pod.deleting]
-        if shard.owner is None or not shard.owner.pod.deleting or not candidates:
+        if not candidates:
             continue
         candidate = max(candidates, key=_rank)
         why = f"{shard.owner.name} is being deleted; {candidate.name} has its data"
