@@ -77,9 +77,11 @@ class Resharding:
             mover = SlotMover(*ends, pacer=pacer, may_go_on=self.may_go_on, progress=progress)
             if (way := await find_way(ends[0])) is None:
                 return await mover.move(move.slots)
-            if (end := await mover.move(NO_SLOTS)) is not End.DONE:  # the engine moves no slot that is open
-                return end
             atomic = AtomicMover(*ends, way=way, may_go_on=self.may_go_on, progress=progress)
+            # A slot of a job under way looks open at its end, and is the engine's; the engine moves none that is open.
+            for each in (atomic, mover):
+                if (end := await each.move(NO_SLOTS)) is not End.DONE:
+                    return end
             return await atomic.move(move.slots)
 
     async def _open(self, place: Place, stack: AsyncExitStack) -> Node:

@@ -55,7 +55,8 @@ class Gateway:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=None), connector=aiohttp.TCPConnector(limit=0), auto_decompress=False
         )
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=1.0)
+        self._server = web.Server(self._handle, access_log=None)
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._write_account())
         await site.start()
@@ -63,6 +64,9 @@ class Gateway:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for connection in self._server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()  # a pod that is gone does not answer TLS's goodbye
         await self._runner.cleanup()
         await self._session.close()
 
