@@ -8,6 +8,7 @@ from typing import Final
 
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.rediscluster import RedisClusterSpec
+from tdredis.api.settings import as_texts
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import REDIS_CONTAINER
 from tdredis.manifests.redis_config import backlog_mib
@@ -69,7 +70,7 @@ def limit_maxmemory(members: Iterable[Limited], spec: InstanceSpec, growing: set
     """
     wanted = spec.maxmemory_mib * MIB
     # Who names it in spec.config decides it.
-    backlog = None if BACKLOG in spec.config else backlog_mib(spec.maxmemory_mib) * MIB
+    backlog = None if BACKLOG in as_texts(spec.config) else backlog_mib(spec.maxmemory_mib) * MIB
     share = f"capacity {spec.capacity}"
     if isinstance(spec, RedisClusterSpec):
         share += f" over {spec.size} shards"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tdredis.api.instance import Instance, ShardStatus
+from tdredis.api.instance import Instance, InstanceSpec, ShardStatus
 from tdredis.api.settings import as_texts
 from tdredis.manifests.data_scripts import LOST_DATA
 from tdredis.planning.snapshot import PodFacts
@@ -57,7 +57,7 @@ def lost_data(
     *nodes* are the processes of a standby, or of the shard *name*; all answered, and none has data. *line* is what
     status last said of them; *was_there*: it knew them at all. *pods* are theirs.
     """
-    if is_unkept(instance):
+    if is_unkept(instance.spec):
         return ""
     told = [f"{pod}: {node.lost}" for pod, node in sorted(nodes.items()) if node.lost.startswith(LOST_DATA)]
     keys = line.keys if line else None
@@ -78,10 +78,10 @@ def lost_data(
     )
 
 
-def is_unkept(instance: Instance) -> bool:
+def is_unkept(spec: InstanceSpec) -> bool:
     """Its owner wants nothing to be written to disk: that nothing is there after a restart is as it should be."""
-    config = as_texts(instance.spec.config)
-    return config.get("appendonly") == "no" and not config.get("save")
+    config = as_texts(spec.config)
+    return config.get("appendonly", "yes").lower() == "no" and config.get("save", "") in ("", '""')
 
 
 def _were_lost_together(pods: Sequence[PodFacts]) -> bool:

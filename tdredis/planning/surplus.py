@@ -6,9 +6,10 @@ It keeps a copy of their data. The annotation of the StatefulSet is all that is 
 from __future__ import annotations
 
 from tdredis.api.instance import InstanceSpec
-from tdredis.api.json_object import JSONObject
+from tdredis.api.json_object import JSONObject, object_at
 from tdredis.manifests.claims import CLAIM
 from tdredis.manifests.names import SURPLUS
+from tdredis.planning.loss import is_unkept
 from tdredis.planning.rolling import Surplus
 from tdredis.planning.snapshot import Ref, Snapshot
 
@@ -43,9 +44,7 @@ def find_surplus(snapshot: Snapshot, statefulset: str, wanted: int) -> Surplus |
 
 def keeps_data(spec: InstanceSpec) -> bool:
     """A pod that is recreated finds its data again: it has a volume, and its process writes to it."""
-    config = {name: str(value) for name, value in spec.config.items()}
-    writes = config.get("appendonly", "yes") != "no" or config.get("save", "") not in ("", '""')
-    return bool(spec.storage_class) and writes
+    return bool(spec.storage_class) and not is_unkept(spec)
 
 
 def is_claim_going(snapshot: Snapshot, pod: str) -> bool:
@@ -57,24 +56,25 @@ def is_claim_going(snapshot: Snapshot, pod: str) -> bool:
 
 def with_surplus(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
     """A surplus pod stays until the plan says otherwise, in a step of its own; more pods by spec take it in."""
-    spec, metadata = manifest.get("spec"), manifest["metadata"]
-    if manifest["kind"] != "StatefulSet" or not isinstance(spec, dict) or not isinstance(metadata, dict):
+    if manifest["kind"] != "StatefulSet":
         return manifest
-    name, replicas = str(metadata["name"]), spec["replicas"]
-    assert isinstance(replicas, int)  # noqa: S101 our own builders made it
-    return one_more(manifest) if surplus_pod(snapshot, name, replicas) else manifest
+    name = str(object_at(manifest, "metadata")["name"])
+    return one_more(manifest) if surplus_pod(snapshot, name, _replicas(manifest)) else manifest
 
 
 def one_more(manifest: JSONObject) -> JSONObject:
     """The StatefulSet *manifest* with one more pod."""
-    spec, metadata = manifest["spec"], manifest["metadata"]
-    assert isinstance(spec, dict)  # noqa: S101 our own builders made it
-    assert isinstance(metadata, dict)  # noqa: S101 our own builders made it
-    replicas, annotations = spec["replicas"], metadata.get("annotations") or {}
-    assert isinstance(replicas, int)  # noqa: S101 our own builders made it
-    assert isinstance(annotations, dict)  # noqa: S101 our own builders made it
+    metadata, replicas = object_at(manifest, "metadata"), _replicas(manifest)
+    annotations = object_at(metadata, "annotations") if metadata.get("annotations") else {}
     return {
         **manifest,
         "metadata": {**metadata, "annotations": {**annotations, SURPLUS: str(replicas)}},
-        "spec": {**spec, "replicas": replicas + 1},
+        "spec": {**object_at(manifest, "spec"), "replicas": replicas + 1},
     }
+
+
+def _replicas(manifest: JSONObject) -> int:
+    found = object_at(manifest, "spec")["replicas"]
+    if not isinstance(found, int):
+        raise TypeError(f"replicas is {type(found).__name__}, not a number")
+    return found

@@ -11,7 +11,7 @@ from tdredis.planning.replication.world import Member, World
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Step
 from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_stuck, stuck_pods
-from tdredis.planning.surplus import is_claim_going
+from tdredis.planning.surplus import is_claim_going, keeps_data
 
 
 def replace_stuck_pods(world: World) -> Ruling:
@@ -46,10 +46,16 @@ def _replace_redis(world: World, stuck: tuple[StuckPod, ...]) -> Ruling:
 
 
 def _replace_the_only_one(world: World, stuck: StuckPod, member: Member) -> Ruling:
-    goes = is_claim_going(world.snapshot, member.name)
-    if (world.instance.spec.storage_class and not goes) or not member.has_data:
+    spec, goes = world.instance.spec, is_claim_going(world.snapshot, member.name)
+    if (keeps_data(spec) and not goes) or not member.has_data:
         return Ruling(steps=(stuck.replace("it is the only one"),))
-    where = "on a volume whose claim was deleted" if goes else "on an emptyDir"
+    where = (
+        "on a volume whose claim was deleted"
+        if goes
+        else "in memory alone, as config lets nothing be written"
+        if spec.storage_class
+        else "on an emptyDir"
+    )
     why = (
         f"{member.name} has the only copy of the data, {where}: what is wrong in its pod is fixed by a new pod,"
         " which would be empty; delete the pod yourself if you can do without the data"

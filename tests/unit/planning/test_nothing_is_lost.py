@@ -130,9 +130,15 @@ def test_a_replica_whose_primary_is_lost_is_not_removed_before_the_vote() -> Non
     assert "redis-cluster-rat-0-1" in world.pods
 
 
-@pytest.mark.parametrize(("storageclass", "replaced"), [("", []), ("fast", [FIRST])])
-def test_the_only_copy_of_the_data_is_not_deleted_for_a_bad_exporter(storageclass: str, replaced: list[str]) -> None:
-    world = with_data("RedisStandalone", storageclass=storageclass)
+@pytest.mark.parametrize(
+    ("storageclass", "config", "replaced"),
+    [("", {}, []), ("fast", {}, [FIRST]), ("fast", {"appendonly": "no"}, [])],
+    ids=["emptyDir", "volume", "volume-unused"],
+)
+def test_the_only_copy_of_the_data_is_not_deleted_for_a_bad_exporter(
+    storageclass: str, config: dict[str, str], replaced: list[str]
+) -> None:
+    world = with_data("RedisStandalone", storageclass=storageclass, config=config)
     world.pods[FIRST].trouble = Trouble(reason="CrashLoopBackOff", message="the exporter fails")
     spec_of(world, monitorimage="oliver006/redis_exporter:v1.46")
     world.run_pass()
