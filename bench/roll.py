@@ -17,7 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.redislink.link import Link, connect
 from tests.e2e.faults import Addresses, lost, passwords, tags_of, under_load
-from tests.e2e.test_rolls import rolled, seen
+from tests.e2e.rolling import rolled, seen
 from tests.e2e.world import Operator, Subject, install_crds, new_namespace, sample, standby
 
 BATCH_S = 0.02
@@ -161,5 +161,4 @@ class _Load:
                 continue
             self.written += len(replies)
             due = max(due + BATCH_S, time.monotonic() - 1.0)
-            with suppress(ValueError):
-                await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await asyncio.sleep(max(0.0, due - time.monotonic()))  # its pace

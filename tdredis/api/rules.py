@@ -230,11 +230,11 @@ _CONFIG: Final = (
     *(
         Rule(
             at="config",
-            cel=f"!('{former}' in self) || !('{now}' in self)",
-            message=f"{former} and {now} are two names of one parameter: write one of them",
-            holds=partial(_has_one_of, (former, now)),
+            cel=f"!('{previous}' in self) || !('{now}' in self)",
+            message=f"{previous} and {now} are two names of one parameter: write one of them",
+            holds=partial(_has_one_of, (previous, now)),
         )
-        for former, now in settings.TWO_NAMES.items()
+        for previous, now in settings.TWO_NAMES.items()
     ),
 )
 _OF_RESOURCES: Final = (*_amounts("requests"), *_amounts("limits"), *_REQUESTS_FIT)

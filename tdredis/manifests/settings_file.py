@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from tdredis.api.json_object import JSONObject
+from tdredis.api.json_object import JSONObject, object_at
 from tdredis.manifests.redis_config import quote
 
 LINES: Final = "settings.conf"
@@ -28,12 +28,10 @@ Settings = Mapping[str, str | None]
 
 def with_settings(config_map: JSONObject, settings: Settings) -> JSONObject:
     """*config_map* of an instance, with the files that are made of *settings*."""
-    data = config_map["data"]
-    assert isinstance(data, dict)  # noqa: S101 our own builders made it
     if not settings:
         return config_map
     files = {LINES: render_settings(settings), RECORD: json.dumps(dict(sorted(settings.items())), indent=1) + "\n"}
-    return {**config_map, "data": {**data, **files}}
+    return {**config_map, "data": {**object_at(config_map, "data"), **files}}
 
 
 def render_settings(settings: Settings) -> str:

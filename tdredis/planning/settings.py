@@ -77,13 +77,13 @@ def settings_changes(world: World) -> Iterator[Change]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """Of one parameter, whom of the processes it concerns. *goal* of each: what it is to have."""
+    """Of one parameter, whom of the processes it concerns, with what it is to have where it is told."""
 
     unknown: tuple[Limited, ...] = ()  # to its engine
     done: tuple[Limited, ...] = ()
-    lacking: tuple[Limited, ...] = ()
+    lacking: tuple[tuple[Limited, str], ...] = ()
     restart: tuple[Limited, ...] = ()  # lacks it, and gets it by a restart alone
-    refused: tuple[tuple[Limited, Refusal], ...] = ()
+    refused: tuple[tuple[Limited, str, Refusal], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +115,13 @@ def _decide_one(world: World, name: str) -> _Decision:
         holds.append(_not_live(world, name, wanted, found))
     # Whoever has it has shown that it is taken. And nobody is told what would be forgotten if spec were edited back.
     tried = () if kept is NOT_NAMED else found.lacking if found.done else found.lacking[:1]
-    steps = tuple(_set(world, member, name, wanted) for member in tried)
+    steps = tuple(_set(member, name, goal, wanted) for member, goal in tried)
     return _Decision(
         name=name,
         kept=_to_keep(wanted, kept, found),
         steps=steps,
         holds=tuple(holds),
-        changes=tuple(_changes(world, name, wanted, found)),
+        changes=tuple(_changes(name, found)),
     )
 
 
@@ -137,9 +137,9 @@ def _sort(world: World, name: str, wanted: str | None) -> _Found:
         elif _needs_restart(world, member, name, goal):
             restart.append(member)
         elif refusal := world.snapshot.answers.refusals.get((member.process.id, name, goal)):
-            refused.append((member, refusal))
+            refused.append((member, goal, refusal))
         else:
-            lacking.append(member)
+            lacking.append((member, goal))
     return _Found(
         unknown=tuple(unknown),
         done=tuple(done),
@@ -177,9 +177,7 @@ def _own_values(instance: Instance) -> Mapping[str, str]:
     return {name: value.strip('"') for name, _, value in lines}
 
 
-def _set(world: World, member: Limited, name: str, wanted: str | None) -> SetParameter:
-    goal = _goal(world.instance, member.facts.engine, name, wanted)
-    assert goal is not None  # noqa: S101 whoever has no goal lacks nothing
+def _set(member: Limited, name: str, goal: str, wanted: str | None) -> SetParameter:
     has = member.facts.settings[name]
     why = (
         f"spec.config says so; it has {has!r}"
@@ -200,21 +198,21 @@ def _to_keep(wanted: str | None, kept: object, found: _Found) -> object:
 
 def _put_off(world: World, name: str, wanted: str | None, kept: object, found: _Found) -> _Decision:
     """Some process refuses it: nobody gets it, or keeps it, before that one takes it."""
-    (member, refusal), former = found.refused[0], kept if isinstance(kept, str) and kept != wanted else None
-    steps = [_set(world, each, name, wanted) for each, one in found.refused if one.is_due]
+    (member, _, refusal), previous = found.refused[0], kept if isinstance(kept, str) and kept != wanted else None
+    steps = [_set(each, name, goal, wanted) for each, goal, one in found.refused if one.is_due]
     for each in found.done:
-        before = _goal(world.instance, each.facts.engine, name, former)
+        before = _goal(world.instance, each.facts.engine, name, previous)
         engine, value = each.facts.engine, each.facts.settings[name]
         if before is not None and not world.snapshot.answers.has(engine, name, value, before):
             why = f"{member.pod.name} refuses {wanted!r}: it has what it had"
             steps.append(SetParameter(process=each.process, engine=engine, name=name, value=before, why=why))
     shown = "its default" if wanted is None else repr(wanted)
     why = (
-        f"config.{name}: {member.facts.engine} in {member.pod.name} refuses {shown}: {refusal.words}. The former value"
-        " stays: write another"
+        f"config.{name}: {member.facts.engine} in {member.pod.name} refuses {shown}: {refusal.words}. The previous"
+        " value stays: write another"
     )
     hold = Hold(guard="engine_takes_the_value", about="spec", why=why)
-    return _Decision(name=name, kept=former, steps=tuple(steps), holds=(hold,))
+    return _Decision(name=name, kept=previous, steps=tuple(steps), holds=(hold,))
 
 
 def _not_known(name: str, member: Limited) -> Hold:
@@ -246,13 +244,13 @@ def _not_live(world: World, name: str, wanted: str | None, found: _Found) -> Hol
     return Hold(guard="parameter_is_live", about="spec", why=why)
 
 
-def _changes(world: World, name: str, wanted: str | None, found: _Found) -> Iterator[Change]:
+def _changes(name: str, found: _Found) -> Iterator[Change]:
     if found.lacking:
-        first, of = found.lacking[0], len(found.done) + len(found.lacking)
+        (first, goal), of = found.lacking[0], len(found.done) + len(found.lacking)
         yield Change(
             field=f"config.{name}",
             old=first.facts.settings[name] or NOTHING,
-            new=_goal(world.instance, first.facts.engine, name, wanted) or NOTHING,
+            new=goal or NOTHING,
             class_=ChangeClass.LIVE,
             state=UnderWay(done=len(found.done), of=of, how="the others are told", things="processes"),
         )

@@ -294,7 +294,7 @@ zset-max-listpack-value                      .LLLLLLL 64
 zset-max-ziplist-entries                     LLLLLLLL 128
 zset-max-ziplist-value                       LLLLLLLL 64
 """
-# Former names, with the present ones.
+# Previous names, with the present ones.
 ALIASES: Final = {
     "cluster-slave-no-failover": "cluster-replica-no-failover",
     "cluster-slave-validity-factor": "cluster-replica-validity-factor",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from tdredis.redis.parameter_table import ALIASES, ENGINES, TABLE
+from tdredis.redis.parameter_table import ENGINES, TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,6 @@ def parameter_of(engine: str, name: str) -> Parameter | None:
     none. Of a version that was never asked the newest before it is believed, of one before all the oldest.
     """
     return _parameters(_nearest(engine)).get(name)
-
-
-def same_parameter(name: str) -> str:
-    """The present name of a parameter that may have a former one too."""
-    return ALIASES.get(name, name)
 
 
 def known_by(name: str) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def render_module(engines: Sequence[Engine]) -> str:
         + 'TABLE: Final = """\\\n'
         + "\n".join(line.replace("\\", "\\\\") for line in lines)
         + '\n"""\n'
-        + "# Former names, with the present ones.\nALIASES: Final = {\n"
+        + "# Previous names, with the present ones.\nALIASES: Final = {\n"
         + "".join(f'    "{name}": "{aliases[name]}",\n' for name in sorted(aliases))
         + "}\n"
     )

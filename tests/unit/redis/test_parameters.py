@@ -9,7 +9,7 @@ import pytest
 
 from tdredis.api.settings import OURS, TWO_NAMES, as_texts, instead_of, values_are_plain
 from tdredis.redis.parameter_table import ALIASES, ENGINES, TABLE
-from tdredis.redis.parameters import known_by, like, parameter_of, same_parameter
+from tdredis.redis.parameters import known_by, like, parameter_of
 from tests.engines.scratch import ask
 
 # What the former console's editor offered: every entry was set while Redis ran.
@@ -89,8 +89,7 @@ def test_two_names_of_one_parameter_that_users_may_write_are_all_known_to_the_sc
     both = {name: now for name, now in ALIASES.items() if not instead_of(name) and not instead_of(now)}
 
     assert both == dict(TWO_NAMES)
-    assert same_parameter("zset-max-ziplist-value") == "zset-max-listpack-value"
-    assert same_parameter("timeout") == "timeout"
+    assert TWO_NAMES["zset-max-ziplist-value"] == "zset-max-listpack-value"
 
 
 def test_every_parameter_that_is_the_operator_s_has_something_to_write_instead() -> None:
