@@ -269,6 +269,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         seen=(
             Seen(reason="SlotsOwnedTwice", words="slots … have two owners"),
             Seen(reason=ResetNode, words="… own the same slots, with … keys against …"),
+            Seen(reason=ResetNode, words="shard … has two owners, and … has no key in its … slots"),
         ),
         make=("redis-cli -h POD_IP cluster reset hard; redis-cli -h POD_IP cluster addslotsrange 0 16383",),
         tests=(
@@ -276,6 +277,8 @@ REDIS_ROWS: tuple[Row, ...] = (
             f"{SPLIT}::test_a_whole_cluster_without_data_never_wins_against_one_with_data",
             "unit/planning/test_disputes.py::test_of_two_whole_clusters_one_wins_and_the_other_is_reset_and_joined",
             "unit/planning/test_disputes.py::test_where_one_shard_s_data_is_here_and_another_s_there_nobody_decides",
+            "e2e/test_faults_cluster_slots.py"
+            "::test_of_two_owners_in_a_shard_one_without_a_key_begins_anew_and_the_other_gets_its_slots",
         ),
     ),
     Row(

@@ -6,11 +6,14 @@ import pytest
 from redis.crc import key_slot
 
 from tdredis.kube.client import Client
+from tdredis.redislink.errors import Refused
 from tests.e2e.faults import passwords, proving, tags_of
 from tests.e2e.nodes import paused, tell, view, views
-from tests.e2e.world import Kube, Operator, Subject, sample
+from tests.e2e.world import Kube, Operator, Subject, eventually, sample
+from tests.kit import waiting
 
 FIRST, SECOND = "redis-cluster-rat-0-0", "redis-cluster-rat-1-0"
+REPLICA = "redis-cluster-rat-0-1"
 
 
 async def open_slot(subject: Subject, slot: int, *, gives: bool, takes: bool) -> None:
@@ -79,3 +82,48 @@ async def test_slots_that_nobody_owns_go_to_the_recorded_owner_with_their_keys(
 
         assert await owners(subject, slot) == [FIRST]
         assert (await subject.get())["status"]["slots"] == resource["status"]["slots"]
+
+
+async def test_of_two_owners_in_a_shard_one_without_a_key_begins_anew_and_the_other_gets_its_slots(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    """As it comes of two that both lost their memory of the cluster: one has every key, the other nearly every slot."""
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, sample(namespace))
+        resource = await subject.until_ready()
+        tag = tags_of(resource)[0]
+        slot = key_slot(tag.encode())
+        async with paused(subject):
+            await tell(subject, REPLICA, ("CLUSTER", "RESET", "HARD"))
+            first_ip = (await subject.pods())[FIRST]["status"]["podIP"]
+            await tell(subject, REPLICA, ("CLUSTER", "MEET", first_ip, 6379))
+            await eventually(lambda: is_known(subject, REPLICA), f"all nodes know {REPLICA} again")
+            await tell(subject, FIRST, ("CLUSTER", "DELSLOTS", slot))
+            taken = (("CLUSTER", "DELSLOTS", slot), ("CLUSTER", "ADDSLOTS", slot), ("CLUSTER", "BUMPEPOCH"))
+            await tell(subject, REPLICA, *taken)
+            await eventually(lambda: owns(subject, REPLICA, slot), f"all nodes know that {REPLICA} owns slot {slot}")
+            await waiting.eventually(
+                lambda: tell(subject, REPLICA, ("SET", f"{{{tag}}}", "kept")),
+                f"{REPLICA} counts the cluster as whole",
+                deadline_s=30,
+                not_yet=(Refused,),
+            )
+
+        after = await subject.until_ready()
+
+        assert await owners(subject, slot) == [REPLICA]
+        assert after["status"]["shards"][0]["primary"] == REPLICA
+        assert after["status"]["slots"] == resource["status"]["slots"]
+        assert await tell(subject, REPLICA, ("GET", f"{{{tag}}}")) == [b"kept"]
+
+
+async def is_known(subject: Subject, pod: str) -> bool:
+    node_id = (await view(subject, pod)).me.id
+    return all(seen.me.id == node_id or node_id in seen.others for seen in (await views(subject)).values())
+
+
+async def owns(subject: Subject, pod: str, slot: int) -> bool:
+    """In the eyes of all."""
+    node_id = (await view(subject, pod)).me.id
+    found = (await views(subject)).values()
+    return all(slot in (seen.me if seen.me.id == node_id else seen.others[node_id]).slots for seen in found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.planning.cluster.members import Member
-from tdredis.planning.cluster.resetting import reset_empty_replicas, reset_losers
+from tdredis.planning.cluster.resetting import reset_empty_owners, reset_empty_replicas, reset_losers
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.pods import everybody_has_answered
@@ -20,9 +20,12 @@ SMALL = 16  # up to so many nodes everybody is introduced to everybody: 240 intr
 
 
 def settle_disputes(world: World) -> Ruling:
-    """Of two owners of the same slots one keeps them, by a rule; the other is reset."""
+    """Of two owners of the same slots one keeps them, by a rule; the other is reset. So is one of two in a shard, where
+    it has no key.
+    """
     losers, empty = reset_losers(world), reset_empty_replicas(world)
-    return Ruling(steps=(*losers.steps, *empty.steps), holds=losers.holds)
+    surplus = Ruling() if losers.steps or losers.holds else reset_empty_owners(world)
+    return Ruling(steps=(*losers.steps, *empty.steps, *surplus.steps), holds=(*losers.holds, *surplus.holds))
 
 
 def forget_ghosts(world: World) -> Ruling:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tdredis.planning.cluster.world import World
+from tdredis.planning.cluster.members import Member
+from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.pods import everybody_has_answered
@@ -15,14 +16,8 @@ def reset_losers(world: World) -> Ruling:
     disputes = world.disputes
     if not disputes.to_reset:
         return Ruling()
-    if hold := everybody_has_answered(
-        world.redis, "who of two owners keeps their slots is decided when every process answers"
-    ):
+    if hold := _all_is_known(world):
         return Ruling(holds=(hold,))
-    loading = [member.name for member in world.members if member.facts.loading]
-    if loading:
-        why = f"{list_names(loading)} still loads its data, and who of two owners keeps their slots depends on it"
-        return Ruling(holds=(Hold(guard="everybody_has_loaded", why=why),))
     losers = [(member, 0 if member.is_replica else member.facts.keys) for member in disputes.to_reset]
     why = f"{disputes.why}; {sum(keys for _, keys in losers)} keys of the other are dropped"
     return Ruling(
@@ -31,12 +26,66 @@ def reset_losers(world: World) -> Ruling:
                 process=member.process,
                 keys=keys,
                 is_replica=member.is_replica,
-                apart=frozenset(each.id for each in world.members if not member.view.reaches(each.id)),
+                apart=_apart(world, member),
                 why=why,
             )
             for member, keys in losers
         )
     )
+
+
+def reset_empty_owners(world: World) -> Ruling:
+    """Of two of a shard's processes that own different slots one begins anew, where it has no key: its slots go to the
+    other, which it then copies. No key is lost: the engine resets none that has a key by then.
+    """
+    found = [] if world.contested else [(shard, each) for shard in world.shards for each in _empty_owners(world, shard)]
+    if not found:
+        return Ruling()
+    if hold := _all_is_known(world):
+        return Ruling(holds=(hold,))
+    return Ruling(
+        steps=tuple(
+            ResetNode(
+                process=member.process,
+                keys=0,
+                is_replica=False,
+                apart=_apart(world, member),
+                flushes=False,
+                why=f"shard {shard.name} has two owners, and {member.name} has no key in its {len(member.slots)} slots",
+            )
+            for shard, member in found
+        )
+    )
+
+
+def _empty_owners(world: World, shard: Shard) -> list[Member]:
+    """All but one of *shard*'s owners, if no other has a key: who has, or else who has the most slots, stays. One that
+    somebody copies, or that moves a slot, is left alone.
+    """
+    owners = [member for member in shard.members if member.slots and member.name not in world.disputes.losers]
+    with_keys = [member for member in owners if member.facts.keys]
+    if len(with_keys) > 1:
+        return []
+    stays = with_keys[0] if with_keys else shard.owner
+    followed = {member.view.me.primary_id for member in world.members}
+    busy = {member.id for members in world.open_slots.values() for member in members}
+    return [member for member in owners if member is not stays and member.id not in followed | busy]
+
+
+def _all_is_known(world: World) -> Hold | None:
+    """Guard: every process answers, and has loaded its data."""
+    why = "who of two owners keeps their slots is decided when every process answers"
+    if hold := everybody_has_answered(world.redis, why):
+        return hold
+    loading = [member.name for member in world.members if member.facts.loading]
+    if not loading:
+        return None
+    why = f"{list_names(loading)} still loads its data, and who of two owners keeps their slots depends on it"
+    return Hold(guard="everybody_has_loaded", why=why)
+
+
+def _apart(world: World, member: Member) -> frozenset[str]:
+    return frozenset(each.id for each in world.members if not member.view.reaches(each.id))
 
 
 def reset_empty_replicas(world: World) -> Ruling:

@@ -60,13 +60,14 @@ class ResetNode(RedisStep):
     are disconnected, so that they look for the right one. A replica's copy goes with it and is not counted.
 
     *apart*: ids of nodes that it does not reach. Once it reaches one of them its claim may have won, and who was to
-    keep the data copies it.
+    keep the data copies it. *flushes*: its keys are dropped; if not, and it has any by then, the engine refuses.
     """
 
     barrier: ClassVar[bool] = True
     keys: int
     is_replica: bool
     apart: frozenset[str]
+    flushes: bool = True
 
     def __str__(self) -> str:
         return f"reset {self.process}" + (f", dropping {self.keys} keys" if self.keys else "")
@@ -74,5 +75,5 @@ class ResetNode(RedisStep):
     @property
     def words(self) -> tuple[Command, ...]:
         """In one go: a key written in between would forbid the reset. A replica takes no FLUSHALL and needs none."""
-        empty: tuple[Command, ...] = () if self.is_replica else (("FLUSHALL", "ASYNC"),)
+        empty: tuple[Command, ...] = (("FLUSHALL", "ASYNC"),) if self.flushes and not self.is_replica else ()
         return *empty, ("CLUSTER", "RESET", "HARD"), *DISCONNECT

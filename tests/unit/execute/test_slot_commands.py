@@ -24,6 +24,13 @@ def test_a_node_is_emptied_and_reset_in_one_go_and_its_clients_are_sent_away_las
     assert words == (expected if is_replica else (("FLUSHALL", "ASYNC"), *expected))
 
 
+def test_a_node_that_is_to_lose_nothing_is_reset_by_the_engine_s_leave_alone() -> None:
+    """Source: cluster.c, clusterCommand: a primary with keys is not reset."""
+    step = ResetNode(process=FIRST, keys=0, is_replica=False, apart=frozenset(), flushes=False, why="it has no key")
+
+    assert step.words == (("CLUSTER", "RESET", "HARD"), *DISCONNECT)
+
+
 def test_a_slot_is_taken_by_a_newer_claim() -> None:
     step = TakeSlot(process=SECOND, slot=93, why="it has the keys")
 

@@ -331,13 +331,19 @@ def test_slots_are_a_union() -> None:
     assert SlotSet.union((parse_slots(["1-2"]), parse_slots(["2-3"]))) == parse_slots(["1-3"])
 
 
+def two_owners(world: SimulatedCluster, slots: str, keys: tuple[int, int]) -> tuple[Node, Node]:
+    """SECOND owns *slots* of FIRST's, and they have so many *keys*."""
+    first, second = node(world, FIRST), node(world, SECOND)
+    given = parse_slots([slots])
+    first.slots, second.slots, second.primary = first.slots - given, given, None
+    first.keys, second.keys = keys
+    return first, second
+
+
 @pytest.mark.parametrize(
     ("slots", "keys", "told"),
     [
         pytest.param("0-999", (300, 20), (4461, 300, 1000, 20), id="both have keys"),
-        pytest.param("0-999", (300, 0), (4461, 300, 1000, 0), id="the smaller one has none"),
-        pytest.param("0-999", (0, 20), (4461, 0, 1000, 20), id="the greater one has none"),
-        pytest.param("0-999", (0, 0), (4461, 0, 1000, 0), id="none has any"),
         pytest.param("0", (300, 20), (5460, 300, 1, 20), id="a single slot"),
         pytest.param("0-4999", (300, 20), (5000, 20, 461, 300), id="who has more slots is the owner"),
     ],
@@ -346,11 +352,8 @@ def test_two_owners_of_different_slots_in_one_shard_are_named_with_what_to_type(
     slots: str, keys: tuple[int, int], told: tuple[int, int, int, int]
 ) -> None:
     world = healthy()
-    first, second = node(world, FIRST), node(world, SECOND)
-    given = parse_slots([slots])
-    first.slots, second.slots, second.primary = first.slots - given, given, None
-    first.keys, second.keys = keys
-    owner, other = (first, second) if len(first.slots) > len(given) else (second, first)
+    first, second = two_owners(world, slots, keys)
+    owner, other = (first, second) if len(first.slots) > len(second.slots) else (second, first)
     names = (FIRST, SECOND) if owner is first else (SECOND, FIRST)
 
     snapshot = world.snapshot()
@@ -362,17 +365,59 @@ def test_two_owners_of_different_slots_in_one_shard_are_named_with_what_to_type(
     assert f"{names[0]} owns {many} slots with {keys_of_many} keys and {names[1]} owns {few} slots" in ready.message
     assert f"with {keys_of_few} keys; no key is lost" in ready.message
     assert f"--cluster-from {other.id} --cluster-to {owner.id} --cluster-slots {few} --cluster-yes" in ready.message
-    assert not [step for step in made.steps if isinstance(step, ResetNode)], "who owns slots is not reset"
+    assert not [step for step in made.steps if isinstance(step, ResetNode)], "who has keys is not reset"
+
+
+@pytest.mark.parametrize(
+    ("slots", "keys", "begins_anew"),
+    [
+        pytest.param("0-999", (300, 0), SECOND, id="the smaller one has none"),
+        pytest.param("0-999", (0, 20), FIRST, id="the greater one has none"),
+        pytest.param("0", (0, 300), FIRST, id="who has the keys owns a single slot"),
+        pytest.param("0-999", (0, 0), SECOND, id="none has any"),
+    ],
+)
+def test_of_two_owners_in_one_shard_one_without_a_key_begins_anew_and_no_key_is_lost(
+    slots: str, keys: tuple[int, int], begins_anew: str
+) -> None:
+    world = healthy()
+    two_owners(world, slots, keys)
+
+    assert reset(world) == [begins_anew]
+    world.converge()
+
+    stays = SECOND if begins_anew == FIRST else FIRST
+    assert world.cluster.status.shards[0].primary == stays
+    assert node(world, stays).keys == sum(keys)
+    assert world.dropped == [(begins_anew, 0)]
+
+
+def test_an_owner_without_a_key_that_somebody_copies_or_that_moves_a_slot_is_left_alone() -> None:
+    world = healthy(replicas=2)
+    two_owners(world, "0-999", (0, 20))
+    assert reset(world) == [], "a replica follows it"
+
+    world = healthy()
+    first, _ = two_owners(world, "0-999", (0, 20))
+    first.migrating = {5000: node(world, OTHER[0]).id}
+    assert reset(world) == []
+
+
+def test_no_owner_without_a_key_begins_anew_while_somebody_does_not_answer() -> None:
+    world = healthy()
+    two_owners(world, "0-999", (0, 20))
+    node(world, OTHER[0]).silent = True
+
+    assert reset(world) == []
+    assert "every_process_answers" in guards(world)
 
 
 def test_who_owns_nothing_any_more_is_made_a_replica_again() -> None:
     world = healthy()
-    first, second = node(world, FIRST), node(world, SECOND)
-    given = parse_slots(["0-999"])
-    first.slots, second.slots, second.primary = first.slots - given, given, None
+    first, second = two_owners(world, "0-999", (300, 20))
     world.run_pass()
 
-    first.slots, second.slots = first.slots | given, NO_SLOTS
+    first.slots, second.slots, first.keys, second.keys = first.slots | second.slots, NO_SLOTS, 320, 0
     world.converge()
 
     assert second.primary == first.id

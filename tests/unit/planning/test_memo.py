@@ -71,6 +71,13 @@ def delete(world: World, number: int) -> None:
     world.children.pop(refs[number % len(refs)])
 
 
+def collect_garbage(world: World) -> None:
+    """Pods go with their StatefulSet."""
+    sets = {ref.name for ref in world.children if ref.kind == "StatefulSet"}
+    for name in [name for name in world.pods if name.rpartition("-")[0] not in sets]:
+        del world.pods[name]
+
+
 def drift(world: World, number: int) -> None:
     """Somebody edits an object; its resourceVersion is another."""
     live: Any = world.children[sorted(world.children)[number % len(world.children)]]
@@ -91,6 +98,8 @@ def site(world: World, number: int) -> None:
 
 def shrink(world: World, number: int) -> None:
     """A container has less room than it is to have."""
+    if not world.pods:
+        return
     pod = world.pods[sorted(world.pods)[number % len(world.pods)]]
     pod.given = pod.resources = {"requests": {}, "limits": {"memory": f"{number + 100}Mi"}}
 
@@ -155,6 +164,7 @@ def test_so_it_does_after_changes_on_top_of_changes(kind: str, data: st.DataObje
             change(world)
         for _ in range(2):
             _is_as_if_made_anew(look.snapshot())
+        collect_garbage(world)
         world.run_pass()
 
 
