@@ -51,9 +51,10 @@ e2e: install
 	$(if $(filter command,$(origin KUBECONFIG)),E2E_KUBECONFIG=$(abspath $(KUBECONFIG)) )$(BIN)/pytest tests/e2e
 
 # Less than fifteen minutes. What takes long is marked so, and is run by test-all. What measures is to be alone: it comes
-# last, by itself, so that nobody waits for it to begin or to end.
+# last, by itself, so that nobody waits for it to begin or to end. Property tests draw the same examples each time, so
+# that a commit is judged by what is in it; test-all draws others in each run.
 test: lint types imports
-	$(BIN)/pytest -n 3 --dist worksteal -m "not long and not alone"
+	$(BIN)/pytest -n 3 --dist worksteal --hypothesis-profile=ci -m "not long and not alone"
 	$(BIN)/pytest tests/e2e -m "alone and not long"
 
 # Everything, and then the faults twice more: what depends on who is quicker does not show each time.
