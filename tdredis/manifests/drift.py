@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 import msgspec
 
@@ -90,7 +91,11 @@ def parse_quantity(value: JSON) -> Decimal | None:
     """``"1500m"``, ``"64Gi"``, ``2`` as a number; None: it is no quantity."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    text = str(value)
+    return _parse_quantity(str(value))
+
+
+@lru_cache(maxsize=1024)
+def _parse_quantity(text: str) -> Decimal | None:
     number = text.rstrip("numkMGTPi")
     factor = _SUFFIXES.get(text[len(number) :])
     try:

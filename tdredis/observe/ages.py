@@ -6,9 +6,10 @@ distance to the `now` of the same look.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from tdredis.kube.objects import Pod, parse_time
 from tdredis.redis.facts import Replication
@@ -53,7 +54,8 @@ class Ages:
         if self._born is None:
             self._born = {pod.metadata.uid: steady - _age_s(pod, now) for pod in pods}
         else:
-            self._born = {pod.metadata.uid: self._born.get(pod.metadata.uid, steady) for pod in pods}
+            born = {pod.metadata.uid: self._born.get(pod.metadata.uid, steady) for pod in pods}
+            self._born = self._born if self._born == born else born
         self._silent = {address: since for address, since in self._silent.items() if address.uid in self._born}
         self._refusing = {address: since for address, since in self._refusing.items() if address.uid in self._born}
         self._unsynced = {address: found for address, found in self._unsynced.items() if address.uid in self._born}
@@ -62,6 +64,10 @@ class Ages:
 
     def now(self) -> float:
         return self._epoch + self._steady()
+
+    def births(self) -> tuple[float, Mapping[str, float] | None]:
+        """All that `created` goes by of pods that the last look has seen: the same while it says the same."""
+        return self._epoch, self._born
 
     def created(self, uid: str) -> float:
         """Of a pod that the last look has seen."""
@@ -78,13 +84,16 @@ class Ages:
         return None if since is None else self._steady() - since
 
     def answered(self, address: Address) -> None:
+        if address in self._heard:
+            return  # so it did the last time
         self._silent.pop(address, None)
         self._refusing.pop(address, None)
-        self._heard.setdefault(address, self._steady())
+        self._heard[address] = self._steady()
 
     def heard_s(self, address: Address) -> float:
         """For how long it has answered every time; 0: it did not, or never was asked."""
-        return self._steady() - self._heard.get(address, self._steady())
+        now = self._steady()
+        return now - self._heard.get(address, now)
 
     def write_failed_s(self, uid: str, *, fails: bool) -> float | None:
         """How long ago a process in the pod *uid* was last seen unable to write to its disk, which it *fails* now or

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from tdredis.observe.ages import Ages
 from tdredis.observe.questions import (
@@ -49,7 +50,10 @@ class Asker:
         self._hurries: set[Key] = set()
 
     def ages(self, key: Key) -> Ages:
-        return self._ages.setdefault(key, Ages(self._now, self._steady))
+        found = self._ages.get(key)
+        if found is None:
+            found = self._ages[key] = Ages(self._now, self._steady)
+        return found
 
     def begin(self, key: Key, *, is_urgent: bool) -> None:
         """A pass begins. *is_urgent*: a process of *key* died, and whoever was silent before is not waited for."""
@@ -152,7 +156,7 @@ class Asker:
                 reads = both.create_task(asking)
                 resp3 = both.create_task(self._speaks_resp3(key, resp3_doors.get(pod)))
             read = reads.result()
-            return replace(read, resp3=resp3.result()) if isinstance(read, ProxyFacts) else read
+            return ProxyFacts(resp3=resp3.result()) if isinstance(read, ProxyFacts) else read
 
         answers = await asyncio.gather(*(ask(pod, door) for pod, door in doors.items()))
         return dict(zip(doors, answers, strict=True))

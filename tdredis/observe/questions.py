@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Generic, TypeVar
+
+from msgspec.structs import replace
 
 from tdredis.manifests.data_scripts import TOLD_BY
 from tdredis.redis.facts import NodeFacts, ProxyFacts, parse_info, parse_node_facts
@@ -58,7 +60,10 @@ def _config_questions(parameters: Sequence[str]) -> tuple[Command, ...]:
 
 
 def _info(replies: Sequence[object]) -> str:
-    return "\r\n".join(map(_text, replies[: len(_INFO)]))
+    sections = replies[: len(_INFO)]
+    if {*map(type, sections)} == {bytes}:
+        return _text(b"\r\n".join(sections))  # type: ignore[arg-type] # it has just been looked at
+    return "\r\n".join(map(_text, sections))
 
 
 def _parse_cluster_node(replies: Sequence[object]) -> NodeFacts:

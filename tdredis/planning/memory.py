@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from tdredis.manifests.drift import parse_quantity
 from tdredis.planning.limits import MIB
 from tdredis.planning.sentences import list_names
@@ -18,8 +20,7 @@ BUILT_POLICY, UNKNOWN_POLICY = "allkeys-lru", "unknown"  # redis.conf's; a proce
 KILL_IS_NEWS_S = 600.0  # a process that the kernel ended and that runs again is told of for so long
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryUse:
+class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
     """Of one Redis process. *limit_bytes*: maxmemory or the container's limit, the lower one; 0: there is none.
     *policy*: maxmemory-policy; "" where the limit is the container's.
     """
@@ -44,17 +45,20 @@ class Pressure:
 
 def memory_uses(snapshot: Snapshot) -> tuple[MemoryUse, ...]:
     """Of all processes that answered, the fullest first, then by name."""
-    found = (
+    return tuple(sorted(_uses(snapshot), key=lambda use: (-use.percent, -use.used_bytes, use.pod)))
+
+
+def _uses(snapshot: Snapshot) -> list[MemoryUse]:
+    return [
         _use(name, node, snapshot.pods.get(name))
         for name, node in snapshot.nodes.items()
         if isinstance(node, NodeFacts)
-    )
-    return tuple(sorted(found, key=lambda use: (-use.percent, -use.used_bytes, use.pod)))
+    ]
 
 
 def _use(name: str, node: NodeFacts, pod: PodFacts | None) -> MemoryUse:
     container = int(parse_quantity(pod.given_limits.get("memory")) or 0) if pod else 0
-    limit = min((limit for limit in (node.maxmemory_bytes, container) if limit), default=0)
+    limit = min(node.maxmemory_bytes or container, container or node.maxmemory_bytes)
     is_its_own = limit == node.maxmemory_bytes
     policy = (node.maxmemory_policy or UNKNOWN_POLICY) if is_its_own else ""
     return MemoryUse(pod=name, used_bytes=node.used_memory_bytes, limit_bytes=limit, policy=policy)
@@ -68,7 +72,7 @@ def memory_pressure(snapshot: Snapshot) -> Pressure | None:
         return Pressure(reason="OOMKilled", message=message)
     before = next((each for each in snapshot.resource.status.conditions if each.type == "MemoryPressure"), None)
     was_full = before is not None and before.status == "True"
-    uses = memory_uses(snapshot)
+    uses = _uses(snapshot)
     if not uses:
         return Pressure(reason=before.reason, message=before.message) if before and was_full else None
     full = [use for use in uses if use.percent >= (EASED_PERCENT if was_full else FULL_PERCENT)]
@@ -108,8 +112,8 @@ def _at_the_limit(policy: str) -> str:
 
 
 def _killed_of_late(snapshot: Snapshot) -> list[str]:
-    return [
+    return sorted(
         name
-        for name, pod in sorted(snapshot.pods.items())
+        for name, pod in snapshot.pods.items()
         if pod.oom_killed is not None and snapshot.now - pod.oom_killed < KILL_IS_NEWS_S
-    ]
+    )

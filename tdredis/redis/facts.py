@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import count
+
+import msgspec
 
 from tdredis.redis.ports import REDIS_PORT
 from tdredis.redis.views import ClusterView
@@ -27,8 +29,7 @@ class Unknown:
     full: bool = False  # it lives, and said that it has no free connection (maxclients)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replication:
+class Replication(msgspec.Struct, frozen=True, kw_only=True):
     """INFO replication, as far as a decision needs it. Source: redis.io, "INFO"."""
 
     role: str  # "master" or "slave", the engine's own words
@@ -48,8 +49,7 @@ class Replication:
     former_end_bytes: int = -1  # the first offset that is not of *former_id* any more; -1: there is none
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
-class Announced:
+class Announced(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """Where a process tells others that it is, when that is not its pod's own address."""
 
     host: str
@@ -57,9 +57,8 @@ class Announced:
     bus_port: int = 0  # 0: not in cluster mode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFacts:
-    """One Redis process's answers, all of one moment."""
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One Redis process's answers, all of one moment. A struct, because thousands are made in a pass."""
 
     version: str
     uptime_s: int
@@ -72,15 +71,15 @@ class NodeFacts:
     cluster_ok: bool | None = None  # cluster_state:ok; None: not in cluster mode
     cluster_counts: tuple[str, ...] = ()  # CLUSTER INFO's state, slots, nodes and epochs
     node_timeout_ms: int | None = None  # None: not in cluster mode
-    accepted_password: str | None = field(default=None, repr=False)  # None: it has none, or it is not known
+    accepted_password: str | None = None  # None: it has none, or it is not known. Never printed
     run_id: str = ""  # another one after every start of the process
     announced: Announced | None = None  # None: it announces nothing, so what others see is its pod's address
-    slot_keys: Mapping[int, int] = field(default_factory=dict)  # keys in slots that some node left open; else not asked
+    slot_keys: Mapping[int, int] = {}  # keys in slots that some node left open; else not asked
     min_replicas_to_write: int | None = None  # so many must be in reach, or a primary refuses writes. None: not asked
     min_replicas_max_lag_s: int | None = None  # seconds of silence after which one is not in reach. None: not asked
     masteruser: str | None = None  # as whom it logs in to its primary; "": as everybody. None: not asked
     engine: str = ""  # "redis 7.0.15", "valkey 8.0.1": *version* of the latter is that of the Redis that it is like
-    settings: Mapping[str, str] = field(default_factory=dict)  # that were asked for, and that it knows
+    settings: Mapping[str, str] = {}  # that were asked for, and that it knows
     lost: str = ""  # what its start script says of data that it could not use (manifests/data_scripts.py)
 
     maxmemory_policy: str = ""  # what becomes of keys, or of writes, when maxmemory is used up. "": it does not say
@@ -88,6 +87,13 @@ class NodeFacts:
     write_error: str = ""  # why a primary refuses writes (MISCONF): its disk takes nothing more. "": it does take it
     write_failed_s: float | None = None  # so long ago that was last seen of its pod. None: never
     heard_s: float = 0.0  # it has answered every question for so long
+
+    def __repr__(self) -> str:
+        return f"NodeFacts({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        names = (name for name in self.__struct_fields__ if name != "accepted_password")
+        return [(name, getattr(self, name)) for name in names]
 
     @property
     def id(self) -> str | None:
@@ -132,7 +138,17 @@ NODE_FIELDS = (
     "repl_backlog_size",
     r"db\d+",
 )
-_NODE_FIELD = re.compile(rf"\n({'|'.join(NODE_FIELDS)}):([^\r\n]*)")
+
+
+def _by_first_letter(names: Iterable[str]) -> str:
+    """A pattern for any of *names* that passes over a line as soon as its first letter is none of theirs."""
+    rests: dict[str, list[str]] = {}
+    for name in names:
+        rests.setdefault(name[0], []).append(name[1:])
+    return "|".join(f"{letter}(?:{'|'.join(each)})" for letter, each in rests.items())
+
+
+_NODE_FIELD = re.compile(rf"\n({_by_first_letter(NODE_FIELDS)}):([^\r\n]*)")
 # CLUSTER INFO without what it counts of messages, which changes from moment to moment.
 _CLUSTER_FIELD = re.compile(r"^(?!cluster_stats_|total_cluster_links_)(\w+):([^\r\n]*)", re.MULTILINE)
 
@@ -188,7 +204,7 @@ def count_keys(info: Mapping[str, str]) -> int:
     """Keys over all databases: the sum of the keyspace lines ``db0:keys=3,expires=0,...``."""
     total = 0
     for name, value in info.items():
-        if name[:2] == "db" and name[2:].isdigit():
+        if name[0] == "d" and name[1:2] == "b" and name[2:].isdigit():
             total += int(value.partition("keys=")[2].partition(",")[0] or 0)
     return total
 

@@ -33,6 +33,13 @@ class Address:
     ip: str
     port: int = REDIS_PORT
     pod: str = field(default="", compare=False)
+    _hash: int = field(init=False, repr=False, compare=False)  # each is looked up a dozen times in a pass
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.uid, self.ip, self.port)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def __str__(self) -> str:
         return f"[{self.ip}]:{self.port}" if ":" in self.ip else f"{self.ip}:{self.port}"

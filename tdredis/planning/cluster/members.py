@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from tdredis.manifests.services import CLUSTER_PORTS, has_external_pods
 from tdredis.planning.addresses import external_target, resting_place
+from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold
 from tdredis.planning.process import Process
-from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref
+from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
 from tdredis.redis.facts import Announced, NodeFacts
 from tdredis.redis.slots import SlotSet
 from tdredis.redis.views import ClusterView, KnownNode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A Redis process that answered."""
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A Redis process that answered. A struct, as rules look at each of thousands a dozen times."""
 
+    name: str  # of its pod
+    id: str
     shard: str
     pod: PodFacts
     facts: NodeFacts
     view: ClusterView
+    slots: SlotSet  # what it says it owns itself
+    is_replica: bool
+    announces: Announced
     target: Announced | Hold | None  # what it is to announce; None: not known yet
     may_move: bool  # its pod has a Service of its own, whose address it announces, or will, or did a moment ago
     hosts: frozenset[str]  # with *ports*: all at which it is reached, or is about to be
     ports: frozenset[int]
-
-    @property
-    def name(self) -> str:
-        return self.pod.name
-
-    @property
-    def id(self) -> str:
-        return self.view.me.id
-
-    @property
-    def slots(self) -> SlotSet:
-        """What it says it owns itself."""
-        return self.view.me.slots
-
-    @property
-    def is_replica(self) -> bool:
-        return self.view.me.is_replica
 
     @property
     def has_data(self) -> bool:
@@ -53,10 +41,6 @@ class Member:
     @property
     def process(self) -> Process:
         return Process(pod=self.pod.name, uid=self.pod.uid, ip=self.pod.ip or "", id=self.id)
-
-    @property
-    def announces(self) -> Announced:
-        return self.facts.announced or resting_place(self.pod)
 
     def knows(self, other: Member) -> bool:
         """It has met *other*, and under an address it has now.
@@ -106,20 +90,28 @@ def descending(name: str) -> tuple[int, ...]:
     return tuple(-ord(letter) for letter in name)
 
 
-def build_member(snapshot: ClusterSnapshot, pod: PodFacts, facts: NodeFacts, view: ClusterView) -> Member:
+def build_member(
+    snapshot: ClusterSnapshot, pod: PodFacts, facts: NodeFacts, view: ClusterView, service: Live | None
+) -> Member:
+    """*service*: the pod's own, if it has one."""
     own = resting_place(pod)
+    announces = facts.announced or own
     target: Announced | Hold | None = own
-    service = snapshot.children.get(Ref("Service", pod.name))
     if has_external_pods(snapshot.cluster):
         target = external_target(snapshot.cluster.spec, pod, service, tuple(CLUSTER_PORTS))
-    places = {own, facts.announced or own, target if isinstance(target, Announced) else own}
+    places = (own, announces, target) if isinstance(target, Announced) else (own, announces)
     return Member(
+        name=pod.name,
+        id=view.me.id,
         shard=pod.name.rpartition("-")[0],
         pod=pod,
         facts=facts,
         view=view,
+        slots=view.me.slots,
+        is_replica=view.me.is_replica,
+        announces=announces,
         target=target,
         may_move=service is not None,
-        hosts=frozenset(place.host for place in places),
-        ports=frozenset(place.port for place in places),
+        hosts=frozenset([place.host for place in places]),
+        ports=frozenset([place.port for place in places]),
     )

@@ -188,7 +188,7 @@ class World:
             for known in {member.view.whereabouts for member in self.members}
         }
         return {
-            member.name: tuple(other for other in unknown[member.view.whereabouts] if not member.knows(other))
+            member.name: tuple([other for other in unknown[member.view.whereabouts] if not member.knows(other)])
             for member in self.members
         }
 
@@ -251,11 +251,12 @@ def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster) -> World:
     """What *snapshot* shows, with one shard for each StatefulSet of *cluster*, in order."""
     names = shard_names(cluster)
     answered: dict[str, list[Member]] = {name: [] for name in names}
+    services = {ref.name: live for ref, live in snapshot.children.items() if ref.kind == "Service"}
     for pod_name, node in sorted(snapshot.nodes.items()):
-        statefulset = pod_name.rpartition("-")[0]
+        shard = pod_name.rpartition("-")[0]
         pod = snapshot.pods.get(pod_name)
-        if statefulset in answered and pod is not None and isinstance(node, NodeFacts) and node.view is not None:
-            answered[statefulset].append(build_member(snapshot, pod, node, node.view))
+        if shard in answered and pod is not None and isinstance(node, NodeFacts) and node.view is not None:
+            answered[shard].append(build_member(snapshot, pod, node, node.view, services.get(pod_name)))
     # Whatever the record says: who is judged to have lost its slots is reset.
     processes = _redis_pods(snapshot, may_hold_data=bool(cluster.spec.storage_class))
     members = [member for members in answered.values() for member in members]

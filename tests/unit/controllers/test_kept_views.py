@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from tdredis.planning.snapshot import ClusterSnapshot, Key, Snapshot
 from tdredis.planning.steps import SetConfig
@@ -59,7 +60,7 @@ async def test_no_step_rests_on_a_view_that_was_kept() -> None:
         name, node = next(iter(seen.nodes.items()))
         assert isinstance(node, NodeFacts)
         assert node.view is not None
-        return {name: replace(node, view=replace(node.view, others={}))}
+        return {name: structs.replace(node, view=replace(node.view, others={}))}
 
     views = KeptViews(world, old)
 

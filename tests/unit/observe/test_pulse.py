@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.planning.snapshot import Key
@@ -48,7 +48,7 @@ class Nodes(LinkPool[Key]):
 
 
 def signs_of(link: Replication) -> tuple[str, ...]:
-    return role_signs(replace(node(), replication=link))
+    return role_signs(structs.replace(node(), replication=link))
 
 
 def info(*, pfail: int = 0, epoch: int = 3) -> bytes:
@@ -215,7 +215,7 @@ async def test_a_full_disk_that_a_pass_has_seen_is_no_news() -> None:
     nodes.says = {each: [b"master", 7, []] for each in NODES}
     nodes.full = set(NODES)
     pulse = Pulse(nodes, told.append)
-    primary = replace(node(), replication=Replication(role="master", offset_bytes=7), write_error=AOF_ERROR)
+    primary = structs.replace(node(), replication=Replication(role="master", offset_bytes=7), write_error=AOF_ERROR)
     pulse.follow(KEY, NODES, ROLE, dict.fromkeys(NODES, role_signs(primary)))
 
     await beats(pulse, 1)

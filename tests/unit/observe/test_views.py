@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tdredis.observe.views import IN_TURN, Views
 from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
@@ -54,7 +54,7 @@ def learned(count: int) -> Views:
 
 
 def without_views(count: int) -> dict[Address, NodeFacts | Unknown]:
-    return {address: replace(node(address), view=None) for address in addresses(count)}
+    return {address: structs.replace(node(address), view=None) for address in addresses(count)}
 
 
 def test_all_nodes_of_a_small_cluster_are_asked_in_every_pass() -> None:
@@ -95,7 +95,7 @@ def test_while_nothing_changes_nodes_believe_what_they_believed() -> None:
 def test_all_nodes_are_asked_when_one_says_something_else_of_itself(change: dict[str, Any]) -> None:
     nodes = without_views(MANY)
     changed = addresses(MANY)[7]
-    nodes[changed] = replace(node(changed), view=None, **change)
+    nodes[changed] = structs.replace(node(changed), view=None, **change)
 
     assert learned(MANY).complete(nodes) is None
 
@@ -111,6 +111,6 @@ def test_all_nodes_are_asked_when_one_whose_turn_it_is_believes_something_else()
     nodes = without_views(MANY)
     first, other = addresses(MANY)[:2]
     missed = {other.uid: line(other, "master", "fail?")}
-    nodes[first] = replace(node(first), view=ClusterView(me=line(first, "myself", "master"), others=missed))
+    nodes[first] = structs.replace(node(first), view=ClusterView(me=line(first, "myself", "master"), others=missed))
 
     assert learned(MANY).complete(nodes) is None

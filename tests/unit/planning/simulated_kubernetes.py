@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
@@ -162,7 +163,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         lines = (line.partition(" ") for line in build_redis_conf(instance).splitlines())
         self.settings.own = {name: value.strip('"') for name, _, value in lines}
         return {
-            pod: replace(node, engine=ENGINE, settings=self.settings.get(pod, names))
+            pod: structs.replace(node, engine=ENGINE, settings=self.settings.get(pod, names))
             if isinstance(node, NodeFacts)
             else node
             for pod, node in nodes.items()
@@ -187,7 +188,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         if node.write_error:
             self.failed_writes[uid] = self.now
         when = self.failed_writes.get(uid)
-        return replace(node, heard_s=3600.0, write_failed_s=None if when is None else self.now - when)
+        return structs.replace(node, heard_s=3600.0, write_failed_s=None if when is None else self.now - when)
 
     def write_failures(self) -> dict[str, float]:
         return {uid: self.now - when for uid, when in self.failed_writes.items()}

@@ -719,9 +719,11 @@ def test_a_replica_that_asks_at_a_former_address_of_its_primary_is_sent_to_the_p
     replica, primary = seen.nodes["redis-cluster-rat-0-1"], seen.nodes[FIRST]
     assert isinstance(replica, NodeFacts) and isinstance(primary, NodeFacts) and replica.view and primary.id
     known = replica.view.others[primary.id]
-    link = replace(replica.replication, primary_host=asks or known.ip, primary_port=known.port, link_up=link_up)
+    link = structs.replace(replica.replication, primary_host=asks or known.ip, primary_port=known.port, link_up=link_up)
 
-    made = plan(replace(seen, nodes={**seen.nodes, "redis-cluster-rat-0-1": replace(replica, replication=link)}))
+    made = plan(
+        replace(seen, nodes={**seen.nodes, "redis-cluster-rat-0-1": structs.replace(replica, replication=link)})
+    )
 
     steps = [step for step in made.steps if isinstance(step, Replicate)]
     assert [step.process.pod for step in steps] == (["redis-cluster-rat-0-1"] if attached else [])

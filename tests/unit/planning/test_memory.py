@@ -127,7 +127,7 @@ def test_how_full_it_is_is_said_as_it_is(used_mib: int, was_full: bool, percent:
 def test_what_happens_at_maxmemory_is_what_its_policy_says(
     policy: str, evicts: bool, refuses: bool, by_hand: bool
 ) -> None:
-    full = replace(node(maxmemory_mib=100, used_mib=95), maxmemory_policy=policy)
+    full = msgspec.structs.replace(node(maxmemory_mib=100, used_mib=95), maxmemory_policy=policy)
 
     said = memory_pressure(seen({FIRST: full}))
 
@@ -140,7 +140,7 @@ def test_what_happens_at_maxmemory_is_what_its_policy_says(
 
 @pytest.mark.parametrize("maxmemory_mib", [0, 200])
 def test_at_the_container_s_limit_it_is_the_kernel_that_acts(maxmemory_mib: int) -> None:
-    full = replace(node(maxmemory_mib=maxmemory_mib, used_mib=95), maxmemory_policy="allkeys-lru")
+    full = msgspec.structs.replace(node(maxmemory_mib=maxmemory_mib, used_mib=95), maxmemory_policy="allkeys-lru")
 
     said = memory_pressure(snapshot(pod(FIRST, limits={"memory": "100Mi"}), nodes={FIRST: full}))
 

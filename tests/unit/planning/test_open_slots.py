@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from tdredis.planning.plan import Verdict
 from tdredis.planning.steps import AssignSlots, CloseSlot, MoveKeys, OpenSlot, TakeSlot
@@ -218,7 +219,9 @@ def test_a_node_that_did_not_count_its_keys_is_waited_for() -> None:
     facts = snapshot.nodes["redis-cluster-rat-1-0"]
     assert isinstance(facts, NodeFacts)
 
-    made = plan(replace(snapshot, nodes={**snapshot.nodes, "redis-cluster-rat-1-0": replace(facts, slot_keys={})}))
+    made = plan(
+        replace(snapshot, nodes={**snapshot.nodes, "redis-cluster-rat-1-0": structs.replace(facts, slot_keys={})})
+    )
 
     assert made.steps == ()
     assert "did not say how many keys" in made.holds[0].why
@@ -231,7 +234,7 @@ def test_a_slot_that_nobody_owns_and_somebody_did_not_count_is_not_given_away() 
     primary(world, 1).importing[SLOT] = primary(world, 0).id
     snapshot = world.snapshot()
     found = {name: node for name, node in snapshot.nodes.items() if isinstance(node, NodeFacts)}
-    uncounted = {name: replace(node, slot_keys={}) for name, node in found.items()}
+    uncounted = {name: structs.replace(node, slot_keys={}) for name, node in found.items()}
 
     made = plan(replace(snapshot, nodes=uncounted))
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tdredis.manifests.services import is_external_service
 from tdredis.planning.addresses import leads_from
@@ -113,7 +114,7 @@ def test_a_replica_that_its_primary_has_not_listed_yet_is_left_alone() -> None:
     primary = seen.nodes[FIRST]
     assert isinstance(primary, NodeFacts)
     link = primary.replication
-    early = replace(primary, replication=replace(link, replicas=link.replicas - {world.place(SECOND)}))
+    early = structs.replace(primary, replication=structs.replace(link, replicas=link.replicas - {world.place(SECOND)}))
 
     made = plan(replace(seen, nodes={**seen.nodes, FIRST: early}))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from tdredis.planning.snapshot import Snapshot
 from tdredis.planning.steps import Apply, SetConfig
@@ -26,10 +27,10 @@ def with_link_down(snapshot: Snapshot, replica: str, *, down_s: int, data_bytes:
     nodes = dict(snapshot.nodes)
     for name, facts in nodes.items():
         assert isinstance(facts, NodeFacts)
-        nodes[name] = replace(facts, used_memory_bytes=data_bytes)
+        nodes[name] = structs.replace(facts, used_memory_bytes=data_bytes)
         if name == replica:
-            link = replace(facts.replication, link_up=False, link_down_s=down_s)
-            nodes[name] = replace(facts, replication=link)
+            link = structs.replace(facts.replication, link_up=False, link_down_s=down_s)
+            nodes[name] = structs.replace(facts, replication=link)
     return replace(snapshot, nodes=nodes)
 
 
