@@ -19,7 +19,7 @@ FactsT_co = TypeVar("FactsT_co", covariant=True)
 
 def unresponsive(answers: Mapping[str, FactsT | Unknown]) -> dict[str, Unknown]:
     """Processes that run and did not answer, by pod."""
-    return {pod: answer for pod, answer in sorted(answers.items()) if isinstance(answer, Unknown)}
+    return dict(sorted((pod, answer) for pod, answer in answers.items() if isinstance(answer, Unknown)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +45,8 @@ class Pods(Generic[FactsT_co]):
 
         One that never ran on an emptyDir holds nothing; on a volume it may bring back what its predecessor knew.
         """
-        there = sorted(self.there.items())
-        return tuple(name for name, pod in there if name not in self.answers and (pod.ever_ran or self.may_hold_data))
+        silent = [(name, pod) for name, pod in self.there.items() if name not in self.answers]
+        return tuple(sorted(name for name, pod in silent if pod.ever_ran or self.may_hold_data))
 
     @cached_property
     def missing(self) -> tuple[str, ...]:

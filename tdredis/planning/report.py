@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tdredis.api.instance import Instance, InstanceStatus, ShardStatus
@@ -61,7 +61,7 @@ def build_status(
 
 
 def shard_status(
-    previous: Sequence[ShardStatus],
+    previous: ShardStatus | None,
     *,
     name: str,
     primary: str,
@@ -70,10 +70,10 @@ def shard_status(
     wanted: int,
     slots: int = 0,
 ) -> ShardStatus:
-    """One line of status. *primary*: who it is, or was when *previous* lines were written; *facts*: its answers, None
+    """One line of status. *primary*: who it is, or was when the *previous* one was written; *facts*: its answers, None
     while there is none; *synced* of *wanted* replicas have a whole copy.
     """
-    before = next((line.keys for line in previous if line.name == name), None)
+    before = previous.keys if previous else None
     return ShardStatus(
         name=name,
         primary=primary,

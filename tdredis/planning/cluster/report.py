@@ -16,11 +16,12 @@ from tdredis.redis.slots import ALL_SLOTS, SlotSet
 
 
 def describe(world: World) -> Description:
+    previous = {line.name: line for line in world.snapshot.cluster.status.shards}
     return Description(
         service=cluster_service(world.snapshot),
         addresses=cluster_entrances(world.snapshot),
         serving=sum(1 for shard in world.shards if shard.slots),
-        shards=tuple(_shard_line(world, shard) for shard in world.shards),
+        shards=tuple(_shard_line(shard, previous.get(shard.name)) for shard in world.shards),
         lacks_data=bool(world.lost) or bool(world.unowned),
         whole=f"{len(world.shards)} shards, {len(world.members)} processes, all slots owned",
         progress=_progress(world),
@@ -49,9 +50,9 @@ def _slot_record(world: World) -> dict[str, tuple[str, ...]] | None:
     )
 
 
-def _shard_line(world: World, shard: Shard) -> ShardStatus:
+def _shard_line(shard: Shard, previous: ShardStatus | None) -> ShardStatus:
     return shard_status(
-        world.snapshot.cluster.status.shards,
+        previous,
         name=shard.name,
         primary=shard.owner.name if shard.owner else "",
         facts=shard.owner.facts if shard.owner else None,

@@ -63,6 +63,8 @@ def _empty_owners(world: World, shard: Shard) -> list[Member]:
     somebody copies, or that moves a slot, is left alone.
     """
     owners = [member for member in shard.members if member.slots and member.name not in world.disputes.losers]
+    if len(owners) < 2:
+        return []  # as almost everywhere: what follows looks through the whole cluster
     with_keys = [member for member in owners if member.facts.keys]
     if len(with_keys) > 1:
         return []

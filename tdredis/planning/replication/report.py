@@ -20,7 +20,7 @@ from tdredis.planning.status_addresses import replication_entrances
 def describe(world: World) -> Description:
     primary, instance = world.primary, world.instance
     line = shard_status(
-        world.snapshot.instance.status.shards[:1],
+        next((line for line in instance.status.shards if line.name == instance.name), None),
         name=instance.name,
         primary=primary.name if primary else world.recorded,
         facts=primary.facts if primary else None,
