@@ -71,7 +71,24 @@ class Finder:
         self._strays.forget()
 
     async def find(self, key: Key, instance: Instance, memo: Memo) -> Belongings:
-        """Waits for the API server a moment, where something vanished or is not there that was recorded."""
+        """Waits for the API server a moment, where something vanished or is not there that was recorded. Where nothing
+        had to be asked for, and no cache has anything else since, it is what the pass before found.
+        """
+        lives = memo.once("lives", (), Memo)
+        others = (cache.by_index(key) for cache in self._caches.children.values())
+        seen = (instance, self._caches.pods.by_index(key), *others)
+        found: Belongings | None = memo.recall("belongings", seen)
+        if found is None:
+            asked = self._strays.asked
+            lives.begin()
+            found = await self._find(key, instance, lives)
+            lives.end()
+            if self._strays.asked != asked:
+                return found
+        memo.keep("belongings", seen, found)
+        return found
+
+    async def _find(self, key: Key, instance: Instance, memo: Memo) -> Belongings:
         search = _Search(key=key, instance=instance, is_recorded=records_data(instance.status))
         children = self._children(search, memo)
         sets, unclear_sets = await self._strays.statefulsets(

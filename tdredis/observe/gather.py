@@ -164,7 +164,8 @@ class Observer:
             "write_failures": ages.write_failures(),
             "memo": memo,
         }
-        addresses = _addresses(pods, found.unclear[REDIS_COMPONENT])
+        unclear = found.unclear[REDIS_COMPONENT]
+        addresses = memo.once("addresses", (pods, unclear), lambda: _addresses(pods, unclear))
         match instance:
             case RedisCluster():
                 return await self._cluster(key, instance, addresses, entry, seen, at_peace=at_peace)
@@ -342,12 +343,22 @@ class Observer:
 
     def _pods(self, key: Key, memo: Memo, found: Belongings, component: str, container: str) -> dict[str, PodFacts]:
         """Of one that was never seen, and may be there, only its name is known."""
-        ages = self._asker.ages(key)
-        pods = {
-            name: _read(memo, pod, container, ages.created(pod.metadata.uid), found.lost_labels.get(name))
-            for name, pod in found.pods[component].items()
-        }
+        ages, there = self._asker.ages(key), found.pods[component]
+        singly = memo.once(("pods singly", component), (), Memo)
+
+        def read() -> dict[str, PodFacts]:
+            singly.begin()
+            facts = {
+                name: _read(singly, pod, container, ages.created(pod.metadata.uid), found.lost_labels.get(name))
+                for name, pod in there.items()
+            }
+            singly.end()
+            return facts
+
+        pods = memo.once(("pods", component), (there, container, found.lost_labels, ages.births()), read)
         unseen = found.unclear[component].keys() - pods.keys()
+        if not unseen:
+            return pods
         return pods | {name: PodFacts(name=name, uid=NOBODY_KNOWS, created=ages.now()) for name in sorted(unseen)}
 
     def _proxy_pods(self, key: Key) -> Iterator[Pod]:

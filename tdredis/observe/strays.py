@@ -58,6 +58,7 @@ class Strays:
         self._client = client
         self._lookups = lookups
         self._seen: dict[Key, _Seen] = {}
+        self.asked = 0  # for how many names, of all resources
 
     def drop(self, key: Key) -> None:
         """The resource is gone."""
@@ -125,6 +126,7 @@ class Strays:
         self, key: Key, resource: Resource, names: Iterable[str], seen: Mapping[str, Pod | Child]
     ) -> dict[str, Answer | None]:
         asked = {name: self._what(resource, name, seen.get(name)) for name in names}
+        self.asked += len(asked)
         for name, what in asked.items():
             known = self._lookups.peek(key, what)
             is_final = known is not None and known.found is _Gone.GONE

@@ -21,6 +21,10 @@ class Memo:
         """A pass begins: what the last one did not ask for is forgotten."""
         self._before, self._now = self._now, {}
 
+    def end(self) -> None:
+        """The pass is over: what it did not ask for is forgotten already, whenever the next one begins."""
+        self._before = {}
+
     def once(self, what: Hashable, made_of: tuple[object, ...], make: Callable[[], T]) -> T:
         """What *make* returns, or returned under the name *what* when all of *made_of* was equal. It goes by nothing
         else: whatever it reads that may differ from one pass to the next is in *made_of*.
@@ -31,3 +35,12 @@ class Memo:
         self._now[what] = found
         result: T = found[1]
         return result
+
+    def recall(self, what: Hashable, made_of: tuple[object, ...]) -> Any:
+        """As `once`, of what is not made in one go, or not always kept: what `keep` was told of it. None: nothing."""
+        found = self._now.get(what) or self._before.get(what)
+        return found[1] if found is not None and found[0] == made_of else None
+
+    def keep(self, what: Hashable, made_of: tuple[object, ...], found: object) -> None:
+        """*found* was made of *made_of*, and is wanted in the pass that follows."""
+        self._now[what] = made_of, found
