@@ -182,7 +182,7 @@ def find_lacks(snapshot: Snapshot, instance: Instance, groups: Sequence[Group]) 
     late = set()
     for group in groups:
         wanted = _made_of(snapshot, instance, group.component)
-        for pod in group.pods:
+        for pod in _others_than_new(snapshot, group, wanted):
             lacks = {each.path: each for each in _lacks(snapshot, instance, group, pod, wanted)}
             if not lacks and _has_another_template(snapshot, pod) and not _was_restarted(pod, wanted):
                 lacks = {TEMPLATE: Lack(TEMPLATE, "", "")}
@@ -191,6 +191,22 @@ def find_lacks(snapshot: Snapshot, instance: Instance, groups: Sequence[Group]) 
             if lacks:
                 by_pod[pod.name] = tuple(lacks.values())
     return Lacks(by_pod=by_pod, late=frozenset(late))
+
+
+def _others_than_new(snapshot: Snapshot, group: Group, wanted: Mapping[str, str]) -> tuple[PodFacts, ...]:
+    """Those of *group* that are not all that a new pod would be, by what they and their StatefulSets say of them."""
+    return snapshot.memo.once(
+        ("others than new", group.component),
+        (group, wanted, snapshot.site, snapshot.children),
+        lambda: tuple(pod for pod in group.pods if not _is_as_new(snapshot, group, pod, wanted)),
+    )
+
+
+def _is_as_new(snapshot: Snapshot, group: Group, pod: PodFacts, wanted: Mapping[str, str]) -> bool:
+    """Whatever its process answers: it lacks nothing, and is made from its StatefulSet's present template."""
+    if group.component == REDIS_COMPONENT and not _has_resources(group, pod):
+        return False
+    return not any(_lacks_of_template(snapshot, pod, wanted)) and not _has_another_template(snapshot, pod)
 
 
 def rolled_changes(
@@ -257,6 +273,10 @@ def _lacks(
 ) -> Iterator[Lack]:
     if group.component == REDIS_COMPONENT:
         yield from _lacks_resources(snapshot, instance, group, pod)
+    yield from _lacks_of_template(snapshot, pod, wanted)
+
+
+def _lacks_of_template(snapshot: Snapshot, pod: PodFacts, wanted: Mapping[str, str]) -> Iterator[Lack]:
     if (asked := _restart_asked(snapshot, pod)) and asked != pod.restarted_at:
         yield Lack(RESTART, pod.restarted_at, asked)
     if pod.made_of == wanted:
@@ -310,11 +330,9 @@ def _was_restarted(pod: PodFacts, wanted: Mapping[str, str]) -> bool:
 
 def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: PodFacts) -> Iterator[Lack]:
     """What is not given in place, or not yet told to be: a running container gets CPUs and memory where it can."""
-    requests, limits = group.resources
-    asked = {**limits, **requests}  # as the server completes it: who names a limit only requests as much
-    has = {**pod.limits, **pod.requests}
-    if has == asked and pod.limits == limits:
+    if _has_resources(group, pod):
         return
+    limits, asked, has = group.resources[1], _asked(group), {**pod.limits, **pod.requests}
     differing = {*_differing(has, asked), *_differing(pod.limits, limits)}
     if not pod.made_of:  # what it has and nobody asks for may be by a LimitRange: it does not say
         differing = (_differing(has, asked) & {*asked}) | (_differing(pod.limits, limits) & {*limits})
@@ -325,6 +343,16 @@ def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: 
     in_place = snapshot.site.pod_resize and pod.running and differing <= {*RESIZABLE} & {*asked}
     if differing and not moves and not (in_place and may_be_resized(snapshot, pod, asked, limits)):
         yield Lack(RESOURCES, _amounts(has, pod.limits), _amounts(asked, limits))
+
+
+def _asked(group: Group) -> dict[str, str]:
+    """As the server completes it: who names a limit only requests as much."""
+    requests, limits = group.resources
+    return {**limits, **requests}
+
+
+def _has_resources(group: Group, pod: PodFacts) -> bool:
+    return {**pod.limits, **pod.requests} == _asked(group) and pod.limits == group.resources[1]
 
 
 def _differing(has: Mapping[str, str], wanted: Mapping[str, str]) -> set[str]:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tdredis.api.json_object import JSONObject
 from tdredis.manifests.drift import stamp
 from tdredis.planning.decide import assess, plan, report
-from tdredis.planning.live import Live
+from tdredis.planning.live import RESTARTED_AT, Live
 from tdredis.planning.memo import Memo
 from tdredis.planning.snapshot import Ref, Snapshot, Trouble
 from tdredis.planning.steps import Apply
@@ -92,6 +92,28 @@ def status(world: World, number: int) -> None:
             live["status"]["readyReplicas"] = number
 
 
+def revise(world: World, number: int) -> None:
+    """A StatefulSet's controller has another revision of its template."""
+    sets: list[Any] = [live for ref, live in sorted(world.children.items()) if ref.kind == "StatefulSet"]
+    if sets:
+        sets[number % len(sets)]["status"]["updateRevision"] = f"revision-{number}"
+
+
+def restart(world: World, number: int) -> None:
+    """kubectl rollout restart"""
+    sets: list[Any] = [live for ref, live in sorted(world.children.items()) if ref.kind == "StatefulSet"]
+    if sets:
+        metadata = sets[number % len(sets)]["spec"]["template"]["metadata"]
+        metadata.setdefault("annotations", {})[RESTARTED_AT] = f"2026-01-02T03:04:0{number}Z"
+
+
+def other_pod(world: World, number: int) -> None:
+    """A pod was made from another template."""
+    if world.pods:
+        pod = world.pods[sorted(world.pods)[number % len(world.pods)]]
+        pod.revision = f"revision-{number}"
+
+
 def site(world: World, number: int) -> None:
     world.site = replace(world.site, pod_resize=bool(number & 1), pull_secret=bool(number & 2), images={"redis:": "r/"})
 
@@ -118,7 +140,7 @@ def hand_over(world: World, number: int) -> None:
         heir.slots, heir.primary, owner.slots, owner.primary = owner.slots, None, NO_SLOTS, heir.id
 
 
-ACTIONS: tuple[Any, ...] = (delete, drift, status, site, shrink, begin_again, hand_over)
+ACTIONS: tuple[Any, ...] = (delete, drift, status, revise, restart, other_pod, site, shrink, begin_again, hand_over)
 
 
 def _copied(pods: Any) -> Any:
@@ -188,6 +210,23 @@ def test_so_it_does_when_containers_have_the_room_that_templates_waited_for(kind
 
     _is_as_if_made_anew(look.snapshot())
     assert any(isinstance(step, Apply) for step in plan(assess(look.snapshot())).steps)
+
+
+@pytest.mark.parametrize("kind", sorted(CLIENTS))
+def test_so_it_does_when_images_come_from_elsewhere_and_pods_do_not_say_what_they_are_of(kind: str) -> None:
+    look = Look(build(kind))
+    first = look.snapshot()
+    images = {"redis": "mirror/other:1"}
+    pods = {name: replace(pod, made_of={}, images=images) for name, pod in first.pods.items()}
+    site = replace(first.site, images={first.resource.spec.image: "mirror/other:1"})
+
+    lacking = []
+    for each in (site, first.site):
+        snapshot = replace(look.snapshot(), pods=pods, site=each)
+        _is_as_if_made_anew(snapshot)
+        lacking.append("image" in {change.field for change in assess(snapshot).pending})
+
+    assert lacking == [False, True]
 
 
 def _is_as_if_made_anew(snapshot: Snapshot, *about: object) -> None:
