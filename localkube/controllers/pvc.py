@@ -10,7 +10,7 @@ from typing import Any
 
 from localkube import errors
 from localkube.controllers.events import Recorder
-from localkube.controllers.pods import Obj, is_terminal, is_terminating, labels_of
+from localkube.controllers.pods import Obj, is_terminal, is_terminating, labels_of, now_text
 from localkube.controllers.quantities import parse_quantity
 from localkube.controllers.settings import Settings
 from localkube.controllers.workqueue import KeyedQueue
@@ -98,7 +98,12 @@ class VolumeController:
                 if default is not None:
                     new["spec"]["storageClassName"] = default
             return new
-        if old["spec"].get("volumeName") and not self._may_grow(old) and _is_larger(new, old):
+        if not _is_larger(new, old):
+            return new
+        if _phase(old) != "Bound":
+            why = "only bound persistent volume claims can be expanded"
+            raise errors.forbidden(CLAIMS, old["metadata"]["name"], why)
+        if not self._may_grow(old):
             why = (
                 "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc "
                 "must support resize"
@@ -261,7 +266,7 @@ class VolumeController:
             metadata = {**volume["metadata"], "annotations": annotations}
             bound = {**volume, "metadata": metadata, "spec": {**volume["spec"], "claimRef": ref}}
             volume = self._registry.update(VOLUMES, bound, manager=NAME)
-        volume = self._grow(claim, volume)
+        claim, volume = self._grow(claim, volume)
         name = volume["metadata"]["name"]
         annotations = {**_annotations(claim), BIND_COMPLETED: "yes"}
         if not claim["spec"].get("volumeName"):
@@ -282,14 +287,19 @@ class VolumeController:
         }
         self._write_claim_status(claim, status)
 
-    def _grow(self, claim: Obj, volume: Obj) -> Obj:
-        """A directory has no size: growing it is a matter of what is written about it. A mount grows indeed."""
+    def _grow(self, claim: Obj, volume: Obj) -> tuple[Obj, Obj]:
+        """A directory has no size: growing it is a matter of what is written about it. A mount grows indeed. The claim
+        says that it is Resizing until its status has the new capacity.
+        """
         if _asked(claim) <= _capacity(volume) or not _annotations(claim).get(BIND_COMPLETED):
-            return volume
+            return claim, volume
         if _annotations(volume).get(PROVISIONED_BY) != PROVISIONER:
             text = "waiting for an external controller to expand this PVC"
             self._recorder.normal(claim, "ExternalExpanding", text)
-            return volume
+            return claim, volume
+        told = {"type": "Resizing", "status": "True", "lastProbeTime": None, "lastTransitionTime": now_text()}
+        status = {**(claim.get("status") or {}), "conditions": [told]}
+        claim = self._registry.update(CLAIMS, {**claim, "status": status}, subresource="status", manager=NAME)
         asked = claim["spec"]["resources"]["requests"]["storage"]
         spec = {**volume["spec"], "capacity": {**volume["spec"]["capacity"], "storage": asked}}
         folder = self._folder / volume["metadata"]["name"]
@@ -298,7 +308,7 @@ class VolumeController:
         grown = self._registry.update(VOLUMES, {**volume, "spec": spec}, manager=NAME)
         text = f"Resize volume succeeded: {volume['metadata']['name']} is {asked} now"
         self._recorder.normal(claim, "VolumeResizeSuccessful", text)
-        return grown
+        return claim, grown
 
     def _write_claim_status(self, claim: Obj, status: Obj) -> None:
         if (claim.get("status") or {}) != status:

@@ -1,7 +1,8 @@
 """How much a namespace may have together: a ResourceQuota refuses what is beyond it, and says what is used.
 
 Facts: Kubernetes documentation "Resource Quotas"; the sentences are a real server's. Counted are pods with what they
-request and may use, and the objects of `_OBJECTS`; scopes and other names are refused when they are written.
+request and may use, what claims request, and the objects of `_OBJECTS`; scopes and other names are refused when they
+are written.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from localkube.errors import forbidden, not_implemented
 from localkube.registry import Event, Obj, Registry
 
 QUOTAS = "resourcequotas"
-_OBJECTS = ("configmaps", "persistentvolumeclaims", "pods", "secrets", "services")
+CLAIMS = "persistentvolumeclaims"
+_OBJECTS = ("configmaps", CLAIMS, "pods", "secrets", "services")
+_STORAGE = "requests.storage"
 _OF_PODS = ("cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
-_KNOWN = frozenset((*_OF_PODS, *_OBJECTS, *(f"count/{one}" for one in _OBJECTS)))
+_KNOWN = frozenset((*_OF_PODS, _STORAGE, *_OBJECTS, *(f"count/{one}" for one in _OBJECTS)))
 _BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 
 Usage = dict[str, Fraction]
@@ -79,7 +82,8 @@ class QuotaController:
 
     def _check(self, resource: str, new: Obj, old: Obj | None, subresource: str | None) -> None:
         """Raises ApiError 403."""
-        if old is not None and not (resource == "pods" and subresource == "resize"):
+        is_growth = (resource == "pods" and subresource == "resize") or (resource == CLAIMS and subresource is None)
+        if old is not None and not is_growth:
             return
         namespace, name = new["metadata"]["namespace"], new["metadata"]["name"]
         quotas = self._registry.list(QUOTAS, namespace)
@@ -139,6 +143,9 @@ def _usage(resource: str, obj: Obj) -> Usage:
         for name in ("cpu", "memory"):
             usage[name] = usage[f"requests.{name}"] = requests.get(name, Fraction(0))
             usage[f"limits.{name}"] = limits.get(name, Fraction(0))
+    if resource == CLAIMS:
+        asked = ((obj["spec"].get("resources") or {}).get("requests") or {}).get("storage")
+        usage[_STORAGE] = parse_quantity(asked) if asked is not None else Fraction(0)
     return usage
 
 
@@ -170,7 +177,7 @@ def _text(name: str, amount: Fraction) -> str:
     """As a real server writes it: 500m, 2, 128Mi."""
     if amount.denominator != 1:
         return f"{int(amount * 1000)}m"
-    if name.endswith("memory"):
+    if name.endswith(("memory", "storage")):
         for power, suffix in zip(range(6, 0, -1), _BINARY, strict=True):
             if amount and amount % 1024**power == 0:
                 return f"{int(amount / 1024**power)}{suffix}"

@@ -157,6 +157,8 @@ class StatefulSetController:
         pods = self._pods.claim(owner, lambda pod: ordinal_of(pod, owner["metadata"]["name"]) is not None)
         if is_terminating(owner):
             return None
+        # Those of a former set of this name, too: pods that are adopted keep a revision that is the present one.
+        self._revisions.claim(owner)
         revisions = self._revisions_of(owner)
         current, update, collisions = self._live_revisions(owner, revisions)
         it = Pass(owner, current, update, {}, {})

@@ -388,11 +388,13 @@ def _check_claim(new: Obj, old: Obj | None) -> list[FieldError]:
         if before.get("volumeName"):
             if changed - {"resources", "volumeAttributesClassName"}:
                 found.append(forbidden_field("spec", CLAIM_HELP))
-        elif changed - {"volumeName", "storageClassName", "resources"}:
+        elif changed - {"volumeName", "storageClassName"}:
             found.append(forbidden_field("spec", CLAIM_HELP))
         was = quantity_value(((before.get("resources") or {}).get("requests") or {}).get("storage"))
         now = quantity_value(requests.get("storage"))
-        if was is not None and now is not None and now < was:
+        has = quantity_value(((old.get("status") or {}).get("capacity") or {}).get("storage"))
+        # What has not been given yet may be asked for no more (RecoverVolumeExpansionFailure).
+        if was is not None and now is not None and now < was and (has is None or now <= has):
             found.append(
                 forbidden_field("spec.resources.requests.storage", "field can not be less than status.capacity")
             )

@@ -29,6 +29,13 @@ def pod(name: str, **fields: Any) -> Obj:
     return build_pod(name, containers=[build_container(**fields)])
 
 
+def uses_claim(name: str) -> Obj:
+    """A pod's spec; a class may wait for the first one before it makes a volume."""
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]
+    mounted = build_container("true", volumeMounts=[{"name": "data", "mountPath": "/data"}])
+    return {"containers": [mounted], "volumes": volumes, "restartPolicy": "Never"}
+
+
 async def failed_create(ns: Namespace, about: str) -> str:
     """The words of the event that tells why somebody's pods are not made."""
     [event, *_] = await ns.until_list(
@@ -68,6 +75,27 @@ async def test_a_quota_refuses_what_is_too_much_together(ns: Namespace) -> None:
     assert answer.message == (
         'pods "b" is forbidden: exceeded quota: q, requested: requests.memory=16Mi, used: requests.memory=16Mi, '
         "limited: requests.memory=24Mi"
+    )
+
+
+async def test_a_quota_refuses_a_claim_that_grows_beyond_it(ns: Namespace) -> None:
+    await quota(ns, requests_storage="3Gi")
+    asked = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"}, "spec": asked}
+    await ns.create("persistentvolumeclaims", claim)
+    await ns.run("p", **uses_claim("c"))
+    await ns.until("persistentvolumeclaims", "c", lambda c: c["status"]["phase"] == "Bound", 60)
+    at = ns.path("resourcequotas", "q", group="/api/v1")
+    await ns.api.until(at, lambda q: q["status"]["used"]["requests.storage"] == "1Gi")
+
+    answer = await ns.api.patch(
+        ns.path("persistentvolumeclaims", "c"), {"spec": {"resources": {"requests": {"storage": "4Gi"}}}}
+    )
+
+    assert answer.refused() == (403, "Forbidden")
+    assert answer.message == (
+        'persistentvolumeclaims "c" is forbidden: exceeded quota: q, requested: requests.storage=3Gi, used: '
+        "requests.storage=1Gi, limited: requests.storage=3Gi"
     )
 
 

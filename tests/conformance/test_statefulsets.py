@@ -21,6 +21,9 @@ def build_claim_template(name: str = "data") -> Obj:
     return {"metadata": {"name": name}, "spec": spec}
 
 
+CLAIM: Obj = build_claim_template()
+
+
 def never_ready() -> Obj:
     probe = {"exec": {"command": ["false"]}, "periodSeconds": 1}
     return build_pod_spec(containers=[build_container(readinessProbe=probe)])
@@ -212,15 +215,20 @@ async def test_orphaned_pods_are_adopted_by_a_set_of_the_same_name(ns: Namespace
 
     (await ns.api.delete(ns.path("statefulsets", "s"), {"propagationPolicy": "Orphan"})).accepted()
     await ns.api.until_gone(ns.path("statefulsets", "s"))
-    again = await ns.create("statefulsets", body)
+    orphan = await ns.read("pods", "s-0")
+    again = await ns.create("statefulsets", {**body, "spec": {**body["spec"], "volumeClaimTemplates": [CLAIM]}})
     adopted = await ns.until(
         "pods",
         "s-0",
         lambda p: again["metadata"]["uid"] in {r["uid"] for r in p["metadata"].get("ownerReferences", [])},
     )
+    seen = await until_ready(ns, "s", 2)
 
+    assert "ownerReferences" not in orphan["metadata"]
     assert adopted["metadata"]["uid"] == before["metadata"]["uid"]
     assert container_status(adopted)["restartCount"] == 0
+    # Of the revision that the new set has of its template: nothing is outdated.
+    assert adopted["metadata"]["labels"]["controller-revision-hash"] == seen["status"]["updateRevision"]
 
 
 async def test_a_pod_taken_by_force_is_replaced(ns: Namespace) -> None:

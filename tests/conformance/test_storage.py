@@ -119,3 +119,35 @@ async def test_a_claim_grows_and_does_not_shrink(ns: Namespace) -> None:
     assert grown["spec"]["resources"]["requests"]["storage"] == "2Gi"
     assert shrunk.refused() == (422, "Invalid")
     assert "field can not be less than" in shrunk.message
+
+
+async def test_a_claim_without_a_volume_stays_as_it_is(ns: Namespace) -> None:
+    path = ns.path("persistentvolumeclaims", "c")
+    await ns.create("persistentvolumeclaims", build_claim("c", storageClassName="conformance-absent"))
+
+    answer = await ns.api.patch(path, {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
+
+    assert answer.refused() == (403, "Forbidden")
+    assert "only bound persistent volume claims can be expanded" in answer.message.lower()
+
+
+async def test_a_claim_whose_class_does_not_say_so_does_not_grow(ns: Namespace) -> None:
+    classes = "/apis/storage.k8s.io/v1/storageclasses"
+    (known, *_) = (await ns.api.read(classes))["items"]
+    fixed = {"metadata": {"generateName": "conformance-fixed-"}, "provisioner": known["provisioner"]}
+    made = (await ns.api.post(classes, fixed)).accepted()
+    name = made["metadata"]["name"]
+    try:
+        await ns.create("persistentvolumeclaims", build_claim("c", storageClassName=name))
+        await ns.run("p", **mounting("c", "true"))
+        await ns.until("persistentvolumeclaims", "c", lambda c: c["status"]["phase"] == "Bound")
+
+        answer = await ns.api.patch(
+            ns.path("persistentvolumeclaims", "c"), {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+        )
+    finally:
+        (await ns.api.delete(f"{classes}/{name}")).accepted()
+
+    assert answer.refused() == (403, "Forbidden")
+    assert "only dynamically provisioned pvc can be resized and the storageclass" in answer.message
+    assert "must support resize" in answer.message

@@ -98,7 +98,7 @@ async def test_a_quota_holds_for_resizes_and_pods_that_ended_do_not_count(world:
     world.registry.update("pods", {**asked, "metadata": made["metadata"]}, subresource="resize")
 
 
-@pytest.mark.parametrize("spec_", [{"scopes": ["BestEffort"]}, {"hard": {"requests.storage": "1Gi"}}])
+@pytest.mark.parametrize("spec_", [{"scopes": ["BestEffort"]}, {"hard": {"requests.ephemeral-storage": "1Gi"}}])
 async def test_a_quota_that_would_not_be_counted_is_refused(world: World, spec_: Obj) -> None:
     world.start(QuotaController)
 

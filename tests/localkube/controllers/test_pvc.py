@@ -10,7 +10,7 @@ import pytest
 
 from localkube.controllers.pvc import PROVISIONER, VolumeController
 from localkube.errors import ApiError
-from localkube.registry import Obj
+from localkube.registry import Event, Obj
 from tests.localkube.controllers.world import World, bare_pod, world_of
 
 CLAIMS = "persistentvolumeclaims"
@@ -90,6 +90,37 @@ async def test_a_claim_grows(world: World) -> None:
     await world.until(lambda: world.status(CLAIMS, "data")["capacity"] == {"storage": "2Gi"})
     grown = world.registry.get(VOLUMES, None, disk["metadata"]["name"])
     assert grown["spec"]["capacity"] == {"storage": "2Gi"}
+
+
+async def test_a_claim_that_grows_says_so_until_it_has(world: World) -> None:
+    await bound(world)
+    told: list[list[str]] = []
+
+    def note(event: Event) -> None:
+        told.append([each["type"] for each in (event.object.get("status") or {}).get("conditions") or ()])
+
+    world.registry.subscribe(CLAIMS, note, replay=False)
+    resize(world, "2Gi")
+    await world.until(lambda: world.status(CLAIMS, "data")["capacity"] == {"storage": "2Gi"})
+
+    assert ["Resizing"] in told
+    assert told[-1] == []
+
+
+async def test_what_was_asked_for_and_not_given_may_be_asked_for_no_more(world: World) -> None:
+    world.registry.create(CLASSES, {"metadata": {"name": "far"}, "provisioner": "x/y", "allowVolumeExpansion": True})
+    annotations = {"pv.kubernetes.io/provisioned-by": "x/y"}
+    made = volume("far-1", storageClassName="far")
+    world.registry.create(VOLUMES, {**made, "metadata": {**made["metadata"], "annotations": annotations}})
+    await bound(world, storageClassName="far")
+    resize(world, "4Gi")
+    await world.settle()
+
+    resize(world, "2Gi")
+
+    assert world.status(CLAIMS, "data")["capacity"] == {"storage": "1Gi"}
+    with pytest.raises(ApiError, match=r"field can not be less than status\.capacity"):
+        resize(world, "1Gi")
 
 
 async def test_a_class_that_does_not_allow_it_forbids_growth(world: World) -> None:

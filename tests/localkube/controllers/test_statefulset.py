@@ -280,6 +280,27 @@ async def test_orphans_with_its_names_are_adopted_and_strangers_let_go(world: Wo
     )
 
 
+async def test_a_set_made_anew_has_the_pods_and_the_revisions_of_the_one_before(world: World) -> None:
+    await grown(world, 2, updateStrategy={"type": "OnDelete"})
+    pods = {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in world.pods()}
+    before, *_ = world.registry.list(REVISIONS)
+    for obj in (*world.pods(), before):  # as the garbage collector leaves them when their owner goes alone
+        resource = REVISIONS if obj is before else "pods"
+        world.registry.update(resource, {**obj, "metadata": {**obj["metadata"], "ownerReferences": []}})
+    world.registry.delete(SETS, "default", "web")
+
+    again = world.create(
+        SETS, workload(replicas=2, updateStrategy={"type": "OnDelete"}, volumeClaimTemplates=[claim_template()])
+    )
+    await world.until(lambda: ready(world, 2))
+
+    assert {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in world.pods()} == pods
+    assert [one["metadata"]["name"] for one in world.registry.list(REVISIONS)] == [before["metadata"]["name"]]
+    assert world.status(SETS, "web")["updatedReplicas"] == 2
+    owners = {ref["uid"] for pod in world.pods() for ref in pod["metadata"]["ownerReferences"]}
+    assert owners == {again["metadata"]["uid"]}
+
+
 async def test_a_name_that_somebody_else_has_is_told_and_taken_when_it_is_free(world: World) -> None:
     world.run_kubelets()
     world.create("pods", bare_pod("web-1", app="stranger"))
