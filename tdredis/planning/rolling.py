@@ -37,7 +37,7 @@ class Copy:
     name: str
     is_primary: bool = False
     is_outdated: bool = False  # it is to be recreated
-    is_surplus: bool = False  # it is there for as long as others are recreated
+    is_surplus: bool = False  # it is not there for long: while others are recreated, or while it is the primary
     is_leaving: bool = False  # somebody deleted its pod: its data may go with it
     is_claim_going: bool = False  # somebody deleted its claim: its volume goes with its pod
     behind_bytes: int | None = None
@@ -155,12 +155,12 @@ def next_in(shard: Shard, terms: Terms) -> Next | None:
     if late and (outdated or shard.surplus):
         return Hold(guard="copies_are_whole", why=f"{list_names(late)} does not have all of the data yet")
     if not outdated:
-        return _end(shard)
+        return _end(shard, terms)
     replicas = [each for each in outdated if not each.is_primary]
     leaving = max(replicas or outdated, key=lambda each: ordinal(each.name))
     if not replicas and terms.on_request and (candidates := candidates_of(shard, leaving)):
         stay = any(each.name in candidates and not each.is_surplus for each in shard.copies)
-        return (_end(shard) if stay else None) or _until_asked(leaving)
+        return (_end(shard, terms) if stay else None) or _until_asked(leaving)
     if needed := _copies_stay(shard, leaving, terms):
         return needed
     if replicas:
@@ -180,9 +180,10 @@ def _may_lead(copy: Copy) -> bool:
     return copy.is_whole and not copy.is_outdated and not copy.is_leaving
 
 
-def _yield(shard: Shard, primary: Copy, why: str) -> Yield | None:
-    """None: there is nobody else that has the data and stays."""
-    candidates = candidates_of(shard, primary)
+def _yield(shard: Shard, primary: Copy, why: str, *, stays: bool = False) -> Yield | None:
+    """None: there is nobody else that has the data and stays; for good, if *stays*."""
+    passing = {each.name for each in shard.copies if stays and each.is_surplus}
+    candidates = tuple(name for name in candidates_of(shard, primary) if name not in passing)
     return Yield(shard=shard.name, primary=primary.name, candidates=candidates, why=why) if candidates else None
 
 
@@ -195,16 +196,19 @@ def _until_asked(primary: Copy) -> Hold:
     return Hold(guard="primaries_go_on_request", why=why)
 
 
-def _end(shard: Shard) -> Next | None:
-    """All pods of *shard* that spec asks for are as they should be: the surplus one goes, when it is a replica."""
-    if shard.surplus is None:
-        return None
-    why = f"{shard.surplus.pod} was there for as long as others were recreated"
+def _end(shard: Shard, terms: Terms) -> Next | None:
+    """All pods of *shard* that spec asks for are as they should be: whoever it does not ask for goes, when it is a
+    replica.
+    """
     primary = next((each for each in shard.copies if each.is_surplus and each.is_primary), None)
+    surplus = shard.surplus
+    why = f"{surplus.pod} was there for as long as others were recreated" if surplus else "spec asks for fewer pods"
     if primary is None:
-        return Ask(shard=shard.name, more=False, why=why)
+        return Ask(shard=shard.name, more=False, why=why) if surplus else None
+    if surplus is None and terms.on_request:
+        return _until_asked(primary)
     waits = Hold(guard="copies_are_whole", why=f"nobody else has all of the data of {primary.name} yet")
-    return _yield(shard, primary, why) or waits
+    return _yield(shard, primary, why, stays=True) or waits
 
 
 def _rank(candidate: Copy) -> tuple[bool, int, int]:

@@ -5,12 +5,14 @@ It keeps a copy of their data. The annotation of the StatefulSet is all that is 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.json_object import JSONObject, object_at
 from tdredis.manifests.claims import CLAIM
-from tdredis.manifests.names import SURPLUS
+from tdredis.manifests.names import SURPLUS, pods_per_statefulset
 from tdredis.planning.loss import is_unkept
-from tdredis.planning.rolling import Surplus
+from tdredis.planning.rolling import Surplus, ordinal
 from tdredis.planning.snapshot import Ref, Snapshot
 
 
@@ -19,6 +21,12 @@ def surplus_pod(snapshot: Snapshot, statefulset: str, wanted: int) -> str | None
     live = snapshot.children.get(Ref("StatefulSet", statefulset))
     number = live.statefulset.surplus if live else None
     return None if number is None or number < wanted else f"{statefulset}-{number}"
+
+
+def condemned_pods(snapshot: Snapshot, wanted: Iterable[str]) -> frozenset[str]:
+    """Those of the *wanted* pods that spec asks for no more: they stay until none of them is a primary."""
+    count = pods_per_statefulset(snapshot.resource)
+    return frozenset(pod for pod in wanted if ordinal(pod) >= count)
 
 
 def is_seen(snapshot: Snapshot, statefulset: str) -> bool:

@@ -14,7 +14,7 @@ from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.rolling import Ask, Copy, Next, Replace, Surplus, Yield, next_steps, terms_of
 from tdredis.planning.rolling import Shard as Copies
 from tdredis.planning.steps import HandOver, ReplacePod
-from tdredis.planning.surplus import find_surplus, is_claim_going, is_seen, keeps_data
+from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_going, is_seen, keeps_data
 
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
@@ -31,7 +31,8 @@ def _changing(world: World, outdated: frozenset[str]) -> Iterator[Copies]:
     """Shards in which there is anything to do: of a large cluster at peace nothing is made up."""
     for shard in world.shards:
         surplus = _surplus(world, shard)
-        if surplus is not None or not outdated.isdisjoint(shard.wanted):
+        is_condemned = shard.owner is not None and shard.owner.name in condemned_pods(world.snapshot, shard.wanted)
+        if surplus is not None or is_condemned or not outdated.isdisjoint(shard.wanted):
             yield _copies_of(world, shard, outdated, surplus)
 
 
@@ -86,7 +87,7 @@ def _copy(world: World, shard: Shard, member: Member, outdated: frozenset[str], 
         name=member.name,
         is_primary=member is owner,
         is_outdated=member.name in outdated,
-        is_surplus=member.name not in shard.wanted,
+        is_surplus=member.name not in shard.wanted or member.name in condemned_pods(world.snapshot, shard.wanted),
         is_leaving=member.pod.deleting,
         is_claim_going=is_claim_going(world.snapshot, member.name),
         behind_bytes=behind,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from tdredis.manifests.claims import CLAIM
 from tdredis.planning.disks import may_take_over, no_candidate_has_room
@@ -13,7 +13,7 @@ from tdredis.planning.proof import is_proven_dead
 from tdredis.planning.replication.world import Member, Place, Watcher, World
 from tdredis.planning.sentences import list_names
 from tdredis.planning.steps import FailOver, Follow, Promote, SetConfig
-from tdredis.planning.surplus import surplus_pod
+from tdredis.planning.surplus import condemned_pods, surplus_pod
 from tdredis.redis.histories import bytes_alone
 
 PRIORITY = "replica-priority"
@@ -294,13 +294,15 @@ def vouch_for_replicas(world: World) -> Ruling:
     if world.standby is None or world.primary is None or world.in_failover:
         return Ruling()
     synced = world.replicas_in_sync()
-    passing = surplus_pod(world.snapshot, world.instance.name, len(world.redis.wanted))
+    wanted = world.redis.wanted
+    surplus = surplus_pod(world.snapshot, world.instance.name, len(wanted))
+    passing = condemned_pods(world.snapshot, wanted) | ({surplus} if surplus else set())
     steps = [
         _priority(
             member,
-            LAST_CHOICE if member.name == passing else CHOICE,
+            LAST_CHOICE if member.name in passing else CHOICE,
             "it is in sync and may take over"
-            + (", if nobody else can: it is not here for long" if member.name == passing else ""),
+            + (", if nobody else can: it is not here for long" if member.name in passing else ""),
         )
         for member in synced
         if not member.facts.write_error and _is_another_choice(member, passing)
@@ -318,9 +320,9 @@ def vouch_for_replicas(world: World) -> Ruling:
     return Ruling(steps=tuple(steps))
 
 
-def _is_another_choice(member: Member, passing: str | None) -> bool:
+def _is_another_choice(member: Member, passing: Set[str]) -> bool:
     """What a person set, other than the two values that are ours, stays."""
-    now, wanted = member.facts.replication.priority, LAST_CHOICE if member.name == passing else CHOICE
+    now, wanted = member.facts.replication.priority, LAST_CHOICE if member.name in passing else CHOICE
     return not member.may_be_chosen or (now in (CHOICE, LAST_CHOICE) and now != wanted)
 
 

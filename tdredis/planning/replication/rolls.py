@@ -22,7 +22,7 @@ from tdredis.planning.rolling import (
     terms_of,
 )
 from tdredis.planning.steps import ReplacePod
-from tdredis.planning.surplus import find_surplus, is_claim_going, is_seen, keeps_data
+from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_going, is_seen, keeps_data
 
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
@@ -92,11 +92,12 @@ def _copy(world: World, member: Member, outdated: frozenset[str]) -> Copy:
     behind = None
     if primary is not None and world.is_attached(member) and link.link_up:
         behind = max(0, primary.facts.replication.offset_bytes - link.offset_bytes)
+    wanted = world.redis.wanted
     return Copy(
         name=member.name,
         is_primary=member is primary,
         is_outdated=member.name in outdated,
-        is_surplus=member.name not in world.redis.wanted,
+        is_surplus=member.name not in wanted or member.name in condemned_pods(world.snapshot, wanted),
         is_leaving=member.pod.deleting,
         is_claim_going=is_claim_going(world.snapshot, member.name),
         behind_bytes=behind,

@@ -125,6 +125,86 @@ def test_after_somebody_has_forced_more_it_ends_too(make: Callable[..., World]) 
     assert writes(plans, world) <= 2
 
 
+def primary_of(world: World) -> str:
+    """Of the (first) StatefulSet."""
+    if isinstance(world, SimulatedStandby):
+        return world.primaries()[0]
+    return next(name for name in sorted(redis_pods(world)) if (node := world.pods[name].process) and node.slots)
+
+
+def led_by_the_last(make: Callable[..., World], **spec: object) -> World:
+    """Its primary is the pod that would go first."""
+    world = make(replicas=2, **spec)
+    world.goes_slowly = True
+    world.converge()
+    name = name_of(world)
+    for lower in (f"{name}-0", f"{name}-1"):
+        for each in (f"{name}-0", f"{name}-1"):
+            process = world.pods[each].process
+            assert process is not None
+            process.silent = each != lower
+        world.lose(lower)
+        for _ in range(4):
+            world.run_pass()
+        for each in redis_pods(world):
+            process = world.pods[each].process
+            assert process is not None
+            process.silent = False
+        if primary_of(world) == f"{name}-2":
+            break
+    world.converge()
+    assert primary_of(world) == f"{name}-2"
+    return world
+
+
+@KINDS
+def test_a_primary_that_would_be_removed_hands_over_and_goes(make: Callable[..., World]) -> None:
+    world = led_by_the_last(make)
+    wish(world, 1)
+
+    made, _ = world.run_pass()
+    assert "no_primary_is_removed" in {hold.guard for hold in made.holds}
+    assert f"{name_of(world)}-2" in world.pods
+    world.converge()
+
+    assert redis_pods(world) == {f"{name_of(world)}-0", f"{name_of(world)}-1"}
+    assert primary_of(world) in redis_pods(world)
+    assert world.snapshot().resource.status.phase == "Ready"
+
+
+@KINDS
+def test_whoever_dies_after_any_step_of_that_is_succeeded_by_one_that_finishes(make: Callable[..., World]) -> None:
+    for after in range(12):
+        world = led_by_the_last(make)
+        wish(world, 1)
+        left = after
+        for _ in range(20):
+            _, done = world.run_pass(interrupt_after=left)
+            left -= done
+            if left <= 0:
+                break
+
+        world.converge()
+
+        assert redis_pods(world) == {f"{name_of(world)}-0", f"{name_of(world)}-1"}, f"killed after {after} steps"
+
+
+@KINDS
+def test_it_stays_where_primaries_hand_over_on_request_and_when_the_wish_is_taken_back(
+    make: Callable[..., World],
+) -> None:
+    world = led_by_the_last(make, rollout={"primaries": "onRequest"})
+    wish(world, 1)
+
+    plans = [world.run_pass()[0] for _ in range(8)]
+
+    assert primary_of(world) == f"{name_of(world)}-2"
+    assert {"no_primary_is_removed", "primaries_go_on_request"} <= {hold.guard for hold in plans[-1].holds}
+    wish(world, 2)
+    made = world.converge()
+    assert (made.holds, primary_of(world)) == ((), f"{name_of(world)}-2")
+
+
 @KINDS
 def test_ordinals_count_from_where_the_statefulset_begins(make: Callable[..., World]) -> None:
     """Somebody set ordinals.start: which pods were sent away is for the StatefulSet to say."""
