@@ -98,9 +98,16 @@ _PROXY_PASSWORD = FieldChange(
     today="The proxies are recreated at once, a new one first; a new one takes the new password only.",
     clients=f"with the previous password they are refused by new proxies; {_PROXY_GOES}",
 )
-_VOLUMES = _fixed(
+_VOLUME_CLASS = _fixed(
     "Held (`volumes_are_unchanged`): volumes stay as they were made, Accepted says what to write again."
     " Before the first StatefulSet exists it may be changed."
+)
+_VOLUME_SIZE = FieldChange(
+    class_=ChangeClass.GUARDED,
+    today="More: every volume is asked to grow while its pod runs, where its class allows that (allowVolumeExpansion),"
+    " and the StatefulSets are made anew around their pods, so that volumes of new pods have it too; Accepted says how"
+    " many have it, and in whose words one does not (`volumes_can_grow`). Less is refused by the API server (Kubernetes"
+    " 1.25 and later), or else held (`volumes_do_not_shrink`). While volumes were not given it, it may be taken back.",
 )
 _CAPACITY = FieldChange(
     class_=ChangeClass.GUARDED,
@@ -111,8 +118,8 @@ _CAPACITY = FieldChange(
 )
 _REPLICAS = FieldChange(
     class_=ChangeClass.GUARDED,
-    today="Pods are made, or those with the highest numbers removed, unless one of them is a primary or does not answer"
-    " (`no_primary_is_removed`).",
+    today="Pods are made, or those with the highest numbers removed. One that is a primary hands over first; one that"
+    " does not answer stays until it does (`no_primary_is_removed`).",
     clients="connections to a replica that goes are closed",
 )
 
@@ -148,8 +155,8 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
     "realname": _live("Nothing is made of it; the console shows it."),
     "secret": _PASSWORD,
     "secretRef": _PASSWORD,
-    "storageclass": _VOLUMES,
-    "storage.size": _VOLUMES,
+    "storageclass": _VOLUME_CLASS,
+    "storage.size": _VOLUME_SIZE,
     "storage.retain": _live("The claims get the resource as their owner, or lose it."),
     "vip": _live(
         "status.externalip follows at once; where clients are sent from pod to pod, pods announce it one by one.",
@@ -226,7 +233,12 @@ _OF_STANDBY: Final[Mapping[str, FieldChange]] = {
         "Set on the primary, when it has replicas in sync.",
         "with consistency, writes are refused while no replica is in sync",
     ),
-    "sentinel.replicas": _live("Sentinels are made or removed, and all are told the new quorum."),
+    "sentinel.replicas": FieldChange(
+        class_=ChangeClass.GUARDED,
+        today="Sentinels are made, and all are told the new quorum; or removed, two at a time, the next when those that"
+        " stay have forgotten the ones before (`sentinels_keep_a_majority`).",
+        clients="nothing; those who ask a Sentinel that goes ask another one",
+    ),
     "sentinel.masterName": _live(
         "Every Sentinel watches under the new name, and no longer under the previous one.",
         "those who ask Sentinels by the previous name get no answer",

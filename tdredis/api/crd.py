@@ -13,7 +13,7 @@ from tdredis.api.fields import GROUP, VERSION, wire_name
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES
-from tdredis.api.rules import NAME_RULES, Rule, rules_of
+from tdredis.api.rules import NAME_RULES, VOLUMES_DO_NOT_SHRINK, Rule, rules_of
 from tdredis.api.validation import exact_pattern, schema_of
 
 _SCALARS: Final[dict[object, JSONObject]] = {
@@ -45,7 +45,7 @@ def _build_crd(kind: type[Instance]) -> JSONObject:
         "type": "object",
         "description": _summary(kind),
         "required": ["spec"],
-        "x-kubernetes-validations": _written(NAME_RULES),
+        "x-kubernetes-validations": _written((*NAME_RULES, VOLUMES_DO_NOT_SHRINK)),
         "properties": {
             "apiVersion": {"type": "string", "description": "Version of this schema."},
             "kind": {"type": "string", "description": "Kind of this object."},

@@ -58,7 +58,8 @@ class StorageSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     size: Annotated[
         str,
         Meta(
-            description="Size of each pod's volume when storageclass is set. It cannot be changed after creation.",
+            description="Size of each pod's volume when storageclass is set. A running instance's volumes grow with it,"
+            " where their class allows that (allowVolumeExpansion); they do not shrink.",
             extra_json_schema={
                 "maxLength": 32,
                 # Without a unit it is bytes: eight digits of them are no slip of the pen.
@@ -354,6 +355,13 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name
     ] = msgspec.field(default_factory=dict)
     gmt_create: Annotated[str, Meta(description="When the resource was created.")] = ""
     capacity: Annotated[int, Meta(description="Effective memory in MiB; 0: no limit.")] = 0
+    storage_size: Annotated[
+        str,
+        Meta(
+            description="What every volume has been given; storage.size cannot be less. Empty: there are none.",
+            extra_json_schema={"maxLength": 64},
+        ),
+    ] = ""
     size: Annotated[int, Meta(description="Number of shards that serve.")] = 0
     observed_generation: Annotated[int, Meta(description="The generation of spec that this status speaks of.")] = 0
     begun_anew: Annotated[

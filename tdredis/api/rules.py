@@ -62,6 +62,45 @@ NAME_RULES: Final = (
     ),
 )
 
+_SIZE: Final = "^[0-9]+([.][0-9]+)?([KMGTP]i?|k)?$"
+_UNITS: Final = {"k": 10**3, **{u: 10 ** (3 * n) for n, u in enumerate("MGTP", start=2)}}
+_UNITS_OF_TWO: Final = {f"{u}i": 2 ** (10 * n) for n, u in enumerate("KMGTP", start=1)}
+
+
+def _cel_volume(whose: str) -> str:
+    return f"(has({whose}.spec.storage) && has({whose}.spec.storage.size) ? {whose}.spec.storage.size : '64Gi')"
+
+
+def _cel_bytes(size: str) -> str:
+    units = "".join(
+        f"{size}.endsWith('{unit}') ? double({size}.replace('{unit}', '')) * {factor}.0 : "
+        for unit, factor in (_UNITS | _UNITS_OF_TWO).items()
+    )
+    return f"({units}double({size}))"
+
+
+def _cel_is_less(whose: str, other: str) -> str:
+    """One is a size, and less than the other; what is no size, nobody was given."""
+    pair = f"{whose}.matches('{_SIZE}') && {other}.matches('{_SIZE}')"
+    return f"{pair} && {_cel_bytes(whose)} < {_cel_bytes(other)}"
+
+
+def _cel_has_volumes(whose: str) -> str:
+    return f"has({whose}.spec.storageclass) && size({whose}.spec.storageclass) > 0"
+
+
+# Kubernetes would refuse it of every volume, for as long as spec says so. What was asked for and never given (a quota,
+# a class that does not grow) may be taken back: status says what was.
+VOLUMES_DO_NOT_SHRINK: Final = Rule(
+    cel=f"!({_cel_has_volumes('self')}) || !({_cel_has_volumes('oldSelf')})"
+    f" || !({_cel_is_less(_cel_volume('self'), _cel_volume('oldSelf'))})"
+    " || (has(self.status) && has(self.status.storageSize) && size(self.status.storageSize) > 0"
+    f" && !({_cel_is_less(_cel_volume('self'), 'self.status.storageSize')}))",
+    message="storage.size is less than volumes have, and they do not shrink: write what status.storageSize says, or"
+    " more; for smaller ones make another resource and copy the data there",
+    holds=None,
+)
+
 _APP: Final = Rule(
     cel="self.app == oldSelf.app",
     message="app cannot be changed, objects and labels are named after it: write the previous app again,"

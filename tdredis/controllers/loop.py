@@ -29,6 +29,7 @@ from tdredis.planning.objects import object_refusal
 from tdredis.planning.sizing import resize_refusal
 from tdredis.planning.snapshot import Key, Snapshot, with_resource
 from tdredis.planning.steps import name_of
+from tdredis.planning.volumes import volume_refusal
 from tdredis.runtime.logs import keep_secrets, owner_of, redact
 from tdredis.runtime.queue import KeyedQueue
 
@@ -162,7 +163,9 @@ class Loop:
             return self._pacing.after(key, made, outcome, is_new_status=False, status_wait_s=None)
         failure = redact(self._telling.failure(key, outcome), _owner(key))  # the server quotes what it refuses
         what_failed = (outcome.failed, outcome.kind, failure)
-        status = report(assessment, made, failure, resize_refusal(*what_failed) or object_refusal(*what_failed))
+        refusals = (refusal(*what_failed) for refusal in (resize_refusal, volume_refusal, object_refusal))
+        refused = next((hold for hold in refusals if hold is not None), None)
+        status = report(assessment, made, failure, refused)
         # One that has no record is taken for new, in which nobody has data: the next pass must know better.
         is_first_record = records_data(status) and not records_data(snapshot.resource.status)
         is_new = substance(status) != substance(snapshot.resource.status)

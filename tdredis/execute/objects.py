@@ -16,9 +16,18 @@ from tdredis.api.json_object import JSONObject
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, Invalid, NotFound, ServerUnavailable, TooManyRequests, is_namespace_going
 from tdredis.kube.request import Propagation
-from tdredis.kube.resources import PODS, Resource, resource_of
+from tdredis.kube.resources import PERSISTENTVOLUMECLAIMS, PODS, Resource, resource_of
 from tdredis.planning.snapshot import Key
-from tdredis.planning.steps import Apply, ObjectStep, Remove, ReplacePod, ResizePod, RestoreLabels
+from tdredis.planning.steps import (
+    Apply,
+    ObjectStep,
+    Release,
+    Remove,
+    ReplacePod,
+    ResizePod,
+    ResizeVolume,
+    RestoreLabels,
+)
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.runtime.backoff import Backoff
 
@@ -198,10 +207,16 @@ class ObjectWriter:
             case Remove():
                 resource = resource_of(step.api_version, step.ref.kind)
                 await self._delete(resource, key, step.ref.name, uid=step.uid, propagation="Background")
+            case Release():
+                await self._release(key, step)
             case ReplacePod():
                 await self._delete(PODS, key, step.pod, uid=step.uid)
             case ResizePod():
                 await self._resize(key, step)
+            case ResizeVolume():
+                spec: JSONObject = {"resources": {"requests": {"storage": step.size}}}
+                asked: JSONObject = {"metadata": {"uid": step.uid}, "spec": spec}
+                self._on_applied(await self._client.patch(PERSISTENTVOLUMECLAIMS, key.namespace, step.claim, asked))
             case RestoreLabels():
                 patch: JSONObject = {"metadata": {"uid": step.uid, "labels": dict(step.labels)}}
                 self._on_applied(await self._client.patch(PODS, key.namespace, step.pod, patch))
@@ -247,6 +262,15 @@ class ObjectWriter:
             await self._client.delete(resource, key.namespace, name, propagation=propagation, uid=uid)
         except NotFound:
             return  # somebody was quicker
+
+    async def _release(self, key: Key, step: Release) -> None:
+        """Raises ApiError, Conflict among them when a pod is another by now; LeadLostError."""
+        for pod, uid in step.pods:
+            owned: JSONObject = {"metadata": {"uid": uid, "ownerReferences": [step.owner]}}
+            self._on_applied(await self._client.patch(PODS, key.namespace, pod, owned, kind="strategic"))
+            self._require_lead()
+        resource = resource_of(step.api_version, step.ref.kind)
+        await self._delete(resource, key, step.ref.name, uid=step.uid, propagation="Orphan")
 
     async def _resize(self, key: Key, step: ResizePod) -> None:
         """Raises ApiError, Conflict among them when the pod is another by now."""

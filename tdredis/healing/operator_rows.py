@@ -165,6 +165,8 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             "size_is_unchanged",
             "password_is_unchanged",
             "volumes_are_unchanged",
+            "volumes_can_grow",
+            "volumes_do_not_shrink",
             "engine_reads_the_data",
             "app_is_unchanged",
             "no_primary_is_removed",

@@ -35,6 +35,7 @@ GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
     "handover_names_a_pod",
     "a_sentinel_knows_the_candidate",
     "announced_addresses_are_known",
+    "sentinels_keep_a_majority",
     "cluster_works",
     "service_and_pods_share_a_family",
 )

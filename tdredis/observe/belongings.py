@@ -110,7 +110,7 @@ class Finder:
             claims=self._claims(key, memo) | stray_claims,
             stray_claims=frozenset(stray_claims),
             kept_claims=self._kept_claims(key),
-            leftovers=self._leftovers(key, search.uid),
+            leftovers=self._leftovers(search),
             leftover_pods=self._leftover_pods(search),
             pods=_by_component(search, pods),
             unclear=_by_component(search, {name: why for name, (_, why) in strays.unclear.items()}),
@@ -164,15 +164,18 @@ class Finder:
         going = (claim.metadata for claim in claims if claim.metadata.deletion_timestamp is not None)
         return {meta.name: meta.finalizers for meta in going}
 
-    def _leftovers(self, key: Key, uid: str) -> frozenset[Ref]:
-        """Objects that a previous resource of this name controls."""
+    def _leftovers(self, search: _Search) -> frozenset[Ref]:
+        """Objects that a previous resource of this name controls, and ours that are being deleted: what is applied to
+        one of them goes with it.
+        """
+        key = search.key
         return frozenset(
             Ref(kind, child.metadata.name)
             for kind, cache in self._caches.children.items()
             for child in cache.by_index(key)
             if (owner := child.metadata.controller) is not None
             and (owner.kind, owner.name) == (key.kind, key.name)
-            and owner.uid != uid
+            and (owner.uid != search.uid or child.metadata.deletion_timestamp is not None)
         )
 
     def _leftover_pods(self, search: _Search) -> tuple[str, ...]:

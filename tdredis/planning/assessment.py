@@ -24,6 +24,7 @@ from tdredis.planning.report import Description, build_status
 from tdredis.planning.rolling import COPIES_COME, Next, Shard, say_next
 from tdredis.planning.rules import ENGINE_WORKS_S, WAITING_FOR_A_PERSON_S, Rule, ask, build_plan
 from tdredis.planning.settings import settings_changes
+from tdredis.planning.volumes import volume_changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,7 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
             *effective.changes,
             *quota_change(snapshot, instance.spec, world.redis.wanted),
             *settings_changes(world),
+            *volume_changes(snapshot, instance),
             *rolled_changes(snapshot, instance, groups, lacks, say_next(roll, waits=bool(findings))),
             *kind.other_changes(world),
         ),

@@ -62,6 +62,7 @@ def build_conditions(
     pressure = memory_pressure(snapshot)  # a warning: it keeps nothing from being Ready
     accepted = _accepted(plan, pending)
     is_rolling = any(each.is_rolling for each in pending)
+    is_growing = any(each.is_told for each in pending)
     first = wrong[0].reason if wrong else "AsSpecified"
     sentence = "; ".join(finding.message for finding in wrong[:4])
     found = (
@@ -86,7 +87,7 @@ def build_conditions(
         condition(
             "Accepted",
             holds=accepted is None,
-            reason=accepted[0] if accepted else "Rolling" if is_rolling else "AsSpecified",
+            reason=accepted[0] if accepted else "Rolling" if is_rolling else "Growing" if is_growing else "AsSpecified",
             message=accepted[1] if accepted else _applied(pending),
         ),
         condition(
@@ -108,14 +109,14 @@ def _accepted(plan: Plan, pending: tuple[Change, ...]) -> tuple[str, str] | None
     if not refused:
         return None
     by_hold = {change.hold.guard: change.sentence for change in reversed(pending) if change.hold is not None}
-    rolling = [change.sentence for change in pending if change.is_rolling]
+    rolling = [change.sentence for change in pending if change.is_told]
     told = (by_hold.get(hold.guard, hold.why) for hold in refused)
     sentences = [each for each in told if not any(each in sentence for sentence in rolling)]
     return refused[0].guard, "; ".join((*sentences, *rolling))
 
 
 def _applied(pending: tuple[Change, ...]) -> str:
-    rolling = [change.sentence for change in pending if change.is_rolling]
+    rolling = [change.sentence for change in pending if change.is_told]
     of_ours = [change.sentence for change in pending if change.field == TEMPLATE]
     return "; ".join((*(rolling or ("spec is fully applied",)), *of_ours))
 

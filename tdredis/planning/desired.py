@@ -1,9 +1,9 @@
-"""Decides which changes of spec wait: for memory, for a role to move, for volumes to stay as they were created."""
+"""Decides which changes of spec wait: for memory, for a role to move, for volumes that stay as large as they are."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -17,6 +17,7 @@ from tdredis.planning.pending import Change, held_changes, held_password
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import Ref, Snapshot
 from tdredis.planning.surplus import surplus_pod
+from tdredis.planning.volumes import find_made
 from tdredis.redis.facts import NodeFacts
 
 HEADROOM = 1.1  # a limit that leaves less than a tenth free would evict or refuse writes at once
@@ -70,24 +71,30 @@ def replicas_change(snapshot: Snapshot, replicas: int, *, may_go: Callable[[Node
     if kept > replicas:
         why = (
             f"with replicas: {replicas} a pod would be removed that is a primary or does not answer;"
-            " a pod with a lower number must take its role first"
+            " a primary hands over first, to one with a lower number, when all is well"
         )
         yield {"replicas": kept}, Hold(guard="no_primary_is_removed", about="spec", why=why)
 
 
-def volumes_change(snapshot: Snapshot, spec: InstanceSpec, statefulset: str) -> Iterator[HeldFields]:
-    """Volumes are made with the pods of *statefulset*, and stay as they were made."""
-    claims = _claims(snapshot, statefulset)
-    if claims is None:
+def volumes_change(snapshot: Snapshot, spec: InstanceSpec, statefulsets: Iterable[str]) -> Iterator[HeldFields]:
+    """Volumes are made with the pods of *statefulsets*: of the storage class that they have then, and never smaller.
+
+    The API server refuses a smaller size; where it is too old for that, this holds it.
+    """
+    made = find_made(snapshot, statefulsets)
+    if made is None:
         return
-    name, size = claims
-    same_size = parse_quantity(size) == parse_quantity(spec.storage.size)  # the server writes 1024Gi as 1Ti
-    if name == spec.storage_class and (not name or same_size):
-        return
-    again = f"storageclass: {name!r}" + (f" and storage.size: {size}" if name else "")
-    why = f"the volumes of a running instance are not changed by this version: write {again} again"
-    storage = StorageSpec(size=size, retain=spec.storage.retain) if name else spec.storage
-    yield {"storage_class": name, "storage": storage}, Hold(guard="volumes_are_unchanged", about="spec", why=why)
+    if made.storage_class != spec.storage_class:
+        why = (
+            "volumes of a running instance stay what they are: write storageclass:"
+            f" {made.storage_class or chr(34) * 2} again, or make another resource and copy the data there"
+        )
+        yield {"storage_class": made.storage_class}, Hold(guard="volumes_are_unchanged", about="spec", why=why)
+    has, wanted = parse_quantity(made.size), parse_quantity(spec.storage.size)
+    if made.storage_class and has is not None and wanted is not None and wanted < has:
+        why = f"volumes do not shrink: write storage.size: {made.size} or more, or make another resource"
+        storage = StorageSpec(size=made.size, retain=spec.storage.retain)
+        yield {"storage": storage}, Hold(guard="volumes_do_not_shrink", about="spec", why=why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,15 +181,3 @@ def _is_scaled_down(snapshot: Snapshot, pod: str) -> bool:
     if live is None or live.statefulset.replicas is None:
         return False
     return not 0 <= _ordinal(pod) - live.statefulset.start < live.statefulset.replicas
-
-
-def _claims(snapshot: Snapshot, statefulset: str) -> tuple[str, str] | None:
-    """Storage class and size that the pods have, both "" on an emptyDir; None: there is no StatefulSet yet."""
-    live = snapshot.children.get(Ref("StatefulSet", statefulset))
-    if live is None:
-        return None
-    match live.claim_templates:
-        case [{"spec": {"storageClassName": str(name), "resources": {"requests": {"storage": str(size)}}}}]:
-            return name, size
-        case _:
-            return "", ""

@@ -7,13 +7,14 @@ that nobody touched cost a pass next to nothing, and are kept as the bytes that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from tdredis.api.json_object import JSON, JSONObject
-from tdredis.manifests.drift import DIGEST, difference
+from tdredis.manifests.drift import DIGEST, difference, parse_quantity
 from tdredis.manifests.names import SURPLUS
 from tdredis.manifests.services import EXTERNAL_LABEL
 from tdredis.manifests.settings_file import parse_settings
@@ -65,6 +66,32 @@ class BalancerView(msgspec.Struct, frozen=True):
     """status.loadBalancer"""
 
     ingress: tuple[Ingress, ...] = ()
+
+
+class ClaimCondition(msgspec.Struct, frozen=True, rename="camel"):
+    """status.conditions[] of a volume claim"""
+
+    type: str = ""
+    status: str = ""
+    message: str = ""
+
+
+class ClaimView(msgspec.Struct, frozen=True):
+    """A volume claim, or a template of some. Sizes as they are written; "": nobody says. *progress*: how far a volume
+    is that grows (status.allocatedResourceStatuses).
+    """
+
+    storage_class: str = ""
+    asked: str = ""
+    has: str = ""
+    is_bound: bool = False
+    progress: str = ""
+    conditions: tuple[ClaimCondition, ...] = ()
+
+    @property
+    def size(self) -> Decimal | None:
+        """What it asks for, in bytes."""
+        return parse_quantity(self.asked)
 
 
 class StatefulSetView(msgspec.Struct, frozen=True, rename="camel"):
@@ -176,6 +203,33 @@ class Live:
         spec = self.json.get("spec")
         found = spec.get("volumeClaimTemplates") if isinstance(spec, dict) else None
         return found if isinstance(found, list) else []
+
+    @cached_property
+    def claim_template(self) -> ClaimView | None:
+        """What claims of a StatefulSet's new pods ask for; None: they have none."""
+        match self.claim_templates:
+            case [{"spec": {"storageClassName": str(name), "resources": {"requests": {"storage": str(size)}}}}]:
+                return ClaimView(storage_class=name, asked=size)
+            case _:
+                return None
+
+    @cached_property
+    def claim(self) -> ClaimView:
+        """Of a volume claim."""
+        found: Any = self.json
+        spec, status = found.get("spec") or {}, found.get("status") or {}
+        asked = ((spec.get("resources") or {}).get("requests") or {}).get("storage", "")
+        return msgspec.convert(
+            {
+                "storage_class": spec.get("storageClassName") or "",
+                "asked": str(asked),
+                "has": str((status.get("capacity") or {}).get("storage", "")),
+                "is_bound": status.get("phase") == "Bound",
+                "progress": (status.get("allocatedResourceStatuses") or {}).get("storage", ""),
+                "conditions": status.get("conditions") or (),
+            },
+            ClaimView,
+        )
 
     @property
     def revision(self) -> str | None:

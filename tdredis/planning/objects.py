@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from tdredis.api.instance import Instance
-from tdredis.api.json_object import JSONObject, object_at
+from tdredis.api.json_object import JSON, JSONObject, object_at
 from tdredis.manifests.claims import UNTRACKED, build_claim_owner
 from tdredis.manifests.drift import difference, stamp
 from tdredis.manifests.names import ROLE_LABEL, entrance_name
 from tdredis.manifests.network_policy import build_network_policies
 from tdredis.manifests.pod_monitor import build_pod_monitors
+from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
@@ -55,7 +56,7 @@ def as_kept(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
 
 def _leftovers_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
     if ref in snapshot.leftovers:
-        why = f"{ref} is created when that of the previous resource of this name is gone: Kubernetes is deleting it"
+        why = f"{ref} is created when the previous one of this name is gone: Kubernetes is deleting it"
         return Hold(guard="leftover_objects_are_gone", why=why)
     return leftover_pods_are_gone(snapshot, ref)
 
@@ -90,9 +91,22 @@ def with_claims_as_made(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
     spec = manifest.get("spec")
     if live is None or not isinstance(spec, dict):
         return manifest
-    ours: JSONObject = {"volumeClaimTemplates": spec.get("volumeClaimTemplates") or []}
     theirs: JSONObject = {"volumeClaimTemplates": live.claim_templates}
-    return manifest if difference(ours, theirs) is None else {**manifest, "spec": {**spec, **theirs}}
+    # As we wrote it, where only the size is another by now: there is nothing to write then.
+    for templates in (spec.get("volumeClaimTemplates") or [], _with_size(spec.get("volumeClaimTemplates"), live)):
+        ours: JSONObject = {"volumeClaimTemplates": templates}
+        if difference(ours, theirs) is None:
+            return {**manifest, "spec": {**spec, **ours}} if templates else manifest
+    return {**manifest, "spec": {**spec, **theirs}}
+
+
+def _with_size(templates: JSON, live: Live) -> JSON:
+    """*templates*, which ask for as much as those of *live* do."""
+    made = live.claim_template
+    if made is None or not isinstance(templates, list) or len(templates) != 1 or not isinstance(templates[0], dict):
+        return templates
+    asked: JSONObject = {"requests": {"storage": made.asked}}
+    return [{**templates[0], "spec": {**object_at(templates[0], "spec"), "resources": asked}}]
 
 
 def remove(snapshot: Snapshot, unwanted: Iterable[JSONObject], why: str) -> tuple[Remove, ...]:

@@ -24,6 +24,7 @@ from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.redis.facts import NodeFacts
 
 RESOURCES = "resources"
+SIZE = "storage.size"
 RESTART = "restart"  # no field of spec either: somebody asked for new pods as they are
 TEMPLATE = "operatorTemplate"  # no field of spec: what another version of this operator makes of it
 LEAST_SEEN = 2  # pods that have it: a pace is the time between them
@@ -80,6 +81,11 @@ class Change:
     def is_rolling(self) -> bool:
         """Pods are replaced for it, or wait for that."""
         return self.class_ is ChangeClass.ROLLED and self.field != TEMPLATE and isinstance(self.state, UnderWay)
+
+    @property
+    def is_told(self) -> bool:
+        """It takes its time, and Accepted says how far it is."""
+        return self.is_rolling or (self.field == SIZE and isinstance(self.state, UnderWay))
 
     @property
     def sentence(self) -> str:
@@ -184,7 +190,7 @@ def find_lacks(snapshot: Snapshot, instance: Instance, groups: Sequence[Group]) 
         wanted = _made_of(snapshot, instance, group.component)
         for pod in _others_than_new(snapshot, group, wanted):
             lacks = {each.path: each for each in _lacks(snapshot, instance, group, pod, wanted)}
-            if not lacks and _has_another_template(snapshot, pod) and not _was_restarted(pod, wanted):
+            if not lacks and _has_another_template(snapshot, pod) and not _was_restarted(snapshot, pod, wanted):
                 lacks = {TEMPLATE: Lack(TEMPLATE, "", "")}
             elif lacks and pod.revision == _revision(snapshot, pod):
                 late.add(pod.name)
@@ -323,9 +329,12 @@ def _restart_asked(snapshot: Snapshot, pod: PodFacts) -> str:
     return live.statefulset.restarted_at if live else ""
 
 
-def _was_restarted(pod: PodFacts, wanted: Mapping[str, str]) -> bool:
-    """Its template differs by a request that was carried out, and is not made any more."""
-    return RESTART in pod.made_of and RESTART not in wanted
+def _was_restarted(snapshot: Snapshot, pod: PodFacts, wanted: Mapping[str, str]) -> bool:
+    """Its template differs by a request that was carried out, and is not made any more; a StatefulSet that was made
+    anew knows of none.
+    """
+    of_kubectl = bool(pod.restarted_at) and not _restart_asked(snapshot, pod)
+    return of_kubectl or (RESTART in pod.made_of and RESTART not in wanted)
 
 
 def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: PodFacts) -> Iterator[Lack]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tdredis.api.instance import Instance, InstanceStatus, ShardStatus
+from tdredis.manifests.names import statefulset_names
 from tdredis.planning.conditions import build_conditions, has_been_ready
 from tdredis.planning.findings import Finding
 from tdredis.planning.health import World
@@ -14,6 +15,7 @@ from tdredis.planning.pending import Change, UnderWay
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref, Snapshot
 from tdredis.planning.status_addresses import client_address, external_address
+from tdredis.planning.volumes import find_made
 from tdredis.redis.facts import NodeFacts
 
 
@@ -49,6 +51,7 @@ def build_status(
         external_ip=external_address(instance, service),
         addresses=dict(described.addresses),
         gmt_create=creation_time(instance),
+        storage_size=made.size if (made := find_made(snapshot, statefulset_names(instance))) else "",
         capacity=snapshot.resource.status.capacity if capacity_changes else instance.spec.capacity,
         size=described.serving,
         observed_generation=snapshot.resource.metadata.generation,

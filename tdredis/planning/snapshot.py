@@ -118,7 +118,7 @@ class Snapshot:
     claims: Mapping[str, Live] = field(default_factory=dict, repr=False)  # by name
     stray_claims: frozenset[str] = frozenset()  # those of them from which somebody removed our labels
     pods: Mapping[str, PodFacts] = field(default_factory=dict)
-    leftovers: frozenset[Ref] = frozenset()  # objects of a previous resource of the same name, still being deleted
+    leftovers: frozenset[Ref] = frozenset()  # objects under our names that are still being deleted
     leftover_pods: tuple[str, ...] = ()  # of a previous resource of the same name, still being deleted
     nodes: Mapping[str, NodeFacts | Unknown] = field(default_factory=dict)
     # Uids of pods, there or not, by what a process in them said of itself when it last answered: its node id, its run

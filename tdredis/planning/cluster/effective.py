@@ -85,4 +85,4 @@ def _replicas(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[Hel
 
 
 def _volumes(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:
-    return volumes_change(snapshot, spec, f"{snapshot.cluster.name}-0")
+    return volumes_change(snapshot, spec, (f"{snapshot.cluster.name}-{index}" for index in range(spec.size)))

@@ -48,6 +48,7 @@ from tdredis.planning.rules import Rule
 from tdredis.planning.settings import keep_settings, settings_to_keep, with_kept
 from tdredis.planning.sizing import behind_the_pods, find_lag
 from tdredis.planning.steps import Remove
+from tdredis.planning.volumes import keep_volumes
 
 
 def fail_over(world: World) -> Ruling:
@@ -77,7 +78,11 @@ def keep_children(world: World) -> Ruling:
         return (*kept, *build_external_services(cluster))
 
     kept = keep(snapshot, "children", (cluster, snapshot.site, snapshot.passwords, lag, settings), build)
-    return Ruling(steps=(*kept.steps, *keep_claims(snapshot)), holds=(*kept.holds, *pod_monitors_are_served(snapshot)))
+    volumes = keep_volumes(snapshot, cluster, kept.steps)
+    return Ruling(
+        steps=(*kept.steps, *keep_claims(snapshot), *volumes.steps),
+        holds=(*kept.holds, *volumes.holds, *pod_monitors_are_served(snapshot)),
+    )
 
 
 def remove_unwanted(world: World) -> Ruling:

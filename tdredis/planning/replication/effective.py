@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.redisstandby import RedisStandbySpec
 from tdredis.manifests.names import COMPONENT_LABEL, SENTINEL_COMPONENT, pods_per_statefulset
@@ -24,15 +26,17 @@ from tdredis.planning.engine_change import image_change
 from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold
 from tdredis.planning.replication.world import Replicated
-from tdredis.planning.snapshot import ReplicationSnapshot
-from tdredis.redis.facts import NodeFacts
+from tdredis.planning.snapshot import Ref, ReplicationSnapshot
+from tdredis.redis.facts import NodeFacts, Unknown
+from tdredis.redis.sentinels import SentinelFacts
 
 SENTINELS = "sentinel-"
+AT_ONCE = 2  # of 7 or 5 Sentinels: those that stay are a majority without them
 
 
 def decide_effective(snapshot: ReplicationSnapshot) -> Effective[Replicated]:
     """What of spec is effective at this snapshot."""
-    return hold_changes(snapshot, snapshot.instance, (_app, _capacity, _replicas, _volumes, image_change))
+    return hold_changes(snapshot, snapshot.instance, (_app, _capacity, _replicas, _sentinels, _volumes, image_change))
 
 
 def _app(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFields]:
@@ -69,5 +73,42 @@ def _replicas(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[Hel
     )
 
 
+def _sentinels(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFields]:
+    """Fewer of them: two at a time, and the next when those that stay have forgotten the ones before. A majority of all
+    that a Sentinel knows votes for a failover, and those that are gone are known until it begins anew.
+    """
+    if not isinstance(spec, RedisStandbySpec):
+        return
+    statefulset = f"{SENTINELS}{spec.app}"
+    live = snapshot.children.get(Ref("StatefulSet", statefulset))
+    there = live.statefulset.replicas if live else None
+    wanted = spec.sentinel.replicas
+    if there is None or there <= wanted:
+        return
+    after = max(wanted, there - AT_ONCE)
+    stay = [snapshot.sentinels.get(f"{statefulset}-{number}") for number in range(after)]
+    unready = [number for number, each in enumerate(stay) if not _has_forgotten(each, spec, there)]
+    kept = there if unready else after
+    if kept == wanted:
+        return
+    why = (
+        f"{statefulset}-{unready[0]} must answer, and know none any more that are gone"
+        if unready
+        else f"Sentinels go {AT_ONCE} at a time"
+    )
+    yield (
+        {"sentinel": msgspec.structs.replace(spec.sentinel, replicas=kept)},
+        Hold(guard="sentinels_keep_a_majority", about="spec", why=f"{why}: {kept} of them stay for now"),
+    )
+
+
+def _has_forgotten(found: SentinelFacts | Unknown | None, spec: RedisStandbySpec, there: int) -> bool:
+    """It watches, and knows no more Sentinels than the *there* that are."""
+    if not isinstance(found, SentinelFacts):
+        return False
+    watch = next((each for each in found.watches if each.name == spec.sentinel.master_name), None)
+    return watch is not None and len(watch.sentinels) < there
+
+
 def _volumes(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFields]:
-    return volumes_change(snapshot, spec, snapshot.instance.name)
+    return volumes_change(snapshot, spec, (snapshot.instance.name,))

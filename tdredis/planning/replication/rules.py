@@ -53,6 +53,7 @@ from tdredis.planning.sizing import behind_the_pods, find_lag
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import AnnounceSentinel, Reconnect, SetConfig, Step
 from tdredis.planning.trials import may_be_announced
+from tdredis.planning.volumes import keep_volumes
 from tdredis.redis.facts import Announced
 
 # ---- objects
@@ -74,10 +75,11 @@ def keep_children(world: World) -> Ruling:
         return (*kept, *build_external_services(instance))
 
     kept = keep(snapshot, "children", (instance, snapshot.site, snapshot.passwords, lag, settings), build)
+    volumes = keep_volumes(snapshot, instance, kept.steps)
     unwanted = (*remove_switched_off(snapshot, instance), *remove_unannounced(world))
     return Ruling(
-        steps=(*kept.steps, *unwanted, *keep_claims(snapshot)),
-        holds=(*kept.holds, *pod_monitors_are_served(snapshot)),
+        steps=(*kept.steps, *unwanted, *keep_claims(snapshot), *volumes.steps),
+        holds=(*kept.holds, *volumes.holds, *pod_monitors_are_served(snapshot)),
     )
 
 

@@ -7,7 +7,15 @@ from typing import Final, TypeAlias
 
 from tdredis.planning.process import Process
 from tdredis.planning.steps.nodes import Forget, Meet, Replicate, ResetNode
-from tdredis.planning.steps.objects import Apply, Remove, ReplacePod, ResizePod, RestoreLabels
+from tdredis.planning.steps.objects import (
+    Apply,
+    Release,
+    Remove,
+    ReplacePod,
+    ResizePod,
+    ResizeVolume,
+    RestoreLabels,
+)
 from tdredis.planning.steps.primaries import (
     FailOver,
     FailOverShard,
@@ -30,15 +38,17 @@ from tdredis.planning.steps.sentinels import (
 from tdredis.planning.steps.settings import SetConfig, SetParameter, SetPeerUser
 from tdredis.planning.steps.slots import AssignSlots, CloseSlot, MoveKeys, OpenSlot, TakeSlot
 
-ObjectStep: TypeAlias = Apply | Remove | ReplacePod | ResizePod | RestoreLabels
+ObjectStep: TypeAlias = Apply | Remove | Release | ReplacePod | ResizePod | ResizeVolume | RestoreLabels
 Step: TypeAlias = ObjectStep | RedisStep
 
 # What a step is called by its event and by the label of tdredis_steps_total: people's alerts match these words.
 NAMES: Final[Mapping[type[Step], str]] = {
     Apply: "ObjectApplied",
     Remove: "ObjectDeleted",
+    Release: "StatefulSetRenewed",
     ReplacePod: "PodReplaced",
     ResizePod: "PodResized",
+    ResizeVolume: "VolumeResized",
     RestoreLabels: "LabelsRestored",
     Meet: "NodesIntroduced",
     Replicate: "ReplicaAttached",
@@ -95,12 +105,14 @@ __all__ = [
     "PublishHellos",
     "Reconnect",
     "RedisStep",
+    "Release",
     "Remove",
     "RemoveMonitor",
     "ReplacePod",
     "Replicate",
     "ResetNode",
     "ResizePod",
+    "ResizeVolume",
     "RestoreLabels",
     "SentinelHello",
     "SetAuthPass",

@@ -72,6 +72,41 @@ class ResizePod:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Delete a StatefulSet and leave its *pods* (names and uids) as they are: one of its name that is made anew adopts
+    them. *owner*: an ownerReference that they get before, so that they go with the resource if nobody ever does.
+    Source: kubernetes.io, "Use Cascading Deletion in a Cluster" (orphaned dependents), "StatefulSets".
+    """
+
+    barrier: ClassVar[bool] = True
+    ref: Ref
+    api_version: str
+    uid: str
+    pods: tuple[tuple[str, str], ...]
+    owner: JSONObject
+    why: str
+
+    def __str__(self) -> str:
+        return f"delete {self.ref} without its pods"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResizeVolume:
+    """Have a volume claim ask for another size. Source: kubernetes.io, "Persistent Volumes" (expanding persistent
+    volumes claims).
+    """
+
+    barrier: ClassVar[bool] = False
+    claim: str
+    uid: str
+    size: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"resize the volume of claim {self.claim} to {self.size}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestoreLabels:
     """Put labels of ours back onto a pod of ours, from which somebody removed them, or changed them."""
 

@@ -434,6 +434,52 @@ def _edits() -> Iterator[Case]:
     yield edit(CLUSTER, {"capacity": 40}, {"capacity": 40, "dc": "x"}, "write 16 (MiB) times size or more")
 
 
+def _volumes() -> Iterator[Case]:
+    why = "write what status.storageSize says, or more"
+
+    def sized(size: str | None, given: str | None = None, storageclass: str = "fast") -> Patch:
+        storage = {} if size is None else {"storage": {"size": size}}
+        status = {} if given is None else {"status": {"storageSize": given}}
+        return {"spec": {"storageclass": storageclass, **storage}, **status}
+
+    def case(kind: str, before: Patch, after: Patch, says: str = "") -> Case:
+        return Case(kind=kind, before=before, patch=after, says=says, advises="")
+
+    for kind in (CLUSTER, STANDBY, ALONE):
+        for given in (None, "64Gi", ""):
+            yield case(kind, sized("64Gi", given), sized("128Gi", given))
+            yield case(kind, sized("64Gi", given), sized("32Gi", given), why)
+            yield case(kind, sized("64Gi", given), sized("65536Mi", given))
+        # 64Gi is what it is where nobody says it.
+        yield case(kind, sized(None), sized("10Gi"), why)
+        yield case(kind, sized("128Gi"), sized(None), why)
+        yield case(kind, sized("10Gi"), sized(None))
+        # What was not given yet may be taken back, and not more than that.
+        yield case(kind, sized("128Gi", "64Gi"), sized("64Gi", "64Gi"))
+        yield case(kind, sized("128Gi", "64Gi"), sized(None, "64Gi"))
+        yield case(kind, sized("128Gi", "64Gi"), sized("63Gi", "64Gi"), why)
+        yield case(kind, sized("128Gi", "68719476736"), sized("65G", "68719476736"), why)
+        yield case(kind, sized("128Gi", "68719476736"), sized("69G", "68719476736"))
+        # Without volumes it is a word, and so it is for whoever wants other ones.
+        yield case(kind, sized("64Gi", storageclass=""), sized("1Gi", storageclass=""))
+        yield case(kind, sized("64Gi", storageclass=""), sized("1Gi"))
+        yield case(kind, sized("64Gi"), {**sized("64Gi"), "metadata": {"labels": {"a": "b"}}})
+    more = ("1Ti", "1.5Ti", "1024.5Gi", "1100000000000", "1100G", "1.2P", "1Pi")
+    for size in more:
+        yield case(ALONE, sized("1Ti", "1Ti"), sized(size, "1Ti"))
+    for size in ("1T", "1023Gi", "0.9Ti", "999999999k", "999999M", "999999999Ki", "1099511627775"):
+        wrong = STORAGE if size == "0.9Ti" else why
+        yield Case(
+            kind=ALONE,
+            before=sized("1Ti", "1Ti"),
+            patch=sized(size, "1Ti"),
+            says=wrong,
+            advises=STORAGE if size == "0.9Ti" else "",
+        )
+    # What was stored before sizes were looked at: nobody was given it.
+    yield case(ALONE, sized("lots"), sized("1Gi"))
+
+
 def _statuses() -> Iterator[Case]:
     condition = {
         "type": "Ready",
@@ -454,8 +500,7 @@ def _statuses() -> Iterator[Case]:
     yield status(ALONE, {"phase": "Ready"}, spec={"secret": "x\ny"})
 
 
-CASES: Final = tuple(
-    case
-    for cases in (_amounts, _names, _images, _addresses, _numbers, _texts, _services, _configs, _edits, _statuses)
-    for case in cases()
+_ALL: Final = (
+    *(_amounts, _names, _images, _addresses, _numbers, _texts, _services, _configs, _edits, _volumes, _statuses),
 )
+CASES: Final = tuple(case for cases in _ALL for case in cases())

@@ -13,12 +13,24 @@ from aiohttp import web
 
 from tdredis.api.json_object import JSONObject
 from tdredis.execute import run
-from tdredis.execute.run import Executor, LeadLostError
+from tdredis.execute.run import Executor, LeadLostError, Outcome
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key, Ref
-from tdredis.planning.steps import Apply, FailOver, Follow, MoveKeys, Process, ResetNode, RestoreLabels, SetConfig, Step
+from tdredis.planning.steps import (
+    Apply,
+    FailOver,
+    Follow,
+    MoveKeys,
+    Process,
+    Release,
+    ResetNode,
+    ResizeVolume,
+    RestoreLabels,
+    SetConfig,
+    Step,
+)
 from tdredis.redis.facts import parse_info
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import Refused
@@ -428,3 +440,71 @@ async def test_labels_are_put_back_onto_the_very_pod_that_lost_them() -> None:
     assert told == [("PATCH", "/api/v1/namespaces/redis/pods/rat-0-1", patch)]
     assert outcome.done == (step,)
     assert [each["kind"] for each in applied] == ["Pod"], "the caches know it at once"
+
+
+async def told_by(step: Step, *, refuses: str = "") -> tuple[list[tuple[str, str, object]], Outcome]:
+    """What the API server is told of *step*, request by request; it refuses those to a path that ends so."""
+    told: list[tuple[str, str, object]] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        told.append((request.method, request.path, await request.json()))
+        if refuses and request.path.endswith(refuses):
+            return web.json_response({"kind": "Status", "message": "no", "reason": "Conflict", "code": 409}, status=409)
+        return web.json_response({"kind": "Pod", "metadata": {"name": "x"}})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, 0).start()
+    try:
+        async with Client(ClusterConfig(server=f"http://{HOST}:{runner.addresses[0][1]}"), deadline_s=5) as client:
+            executor = Executor(client, LinkPool(lambda _key, _address: None))
+            outcome = await executor.run(KEY, plan_of(step))
+            await executor.close()
+    finally:
+        await runner.cleanup()
+    return told, outcome
+
+
+async def test_a_volume_is_resized_by_the_very_claim_that_was_looked_at() -> None:
+    step = ResizeVolume(claim="redis-data-rat-0-0", uid="u-1", size="128Gi", why="it asks for 64Gi")
+
+    told, outcome = await told_by(step)
+
+    asked = {"metadata": {"uid": "u-1"}, "spec": {"resources": {"requests": {"storage": "128Gi"}}}}
+    assert told == [("PATCH", "/api/v1/namespaces/redis/persistentvolumeclaims/redis-data-rat-0-0", asked)]
+    assert outcome.done == (step,)
+
+
+OWNER: JSONObject = {"apiVersion": "v1", "kind": "RedisCluster", "name": "rat", "uid": "u-rat"}
+RELEASE = Release(
+    ref=Ref("StatefulSet", "rat-0"),
+    api_version="apps/v1",
+    uid="u-set",
+    pods=(("rat-0-0", "u-0"), ("rat-0-1", "u-1")),
+    owner=OWNER,
+    why="",
+)
+
+
+async def test_pods_get_the_resource_as_an_owner_before_their_statefulset_goes_without_them() -> None:
+    told, outcome = await told_by(RELEASE)
+
+    pods = [
+        ("PATCH", f"/api/v1/namespaces/redis/pods/{pod}", {"metadata": {"uid": uid, "ownerReferences": [OWNER]}})
+        for pod, uid in RELEASE.pods
+    ]
+    assert told[:2] == pods
+    ((method, path, options),) = told[2:]
+    assert (method, path) == ("DELETE", "/apis/apps/v1/namespaces/redis/statefulsets/rat-0")
+    assert isinstance(options, dict)
+    assert (options["propagationPolicy"], options["preconditions"]) == ("Orphan", {"uid": "u-set"})
+    assert outcome.done == (RELEASE,)
+
+
+async def test_a_statefulset_stays_while_one_of_its_pods_is_another() -> None:
+    told, outcome = await told_by(RELEASE, refuses="rat-0-1")
+
+    assert [method for method, *_ in told] == ["PATCH", "PATCH"]
+    assert (outcome.done, outcome.failed) == ((), RELEASE)

@@ -26,11 +26,13 @@ from tdredis.planning.steps import (
     Meet,
     MoveKeys,
     OpenSlot,
+    Release,
     Remove,
     ReplacePod,
     Replicate,
     ResetNode,
     ResizePod,
+    ResizeVolume,
     RestoreLabels,
     SetConfig,
     SetParameter,
@@ -143,7 +145,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
 
     def apply(self, step: Step) -> None:
         match step:
-            case Apply() | Remove() | ReplacePod() | ResizePod() | RestoreLabels():
+            case Apply() | Remove() | Release() | ReplacePod() | ResizePod() | ResizeVolume() | RestoreLabels():
                 if isinstance(step, ReplacePod):
                     gone = self.pods[step.pod].process
                     assert gone is None or not gone.slots, "a pod with slots is never deleted"

@@ -13,9 +13,9 @@ from msgspec import structs
 
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
-from tdredis.manifests.drift import parse_quantity
+from tdredis.manifests.drift import difference, parse_quantity
 from tdredis.manifests.made_of import parse_made_of
-from tdredis.manifests.names import ROLE_LABEL
+from tdredis.manifests.names import ROLE_LABEL, SURPLUS
 from tdredis.manifests.redis_config import build_redis_conf
 from tdredis.manifests.settings_file import parse_settings
 from tdredis.manifests.site import Site
@@ -25,7 +25,17 @@ from tdredis.planning.live import RESTARTED_AT, Live
 from tdredis.planning.plan import Plan
 from tdredis.planning.settings import named_settings
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trial, Trouble
-from tdredis.planning.steps import Apply, Remove, ReplacePod, ResizePod, RestoreLabels, Step
+from tdredis.planning.steps import (
+    Apply,
+    ObjectStep,
+    Release,
+    Remove,
+    ReplacePod,
+    ResizePod,
+    ResizeVolume,
+    RestoreLabels,
+    Step,
+)
 from tdredis.redis.facts import NodeFacts, Unknown
 from tests.unit.planning.simulated_settings import ENGINE, SimulatedSettings
 
@@ -95,6 +105,9 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.forbidden: set[str] = set()  # pods that a quota keeps from being made
         self.sees_slowly = False  # the controller of StatefulSets sees a change of one in the next pass
         self.goes_slowly = False  # pods that are sent away take their time: deleting, ended, gone; a pass each
+        self.orphans: set[str] = set()  # pods of a StatefulSet that was deleted without them
+        self.refuses_growth: set[str] = set()  # claims of which a quota, or their class, refuses it
+        self.grows_slowly = False  # volumes grow when they are told to: grow_volumes
         self.refuses_resizes = False  # 403, by admission
         self.holds_resizes: Trouble | None = None  # the kubelet does not carry them out, for that reason
         self.leads = Trial(verdict="leads")  # what comes of trying addresses for outside, and of some others
@@ -203,10 +216,14 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self._counter += 1
         return self._counter
 
-    def apply_object(self, step: Apply | Remove | ReplacePod | ResizePod | RestoreLabels) -> None:
+    def apply_object(self, step: ObjectStep) -> None:
         match step:
             case Remove():
                 del self.children[step.ref]
+            case Release():
+                self._release(step)
+            case ResizeVolume():
+                self._resize_volume(step)
             case ReplacePod():
                 self.pods.pop(step.pod)
             case ResizePod():
@@ -225,10 +242,49 @@ class SimulatedKubernetes(Generic[ProcessT]):
                 assert metadata["uid"] == self.pods[step.ref.name].uid, "a label for another pod"
                 self.pods[step.ref.name].role = metadata["labels"][ROLE_LABEL]
             case Apply() if step.ref.kind == "PersistentVolumeClaim":
-                self.claims[step.ref.name] = step.manifest
+                self._apply_claim(step.ref.name, step.manifest)
             case Apply():
                 self.children[step.ref] = self._live(step)
         self.run_statefulsets()
+
+    def _release(self, step: Release) -> None:
+        live: Any = self.children.pop(step.ref)
+        assert step.uid == live["metadata"]["uid"], "another StatefulSet"
+        assert SURPLUS not in live["metadata"].get("annotations", {}), "a surplus pod is forgotten"
+        theirs = {name: pod.uid for name, pod in self.pods.items() if name.rpartition("-")[0] == step.ref.name}
+        assert dict(step.pods) == theirs, "a pod would go with nobody"
+        self.orphans |= set(theirs)
+
+    def _apply_claim(self, name: str, manifest: Any) -> None:
+        """Server-side apply of metadata alone."""
+        live = self.claims.get(name, {"metadata": {}})
+        metadata = {**live["metadata"], **manifest["metadata"]}  # type: ignore[dict-item]
+        self.claims[name] = {**live, "metadata": metadata}
+
+    def _resize_volume(self, step: ResizeVolume) -> None:
+        live: Any = self.claims[step.claim]
+        assert step.uid == live["metadata"]["uid"], "another claim"
+        has, asked = (parse_quantity(each) for each in (live["status"]["capacity"]["storage"], step.size))
+        assert has is not None and asked is not None and asked > has, "field can not be less than status.capacity"
+        if step.claim not in self.refuses_growth:
+            live["spec"]["resources"]["requests"]["storage"] = step.size
+        if not self.grows_slowly:
+            self.grow_volumes()
+
+    def grow_volumes(self) -> None:
+        """Each gets what its claim asks for."""
+        claims: Any = self.claims
+        for live in claims.values():
+            if "spec" in live:
+                live["status"]["capacity"] = dict(live["spec"]["resources"]["requests"])
+
+    def _make_claims(self, pod: str, spec: Any) -> None:
+        for template in spec.get("volumeClaimTemplates") or ():
+            name = f"{template['metadata']['name']}-{pod}"
+            made = json.loads(json.dumps(template))
+            made["metadata"] |= {"name": name, "uid": f"uid-{name}"}
+            made["status"] = {"phase": "Bound", "capacity": dict(made["spec"]["resources"]["requests"])}
+            self.claims.setdefault(name, made)
 
     def _live(self, step: Apply) -> JSONObject:
         live: JSONObject = json.loads(json.dumps(step.manifest))
@@ -249,6 +305,11 @@ class SimulatedKubernetes(Generic[ProcessT]):
         if step.ref.kind == "Deployment":
             live["status"] = {"availableReplicas": 2}
         if step.ref.kind == "StatefulSet" and isinstance(spec, dict):
+            former = self.children.get(step.ref, {}).get("spec", spec)
+            assert isinstance(former, dict)
+            fixed: JSONObject = {"volumeClaimTemplates": former.get("volumeClaimTemplates")}
+            assert difference(fixed, spec) is None, "422: templates are fixed"
+            self.orphans -= {name for name in self.orphans if name.rpartition("-")[0] == step.ref.name}
             self._keep_restart(step.ref, spec)
             revision = _revision(spec["template"])
             seen: JSON = 0 if self.sees_slowly else metadata["generation"]
@@ -290,9 +351,11 @@ class SimulatedKubernetes(Generic[ProcessT]):
             for ordinal in _ordinals(spec):
                 name = f"{ref.name}-{ordinal}"
                 wanted.add(name)
+                if name not in self.pods:
+                    self._make_claims(name, spec)
                 if name not in self.pods and name not in self.forbidden:
                     self.pods[name] = self._new_pod(name, str(status["updateRevision"]), json.dumps(spec["template"]))
-        for name in set(self.pods) - wanted:
+        for name in set(self.pods) - wanted - self.orphans:
             if self.goes_slowly:
                 self.pods[name].deleting = True
             else:

@@ -30,10 +30,12 @@ from tdredis.planning.steps import (
     Promote,
     PublishHellos,
     Reconnect,
+    Release,
     Remove,
     RemoveMonitor,
     ReplacePod,
     ResizePod,
+    ResizeVolume,
     RestoreLabels,
     SetAuthPass,
     SetConfig,
@@ -205,7 +207,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
 
     def apply(self, step: Step) -> None:  # noqa: PLR0912 a line a step
         match step:
-            case Apply() | Remove() | ReplacePod() | ResizePod() | RestoreLabels():
+            case Apply() | Remove() | Release() | ReplacePod() | ResizePod() | ResizeVolume() | RestoreLabels():
                 if isinstance(step, Remove) and is_external_service(self.children[step.ref]):
                     self._assert_unused(self.children[step.ref])
                 self.apply_object(step)
