@@ -19,7 +19,7 @@ import yaml
 
 from localkube.kubelet.lifeline import tied_to
 from tdredis.kube.client import Client
-from tdredis.kube.errors import ApiError, NotFound
+from tdredis.kube.errors import AlreadyExists, ApiError, NotFound
 from tdredis.kube.kubeconfig import load_config
 from tdredis.kube.resources import (
     CUSTOM,
@@ -185,10 +185,19 @@ async def install_crds(client: Client) -> None:
         try:
             await client.apply(CUSTOMRESOURCEDEFINITIONS, crd)
         except ApiError:
-            # A server older than the CEL rules refuses to apply fields that it does not know; made anew, it drops them.
-            if await client.find(CUSTOMRESOURCEDEFINITIONS, None, crd["metadata"]["name"]) is None:
-                await client.create(CUSTOMRESOURCEDEFINITIONS, crd)
+            await _made_or_merged(client, crd)
     await eventually(lambda: _is_served(client), "the custom resources are served")
+
+
+async def _made_or_merged(client: Client, crd: Obj) -> None:
+    """On a server older than the CEL rules, which refuses to apply fields that it does not know, and drops them here.
+    Another worker of the test run may make it at the same time.
+    """
+    try:
+        await client.create(CUSTOMRESOURCEDEFINITIONS, crd)
+    except AlreadyExists:
+        changed = {name: value for name, value in crd.items() if name != "metadata"}
+        await client.patch(CUSTOMRESOURCEDEFINITIONS, None, crd["metadata"]["name"], changed)
 
 
 async def _is_served(client: Client) -> bool:
