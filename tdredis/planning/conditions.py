@@ -109,16 +109,16 @@ def _accepted(plan: Plan, pending: tuple[Change, ...]) -> tuple[str, str] | None
     if not refused:
         return None
     by_hold = {change.hold.guard: change.sentence for change in reversed(pending) if change.hold is not None}
-    rolling = [change.sentence for change in pending if change.is_told]
+    under_way = [change.sentence for change in pending if change.is_told]
     told = (by_hold.get(hold.guard, hold.why) for hold in refused)
-    sentences = [each for each in told if not any(each in sentence for sentence in rolling)]
-    return refused[0].guard, "; ".join((*sentences, *rolling))
+    sentences = [each for each in told if not any(each in sentence for sentence in under_way)]
+    return refused[0].guard, "; ".join((*sentences, *under_way))
 
 
 def _applied(pending: tuple[Change, ...]) -> str:
-    rolling = [change.sentence for change in pending if change.is_told]
+    under_way = [change.sentence for change in pending if change.is_told]
     of_ours = [change.sentence for change in pending if change.field == TEMPLATE]
-    return "; ".join((*(rolling or ("spec is fully applied",)), *of_ours))
+    return "; ".join((*(under_way or ("spec is fully applied",)), *of_ours))
 
 
 def pass_failed(resource: Instance, message: str, now: float) -> InstanceStatus:

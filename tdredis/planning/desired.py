@@ -85,9 +85,10 @@ def volumes_change(snapshot: Snapshot, spec: InstanceSpec, statefulsets: Iterabl
     if made is None:
         return
     if made.storage_class != spec.storage_class:
+        previous = made.storage_class or '""'
         why = (
-            "volumes of a running instance stay what they are: write storageclass:"
-            f" {made.storage_class or chr(34) * 2} again, or make another resource and copy the data there"
+            f"volumes of a running instance stay what they are: write storageclass: {previous} again,"
+            " or make another resource and copy the data there"
         )
         yield {"storage_class": made.storage_class}, Hold(guard="volumes_are_unchanged", about="spec", why=why)
     has, wanted = parse_quantity(made.size), parse_quantity(spec.storage.size)

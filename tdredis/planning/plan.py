@@ -39,6 +39,11 @@ class Ruling:
     holds: tuple[Hold, ...] = ()
 
 
+def is_for_good(kind: str) -> bool:
+    """Whether a refusal by the API server is about what is asked for, not about the server. *kind*: its status first."""
+    return kind.startswith(("400", "403", "422"))
+
+
 def held(guard: str, why: str) -> Ruling:
     """Nothing is done, because *guard* forbids it."""
     return Ruling(holds=(Hold(guard=guard, why=why),))

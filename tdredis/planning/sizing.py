@@ -17,12 +17,11 @@ from tdredis.manifests.names import REDIS_CONTAINER
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.planning.limits import MIB, may_be_resized, memory_limit_follows
 from tdredis.planning.objects import ref_of
-from tdredis.planning.plan import Hold
+from tdredis.planning.plan import Hold, is_for_good
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.planning.steps import ResizePod, Step
 
 _OF_MEMORY = ("maxmemory ", "repl-backlog-size ")  # lines of redis.conf
-_FOR_GOOD = ("400", "403", "422")  # the refusal is about what is asked for, not about the server
 Resources = Mapping[str, str]
 
 
@@ -64,7 +63,7 @@ def behind_the_pods(snapshot: Snapshot, manifests: Iterable[JSONObject], lag: La
 
 def resize_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:
     """Guard: the server gives a container what spec asks for. *kind*: of the refusal, with its status first."""
-    if not isinstance(failed, ResizePod) or not kind.startswith(_FOR_GOOD):
+    if not isinstance(failed, ResizePod) or not is_for_good(kind):
         return None
     why = f"{words}: it stays as it is, and so does the template of new pods. Ask for less, or make room on its node"
     return Hold(guard="resize_is_accepted", about="spec", why=why)

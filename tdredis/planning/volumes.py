@@ -20,12 +20,10 @@ from tdredis.manifests.names import build_owner, pod_names, statefulset_names
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.live import ClaimView, Live
 from tdredis.planning.pending import SIZE, Change, State, UnderWay, Waits
-from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.plan import Hold, Ruling, is_for_good
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.planning.steps import Apply, Release, ResizeVolume, Step
-
-_FOR_GOOD = ("400", "403", "422")  # the refusal is about what is asked for, not about the server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +133,7 @@ def volume_changes(snapshot: Snapshot, instance: Instance) -> Iterator[Change]:
 
 def volume_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:
     """Guard: the server lets a claim ask for what spec says. *kind*: of the refusal, with its status first."""
-    if not isinstance(failed, ResizeVolume) or not kind.startswith(_FOR_GOOD):
+    if not isinstance(failed, ResizeVolume) or not is_for_good(kind):
         return None
     why = (
         f"{words}: it keeps its size, and so do volumes of new pods. Raise the quota, let its storage class grow"

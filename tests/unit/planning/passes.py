@@ -7,6 +7,9 @@ from tdredis.planning import decide
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Snapshot
 
+# By the API server: whether one is about what was asked for.
+REFUSALS = (("403 Forbidden", True), ("422 Invalid", True), ("409 Conflict", False), ("503 ServiceUnavailable", False))
+
 
 def plan(snapshot: Snapshot) -> Plan:
     return decide.plan(decide.assess(snapshot))

@@ -11,6 +11,7 @@ from tdredis.planning.plan import Plan
 from tdredis.planning.sizing import resize_refusal
 from tdredis.planning.snapshot import Ref, Trouble
 from tdredis.planning.steps import Apply, ResizePod, SetConfig
+from tests.unit.planning.passes import REFUSALS
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -161,14 +162,7 @@ APPLY = Apply(ref=Ref("Service", "s"), manifest={}, why="")
 
 @pytest.mark.parametrize(
     ("failed", "kind", "is_refused"),
-    [
-        (RESIZE, "403 Forbidden", True),
-        (RESIZE, "422 Invalid", True),
-        (RESIZE, "409 Conflict", False),
-        (RESIZE, "503 ServiceUnavailable", False),
-        (APPLY, "403 Forbidden", False),
-        (None, "", False),
-    ],
+    [*((RESIZE, kind, told) for kind, told in REFUSALS), (APPLY, "403 Forbidden", False), (None, "", False)],
 )
 def test_what_the_server_refuses_a_container_is_a_refusal_of_spec(
     failed: ResizePod | Apply | None, kind: str, is_refused: bool

@@ -13,7 +13,7 @@ from tdredis.planning.live import Live
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Apply, HandOver, Release, ReplacePod, ResizeVolume, Step
 from tdredis.planning.volumes import volume_refusal
-from tests.unit.planning.passes import plan, report
+from tests.unit.planning.passes import REFUSALS, plan, report
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -318,7 +318,6 @@ def test_the_gap_is_no_occasion_for_another_storage_class(make: Make) -> None:
 def test_a_statefulset_of_which_a_pod_is_missing_is_left_alone(make: Make) -> None:
     world = healthy(make)
     name = max(world.pods)
-    seen = world.snapshot()
     edit(world, storage=LARGE)
     for live in world.claims.values():
         live["spec"]["resources"]["requests"]["storage"] = "128Gi"  # type: ignore[index, call-overload]
@@ -381,14 +380,7 @@ APPLY = Apply(ref=Ref("ConfigMap", "x"), manifest={}, why="")
 
 @pytest.mark.parametrize(
     ("failed", "kind", "is_told"),
-    [
-        (RESIZE, "403 Forbidden", True),
-        (RESIZE, "422 Invalid", True),
-        (RESIZE, "409 Conflict", False),
-        (RESIZE, "503 ServiceUnavailable", False),
-        (APPLY, "403 Forbidden", False),
-        (None, "", False),
-    ],
+    [*((RESIZE, kind, is_told) for kind, is_told in REFUSALS), (APPLY, "403 Forbidden", False), (None, "", False)],
 )
 def test_a_refusal_of_the_server_is_told_in_its_words(failed: Step | None, kind: str, is_told: bool) -> None:
     world = healthy(SimulatedStandby)
