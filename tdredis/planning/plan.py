@@ -40,7 +40,7 @@ class Ruling:
 
 
 def is_for_good(kind: str) -> bool:
-    """Whether a refusal by the API server is about what is asked for, not about the server. *kind*: its status first."""
+    """Whether a refusal by the API server is about what is asked for, not the server. *kind*: its status first."""
     return kind.startswith(("400", "403", "422"))
 
 
