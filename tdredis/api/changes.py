@@ -175,9 +175,10 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
     "config": _live(
         "A parameter that is live is tried on one process and then set on all, and kept in the file for their next"
         " start when all have taken it. One that an engine refuses is told in its words (`engine_takes_the_value`,"
-        " `parameter_is_known`) and changes nothing. One that needs a restart is kept for the next start of a pod, and"
-        " told with what to type for that (`parameter_is_live`). One that is not named any more gets its default.",
-        "what the parameter does; a restart of a pod, where it needs one",
+        " `parameter_is_known`) and changes nothing. One that is read only when a process starts is given by"
+        f" new pods: {_ROLLED}. Where the first of them starts without it, its engine refused the value: no other goes"
+        " (`engine_starts_with_the_value`). One that is not named any more gets its default.",
+        f"what the parameter does; where it needs new pods: {_AS_ROLLED}",
     ),
     "exporter.resources": _NEW_REDIS_PODS,
     "service.annotations": _live(

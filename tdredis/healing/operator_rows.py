@@ -157,7 +157,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             "spec_is_valid",
             "engine_takes_the_value",
             "parameter_is_known",
-            "parameter_is_live",
+            "engine_starts_with_the_value",
             "used_memory_fits",
             limits.memory_limit_follows,
             "resize_is_accepted",
@@ -189,6 +189,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
         make=('kubectl patch redis… --type merge -p \'{"spec": {"image": "no-such-redis:99"}}\'',),
         tests=(
             "unit/planning/test_settings.py::test_what_an_engine_refuses_is_said_in_its_words_and_changes_nothing",
+            "unit/planning/test_settings.py::test_a_value_that_the_first_pod_refuses_at_its_start_gets_to_no_other",
             "unit/start_script/test_settings.py::test_a_line_that_the_engine_does_not_take_is_passed_over",
             "e2e/test_faults_spec.py::test_a_bad_spec_hurts_nothing_that_works_says_why_and_is_healed_by_taking_it_back",
             "e2e/test_cluster.py::test_an_image_that_does_not_exist_is_named_and_correcting_it_heals",

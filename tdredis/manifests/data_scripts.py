@@ -17,10 +17,12 @@ from tdredis.redis.ports import SCRATCH_PORT
 LOST_DATA: Final = "lost-data"
 LOST_NODES: Final = "lost-nodes"
 BLANK: Final = "blank"  # a volume on which nothing was, which may be as it should
+REFUSED: Final = "refused-setting"  # a line for each parameter: its name, or * of all, and the engine's words
 # A string that every engine keeps and shows by CONFIG GET, and that means nothing while syslog-enabled is no.
 TOLD_BY: Final = "syslog-ident"
 
-# Expects: server, version, major, POD_IP, logs, settings, and a function prepare that looks at files before each try.
+# Expects: server, version, major, POD_IP, logs, settings, refused, say, and a function prepare that looks at files
+# before each try.
 GUARD: Final = (
     """\
 data=/data
@@ -35,10 +37,6 @@ unlogged=$data/tdredis.unlogged # while there is no append-only file: by ready.s
 
 # The first process of a container hears no signal that it does not listen for.
 trap 'exit 143' TERM INT
-
-say() {
-  echo "start.sh: $*"
-}
 
 # The reason is where `kubectl describe pod` and the operator see it.
 refuse() {
@@ -356,11 +354,12 @@ start() {
     fi
     extra=
     prepare
-    if [ -s "$lost" ]; then
+    told=$(cat "$lost" 2>/dev/null || true)$refused
+    if [ -n "$told" ]; then
       # shellcheck disable=SC2086 # it is words, or nothing
       attend "$@" $extra --"""
     + TOLD_BY
-    + """ "$(cat "$lost")"
+    + """ "$told"
     else
       # shellcheck disable=SC2086
       attend "$@" $extra
@@ -374,6 +373,12 @@ start() {
     # What is no fault of a line may be one of its meaning here: spec.config is left out first.
     if [ -s "$settings" ]; then
       say "it ended; trying without spec.config"
+      if clean && ! runs_without_data "$@"; then
+        refused="$refused
+"""
+    + REFUSED
+    + """ *: $(tail -n 1 "$scratch/log" | sed 's/^[^#*]*[#*] //')"
+      fi
       : >"$settings"
       continue
     fi

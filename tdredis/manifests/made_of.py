@@ -18,6 +18,7 @@ import msgspec
 from tdredis.api.changes import ChangeClass, change_of, field_paths
 from tdredis.api.fields import wire_name
 from tdredis.api.instance import Instance
+from tdredis.api.json_object import JSONObject, object_at
 from tdredis.api.kinds import KINDS
 from tdredis.manifests.names import PROXY_COMPONENT
 
@@ -49,6 +50,14 @@ def build_made_of(instance: Instance, component: str) -> dict[str, str]:
     """The annotation."""
     found = made_of(instance, component)
     return {MADE_OF: msgspec.json.encode(found).decode()} if found else {}
+
+
+def with_more_made_of(metadata: JSONObject, more: Mapping[str, str]) -> JSONObject:
+    """*metadata* of a pod template, which is made of *more* by path besides."""
+    annotations = object_at(metadata, "annotations") if metadata.get("annotations") else {}
+    said = _parse(str(annotations.get(MADE_OF, "{}")))
+    made: JSONObject = {MADE_OF: msgspec.json.encode({**said, **more}).decode()}
+    return {**metadata, "annotations": {**annotations, **made}}
 
 
 def parse_made_of(annotations: Mapping[str, str]) -> Mapping[str, str]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 from tdredis.manifests.cli_script import CLI
-from tdredis.manifests.data_scripts import BLANK, GUARD, LOST_DATA, LOST_NODES
+from tdredis.manifests.data_scripts import BLANK, GUARD, LOST_DATA, LOST_NODES, REFUSED
 from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
+from tdredis.manifests.settings_file import AT_START
 from tdredis.redis.ports import REDIS_PORT, RESP3_PORT
 
 # A pod's address in 127.0.0.0/8 means that pods share one loopback: then a pod listens on its own address only.
@@ -55,27 +56,47 @@ command -v "$server" >/dev/null 2>&1 || server=valkey-server
     + _LOCAL_TOO
     + """\
 settings=/data/tdredis.settings
-# The engine is the judge of what spec.config says, a line at a time: what it does not take is passed over. The port at
-# the end is no number, so that no engine begins anything.
+# What spec.config says: a file has what is live, the pod what needs a start. The engine is the judge, a line at a time:
+# what it does not take is passed over, and told. The port at the end is no number, so that no engine begins anything.
 takes() {
-  said=$({ cat && echo 'port none'; } | timeout 5 "$server" - 2>&1) || true
-  case $said in
+  heard=$({ printf '%s\\n' "$1" && echo 'port none'; } | timeout 5 "$server" - 2>&1) || true
+  case $heard in
     *"'port none'"*) ;;
     *) return 1 ;;
   esac
 }
+refused=
+passes_over() {
+  say "$server $version refuses: $1"
+  refused="$refused
+"""
+    + REFUSED
+    + """ ${1%% *}: $2"
+}
+say() {
+  echo "start.sh: $*"
+}
 rm -f "$settings"
-if [ -s /etc/tdredis/settings.conf ]; then
-  if takes </etc/tdredis/settings.conf; then
-    cp /etc/tdredis/settings.conf "$settings" || true
+given=$(cat /etc/tdredis/settings.conf 2>/dev/null || true)
+given="$given
+${"""
+    + AT_START
+    + """:-}"
+if [ -n "$(printf '%s' "$given" | tr -d '\\n')" ]; then
+  if takes "$given"; then
+    printf '%s\\n' "$given" >"$settings" || true
   else
     while IFS= read -r line; do
-      if printf '%s\n' "$line" | takes; then
-        printf '%s\n' "$line" >>"$settings" || true
+      if [ -z "$line" ]; then
+        continue
+      elif takes "$line"; then
+        printf '%s\\n' "$line" >>"$settings" || true
       else
-        echo "start.sh: $server $version refuses: $line"
+        passes_over "$line" "$(printf '%s' "$heard" | tail -n 1)"
       fi
-    done </etc/tdredis/settings.conf
+    done <<END
+$given
+END
   fi
 fi
 # A user may have switched the append-only file off: then what is left of it is old.

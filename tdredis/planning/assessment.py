@@ -14,16 +14,17 @@ import msgspec
 
 from tdredis.api.instance import Instance, InstanceStatus
 from tdredis.api.validation import problems
+from tdredis.planning.change import Change
 from tdredis.planning.desired import Effective
 from tdredis.planning.findings import Finding
 from tdredis.planning.handover import HANDOVER, Handover, decide_handover
 from tdredis.planning.health import Check, WorldT, find_faults
-from tdredis.planning.pending import Change, Group, find_lacks, quota_change, rolled_changes
+from tdredis.planning.pending import Group, find_lacks, quota_change, rolled_changes
 from tdredis.planning.plan import Hold, Plan, Ruling, Verdict, held, until_barrier
 from tdredis.planning.report import Description, build_status
 from tdredis.planning.rolling import COPIES_COME, Next, Shard, say_next
 from tdredis.planning.rules import ENGINE_WORKS_S, WAITING_FOR_A_PERSON_S, Rule, ask, build_plan
-from tdredis.planning.settings import settings_changes
+from tdredis.planning.settings import ends_rolls, settings_changes, settings_lacks
 from tdredis.planning.volumes import volume_changes
 
 
@@ -124,8 +125,9 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
     sentences = snapshot.memo.once("problems", (snapshot.resource,), lambda: problems(snapshot.resource))
     findings = find_faults(kind.checks, world)
     groups = kind.groups(world)
-    lacks = find_lacks(snapshot, instance, groups)
-    roll = kind.roll(world, lacks.outdated - lacks.late)
+    lacks, refusal = find_lacks(snapshot, instance, groups, settings_lacks(world)), ends_rolls(world)
+    roll = () if refusal else kind.roll(world, lacks.outdated - lacks.late)
+    how = refusal.why if refusal else say_next(roll, waits=bool(findings))
     return Assessment(
         kind=kind,
         world=world,
@@ -137,7 +139,7 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
             *quota_change(snapshot, instance.spec, world.redis.wanted),
             *settings_changes(world),
             *volume_changes(snapshot, instance),
-            *rolled_changes(snapshot, instance, groups, lacks, say_next(roll, waits=bool(findings))),
+            *rolled_changes(snapshot, instance, groups, lacks, how),
             *kind.other_changes(world),
         ),
         handover=_decide_handover(kind, world),

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from tdredis.api.instance import Condition, Instance, InstanceStatus
+from tdredis.planning.change import TEMPLATE, Change
 from tdredis.planning.findings import Finding
 from tdredis.planning.memory import memory_pressure
-from tdredis.planning.pending import TEMPLATE, Change
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Snapshot
 

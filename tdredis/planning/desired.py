@@ -11,9 +11,10 @@ import msgspec
 
 from tdredis.api.instance import Instance, InstanceSpec, StorageSpec
 from tdredis.manifests.drift import parse_quantity
+from tdredis.planning.change import Change
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.limits import MIB
-from tdredis.planning.pending import Change, held_changes, held_password
+from tdredis.planning.pending import held_changes, held_password
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import Ref, Snapshot
 from tdredis.planning.surplus import surplus_pod

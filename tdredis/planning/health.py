@@ -16,6 +16,7 @@ from tdredis.planning.findings import (
 )
 from tdredis.planning.pods import Pods
 from tdredis.planning.process import Process
+from tdredis.planning.setting import Decision
 from tdredis.planning.snapshot import PodFacts, Snapshot, Trouble
 from tdredis.redis.facts import NodeFacts, Unknown
 
@@ -44,6 +45,8 @@ class World(Protocol):
     def redis(self) -> Pods[NodeFacts]: ...
     @property
     def members(self) -> Sequence[Limited]: ...
+    @property
+    def settings(self) -> Sequence[Decision]: ...
     @property
     def components(self) -> tuple[Pods[object], ...]: ...
     @property

@@ -15,9 +15,10 @@ import msgspec
 
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.drift import DIGEST, difference, parse_quantity
+from tdredis.manifests.made_of import MADE_OF, parse_made_of
 from tdredis.manifests.names import SURPLUS
 from tdredis.manifests.services import EXTERNAL_LABEL
-from tdredis.manifests.settings_file import parse_settings
+from tdredis.manifests.settings_file import parse_settings, settings_at_start
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation of a pod template
 
@@ -256,6 +257,14 @@ class Live:
     def settings(self) -> Mapping[str, str | None]:
         """Of an instance's ConfigMap: the parameters of Redis that are kept for the next start."""
         return parse_settings(self.json)
+
+    @cached_property
+    def settings_at_start(self) -> Mapping[str, str]:
+        """Of a StatefulSet of Redis pods: the parameters that a new one starts with."""
+        spec = self.json.get("spec")
+        template = spec.get("template") if isinstance(spec, dict) else None
+        said = _annotation(template, MADE_OF) if isinstance(template, dict) else None
+        return settings_at_start(parse_made_of({MADE_OF: str(said)} if said else {}))
 
     @cached_property
     def target_pods(self) -> tuple[str, ...]:

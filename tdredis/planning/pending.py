@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 
@@ -17,85 +17,19 @@ from tdredis.api.instance import Instance, InstanceSpec
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.made_of import fields_of, made_of
 from tdredis.manifests.names import EXPORTER_CONTAINER, REDIS_COMPONENT, REDIS_CONTAINER, SENTINEL_CONTAINER
+from tdredis.manifests.settings_file import PATH as SETTING
+from tdredis.manifests.settings_file import settings_at_start
+from tdredis.planning.change import TEMPLATE, Cannot, Change, Lack, State, UnderWay, Waits
 from tdredis.planning.limits import MIB, RESIZABLE, may_be_resized, memory_limit_follows
 from tdredis.planning.plan import Hold
-from tdredis.planning.sentences import roughly
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.redis.facts import NodeFacts
 
 RESOURCES = "resources"
-SIZE = "storage.size"
 RESTART = "restart"  # no field of spec either: somebody asked for new pods as they are
-TEMPLATE = "operatorTemplate"  # no field of spec: what another version of this operator makes of it
 LEAST_SEEN = 2  # pods that have it: a pace is the time between them
 WAITING_PACES = 3.0  # whoever has not gone on for so long waits, and for how long nobody knows
 _IMAGES = {"image": REDIS_CONTAINER, "monitorimage": EXPORTER_CONTAINER, "sentinelimage": SENTINEL_CONTAINER}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waits:
-    """A guard refuses it for now."""
-
-    hold: Hold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cannot:
-    """This version does not do it."""
-
-    hold: Hold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnderWay:
-    """*done* of so many *things* have it; *how*: what gives it to the others. *left_s*: how long that takes at the pace
-    that was seen; None: none was.
-    """
-
-    done: int
-    of: int
-    how: str
-    things: str = "pods"
-    left_s: float | None = None
-
-
-State: TypeAlias = Waits | Cannot | UnderWay
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One field of spec, by its path. *old* and *new* are for people; both empty where values are not shown."""
-
-    field: str
-    old: str
-    new: str
-    class_: ChangeClass
-    state: State
-
-    @property
-    def hold(self) -> Hold | None:
-        """What keeps it from being done."""
-        return None if isinstance(self.state, UnderWay) else self.state.hold
-
-    @property
-    def is_rolling(self) -> bool:
-        """Pods are replaced for it, or wait for that."""
-        return self.class_ is ChangeClass.ROLLED and self.field != TEMPLATE and isinstance(self.state, UnderWay)
-
-    @property
-    def is_told(self) -> bool:
-        """It takes its time, and Accepted says how far it is."""
-        return self.is_rolling or (self.field == SIZE and isinstance(self.state, UnderWay))
-
-    @property
-    def sentence(self) -> str:
-        what = f"{self.field} {self.old} -> {self.new}" if self.old or self.new else self.field
-        match self.state:
-            case UnderWay(done=done, of=of, how=how, things=things, left_s=left_s):
-                left = "" if left_s is None else f"; {roughly(left_s)} left at the pace so far"
-                return f"{what}: {done} of {of} {things} have it; {how}{left}"
-            case Waits(hold=hold) | Cannot(hold=hold):
-                return f"{what}: {hold.why}"
 
 
 def held_changes(instance: Instance, kept: Mapping[str, Any], hold: Hold) -> Iterator[Change]:
@@ -158,15 +92,6 @@ def _made_of(snapshot: Snapshot, instance: Instance, component: str) -> Mapping[
     return snapshot.memo.once(("made of", component), (instance,), lambda: made_of(instance, component))
 
 
-@dataclass(frozen=True, slots=True)
-class Lack:
-    """What one pod has of the field *path*, and what it is to have."""
-
-    path: str
-    has: str
-    wants: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lacks:
     """What pods lack that new ones would have, by pod. *late*: those of them that were made from the newest
@@ -182,15 +107,23 @@ class Lacks:
         return frozenset(pod for pod, lacks in self.by_pod.items() if any(each.path != TEMPLATE for each in lacks))
 
 
-def find_lacks(snapshot: Snapshot, instance: Instance, groups: Sequence[Group]) -> Lacks:
-    """Over all *groups*; *instance* has the effective values."""
+def find_lacks(
+    snapshot: Snapshot, instance: Instance, groups: Sequence[Group], settings: Mapping[str, Sequence[Lack]]
+) -> Lacks:
+    """Over all *groups*; *instance* has the effective values. *settings*: what processes lack, by pod, of parameters
+    that they read when they start.
+    """
     by_pod: dict[str, tuple[Lack, ...]] = {}
     late = set()
     for group in groups:
         wanted = _made_of(snapshot, instance, group.component)
-        for pod in _others_than_new(snapshot, group, wanted):
-            lacks = {each.path: each for each in _lacks(snapshot, instance, group, pod, wanted)}
-            if not lacks and _has_another_template(snapshot, pod) and not _was_restarted(snapshot, pod, wanted):
+        others = {pod.name for pod in _others_than_new(snapshot, group, wanted)}
+        for pod in group.pods:
+            if pod.name not in others and pod.name not in settings:
+                continue
+            found = (*_lacks(snapshot, instance, group, pod, wanted), *settings.get(pod.name, ()))
+            lacks = {each.path: each for each in found}
+            if not lacks and _has_another_template(snapshot, pod) and not _is_explained(snapshot, pod, wanted):
                 lacks = {TEMPLATE: Lack(TEMPLATE, "", "")}
             elif lacks and pod.revision == _revision(snapshot, pod):
                 late.add(pod.name)
@@ -271,6 +204,8 @@ def _concerns(snapshot: Snapshot, instance: Instance, path: str, group: Group, p
         return group.component == REDIS_COMPONENT
     if path == RESTART:
         return RESTART in _made_of(snapshot, instance, group.component) or bool(_restart_asked(snapshot, pod))
+    if path.startswith(SETTING):
+        return group.component == REDIS_COMPONENT
     return path == TEMPLATE or path in fields_of(instance.KIND, group.component)
 
 
@@ -289,6 +224,8 @@ def _lacks_of_template(snapshot: Snapshot, pod: PodFacts, wanted: Mapping[str, s
         return
     if pod.made_of:
         for path in sorted({*wanted, *pod.made_of}):
+            if path.startswith(SETTING):
+                continue  # what its process has counts
             has, wants = pod.made_of.get(path, ""), wanted.get(path, "")
             if has != wants and (wants or path != RESTART):  # a request that was taken back asks for nothing
                 yield Lack(path, has, wants)
@@ -329,12 +266,15 @@ def _restart_asked(snapshot: Snapshot, pod: PodFacts) -> str:
     return live.statefulset.restarted_at if live else ""
 
 
-def _was_restarted(snapshot: Snapshot, pod: PodFacts, wanted: Mapping[str, str]) -> bool:
+def _is_explained(snapshot: Snapshot, pod: PodFacts, wanted: Mapping[str, str]) -> bool:
     """Its template differs by a request that was carried out, and is not made any more; a StatefulSet that was made
-    anew knows of none.
+    anew knows of none. Or by parameters that its process has all the same.
     """
     of_kubectl = bool(pod.restarted_at) and not _restart_asked(snapshot, pod)
-    return of_kubectl or (RESTART in pod.made_of and RESTART not in wanted)
+    if of_kubectl or (RESTART in pod.made_of and RESTART not in wanted):
+        return True
+    live = snapshot.children.get(Ref("StatefulSet", pod.name.rpartition("-")[0]))
+    return live is not None and settings_at_start(pod.made_of) != live.settings_at_start
 
 
 def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: PodFacts) -> Iterator[Lack]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from tdredis.api.instance import Instance, InstanceStatus, ShardStatus
 from tdredis.manifests.names import statefulset_names
+from tdredis.planning.change import Change, UnderWay
 from tdredis.planning.conditions import build_conditions, has_been_ready
 from tdredis.planning.findings import Finding
 from tdredis.planning.health import World
 from tdredis.planning.loss import about, used_up
-from tdredis.planning.pending import Change, UnderWay
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref, Snapshot
 from tdredis.planning.status_addresses import client_address, external_address

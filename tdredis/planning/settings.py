@@ -3,73 +3,103 @@
 A value is tried on one process, a replica where there is one, and told to the others when that one took it. The file
 for starts has it when all have taken it, so that a start never meets a value that an engine refuses. What is named is
 kept: who sets it by hand finds it put back. What is not named any more gets its default again, and is then left alone.
+Parameters that are read at a start alone are `settings_at_start.py`'s.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from dataclasses import dataclass, replace
 
 from tdredis.api.changes import ChangeClass
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSONObject
 from tdredis.api.settings import as_texts, instead_of
-from tdredis.manifests.made_of import RESTART
 from tdredis.manifests.redis_config import build_redis_conf
-from tdredis.manifests.settings_file import with_settings
+from tdredis.manifests.settings_file import with_settings, with_settings_at_start
+from tdredis.planning.change import Change, Lack, UnderWay
 from tdredis.planning.health import Limited, World
 from tdredis.planning.live import Live
 from tdredis.planning.objects import ref_of
-from tdredis.planning.pending import Change, UnderWay
 from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.setting import NOT_NAMED, NOTHING, Decision
+from tdredis.planning.settings_at_start import at_start_of, needs_restart, settings_of_templates, with_start
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import SetParameter
-from tdredis.redis.parameters import known_by, like, parameter_of
+from tdredis.redis.parameters import is_read_at_start, known_by, like, parameter_of
 from tdredis.redis.settings import Refusal
-
-NOTHING: Final = '""'
-NOT_NAMED: Final = object()
-Kept: TypeAlias = tuple[tuple[str, str | None], ...]  # names in their order, with their values
 
 
 def named_settings(instance: Instance, children: Mapping[Ref, Live]) -> tuple[str, ...]:
     """The parameters that processes are asked for: those of spec, and those that were of it and may still be set."""
-    return tuple(sorted({*_wanted(instance), *_record(instance, children)}))
+    return tuple(sorted({*_wanted(instance), *_record(instance, children), *settings_of_templates(children)}))
 
 
 def keep_settings(world: World) -> Ruling:
     """Every process has the parameters that spec names, as far as its engine takes them."""
-    found = _decide(world)
+    found = world.settings
     return Ruling(
         steps=tuple(step for each in found for step in each.steps),
         holds=tuple(hold for each in found for hold in each.holds),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a start is to find, by name. *file*: of the ConfigMap; None: the parameter is not named any more. *pods*: of
+    the pods themselves, for as long as they live.
+    """
+
+    file: Mapping[str, str | None]
+    pods: Mapping[str, str]
+
+
 def with_kept(instance: Instance, settings: Kept, manifests: Iterable[JSONObject]) -> tuple[JSONObject, ...]:
-    """*manifests*, of which the ConfigMap of *instance* has *settings* for the next start."""
-    own = Ref("ConfigMap", instance.name)
-    return tuple(with_settings(each, dict(settings)) if ref_of(each) == own else each for each in manifests)
+    """*manifests* of *instance*, with *settings* for starts."""
+    return tuple(_with_kept(instance, settings, each) for each in manifests)
+
+
+def _with_kept(instance: Instance, settings: Kept, manifest: JSONObject) -> JSONObject:
+    if ref_of(manifest) == Ref("ConfigMap", instance.name):
+        return with_settings(manifest, settings.file)
+    return with_settings_at_start(manifest, settings.pods) if manifest["kind"] == "StatefulSet" else manifest
 
 
 def settings_to_keep(world: World) -> Kept:
-    """What the file for the next start is to say. Before there is a pod, all that is wanted: the start script passes
-    over what the engine does not take.
+    """What starts are to find. Before there is a pod, all that is wanted: the start script passes over what the engine
+    does not take. While nobody answers, what is there.
     """
     snapshot, instance = world.snapshot, world.instance
     if Ref("ConfigMap", instance.name) not in snapshot.children and not snapshot.pods:
-        return tuple((name, value) for name, value in _wanted(instance).items() if not instead_of(name))
+        wanted = {name: value for name, value in _wanted(instance).items() if not instead_of(name)}
+        at_start = {name: value for name, value in wanted.items() if is_read_at_start(name)}
+        return Kept({name: value for name, value in wanted.items() if name not in at_start}, at_start)
     if not world.members:
-        return tuple(sorted(_record(instance, snapshot.children).items()))
-    kept = ((each.name, each.kept) for each in _decide(world))
-    return tuple((name, value) for name, value in kept if value is None or isinstance(value, str))
+        return Kept(_record(instance, snapshot.children), settings_of_templates(snapshot.children))
+    return Kept(
+        {each.name: each.kept for each in world.settings if each.kept is None or isinstance(each.kept, str)},
+        {each.name: each.at_start for each in world.settings if each.at_start is not None},
+    )
 
 
 def settings_changes(world: World) -> Iterator[Change]:
-    """What of spec.config processes do not have yet."""
-    for each in _decide(world):
+    """What of spec.config processes are told next."""
+    for each in world.settings:
         yield from each.changes
+
+
+def settings_lacks(world: World) -> dict[str, list[Lack]]:
+    """What processes lack until they start anew, by pod."""
+    found: dict[str, list[Lack]] = {}
+    for each in world.settings:
+        for pod, lack in each.lacks.items():
+            found.setdefault(pod, []).append(lack)
+    return found
+
+
+def ends_rolls(world: World) -> Hold | None:
+    """Guard: a value that the first pod to start with it did not take gets to no other."""
+    return next((each.ends_rolls for each in world.settings if each.ends_rolls is not None), None)
 
 
 # ---- one parameter
@@ -82,47 +112,39 @@ class _Found:
     unknown: tuple[Limited, ...] = ()  # to its engine
     done: tuple[Limited, ...] = ()
     lacking: tuple[tuple[Limited, str], ...] = ()
-    restart: tuple[Limited, ...] = ()  # lacks it, and gets it by a restart alone
+    restart: tuple[tuple[Limited, str], ...] = ()  # lacks it, and gets it by a restart alone
     refused: tuple[tuple[Limited, str, Refusal], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Decision:
-    """Of one parameter. *kept*: what the file for the next start says of it; NOT_NAMED: nothing."""
-
-    name: str
-    kept: object
-    steps: tuple[SetParameter, ...] = ()
-    holds: tuple[Hold, ...] = ()
-    changes: tuple[Change, ...] = ()
-
-
-def _decide(world: World) -> tuple[_Decision, ...]:
+def decide_settings(world: World) -> tuple[Decision, ...]:
+    """What each parameter needs that spec names, or that was of it and may still be set. Worlds make it once."""
     if not world.members:
         return ()
     names = named_settings(world.instance, world.snapshot.children)
     return tuple(_decide_one(world, name) for name in names if not instead_of(name))
 
 
-def _decide_one(world: World, name: str) -> _Decision:
+def _decide_one(world: World, name: str) -> Decision:
     wanted = _wanted(world.instance).get(name)
     kept = _record(world.instance, world.snapshot.children).get(name, NOT_NAMED)
     found = _sort(world, name, wanted)
+    starting = at_start_of(world, name)
     if found.refused:
-        return _put_off(world, name, wanted, kept, found)
+        return replace(_put_off(world, name, wanted, kept, found), at_start=starting.value)
     holds = [_not_known(name, found.unknown[0])] if found.unknown and wanted is not None else []
-    if found.restart:
-        holds.append(_not_live(world, name, wanted, found))
     # Whoever has it has shown that it is taken. And nobody is told what would be forgotten if spec were edited back.
-    tried = () if kept is NOT_NAMED else found.lacking if found.done else found.lacking[:1]
-    steps = tuple(_set(member, name, goal, wanted) for member, goal in tried)
-    return _Decision(
+    is_remembered = kept is not NOT_NAMED or starting.value is not None
+    tried = () if not is_remembered else found.lacking if found.done else found.lacking[:1]
+    decision = Decision(
         name=name,
         kept=_to_keep(wanted, kept, found),
-        steps=steps,
+        steps=tuple(_set(member, name, goal, wanted) for member, goal in tried),
         holds=tuple(holds),
         changes=tuple(_changes(name, found)),
     )
+    if not starting.is_read_then and not found.restart:
+        return decision
+    return with_start(world, decision, starting, wanted=wanted, before=kept, lacking=found.restart)
 
 
 def _sort(world: World, name: str, wanted: str | None) -> _Found:
@@ -134,8 +156,8 @@ def _sort(world: World, name: str, wanted: str | None) -> _Found:
             unknown.append(member)
         elif goal is None or world.snapshot.answers.has(engine, name, value, goal):
             done.append(member)
-        elif _needs_restart(world, member, name, goal):
-            restart.append(member)
+        elif needs_restart(world, member, name, goal):
+            restart.append((member, goal))
         elif refusal := world.snapshot.answers.refusals.get((member.process.id, name, goal)):
             refused.append((member, goal, refusal))
         else:
@@ -151,15 +173,6 @@ def _sort(world: World, name: str, wanted: str | None) -> _Found:
 
 def _replicas_first(member: Limited) -> tuple[bool, str]:
     return member.facts.replication.role != "slave", member.pod.name
-
-
-def _needs_restart(world: World, member: Limited, name: str, goal: str) -> bool:
-    """The engine's own word wins over what was known of it."""
-    refusal = world.snapshot.answers.refusals.get((member.process.id, name, goal))
-    if refusal is not None and refusal.needs_restart:
-        return True
-    known = parameter_of(member.facts.engine, name)
-    return known is not None and not known.is_live
 
 
 def _goal(instance: Instance, engine: str, name: str, wanted: str | None) -> str | None:
@@ -190,13 +203,13 @@ def _set(member: Limited, name: str, goal: str, wanted: str | None) -> SetParame
 def _to_keep(wanted: str | None, kept: object, found: _Found) -> object:
     if wanted is None:
         # Until every process has its default again it is remembered that one may not.
-        return None if found.restart else kept if found.lacking else NOT_NAMED
-    if found.restart or (found.done and not found.lacking):
+        return kept if found.lacking else NOT_NAMED
+    if found.done and not found.lacking:
         return wanted
     return None if found.lacking and kept is NOT_NAMED else kept
 
 
-def _put_off(world: World, name: str, wanted: str | None, kept: object, found: _Found) -> _Decision:
+def _put_off(world: World, name: str, wanted: str | None, kept: object, found: _Found) -> Decision:
     """Some process refuses it: nobody gets it, or keeps it, before that one takes it."""
     (member, _, refusal), previous = found.refused[0], kept if isinstance(kept, str) and kept != wanted else None
     steps = [_set(each, name, goal, wanted) for each, goal, one in found.refused if one.is_due]
@@ -212,7 +225,7 @@ def _put_off(world: World, name: str, wanted: str | None, kept: object, found: _
         " value stays: write another"
     )
     hold = Hold(guard="engine_takes_the_value", about="spec", why=why)
-    return _Decision(name=name, kept=previous, steps=tuple(steps), holds=(hold,))
+    return Decision(name=name, kept=previous, steps=tuple(steps), holds=(hold,))
 
 
 def _not_known(name: str, member: Limited) -> Hold:
@@ -227,21 +240,6 @@ def _not_known(name: str, member: Limited) -> Hold:
     )
     why = f"config.{name}: {member.facts.engine} in {member.pod.name} knows no such parameter: {advice}"
     return Hold(guard="parameter_is_known", about="spec", why=why)
-
-
-def _not_live(world: World, name: str, wanted: str | None, found: _Found) -> Hold:
-    """Nobody restarts a pod for it: a value that is wrong would be found out by one pod after the other."""
-    instance, first = world.instance, found.restart[0]
-    of = len(found.done) + len(found.lacking) + len(found.restart)
-    has, goal = first.facts.settings[name], _goal(instance, first.facts.engine, name, wanted)
-    command = (
-        f"kubectl annotate {instance.KIND.lower()} {instance.name} -n {instance.namespace} --overwrite {RESTART}={name}"
-    )
-    why = (
-        f"config.{name} {has or NOTHING} -> {goal or NOTHING}: {of - len(found.restart)} of {of} pods have it, the"
-        f" others get it when they start: {command}"
-    )
-    return Hold(guard="parameter_is_live", about="spec", why=why)
 
 
 def _changes(name: str, found: _Found) -> Iterator[Change]:

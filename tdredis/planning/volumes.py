@@ -17,9 +17,9 @@ from tdredis.api.instance import Instance
 from tdredis.manifests.claims import CLAIM
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import build_owner, pod_names, statefulset_names
+from tdredis.planning.change import SIZE, Change, State, UnderWay, Waits
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.live import ClaimView, Live
-from tdredis.planning.pending import SIZE, Change, State, UnderWay, Waits
 from tdredis.planning.plan import Hold, Ruling, is_for_good
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot

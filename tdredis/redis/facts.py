@@ -81,6 +81,7 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = ""  # "redis 7.0.15", "valkey 8.0.1": *version* of the latter is that of the Redis that it is like
     settings: Mapping[str, str] = {}  # that were asked for, and that it knows
     lost: str = ""  # what its start script says of data that it could not use (manifests/data_scripts.py)
+    refused_at_start: Mapping[str, str] = {}  # by parameter, or * of all: the engine's words
 
     maxmemory_policy: str = ""  # what becomes of keys, or of writes, when maxmemory is used up. "": it does not say
     backlog_bytes: int | None = None  # repl-backlog-size. None: it does not say
@@ -107,6 +108,7 @@ class ProxyFacts:
     resp3: bool | None = None  # somebody serves RESP3 there, on a port of its own; None: not known
 
 
+_REFUSED = re.compile(r"refused-setting (\S+): (.*)")  # manifests/data_scripts.py
 _INFO_FIELD = re.compile(r"^([^#:\r\n][^:\r\n]*):([^\r\n]*)", re.MULTILINE)
 # What is read of INFO of a Redis process: a fifth of its fields, and most of a pass would be spent on the others.
 NODE_FIELDS = (
@@ -230,10 +232,14 @@ def parse_announced(config: Mapping[str, str]) -> Announced | None:
     return Announced(host=host, port=port or REDIS_PORT, bus_port=int(config.get("cluster-announce-bus-port") or 0))
 
 
-def _said_by_the_start_script(config: Mapping[str, str]) -> str:
-    """Where nothing was said, the engine's own default is there: "redis" or "valkey"."""
-    said = config.get("syslog-ident", "")
-    return said if ": " in said else ""
+def said_by_the_start_script(config: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Of data that it could not use, and by parameter of what the engine refused. Where nothing was said, the engine's
+    own default is there: "redis" or "valkey".
+    """
+    lines = config.get("syslog-ident", "").splitlines()
+    found = (_REFUSED.fullmatch(line) for line in lines)
+    refused = {match[1]: match[2] for match in found if match is not None}
+    return next((line for line in lines if ": " in line and not _REFUSED.fullmatch(line)), ""), refused
 
 
 def parse_node_facts(
@@ -245,6 +251,7 @@ def parse_node_facts(
     info = parse_node_info(info_text)
     cluster = None if cluster_info_text is None else dict(_CLUSTER_FIELD.findall(cluster_info_text))
     timeout = config.get("cluster-node-timeout")
+    lost, refused = said_by_the_start_script(config)
     least, lag = config.get("min-replicas-to-write"), config.get("min-replicas-max-lag")
     return NodeFacts(
         version=info["redis_version"],
@@ -267,5 +274,6 @@ def parse_node_facts(
         backlog_bytes=None if (backlog := info.get("repl_backlog_size")) is None else int(backlog),
         write_error=find_write_error(info, config.get("save", "")),
         masteruser=config.get("masteruser"),
-        lost=_said_by_the_start_script(config),
+        lost=lost,
+        refused_at_start=refused,
     )

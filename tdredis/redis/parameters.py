@@ -26,6 +26,12 @@ def parameter_of(engine: str, name: str) -> Parameter | None:
     return _parameters(_nearest(engine)).get(name)
 
 
+def is_read_at_start(name: str) -> bool:
+    """Some engine that was asked reads *name* only when it starts."""
+    found = (_parameters(engine).get(name) for engine in ENGINES)
+    return any(each is not None and not each.is_live for each in found)
+
+
 def known_by(name: str) -> tuple[str, ...]:
     """Engines, as they were asked, that know *name*."""
     return tuple(engine for engine in ENGINES if name in _parameters(engine))

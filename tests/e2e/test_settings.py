@@ -129,7 +129,8 @@ async def test_the_page_about_settings_does_what_it_says(kube: Kube, client: Cli
         await typed(kube, put_back, namespace)
         await until_all_have(subject, "timeout", "0")
         await until_all_have(subject, "maxmemory-policy", "allkeys-lru")
-        await accepted(subject, "False", "config.tcp-backlog 1024 -> 511: 0 of 2 pods have it")
+        await until_all_have(subject, "tcp-backlog", "511")
+        await accepted(subject, "True", "spec is fully applied")
 
 
 async def accepted(subject: Subject, status: str, words: str) -> None:

@@ -76,7 +76,7 @@ def render_page(engines: Sequence[Engine]) -> str:
         "",
         f"Asked: {said}. A running engine is asked again: its own answer wins.",
         "",
-        "live: set on every process at once. restart: kept for the next start of a process. ours: refused in"
+        "live: set on every process at once. restart: given by new pods, one by one. ours: refused in"
         " `spec.config` with what to write instead.",
         "",
         "| parameter | class | engines | default | |",

@@ -7,9 +7,10 @@ import contextlib
 import os
 import random
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from tdredis.manifests.redis_config import build_auth_conf, build_redis_conf
 from tdredis.manifests.start_scripts import CLUSTER_NODE
@@ -36,10 +37,18 @@ class Pods:
         self.processes: list[asyncio.subprocess.Process] = []
 
     async def run(
-        self, number: int, files: dict[str, dict[str, str]], script: str, *, pod: str = "", first_in_path: str = ""
+        self,
+        number: int,
+        files: dict[str, dict[str, str]],
+        script: str,
+        *,
+        pod: str = "",
+        first_in_path: str = "",
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> str:
         """Starts *script* in a container whose folders hold *files*; returns its address. The same *pod* has the same
-        folders, on whatever address it comes up. Programs are looked for in *first_in_path* first.
+        folders, on whatever address it comes up. Programs are looked for in *first_in_path* first. *variables*: more of
+        its environment.
         """
         address, pod = f"{self.network}.{number}", pod or f"pod-{number}"
         binds = []
@@ -57,7 +66,7 @@ class Pods:
                 *SYSTEM,
                 *binds,
                 *("sh", script),
-                env=environment,
+                env={**environment, **variables},
                 stdout=log,
             )
         self.processes.append(process)

@@ -15,10 +15,10 @@ from tdredis.manifests.proxy import (
     build_proxy_deployment,
     next_secret_version,
 )
+from tdredis.planning.change import Change, UnderWay
 from tdredis.planning.cluster.world import World
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.objects import keep, ref_of, remove, service_ip
-from tdredis.planning.pending import Change, UnderWay
 from tdredis.planning.plan import Ruling
 from tdredis.planning.pods import STARTING_S
 from tdredis.planning.snapshot import Ref

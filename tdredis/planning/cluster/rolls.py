@@ -13,6 +13,7 @@ from tdredis.planning.more_pods import ask_for_surplus
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.rolling import Ask, Copy, Next, Replace, Surplus, Yield, next_steps, terms_of
 from tdredis.planning.rolling import Shard as Copies
+from tdredis.planning.settings import settings_to_keep, with_kept
 from tdredis.planning.steps import HandOver, ReplacePod
 from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_going, is_seen, keeps_data
 
@@ -51,7 +52,9 @@ def carry_out(world: World, step: Next) -> Ruling:
             return Ruling(steps=(HandOver(process=candidate.process, shard=step.shard, why=why),))
         case Ask():
             snapshot, cluster = world.snapshot, world.instance
-            children = build_children(cluster, snapshot.site, snapshot.passwords)
+            children = with_kept(
+                cluster, settings_to_keep(world), build_children(cluster, snapshot.site, snapshot.passwords)
+            )
             return Ruling(steps=(ask_for_surplus(snapshot, cluster, children, step),))
         case Hold():
             return Ruling(holds=(step,))

@@ -17,6 +17,8 @@ from tdredis.planning.cluster.disputes import NO_DISPUTES, Disputes, find_disput
 from tdredis.planning.cluster.members import Member, build_member, descending
 from tdredis.planning.loss import lost_data
 from tdredis.planning.pods import Pods, unresponsive
+from tdredis.planning.setting import Decision
+from tdredis.planning.settings import decide_settings
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref, Trouble
 from tdredis.redis.facts import Announced, NodeFacts, Unknown
 from tdredis.redis.proxy_errors import is_fault_of_proxy
@@ -82,6 +84,10 @@ class World:
     @cached_property
     def members(self) -> tuple[Member, ...]:
         return tuple(member for shard in self.shards for member in shard.members)
+
+    @cached_property
+    def settings(self) -> tuple[Decision, ...]:
+        return decide_settings(self)
 
     @cached_property
     def by_id(self) -> Mapping[str, Member]:

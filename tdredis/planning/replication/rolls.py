@@ -21,6 +21,7 @@ from tdredis.planning.rolling import (
     next_watcher,
     terms_of,
 )
+from tdredis.planning.settings import settings_to_keep, with_kept
 from tdredis.planning.steps import ReplacePod
 from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_going, is_seen, keeps_data
 
@@ -69,7 +70,11 @@ def carry_out(world: World, step: Next) -> Ruling:
             return _hand_over(world, step)
         case Ask():
             snapshot, instance = world.snapshot, world.instance
-            children = build_replication_children(instance, snapshot.site, snapshot.passwords)
+            children = with_kept(
+                instance,
+                settings_to_keep(world),
+                build_replication_children(instance, snapshot.site, snapshot.passwords),
+            )
             return Ruling(steps=(ask_for_surplus(snapshot, instance, children, step),))
         case Hold():
             return Ruling(holds=(step,))

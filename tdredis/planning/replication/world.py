@@ -20,6 +20,8 @@ from tdredis.planning.identity import find_pod, place_name
 from tdredis.planning.loss import lost_data
 from tdredis.planning.plan import Hold
 from tdredis.planning.pods import Pods
+from tdredis.planning.setting import Decision
+from tdredis.planning.settings import decide_settings
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot, Trouble
 from tdredis.planning.steps import Process
 from tdredis.redis.facts import Announced, NodeFacts
@@ -144,6 +146,10 @@ class World:
             if pod is not None and isinstance(node, NodeFacts):
                 found.append(Member(pod=pod, facts=node))
         return tuple(found)
+
+    @cached_property
+    def settings(self) -> tuple[Decision, ...]:
+        return decide_settings(self)
 
     @cached_property
     def watchers(self) -> tuple[Watcher, ...]:

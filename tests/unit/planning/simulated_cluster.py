@@ -140,7 +140,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
     # -- the real parts, simulated -------------------------------------------------------------------------------------
 
     def start(self, pod: SimulatedPod[Node]) -> Node:
-        self.settings.restart(pod.name, self.settings_file())
+        self.settings.restart(pod.name, self.settings_file(), pod.made_of)
         return Node(id=f"{self.next_number():040x}", ip=pod.ip, maxmemory=self.cluster.spec.maxmemory_mib * 2**20)
 
     def apply(self, step: Step) -> None:

@@ -176,7 +176,12 @@ class SimulatedKubernetes(Generic[ProcessT]):
         lines = (line.partition(" ") for line in build_redis_conf(instance).splitlines())
         self.settings.own = {name: value.strip('"') for name, _, value in lines}
         return {
-            pod: structs.replace(node, engine=ENGINE, settings=self.settings.get(pod, names))
+            pod: structs.replace(
+                node,
+                engine=ENGINE,
+                settings=self.settings.get(pod, names),
+                refused_at_start=self.settings.refused_at_start.get(pod, {}),
+            )
             if isinstance(node, NodeFacts)
             else node
             for pod, node in nodes.items()

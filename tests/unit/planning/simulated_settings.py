@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from tdredis.manifests.settings_file import settings_at_start
 from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import SetParameter
 from tdredis.redis.parameters import parameter_of
@@ -23,6 +24,7 @@ class SimulatedSettings:
         self.values: dict[str, dict[str, str]] = {}
         self.own: dict[str, str] = {}  # of redis.conf
         self.refuses: dict[str, set[str]] = {}
+        self.refused_at_start: dict[str, dict[str, str]] = {}
         self.live: set[str] = set()  # parameters that this engine takes while it runs, whatever the table says
         self.immutable: set[str] = set()  # and those that it does not
         self.told: list[tuple[str, str, str]] = []
@@ -58,8 +60,10 @@ class SimulatedSettings:
     def _refuse(self, step: SetParameter, words: str) -> None:
         self.memory.refused(KEY, step.process.id, step.name, step.value, words)
 
-    def restart(self, pod: str, file: dict[str, str | None]) -> None:
-        """The process begins anew with what the file for its start says, as far as it takes it."""
-        kept = {name: value for name, value in file.items() if value is not None}
+    def restart(self, pod: str, file: Mapping[str, str | None], made_of: Mapping[str, str]) -> None:
+        """The process begins anew with what the file for starts says, and its pod, as far as it takes it."""
+        said = {**file, **settings_at_start(made_of)}
         refused = self.refuses.get(pod, set())
+        kept = {name: value for name, value in said.items() if value is not None}
         self.values[pod] = {name: FORMS.get(value, value) for name, value in kept.items() if value not in refused}
+        self.refused_at_start[pod] = {name: f"it cannot be {value}" for name, value in kept.items() if value in refused}

@@ -171,7 +171,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         run_id = f"{self.next_number():040x}"
         if is_sentinel(pod.name):
             return Sentinel(run_id=run_id)
-        self.settings.restart(pod.name, self.settings_file())
+        self.settings.restart(pod.name, self.settings_file(), pod.made_of)
         waits = self.kind == "RedisStandby" or self.instance.spec.storage_class
         follows = NOBODY if waits else None  # a standalone has nothing on its disk yet
         maxmemory = self.instance.spec.maxmemory_mib * 2**20

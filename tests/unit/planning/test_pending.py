@@ -12,8 +12,8 @@ from tdredis.api.instance import Condition, InstanceStatus
 from tdredis.api.kinds import KINDS
 from tdredis.controllers.explain import render
 from tdredis.manifests.made_of import SEEN_IN_PODS, fields_of
+from tdredis.planning.change import Change, UnderWay
 from tdredis.planning.decide import Judged, assess, plan, report
-from tdredis.planning.pending import Change, UnderWay
 from tdredis.planning.snapshot import Key, PodFacts, Ref, Snapshot
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby

@@ -4,13 +4,15 @@ engine refuses is said in its words and changes nothing; what needs a restart is
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tdredis.api.instance import InstanceStatus
-from tdredis.manifests.settings_file import parse_settings
+from tdredis.manifests.settings_file import AT_START, parse_settings, with_settings
 from tdredis.planning.snapshot import Ref
+from tdredis.planning.steps import ReplacePod
 from tdredis.redis.facts import NodeFacts
 from tests.unit.planning.passes import plan, report
 from tests.unit.planning.simulated_cluster import SimulatedCluster
@@ -24,6 +26,15 @@ MAKES: list[Any] = [
     pytest.param(lambda **spec: SimulatedStandby("RedisStandalone", **spec), id="standalone"),
 ]
 both = pytest.mark.parametrize("make", MAKES)
+# Of which nothing but the pods themselves is recreated: others have a copy, or it is on a volume.
+rolls = pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(partial(SimulatedCluster, replicas=2), id="cluster"),
+        pytest.param(partial(SimulatedStandby, replicas=2), id="standby"),
+        pytest.param(partial(SimulatedStandby, storageclass="fast"), id="volumes"),
+    ],
+)
 
 
 def edit(world: World, config: dict[str, Any]) -> None:
@@ -36,6 +47,17 @@ def redis_pods(world: World) -> list[str]:
 
 def values(world: World, name: str) -> set[str]:
     return {world.settings.get(pod, (name,))[name] for pod in redis_pods(world)}
+
+
+def roll(world: World, passes: int = 150) -> list[str]:
+    """Passes until all pods are as they should be: those that went, in their order."""
+    gone: list[str] = []
+    for _ in range(passes):
+        made, done = world.run_pass()
+        gone += [step.pod for step in made.steps[:done] if isinstance(step, ReplacePod)]
+        if not done and made.verdict == "healthy":
+            return gone
+    raise AssertionError(f"the roll does not end: {made.verdict} {made.holds} {made.steps}")
 
 
 def is_primary(world: World, pod: str) -> bool:
@@ -223,36 +245,150 @@ def test_a_name_that_the_engine_does_not_know_is_told_with_what_was_meant(make: 
     assert (world.settings.told, world.settings_file()) == ([], {})
 
 
-@both
-def test_what_needs_a_restart_is_kept_for_it_and_pending_until_every_pod_had_one(make: Any) -> None:
+def at_start(world: World) -> set[str]:
+    """What new Redis pods are made to start with."""
+    found: set[str] = set()
+    for ref, live in world.children.items():
+        if ref.kind == "StatefulSet":
+            containers: Any = live["spec"]["template"]["spec"]["containers"]  # type: ignore[index, call-overload]
+            found |= {each["value"] for one in containers for each in one["env"] if each["name"] == AT_START}
+    return found
+
+
+def turned_over(world: World) -> dict[str, str]:
+    return {pod: world.pods[pod].uid for pod in redis_pods(world)}
+
+
+@rolls
+def test_what_needs_a_start_is_given_by_new_pods_one_after_the_other(make: Any) -> None:
     world = make()
     world.converge()
+    before = turned_over(world)
+
+    edit(world, {"tcp-backlog": 1024})
+    world.run_pass()
+
+    pods = redis_pods(world)
+    assert (world.settings.told, world.settings_file(), at_start(world)) == ([], {}, {'tcp-backlog "1024"\n'})
+    assert f"config.tcp-backlog 511 -> 1024: 0 of {len(pods)} pods have it; " in accepted(world)[1]
+    primaries = {pod for pod in pods if is_primary(world, pod)}
+    gone = roll(world)
+    assert len(gone) == len(pods)
+    for shard in {pod.rpartition("-")[0] for pod in pods}:
+        (last,) = (pod for pod in reversed(gone) if pod.rpartition("-")[0] == shard and pod in primaries)
+        assert [pod for pod in gone if pod.rpartition("-")[0] == shard][-1] == last, "each primary last"
+    assert values(world, "tcp-backlog") == {"1024"}
+    assert not set(before.values()) & set(turned_over(world).values())
+    assert accepted(world) == ("True", "spec is fully applied")
+
+    edit(world, {})
+    roll(world)
+
+    assert values(world, "tcp-backlog") == {"511"}
+    assert (world.settings_file(), at_start(world)) == ({}, set())
+    assert accepted(world) == ("True", "spec is fully applied")
+
+
+@rolls
+def test_a_value_that_the_first_pod_refuses_at_its_start_gets_to_no_other(make: Any) -> None:
+    world = make(config={"tcp-backlog": 100})
+    world.converge()
+    before = turned_over(world)
+    world.settings.refuses = {pod: {"9"} for pod in redis_pods(world)}
+
+    edit(world, {"tcp-backlog": 9, "timeout": 300})
+    for _ in range(40):
+        world.run_pass()
+
+    gone = [pod for pod, uid in turned_over(world).items() if uid != before[pod]]
+    assert len(gone) == 1, "one pod alone tried it"
+    assert not is_primary(world, gone[0])
+    status, message = accepted(world)
+    assert status == "False"
+    assert f"redis 7.0.15 in {gone[0]} refuses '9' at its start: it cannot be 9. No other pod" in message
+    assert values(world, "timeout") == {"300"}, "others are set meanwhile"
+
+    # With an image in the same breath: nothing else is recreated into the same either.
+    world.resource["spec"] = {**world.resource["spec"], "image": "redis:7.0.14"}
+    for _ in range(20):
+        world.run_pass()
+    assert len([pod for pod, uid in turned_over(world).items() if uid != before[pod]]) == 1
+
+    edit(world, {"tcp-backlog": 100, "timeout": 300})
+    roll(world)
+    assert values(world, "tcp-backlog") == {"100"}
+    assert accepted(world) == ("True", "spec is fully applied")
+
+
+@rolls
+def test_an_edit_that_is_taken_back_half_way_takes_the_pods_back_that_have_it(make: Any) -> None:
+    for passes in range(0, 24, 3):
+        world = make()
+        world.converge()
+        edit(world, {"tcp-backlog": 1024})
+        for _ in range(passes):
+            world.run_pass(interrupt_after=1)
+            world.settings.memory.drop(KEY)  # each time by another operator
+        have = {pod for pod in redis_pods(world) if world.settings.get(pod, ("tcp-backlog",))["tcp-backlog"] == "1024"}
+        before = turned_over(world)
+
+        edit(world, {})
+        gone = roll(world)
+
+        assert values(world, "tcp-backlog") == {"511"}
+        assert (world.settings_file(), at_start(world)) == ({}, set())
+        others = {pod for pod in before if pod not in have}
+        kept = {pod for pod in others if turned_over(world)[pod] == before[pod]}
+        assert kept == others, f"{gone}: a pod that never had it was recreated"
+        assert accepted(world) == ("True", "spec is fully applied")
+
+
+@rolls
+def test_interrupted_after_any_step_a_roll_of_a_parameter_ends(make: Any) -> None:
+    for steps in range(3):
+        world = make()
+        world.converge()
+        edit(world, {"tcp-backlog": 1024})
+        for _ in range(60):
+            world.run_pass(interrupt_after=steps)
+            world.settings.memory.drop(KEY)
+        roll(world)
+        assert values(world, "tcp-backlog") == {"1024"}
+
+
+@both
+def test_a_new_instance_starts_with_what_needs_a_start_and_nothing_is_pending(make: Any) -> None:
+    world = make(config={"tcp-backlog": 1024, "timeout": 300})
+
+    world.converge()
+
+    assert values(world, "tcp-backlog") == {"1024"}
+    assert (world.settings_file(), at_start(world)) == ({"timeout": "300"}, {'tcp-backlog "1024"\n'})
+    assert accepted(world) == ("True", "spec is fully applied")
+
+
+@rolls
+def test_what_an_earlier_version_kept_in_the_file_stays_there_until_pods_have_it(make: Any) -> None:
+    """Its processes have it, and lose it by no crash; no pod goes for it."""
+    world = make()
+    world.converge()
+    name = world.snapshot().resource.name
+    world.children[Ref("ConfigMap", name)] = with_settings(
+        world.children[Ref("ConfigMap", name)], {"tcp-backlog": "1024"}
+    )
+    for pod in redis_pods(world):
+        world.settings.of(pod)["tcp-backlog"] = "1024"
+    before = turned_over(world)
 
     edit(world, {"tcp-backlog": 1024})
     world.converge()
 
-    assert world.settings.told == []
+    assert turned_over(world) == before
     assert world.settings_file() == {"tcp-backlog": "1024"}
-    status, message = accepted(world)
-    pods = redis_pods(world)
-    assert status == "False"
-    assert f"config.tcp-backlog 511 -> 1024: 0 of {len(pods)} pods have it" in message
-    for pod in pods:
-        world.settings.restart(pod, world.settings_file())
-    assert accepted(world)[0] == "True"
-
-    edit(world, {})
-    world.converge()
-    assert world.settings_file() == {"tcp-backlog": None}
-    assert f"config.tcp-backlog 1024 -> 511: 0 of {len(pods)} pods have it" in accepted(world)[1]
-    for pod in pods:
-        world.settings.restart(pod, world.settings_file())
-    world.converge()
-    assert world.settings_file() == {}
-    assert accepted(world)[0] == "True"
+    assert accepted(world) == ("True", "spec is fully applied")
 
 
-@both
+@rolls
 def test_the_engine_s_own_word_wins_over_the_table(make: Any) -> None:
     """It says of a parameter that it cannot be changed while it runs, whatever is known of others."""
     world = make()
@@ -260,13 +396,28 @@ def test_the_engine_s_own_word_wins_over_the_table(make: Any) -> None:
     world.settings.immutable.add("hz")
 
     edit(world, {"hz": 30})
-    world.converge()
+    roll(world)
 
-    assert (
-        f"config.hz 10 -> 30: 0 of {len(redis_pods(world))} pods have it, the others get it when" in accepted(world)[1]
-    )
-    assert world.settings_file() == {"hz": "30"}
-    assert len(world.settings.told) == len(redis_pods(world))
+    assert values(world, "hz") == {"30"}
+    assert (world.settings_file(), at_start(world)) == ({}, {'hz "30"\n'})
+
+
+def test_a_pod_that_is_silent_while_spec_names_it_no_more_gets_its_default_when_it_is_back() -> None:
+    world = SimulatedStandby(replicas=2)
+    world.converge()
+    edit(world, {"tcp-backlog": 1024})
+    roll(world)
+    (silent, *_) = (pod for pod in redis_pods(world) if not is_primary(world, pod))
+    world.pods[silent].stopped = True
+
+    edit(world, {})
+    for _ in range(40):
+        world.run_pass()
+    world.pods[silent].stopped = False
+    roll(world)
+
+    assert values(world, "tcp-backlog") == {"511"}
+    assert (world.settings_file(), at_start(world)) == ({}, set())
 
 
 @both
@@ -289,10 +440,11 @@ def test_interrupted_after_any_step_it_comes_to_the_same(make: Any) -> None:
         edit(world, {"timeout": 300, "save": "900 1", "tcp-backlog": 100})
         world.run_pass(interrupt_after=steps)
         world.settings.memory.drop(KEY)
-        world.converge()
+        world.converge(passes=200)
 
         assert (values(world, "timeout"), values(world, "save"), values(world, "hz")) == ({"300"}, {"900 1"}, {"10"})
-        assert world.settings_file() == {"timeout": "300", "save": "900 1", "tcp-backlog": "100"}
+        assert world.settings_file() == {"timeout": "300", "save": "900 1"}
+        assert at_start(world) == {'tcp-backlog "100"\n'}
 
 
 @both

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tdredis.manifests.data_scripts import TOLD_BY
 from tdredis.manifests.ready_scripts import READY
 from tdredis.manifests.redis_config import build_auth_conf, build_redis_conf
-from tdredis.manifests.settings_file import render_settings
+from tdredis.manifests.settings_file import AT_START, render_settings
 from tdredis.manifests.start_scripts import CLUSTER_NODE, STANDALONE, STANDALONE_ON_VOLUME, STANDBY_NODE
+from tdredis.redis.facts import said_by_the_start_script
 from tdredis.redislink.link import Link
 from tests.kit.builders import sample, standalone, standby
 from tests.kit.containers import INNER, Pods, config, connected, pods
@@ -30,7 +33,15 @@ def programs() -> None:
     assert shutil.which("bwrap"), "install bubblewrap (make install does)"
 
 
-async def start(network: Pods, number: int, kind: str, settings: dict[str, str | None], *, extra: str = "") -> Link:
+async def start(
+    network: Pods,
+    number: int,
+    kind: str,
+    settings: dict[str, str | None],
+    *,
+    extra: str = "",
+    at_start: str = "",
+) -> Link:
     script, instance = KINDS[kind]
     files = {
         "/etc/tdredis": {
@@ -42,7 +53,14 @@ async def start(network: Pods, number: int, kind: str, settings: dict[str, str |
         "/etc/tdredis-auth": {"auth.conf": build_auth_conf(INNER), "password": INNER},
         "/data": {},
     }
-    return await connected(await network.run(number, files, "/etc/tdredis/start.sh", pod="pod-1"), INNER)
+    variables = {AT_START: at_start} if at_start else {}
+    address = await network.run(number, files, "/etc/tdredis/start.sh", pod="pod-1", variables=variables)
+    return await connected(address, INNER)
+
+
+async def told(link: Link) -> tuple[str, Mapping[str, str]]:
+    """What the operator hears of it: of data, and of parameters that the engine refused."""
+    return said_by_the_start_script({TOLD_BY: await config(link, TOLD_BY)})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,6 +98,58 @@ async def test_a_line_that_the_engine_does_not_take_is_passed_over(tmp_path: Pat
 
         assert await config(link, "timeout") == "300"
         assert f"refuses: {bad.strip()}" in network.log("pod-1")
+        link.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_start_has_what_its_pod_was_made_to_start_with(tmp_path: Path, kind: str) -> None:
+    async with pods(tmp_path) as network:
+        link = await start(network, 1, kind, {"timeout": "300"}, at_start=render_settings({"tcp-backlog": "100"}))
+
+        assert (await config(link, "timeout"), await config(link, "tcp-backlog")) == ("300", "100")
+        assert (await told(link))[1] == {}
+        link.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("tcp-backlog", "many", "argument couldn't be parsed into an integer"),
+        ("io-threads", "999", "argument must be between 1 and 128 inclusive"),
+        ("enable-debug-command", "maybe", "argument(s) must be one of the following: no, yes, local"),
+        ("no-such-parameter", "1", "Bad directive or wrong number of arguments"),
+    ],
+)
+async def test_what_the_engine_refuses_at_a_start_is_told_in_its_words(
+    tmp_path: Path, kind: str, name: str, value: str, words: str
+) -> None:
+    """The pod serves without it, and with the rest."""
+    async with pods(tmp_path) as network:
+        lines = render_settings({name: value, "databases": "1"})
+        link = await start(network, 1, kind, {"timeout": "300"}, at_start=lines)
+
+        assert (await config(link, "timeout"), await config(link, "databases")) == ("300", "1")
+        assert (await told(link))[1] == {name: words}
+        link.close()
+
+
+async def test_what_the_engine_ends_with_is_told_in_its_words(tmp_path: Path) -> None:
+    """It takes the line, and cannot do what it says: nothing of spec.config is tried again."""
+    async with pods(tmp_path) as network:
+        link = await start(network, 1, "standalone", {}, at_start="unixsocket /no/such/folder/socket\n")
+
+        assert (await told(link))[1] == {"*": "Failed opening Unix socket: bind: No such file or directory"}
+        link.close()
+
+
+async def test_what_is_said_of_data_and_of_parameters_is_told_apart(tmp_path: Path) -> None:
+    async with pods(tmp_path) as network:
+        link = await start(network, 1, "standalone on a volume", {}, at_start="tcp-backlog many\n")
+
+        said, refused = await told(link)
+        assert said == "blank: nothing was on the volume"
+        assert refused == {"tcp-backlog": "argument couldn't be parsed into an integer"}
         link.close()
 
 
