@@ -75,12 +75,13 @@ while :; do
       continue
       ;;
     '')
-      # It is frozen, or hangs: it is not given all of a grace that is meant for handing over.
+      # It is frozen, or hangs: it is not given all of a grace that is meant for handing over. Where it is process 1 of
+      # its container, the kernel drops our signal (pid_namespaces(7)): then Kubernetes ends it when the grace is over.
       unheard=$((unheard + 1))
       if [ "$unheard" = """
     + str(STOP_SILENT_LOOKS)
     + """ ]; then
-        say "it does not answer, and is ended"
+        say "it does not answer, and is not waited for"
         end_engine
         exit 0
       fi

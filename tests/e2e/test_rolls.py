@@ -51,7 +51,11 @@ async def test_an_edit_of_pod_settings_reaches_every_pod_while_clients_write(
             await subject.change(**TEAM)
             await rolled(subject)
             await hand_over(kube, subject)
-        assert set(await subject.pods()) == before
+
+        async def are_those() -> bool:
+            return set(await subject.pods()) == before
+
+        await eventually(are_those, "the surplus pod, which was told to end, has ended")
         assert await lost(subject, ledgers) == {}
         gaps = {way: round(ledger.longest_gap_s(), 3) for way, ledger in ledgers.items()}
         assert max(gaps.values()) <= GAP_S + NOISE_S, gaps

@@ -149,7 +149,7 @@ async def test_a_process_that_answers_nothing_is_ended_after_so_many_looks(tmp_p
         async with asyncio.timeout(DEADLINE_S):
             code = await both.process.wait()
 
-        assert both.says("stop.sh: it does not answer, and is ended")
+        assert both.says("stop.sh: it does not answer, and is not waited for")
         assert both.says("stop.sh ended with 0")
         assert (code, both.looks()) == (128 + 9, STOP_SILENT_LOOKS), "it was ended by nobody else, and not before"
 
@@ -167,7 +167,7 @@ async def test_a_process_that_answers_again_is_not_ended(tmp_path: Path, kind: s
         await hand_over(both, kind)
 
         await eventually(lambda: both.says("stop.sh ended with 0"), "it waits no more", deadline_s=DEADLINE_S)
-        assert not both.says("and is ended")
+        assert not both.says("and is not waited for")
         assert await both.primary.call("PING", timeout_s=5) == b"PONG"
 
 
@@ -207,7 +207,7 @@ async def test_a_slow_script_ends_no_wait_and_its_primary_hands_over_afterwards(
         await hand_over(both, kind)
 
         await eventually(lambda: both.says("stop.sh ended with 0"), "it waits no more", deadline_s=DEADLINE_S)
-        assert not both.says("and is ended")
+        assert not both.says("and is not waited for")
         assert (await replication(both.replica))["role"] == "master"
 
 
