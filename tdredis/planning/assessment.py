@@ -24,7 +24,7 @@ from tdredis.planning.plan import Hold, Plan, Ruling, Verdict, held, until_barri
 from tdredis.planning.report import Description, build_status
 from tdredis.planning.rolling import COPIES_COME, Next, Shard, say_next
 from tdredis.planning.rules import ENGINE_WORKS_S, WAITING_FOR_A_PERSON_S, Rule, ask, build_plan
-from tdredis.planning.settings import ends_rolls, settings_changes, settings_lacks
+from tdredis.planning.settings import refused_start, settings_changes, settings_lacks
 from tdredis.planning.volumes import volume_changes
 
 
@@ -125,9 +125,13 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
     sentences = snapshot.memo.once("problems", (snapshot.resource,), lambda: problems(snapshot.resource))
     findings = find_faults(kind.checks, world)
     groups = kind.groups(world)
-    lacks, refusal = find_lacks(snapshot, instance, groups, settings_lacks(world)), ends_rolls(world)
-    roll = () if refusal else kind.roll(world, lacks.outdated - lacks.late)
-    how = refusal.why if refusal else say_next(roll, waits=bool(findings))
+    lacks, refusal = find_lacks(snapshot, instance, groups, settings_lacks(world)), refused_start(world)
+    outdated = lacks.outdated - lacks.late
+    if refusal:
+        outdated &= refusal.pods
+    # One more pod that came first and refused stays, while it would be made as it is: without it nobody would know.
+    roll = () if refusal and not outdated else kind.roll(world, outdated)
+    how = refusal.hold.why if refusal and not roll else say_next(roll, waits=bool(findings))
     return Assessment(
         kind=kind,
         world=world,

@@ -14,6 +14,14 @@ NOT_NAMED: Final = object()
 NOTHING: Final = '""'
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedStart:
+    """*pods* started with a value that their engine did not take: no other is recreated."""
+
+    hold: Hold
+    pods: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """Of one parameter. *kept*: what the file for the next start says of it; NOT_NAMED: nothing. *at_start*: what new
@@ -27,4 +35,4 @@ class Decision:
     holds: tuple[Hold, ...] = ()
     changes: tuple[Change, ...] = ()
     lacks: Mapping[str, Lack] = field(default_factory=dict)
-    ends_rolls: Hold | None = None  # the first pod that started with it did not take it: no other is recreated
+    refusal: RefusedStart | None = None

@@ -22,7 +22,7 @@ from tdredis.planning.health import Limited, World
 from tdredis.planning.live import Live
 from tdredis.planning.objects import ref_of
 from tdredis.planning.plan import Hold, Ruling
-from tdredis.planning.setting import NOT_NAMED, NOTHING, Decision
+from tdredis.planning.setting import NOT_NAMED, NOTHING, Decision, RefusedStart
 from tdredis.planning.settings_at_start import at_start_of, needs_restart, settings_of_templates, with_start
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import SetParameter
@@ -97,9 +97,12 @@ def settings_lacks(world: World) -> dict[str, list[Lack]]:
     return found
 
 
-def ends_rolls(world: World) -> Hold | None:
-    """Guard: a value that the first pod to start with it did not take gets to no other."""
-    return next((each.ends_rolls for each in world.settings if each.ends_rolls is not None), None)
+def refused_start(world: World) -> RefusedStart | None:
+    """Guard: a value that the first pod to start with it did not take gets to no other. That pod alone goes again when
+    it is to be made of something else: the previous image, say.
+    """
+    found = [each.refusal for each in world.settings if each.refusal is not None]
+    return replace(found[0], pods=frozenset().union(*(each.pods for each in found))) if found else None
 
 
 # ---- one parameter
@@ -211,7 +214,9 @@ def _to_keep(wanted: str | None, kept: object, found: _Found) -> object:
 
 def _put_off(world: World, name: str, wanted: str | None, kept: object, found: _Found) -> Decision:
     """Some process refuses it: nobody gets it, or keeps it, before that one takes it."""
-    (member, _, refusal), previous = found.refused[0], kept if isinstance(kept, str) and kept != wanted else None
+    member, _, refusal = found.refused[0]
+    # It may be this very one, which all had before one of them began anew.
+    previous = kept if isinstance(kept, str) and (kept != wanted or found.done) else None
     steps = [_set(each, name, goal, wanted) for each, goal, one in found.refused if one.is_due]
     for each in found.done:
         before = _goal(world.instance, each.facts.engine, name, previous)

@@ -14,9 +14,9 @@ from tdredis.planning.change import Lack
 from tdredis.planning.health import Limited, World
 from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold
-from tdredis.planning.setting import NOT_NAMED, NOTHING, Decision
+from tdredis.planning.setting import NOT_NAMED, NOTHING, Decision, RefusedStart
 from tdredis.planning.snapshot import Ref
-from tdredis.redis.parameters import parameter_of
+from tdredis.redis.parameters import is_read_at_start, parameter_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,13 @@ def settings_of_templates(children: Mapping[Ref, Live]) -> dict[str, str]:
 
 
 def at_start_of(world: World, name: str) -> AtStart:
-    """Once pods are made to start with it, it is theirs for as long as spec names it."""
+    """Once pods are made to start with it, it is theirs for as long as spec names it. And so is one that no process
+    knows, where other engines read it then: with an image of the same edit such an engine may come.
+    """
     value = settings_of_templates(world.snapshot.children).get(name)
-    return AtStart(value, value is not None or any(_is_read_at_start(member, name) for member in world.members))
+    is_read = any(_is_read_at_start(member, name) for member in world.members)
+    is_unknown = all(name not in member.facts.settings for member in world.members)
+    return AtStart(value, value is not None or is_read or (is_unknown and is_read_at_start(name)))
 
 
 def _is_read_at_start(member: Limited, name: str) -> bool:
@@ -90,7 +94,7 @@ def with_start(
         at_start=wanted,
         lacks=_lacks(path, lacking, wanted),
         holds=(*decision.holds, *((hold,) if hold else ())),
-        ends_rolls=hold,
+        refusal=RefusedStart(hold, frozenset(each.pod.name for each in tried)) if hold else None,
     )
 
 
@@ -109,9 +113,10 @@ def _lacks(path: str, lacking: Sequence[tuple[Limited, str]], wanted: str | None
 def _refused(name: str, wanted: str, member: Limited) -> Hold:
     """Guard: a value that the first pod to start with it did not take gets to no other."""
     words = member.facts.refused_at_start
-    said = words.get(name) or words.get("*") or "it runs without it"
+    said = words.get(name) or words.get("*") or "it started without it"
     why = (
-        f"config.{name}: {member.facts.engine} in {member.pod.name} refuses {wanted!r} at its start: {said}. No other"
-        " pod is recreated: write another value, or the previous one"
+        f"config.{name}: {member.facts.engine} in {member.pod.name} refuses {wanted!r} at its start: {said}. It runs"
+        f" with {member.facts.settings[name]!r}, and no other pod is recreated: write another value, or the previous"
+        " one"
     )
     return Hold(guard="engine_starts_with_the_value", about="spec", why=why)

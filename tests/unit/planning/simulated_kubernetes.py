@@ -37,7 +37,7 @@ from tdredis.planning.steps import (
     Step,
 )
 from tdredis.redis.facts import NodeFacts, Unknown
-from tests.unit.planning.simulated_settings import ENGINE, SimulatedSettings
+from tests.unit.planning.simulated_settings import SimulatedSettings
 
 ProcessT = TypeVar("ProcessT")
 
@@ -178,7 +178,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         return {
             pod: structs.replace(
                 node,
-                engine=ENGINE,
+                engine=self.settings.engine_of(pod),
                 settings=self.settings.get(pod, names),
                 refused_at_start=self.settings.refused_at_start.get(pod, {}),
             )

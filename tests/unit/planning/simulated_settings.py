@@ -25,6 +25,8 @@ class SimulatedSettings:
         self.own: dict[str, str] = {}  # of redis.conf
         self.refuses: dict[str, set[str]] = {}
         self.refused_at_start: dict[str, dict[str, str]] = {}
+        self.engines: dict[str, str] = {}  # of images, where it is another one
+        self.images: dict[str, str] = {}  # by pod
         self.live: set[str] = set()  # parameters that this engine takes while it runs, whatever the table says
         self.immutable: set[str] = set()  # and those that it does not
         self.told: list[tuple[str, str, str]] = []
@@ -33,11 +35,14 @@ class SimulatedSettings:
     def of(self, pod: str) -> dict[str, str]:
         return self.values.setdefault(pod, {})
 
+    def engine_of(self, pod: str) -> str:
+        return self.engines.get(self.images.get(pod, ""), ENGINE)
+
     def get(self, pod: str, names: tuple[str, ...]) -> dict[str, str]:
         """What CONFIG GET answers."""
         found = {}
         for name in names:
-            known = parameter_of(ENGINE, name)
+            known = parameter_of(self.engine_of(pod), name)
             if known is not None or name in self.live:
                 default = self.own.get(name, known.default if known else "0")
                 found[name] = self.of(pod).get(name, default)
@@ -45,7 +50,7 @@ class SimulatedSettings:
 
     def tell(self, step: SetParameter) -> None:
         """As the executor carries it out."""
-        pod, known = step.process.pod, parameter_of(ENGINE, step.name)
+        pod, known = step.process.pod, parameter_of(step.engine, step.name)
         self.told.append((pod, step.name, step.value))
         assert len(self.told) < 500, "told without an end"
         if step.value in self.refuses.get(pod, set()):
@@ -62,8 +67,11 @@ class SimulatedSettings:
 
     def restart(self, pod: str, file: Mapping[str, str | None], made_of: Mapping[str, str]) -> None:
         """The process begins anew with what the file for starts says, and its pod, as far as it takes it."""
+        self.images[pod] = made_of.get("image", "")
         said = {**file, **settings_at_start(made_of)}
         refused = self.refuses.get(pod, set())
         kept = {name: value for name, value in said.items() if value is not None}
         self.values[pod] = {name: FORMS.get(value, value) for name, value in kept.items() if value not in refused}
         self.refused_at_start[pod] = {name: f"it cannot be {value}" for name, value in kept.items() if value in refused}
+        unknown = {name for name in kept if name not in self.live and parameter_of(self.engine_of(pod), name) is None}
+        self.refused_at_start[pod] |= dict.fromkeys(unknown, "Bad directive or wrong number of arguments")

@@ -305,7 +305,10 @@ def test_a_value_that_the_first_pod_refuses_at_its_start_gets_to_no_other(make: 
     assert not is_primary(world, gone[0])
     status, message = accepted(world)
     assert status == "False"
-    assert f"redis 7.0.15 in {gone[0]} refuses '9' at its start: it cannot be 9. No other pod" in message
+    assert (
+        f"redis 7.0.15 in {gone[0]} refuses '9' at its start: it cannot be 9. It runs with '511', and no other pod"
+        in message
+    )
     assert values(world, "timeout") == {"300"}, "others are set meanwhile"
 
     # With an image in the same breath: nothing else is recreated into the same either.
@@ -318,6 +321,81 @@ def test_a_value_that_the_first_pod_refuses_at_its_start_gets_to_no_other(make: 
     roll(world)
     assert values(world, "tcp-backlog") == {"100"}
     assert accepted(world) == ("True", "spec is fully applied")
+
+
+def images(world: World) -> dict[str, str]:
+    return {pod: world.pods[pod].made_of["image"] for pod in redis_pods(world)}
+
+
+@rolls
+def test_the_pod_that_refused_a_value_gets_the_previous_image_back_and_no_other_is_touched(make: Any) -> None:
+    """Nobody has to find out first which of two edits it was."""
+    world = make(config={"tcp-backlog": 100})
+    world.converge()
+    before, image = turned_over(world), world.resource["spec"]["image"]
+    world.settings.refuses = {pod: {"9"} for pod in redis_pods(world)}
+    world.resource["spec"] = {**world.resource["spec"], "image": "redis:7.0.14", "config": {"tcp-backlog": 9}}
+    for _ in range(40):
+        world.run_pass()
+    (tried,) = (pod for pod, uid in turned_over(world).items() if uid != before[pod])
+    assert images(world)[tried] == "redis:7.0.14"
+    assert "refuses '9' at its start: it cannot be 9. It runs with '511', and no other" in accepted(world)[1]
+
+    world.resource["spec"] = {**world.resource["spec"], "image": image}
+    gone = roll(world)
+
+    assert gone == [tried]
+    assert set(images(world).values()) == {image}
+    assert accepted(world)[0] == "False"
+    edit(world, {"tcp-backlog": 100})
+    assert roll(world) == [tried]
+    assert accepted(world) == ("True", "spec is fully applied")
+
+
+@rolls
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"io-threads-do-reads": "yes"}, {}),  # which the new engine knows no more
+        ({"tcp-backlog": 100}, {}),
+        ({}, {"bgsave-cpulist": "0-1"}),  # which only the new one knows
+        ({"io-threads-do-reads": "yes"}, {"bgsave-cpulist": "0-1", "tcp-backlog": 100}),
+    ],
+)
+def test_with_a_new_image_parameters_go_and_come_in_one_roll(
+    make: Any, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    world = make(config=before)
+    world.settings.engines = {"redis:8.0": "redis 8.0.2"}
+    world.converge()
+
+    world.resource["spec"] = {**world.resource["spec"], "image": "redis:8.0", "config": after}
+    gone = roll(world)
+
+    assert sorted(gone) == sorted(redis_pods(world)), "each once"
+    assert {name: values(world, name) for name in after} == {name: {str(value)} for name, value in after.items()}
+    assert world.settings_file() == {}
+    assert at_start(world) == ({"".join(f'{name} "{after[name]}"\n' for name in sorted(after))} if after else set())
+    assert accepted(world) == ("True", "spec is fully applied")
+
+
+@pytest.mark.parametrize("make", MAKES[:2])
+def test_a_value_that_all_had_stays_where_it_is_when_one_that_began_anew_refuses_it(make: Any) -> None:
+    """It lacks files for so many clients, say."""
+    world = make(config={"maxclients": 5000})
+    world.converge()
+    world.run_pass()
+    last = max(redis_pods(world), key=lambda pod: (not is_primary(world, pod), pod))
+    world.settings.refuses = {last: {"5000"}}
+
+    world.settings.of(last).clear()
+    world.converge()
+
+    assert {pod: world.settings.get(pod, ("maxclients",))["maxclients"] for pod in redis_pods(world)} == {
+        pod: "10000" if pod == last else "5000" for pod in redis_pods(world)
+    }
+    assert world.settings_file() == {"maxclients": "5000"}
+    assert accepted(world)[0] == "False"
 
 
 @rolls
