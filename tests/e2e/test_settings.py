@@ -1,21 +1,16 @@
-"""Parameters of Redis while it runs: the page about settings, typed block by block, and what stays over a restart."""
+"""Parameters of Redis while it runs: set on every process, and there after a restart."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tdredis.kube.client import Client
 from tdredis.redislink.errors import LinkError
 from tests.e2e.reach import linked
-from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, sample, standalone, standby
+from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, sample, standalone, standby
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs/howto/settings.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 Manifest = Callable[..., Obj]
 KINDS = pytest.mark.parametrize("manifest", [sample, standby, standalone], ids=["cluster", "standby", "standalone"])
 # As an operator's page of before offered them, with another value than the default.
@@ -102,51 +97,3 @@ async def test_parameters_are_set_while_redis_runs_and_are_there_after_a_restart
         await until_all_have(subject, "appendonly", "yes")
         await until_all_have(subject, "maxclients", "10000")
         await until_all_have(subject, "maxmemory-policy", "allkeys-lru")
-
-
-async def test_the_page_about_settings_does_what_it_says(kube: Kube, client: Client, namespace: str) -> None:
-    """Each block is typed as it stands; what follows it in the page is what is looked for."""
-    async with Operator(kube, namespace):
-        manifest = standby(namespace)
-        manifest["metadata"]["name"] = "redis-tom"
-        subject = await Subject.create(client, manifest)
-        await subject.until_ready()
-
-        set_some, refuse, restart, put_back = BLOCKS
-        await typed(kube, set_some, namespace)
-        await until_all_have(subject, "maxmemory-policy", "noeviction")
-        await until_all_have(subject, "timeout", "300")
-
-        await typed(kube, refuse, namespace)
-        await accepted(subject, "False", "argument(s) must be one of the following")
-        assert await values_of(subject, "maxmemory-policy") == {"noeviction"}
-        assert (await subject.get())["status"]["phase"] == "Ready"
-
-        await typed(kube, restart, namespace)
-        await until_all_have(subject, "tcp-backlog", "1024")
-        await accepted(subject, "True", "")
-
-        await typed(kube, put_back, namespace)
-        await until_all_have(subject, "timeout", "0")
-        await until_all_have(subject, "maxmemory-policy", "allkeys-lru")
-        await until_all_have(subject, "tcp-backlog", "511")
-        await accepted(subject, "True", "spec is fully applied")
-
-
-async def accepted(subject: Subject, status: str, words: str) -> None:
-    async def is_said() -> bool:
-        found = condition(await subject.get(), "Accepted")
-        return found["status"] == status and words in found["message"]
-
-    await eventually(is_said, f"Accepted is {status} and says: {words}")
-
-
-async def typed(kube: Kube, block: str, namespace: str) -> None:
-    """*block* of the page, with its own namespace."""
-    for command in block.replace("\\\n", " ").splitlines():
-        words = re.findall(r"'[^']*'|\S+", command)
-        assert words[0] == "kubectl", command
-        arguments = [word.strip("'") for word in words[1:]]
-        arguments = [namespace if word == "redis" else word for word in arguments]
-        code, _, error = await kube.kubectl(*arguments)
-        assert code == 0, error
