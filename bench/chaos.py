@@ -1,16 +1,18 @@
-"""Everything breaks, two faults at a time: `python -m bench chaos [--seed N | --replay FILE] [--minutes M]`.
+"""Everything breaks, two faults at a time, while it is changed: `python -m bench chaos [--seed N | --replay FILE]`.
 
 One RedisCluster, one RedisStandby and one RedisStandalone on localkube, clients that write without pause by every way,
 and faults drawn from a menu by the seed: processes killed and frozen, pods deleted, the network cut, the operator
-killed, the API server stopped, slow or refusing, disks filled and files torn. The same seed draws the same faults in
-the same order, from the same menu; `--save FILE` keeps them as they were, and `--replay FILE` repeats them.
+killed, the API server stopped, slow or refusing, disks filled and files torn. Beside them spec is edited: capacity,
+parameters, images, replicas, Sentinels, proxies, volumes, restarts, handovers, pauses, one on top of the other
+(`--no-edits`: not). The same seed draws the same faults in the same order, from the same menu, with edits and without;
+`--save FILE` keeps them as they were, and `--replay FILE` repeats them.
 
-Afterwards every fault is undone, and within two minutes everything must be Ready without anybody's help. The last line
-is the verdict: invariants that were broken (a Service that led to two primaries, a pass that failed with a bug, a value
-that nobody wrote, a resource that did not become Ready), acknowledged writes that are missing, and for each fault how
-long writes stopped, how long after its end status last said that its resource was not Ready (or nobody could tell),
-and how many of the missing writes were acknowledged while it lasted or in the second before it. Two faults may share
-all three.
+Afterwards every fault is undone, within two minutes everything must be Ready without anybody's help, and soon after
+what spec says last must be so. The last line is the verdict: invariants that were broken (a Service that led to two
+primaries, a pass that failed with a bug, a value that nobody wrote, a resource that did not become Ready, an edit that
+was not carried out), acknowledged writes that are missing, and for each fault how long writes stopped, how long after
+its end status last said that its resource was not Ready (or nobody could tell), and how many of the missing writes were
+acknowledged while it lasted or in the second before it. Two faults may share all three.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench._localkube import localkube
+from bench.chaos_edits import EDITS, until_carried_out
 from bench.chaos_menu import MENU, InapplicableError, Place, takes_a_copy
 from bench.chaos_schedule import Draw, Schedule, draw_schedule, read_schedule, write_schedule
 from tdredis.kube.errors import ApiError
@@ -45,6 +48,7 @@ from tests.e2e.world import (
 )
 
 HEALS_S = 120.0
+APPLIED_S = 300.0  # all pods of all shards are recreated, one by one
 LOOK_S = 0.1  # how often status is looked at
 SETTLED_S = 2.0  # Ready for so long: whatever the fault did has been noticed, and healed
 SENT_S = 1.0  # what was acknowledged so long before a crash has reached the replicas
@@ -58,7 +62,9 @@ STORAGE = {
     "provisioner": "localkube.io/directory",
     "parameters": {"medium": "Memory"},
     "reclaimPolicy": "Delete",
+    "allowVolumeExpansion": True,
 }
+HAPPENINGS = {**MENU, **EDITS}
 RESTART_PACE = 0.05  # a kubelet's back-off is for programs that fail by themselves
 
 
@@ -94,11 +100,13 @@ def main(arguments: list[str]) -> int:
     what.add_argument(
         "--replay", type=Path, metavar="FILE", help="faults that --save has kept, such as tests/chaos/seeds"
     )
+    parser.add_argument("--no-edits", action="store_true", help="of a seed: the faults alone")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--save", type=Path, metavar="FILE", help="where to keep the faults of this run")
     parser.add_argument("--logs", type=Path, help="an empty folder: what the operator and localkube said stays there")
     chosen = parser.parse_args(arguments)
-    schedule = read_schedule(chosen.replay) if chosen.replay else draw_schedule(chosen.seed, MENU)
+    drawn = draw_schedule(chosen.seed, MENU, () if chosen.no_edits else EDITS)
+    schedule = read_schedule(chosen.replay) if chosen.replay else drawn
     with tempfile.TemporaryDirectory(prefix="bench-chaos-") as folder:
         verdict, begun = asyncio.run(_run(chosen.logs or Path(folder), schedule, chosen.minutes * 60))
     if chosen.save:
@@ -147,7 +155,7 @@ async def _run(folder: Path, schedule: Schedule, seconds: float) -> tuple[dict[s
 
 
 async def _lane(run: Run, lane: int, draws: Sequence[Draw], end: float) -> None:
-    """Fault after fault, each until its resource is Ready again."""
+    """Fault after fault, or edit after edit, each until its resource is Ready again."""
     for draw in draws:
         await asyncio.sleep(draw.pause_s)  # the schedule itself
         if time.monotonic() > end:
@@ -158,7 +166,7 @@ async def _lane(run: Run, lane: int, draws: Sequence[Draw], end: float) -> None:
         try:
             async with alone:
                 began = time.monotonic()
-                await MENU[draw.fault](run.place, subject, draw)
+                await HAPPENINGS[draw.fault](run.place, subject, draw)
                 ended = time.monotonic()
                 await _settled(run, subject, ended)
         except AssertionError as error:
@@ -241,6 +249,7 @@ async def _refresh(run: Run) -> None:
 async def _all_ready(run: Run) -> bool:
     try:
         await asyncio.gather(*(subject.until_ready(deadline_s=HEALS_S) for subject in run.place.subjects))
+        await asyncio.gather(*(until_carried_out(each, deadline_s=APPLIED_S) for each in run.place.subjects))
     except AssertionError as error:
         run.broken.append(str(error))
         return False

@@ -1,4 +1,4 @@
-"""Which faults a chaos run meets, in which order: drawn by a seed, or kept in a file because they once found something.
+"""Which faults and edits a chaos run meets, in which order: drawn by a seed, or kept because they once found something.
 
 A file outlives the menu: what a seed draws changes with every fault that is added.
 """
@@ -20,7 +20,7 @@ Seconds = Annotated[float, msgspec.Meta(ge=0, le=60)]
 
 
 class Draw(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One fault, before it is known which pods there are."""
+    """One fault or edit, before it is known which pods there are."""
 
     fault: str
     subject: Annotated[int, msgspec.Meta(ge=0, le=2)]  # whose pods, by place
@@ -42,18 +42,21 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     found: str = ""
 
 
-def draw_schedule(seed: int, menu: Collection[str]) -> Schedule:
-    """What the seed has in store."""
+def draw_schedule(seed: int, menu: Collection[str], edits: Collection[str] = ()) -> Schedule:
+    """What the seed has in store. *edits* have a lane of their own: the faults are the same with and without them."""
     chance = random.Random(f"{seed}/place")  # noqa: S311 to be repeated
     return Schedule(
         seed=seed,
         claims=chance.random() < 0.5,
         reuse=chance.random() < 0.5,
-        lanes=tuple(_draw_lane(seed, lane, sorted(menu)) for lane in range(AT_ONCE)),
+        lanes=(
+            *(_draw_lane(seed, str(lane), sorted(menu)) for lane in range(AT_ONCE)),
+            *([_draw_lane(seed, "edits", sorted(edits))] if edits else []),
+        ),
     )
 
 
-def _draw_lane(seed: int, lane: int, menu: list[str]) -> tuple[Draw, ...]:
+def _draw_lane(seed: int, lane: str, menu: list[str]) -> tuple[Draw, ...]:
     chance = random.Random(f"{seed}/{lane}")  # noqa: S311 to be repeated
     return tuple(
         Draw(
