@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -61,6 +61,15 @@ class SimulatedPod(Generic[ProcessT]):
     images: Mapping[str, str] = field(default_factory=dict)
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
     given: dict[str, dict[str, str]] = field(default_factory=dict)  # what that has
+
+    def read(self, template: Any) -> None:
+        """What it has of the *template* that it is made from."""
+        containers, annotations = template["spec"]["containers"], template["metadata"].get("annotations", {})
+        self.resources = json.loads(json.dumps(containers[0].get("resources", {})))
+        self.given = self.resources
+        self.made_of = parse_made_of(annotations)
+        self.restarted_at = annotations.get(RESTARTED_AT, "")
+        self.images = {each["name"]: each["image"] for each in containers}
 
 
 class _Tried(Mapping[str, Trial]):
@@ -338,6 +347,20 @@ class SimulatedKubernetes(Generic[ProcessT]):
             "updateRevision": _revision(live["spec"]["template"]),
         }
 
+    def made_earlier(self, statefulsets: Iterable[JSONObject]) -> None:
+        """As if an earlier version of the operator had made *statefulsets*, and their pods from these templates."""
+        for given in statefulsets:
+            live: Any = json.loads(json.dumps(given))
+            name, template = live["metadata"]["name"], live["spec"]["template"]
+            live["metadata"]["generation"] = self.next_number()
+            revision = _revision(template)
+            live["status"] = {"observedGeneration": live["metadata"]["generation"], "updateRevision": revision}
+            self.children[Ref("StatefulSet", name)] = live
+            for ordinal in _ordinals(live["spec"]):
+                pod = self.pods[f"{name}-{ordinal}"]
+                pod.revision = revision
+                pod.read(template)
+
     def _give_node_ports(self, ref: Ref, spec: JSONObject) -> None:
         ports, number = spec["ports"], self._node_ports.setdefault(ref.name, 30000 + 10 * len(self._node_ports))
         assert isinstance(ports, list)
@@ -397,12 +420,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
             process=None,
             trouble=trouble,
             main_trouble=trouble,
-            resources=json.loads(template)["spec"]["containers"][0].get("resources", {}),
-            given=json.loads(template)["spec"]["containers"][0].get("resources", {}),
-            made_of=parse_made_of(json.loads(template)["metadata"].get("annotations", {})),
-            restarted_at=json.loads(template)["metadata"].get("annotations", {}).get(RESTARTED_AT, ""),
-            images={each["name"]: each["image"] for each in json.loads(template)["spec"]["containers"]},
         )
+        pod.read(json.loads(template))
         if trouble is None:
             pod.process = self.start(pod)
         return pod
