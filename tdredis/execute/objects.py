@@ -17,6 +17,7 @@ from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, Invalid, NotFound, ServerUnavailable, TooManyRequests, is_namespace_going
 from tdredis.kube.request import Propagation
 from tdredis.kube.resources import PERSISTENTVOLUMECLAIMS, PODS, Resource, resource_of
+from tdredis.manifests.asked import ASKED
 from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import (
     Apply,
@@ -273,7 +274,7 @@ class ObjectWriter:
         await self._delete(resource, key, step.ref.name, uid=step.uid, propagation="Orphan")
 
     async def _resize(self, key: Key, step: ResizePod) -> None:
-        """Raises ApiError, Conflict among them when the pod is another by now."""
+        """Raises ApiError, Conflict among them when the pod is another by now. Who dies in the middle asks again."""
         container: JSONObject = {
             "name": step.container,
             "resources": {"requests": dict(step.requests), "limits": dict(step.limits)},
@@ -281,6 +282,9 @@ class ObjectWriter:
         patch: JSONObject = {"metadata": {"uid": step.uid}, "spec": {"containers": [container]}}
         answer = await self._client.patch(PODS, key.namespace, step.pod, patch, kind="strategic", subresource="resize")
         self._on_applied(answer)
+        self._require_lead()
+        record: JSONObject = {"metadata": {"uid": step.uid, "annotations": {ASKED: step.record}}}
+        self._on_applied(await self._client.patch(PODS, key.namespace, step.pod, record))
 
 
 def _is_done(lane: _Lane, step: ObjectStep) -> bool:

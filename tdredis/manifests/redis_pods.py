@@ -8,6 +8,7 @@ from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.api.redisstandalone import RedisStandalone
+from tdredis.manifests.asked import ASKED, asked_for, build_asked
 from tdredis.manifests.claims import CLAIM, build_claim_template
 from tdredis.manifests.names import (
     COMPONENT_LABEL,
@@ -97,10 +98,11 @@ def _build_template(instance: Instance, site: Site, shard: str) -> JSONObject:
     ]
     if not instance.spec.storage_class:
         volumes.append({"name": CLAIM, "emptyDir": {}})
-    containers, annotations = [_build_redis(instance, site)], {}
+    asked = asked_for(*container_resources(instance))
+    containers, annotations = [_build_redis(instance, site)], {ASKED: build_asked(asked)}
     if instance.spec.monitor_image:
         containers.append(_build_exporter(instance, site))
-        annotations = {"prometheus.io/scrape": "true", "prometheus.io/port": str(EXPORTER_PORT)}
+        annotations |= {"prometheus.io/scrape": "true", "prometheus.io/port": str(EXPORTER_PORT)}
     return build_pod_template(
         instance,
         REDIS_COMPONENT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tdredis.kube.objects import Container, ContainerStatus, Pod, parse_time
+from tdredis.manifests.asked import parse_asked
 from tdredis.manifests.made_of import parse_made_of
 from tdredis.manifests.names import ROLE_LABEL
 from tdredis.planning.live import RESTARTED_AT
@@ -39,6 +40,7 @@ def read_pod(
         finished=pod.status.phase in ("Failed", "Succeeded"),
         revision=pod.metadata.labels.get("controller-revision-hash", ""),
         made_of=parse_made_of(pod.metadata.annotations),
+        asked=parse_asked(pod.metadata.annotations),
         restarted_at=pod.metadata.annotations.get(RESTARTED_AT, ""),
         images={each.name: each.image for each in pod.spec.containers},
         host_ip=pod.status.host_ip or None,

@@ -9,10 +9,12 @@ from typing import Final
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.rediscluster import RedisClusterSpec
 from tdredis.api.settings import as_texts
+from tdredis.manifests.asked import Asked, build_asked
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import REDIS_CONTAINER
 from tdredis.manifests.redis_config import backlog_mib
 from tdredis.manifests.redis_pods import container_resources
+from tdredis.planning.earlier import asked_of
 from tdredis.planning.health import Limited, World
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.snapshot import PodFacts, Snapshot
@@ -34,6 +36,7 @@ def resize_pods(snapshot: Snapshot, requests: Mapping[str, str], limits: Mapping
     # As the server completes it: who names a limit only requests as much.
     asked = _only_resizable({**limits, **requests})
     capped = _only_resizable(limits)
+    wanted = Asked(requests=asked, limits=capped)
     return tuple(
         ResizePod(
             pod=name,
@@ -41,14 +44,29 @@ def resize_pods(snapshot: Snapshot, requests: Mapping[str, str], limits: Mapping
             container=REDIS_CONTAINER,
             requests=tuple(sorted(asked.items())),
             limits=tuple(sorted(capped.items())),
+            record=build_asked(_after(snapshot, pod, wanted)),
             why=f"its container is to have {_sentence(capped or asked)}",
         )
         for name, pod in sorted(snapshot.pods.items())
         if pod.running
         and not pod.deleting
-        and (_lacks(pod.requests, asked) or _lacks(pod.limits, capped))
+        and _is_to_be_told(snapshot, pod, wanted)
         and may_be_resized(snapshot, pod, asked, capped)
     )
+
+
+def _is_to_be_told(snapshot: Snapshot, pod: PodFacts, wanted: Asked) -> bool:
+    """It was last told something else. What it has is no sign of that where it says what it was told: somebody else
+    changed it since, or as it was made, and would again.
+    """
+    told = asked_of(snapshot, pod) or Asked(requests=pod.requests, limits=pod.limits)
+    return _lacks(told.requests, wanted.requests) or _lacks(told.limits, wanted.limits)
+
+
+def _after(snapshot: Snapshot, pod: PodFacts, wanted: Asked) -> Asked:
+    """In place nothing can be taken away altogether."""
+    told = asked_of(snapshot, pod) or Asked()
+    return Asked(requests={**told.requests, **wanted.requests}, limits={**told.limits, **wanted.limits})
 
 
 def resize_containers(world: World) -> Ruling:

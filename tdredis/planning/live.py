@@ -7,6 +7,7 @@ that nobody touched cost a pass next to nothing, and are kept as the bytes that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -14,13 +15,26 @@ from typing import Any
 import msgspec
 
 from tdredis.api.json_object import JSON, JSONObject
+from tdredis.manifests.asked import ASKED, Asked, asked_for
 from tdredis.manifests.drift import DIGEST, difference, parse_quantity
 from tdredis.manifests.made_of import MADE_OF, parse_made_of
-from tdredis.manifests.names import SURPLUS
+from tdredis.manifests.names import REDIS_CONTAINER, SURPLUS
 from tdredis.manifests.services import EXTERNAL_LABEL
 from tdredis.manifests.settings_file import parse_settings, settings_at_start
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"  # annotation of a pod template
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a template gives to pods: fields of spec by path, images by container, and the CPUs and memory that the
+    Redis container asks for (None: there is none). *says_all*: its pods tell that themselves.
+    """
+
+    made_of: Mapping[str, str]
+    asked: Asked | None
+    images: Mapping[str, str]
+    says_all: bool
 
 
 class Owner(msgspec.Struct, frozen=True, rename="camel"):
@@ -190,6 +204,22 @@ class Live:
         )
 
     @cached_property
+    def made(self) -> Made:
+        """What pods are made from by the present template of a StatefulSet."""
+        found: Any = self.json
+        template = (found.get("spec") or {}).get("template") or {}
+        annotations = (template.get("metadata") or {}).get("annotations") or {}
+        containers = (template.get("spec") or {}).get("containers") or []
+        redis: Any = next((each for each in containers if each.get("name") == REDIS_CONTAINER), None)
+        asked = (redis or {}).get("resources") or {}
+        return Made(
+            made_of=parse_made_of(annotations),
+            asked=asked_for(_texts(asked.get("requests")), _texts(asked.get("limits"))) if redis else None,
+            images={str(each.get("name")): str(each.get("image")) for each in containers},
+            says_all=MADE_OF in annotations and (redis is None or ASKED in annotations),
+        )
+
+    @cached_property
     def template_labels(self) -> Mapping[str, str]:
         """What a StatefulSet labels its pods with."""
         match self.json.get("spec"):
@@ -270,6 +300,10 @@ class Live:
     def target_pods(self) -> tuple[str, ...]:
         """Names of the pods that endpoints, of either API, refer to."""
         return tuple(_target_pods({name: part for name, part in self.json.items() if name != "metadata"}))
+
+
+def _texts(quantities: Mapping[str, object] | None) -> dict[str, str]:
+    return {name: str(value) for name, value in (quantities or {}).items()}
 
 
 def _annotation(manifest: JSONObject, name: str) -> JSON:

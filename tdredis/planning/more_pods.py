@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSONObject
 from tdredis.manifests.drift import stamp
+from tdredis.planning.earlier import with_earlier
 from tdredis.planning.objects import ref_of, with_claims_as_made
 from tdredis.planning.rolling import Ask
 from tdredis.planning.sizing import behind_the_pods, find_lag
@@ -21,4 +22,5 @@ def ask_for_surplus(snapshot: Snapshot, instance: Instance, children: Iterable[J
     ours = [each for each in children if ref_of(each) == ref]
     (made,) = behind_the_pods(snapshot, ours, find_lag(snapshot, instance))
     made = with_claims_as_made(snapshot, made)
-    return Apply(ref=ref, manifest=stamp(one_more(made) if ask.more else made), why=ask.why)
+    made = with_earlier(snapshot, one_more(made) if ask.more else made)
+    return Apply(ref=ref, manifest=stamp(made), why=ask.why)

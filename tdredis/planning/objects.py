@@ -12,6 +12,7 @@ from tdredis.manifests.drift import difference, stamp
 from tdredis.manifests.names import ROLE_LABEL, entrance_name
 from tdredis.manifests.network_policy import build_network_policies
 from tdredis.manifests.pod_monitor import build_pod_monitors
+from tdredis.planning.earlier import with_earlier
 from tdredis.planning.live import Live
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.sentences import list_names
@@ -51,7 +52,7 @@ def _keep(snapshot: Snapshot, wanted: Iterable[JSONObject]) -> Ruling:
 
 def as_kept(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
     """*manifest* with what is there and stays."""
-    return stamp(with_surplus(snapshot, with_claims_as_made(snapshot, manifest)))
+    return stamp(with_earlier(snapshot, with_surplus(snapshot, with_claims_as_made(snapshot, manifest))))
 
 
 def _leftovers_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:

@@ -14,12 +14,13 @@ import msgspec
 from tdredis.api.changes import ChangeClass, change_of
 from tdredis.api.fields import wire_name
 from tdredis.api.instance import Instance, InstanceSpec
-from tdredis.manifests.drift import parse_quantity
+from tdredis.manifests.asked import Asked, asked_for
 from tdredis.manifests.made_of import fields_of, made_of
 from tdredis.manifests.names import EXPORTER_CONTAINER, REDIS_COMPONENT, REDIS_CONTAINER, SENTINEL_CONTAINER
 from tdredis.manifests.settings_file import PATH as SETTING
 from tdredis.manifests.settings_file import settings_at_start
 from tdredis.planning.change import TEMPLATE, Cannot, Change, Lack, State, UnderWay, Waits
+from tdredis.planning.earlier import asked_of, images_of
 from tdredis.planning.limits import MIB, RESIZABLE, may_be_resized, memory_limit_follows
 from tdredis.planning.plan import Hold
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
@@ -142,10 +143,19 @@ def _others_than_new(snapshot: Snapshot, group: Group, wanted: Mapping[str, str]
 
 
 def _is_as_new(snapshot: Snapshot, group: Group, pod: PodFacts, wanted: Mapping[str, str]) -> bool:
-    """Whatever its process answers: it lacks nothing, and is made from its StatefulSet's present template."""
+    """Whatever its process answers: it lacks nothing, and is made from its StatefulSet's present template; what
+    admission made of it, it would make of a new one too.
+    """
+    if _is_of_the_template(snapshot, group, pod, wanted):
+        return True
     if group.component == REDIS_COMPONENT and not _has_resources(group, pod):
         return False
     return not any(_lacks_of_template(snapshot, pod, wanted)) and not _has_another_template(snapshot, pod)
+
+
+def _has_resources(group: Group, pod: PodFacts) -> bool:
+    requests, limits = group.resources
+    return {**pod.limits, **pod.requests} == {**limits, **requests} and pod.limits == limits
 
 
 def rolled_changes(
@@ -199,6 +209,17 @@ def time_left_s(now: float, *, done: Sequence[float], lacking: Sequence[float]) 
     return pace_s * len(lacking)
 
 
+def _is_of_the_template(snapshot: Snapshot, group: Group, pod: PodFacts, wanted: Mapping[str, str]) -> bool:
+    """It was made from the present template of its StatefulSet, which gives all that is *wanted*."""
+    live = snapshot.children.get(Ref("StatefulSet", pod.name.rpartition("-")[0]))
+    if live is None or live.revision is None or pod.revision != live.revision:
+        return False
+    # Of parameters that are read at the start its process says itself whether it has them.
+    if {path: each for path, each in live.made.made_of.items() if not path.startswith(SETTING)} != wanted:
+        return False
+    return group.component != REDIS_COMPONENT or live.made.asked == asked_for(*group.resources)
+
+
 def _concerns(snapshot: Snapshot, instance: Instance, path: str, group: Group, pod: PodFacts) -> bool:
     if path == RESOURCES:
         return group.component == REDIS_COMPONENT
@@ -232,8 +253,11 @@ def _lacks_of_template(snapshot: Snapshot, pod: PodFacts, wanted: Mapping[str, s
         return
     if RESTART in wanted:
         yield Lack(RESTART, "", wanted[RESTART])
+    asked_images = images_of(snapshot, pod)
     for path, container in _IMAGES.items():  # made by a version that did not write it down
         image, wants = pod.images.get(container), wanted.get(path, "")
+        if asked_images:
+            image = asked_images.get(container)
         if (
             image is not None
             and wants
@@ -279,33 +303,24 @@ def _is_explained(snapshot: Snapshot, pod: PodFacts, wanted: Mapping[str, str]) 
 
 def _lacks_resources(snapshot: Snapshot, instance: Instance, group: Group, pod: PodFacts) -> Iterator[Lack]:
     """What is not given in place, or not yet told to be: a running container gets CPUs and memory where it can."""
-    if _has_resources(group, pod):
+    requests, limits = group.resources
+    asked, has = asked_for(requests, limits), Asked(requests={**pod.limits, **pod.requests}, limits=pod.limits)
+    told = asked_of(snapshot, pod)
+    parts = has.differing(asked)
+    if told is not None:  # what it has otherwise, others gave it
+        parts &= told.differing(asked)
+    else:  # what it has and nobody asks for may be by a LimitRange
+        parts = frozenset((part, name) for part, name in parts if name in getattr(asked, part))
+    if not parts:
         return
-    limits, asked, has = group.resources[1], _asked(group), {**pod.limits, **pod.requests}
-    differing = {*_differing(has, asked), *_differing(pod.limits, limits)}
-    if not pod.made_of:  # what it has and nobody asks for may be by a LimitRange: it does not say
-        differing = (_differing(has, asked) & {*asked}) | (_differing(pod.limits, limits) & {*limits})
+    differing = {name for _, name in parts}
     node = snapshot.nodes.get(pod.name)
     maxmemory_bytes = instance.spec.maxmemory_mib * MIB
     differs = isinstance(node, NodeFacts) and node.maxmemory_bytes != maxmemory_bytes
     moves = differs and memory_limit_follows(pod, maxmemory_bytes) is None  # what waits for room waits for a new pod
-    in_place = snapshot.site.pod_resize and pod.running and differing <= {*RESIZABLE} & {*asked}
-    if differing and not moves and not (in_place and may_be_resized(snapshot, pod, asked, limits)):
-        yield Lack(RESOURCES, _amounts(has, pod.limits), _amounts(asked, limits))
-
-
-def _asked(group: Group) -> dict[str, str]:
-    """As the server completes it: who names a limit only requests as much."""
-    requests, limits = group.resources
-    return {**limits, **requests}
-
-
-def _has_resources(group: Group, pod: PodFacts) -> bool:
-    return {**pod.limits, **pod.requests} == _asked(group) and pod.limits == group.resources[1]
-
-
-def _differing(has: Mapping[str, str], wanted: Mapping[str, str]) -> set[str]:
-    return {name for name in {*has, *wanted} if parse_quantity(has.get(name)) != parse_quantity(wanted.get(name))}
+    in_place = snapshot.site.pod_resize and pod.running and differing <= {*RESIZABLE} & {*asked.requests}
+    if not moves and not (in_place and may_be_resized(snapshot, pod, asked.requests, limits)):
+        yield Lack(RESOURCES, _amounts(has.requests, pod.limits), _amounts(asked.requests, limits))
 
 
 def _amounts(requests: Mapping[str, str], limits: Mapping[str, str]) -> str:

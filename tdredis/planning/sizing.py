@@ -12,9 +12,11 @@ from typing import TypeGuard
 
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject, object_at
+from tdredis.manifests.asked import ASKED, Asked, build_asked
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import REDIS_CONTAINER
 from tdredis.manifests.redis_pods import container_resources
+from tdredis.planning.earlier import is_changed_by_others
 from tdredis.planning.limits import MIB, may_be_resized, memory_limit_follows
 from tdredis.planning.objects import ref_of
 from tdredis.planning.plan import Hold, is_for_good
@@ -74,7 +76,9 @@ def _keep_template(snapshot: Snapshot, manifest: JSONObject, awaited: Set[str]) 
     live = snapshot.children.get(ref_of(manifest))
     if live is None or ref_of(manifest).name not in awaited:
         return manifest
-    return _with_resources(manifest, _resources(live.json))
+    kept = _with_resources(manifest, _resources(live.json))
+    asked = build_asked(live.made.asked or Asked())
+    return _replaced(kept, ("spec", "template", "metadata", "annotations"), {ASKED: asked})
 
 
 def _is_awaited(snapshot: Snapshot, pod: PodFacts, requests: Resources, limits: Resources) -> bool:
@@ -82,6 +86,8 @@ def _is_awaited(snapshot: Snapshot, pod: PodFacts, requests: Resources, limits: 
     if not snapshot.site.pod_resize or not pod.running or pod.deleting:
         return False
     if pod.given_requests == requests and pod.given_limits == limits:
+        return False
+    if is_changed_by_others(snapshot, pod, requests, limits):
         return False
     if not _has_less(pod.given_requests, requests) and not _has_less(pod.given_limits, limits):
         return False

@@ -9,6 +9,7 @@ from tdredis.api.instance import Instance
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
+from tdredis.manifests.asked import Asked
 from tdredis.manifests.site import Passwords, Site
 from tdredis.planning.live import Live
 from tdredis.planning.memo import Memo
@@ -65,6 +66,7 @@ class PodFacts:
     finished: bool = False  # phase Failed or Succeeded: no process of it will run again
     revision: str = ""  # of the StatefulSet's template it was made from
     made_of: Mapping[str, str] = field(default_factory=dict)  # by path, of spec; empty: it does not say
+    asked: Asked | None = None  # what its main container was to have when it was made, or last resized by us
     restarted_at: str = ""  # by the template it was made from: when `kubectl rollout restart` was called; "": never
     images: Mapping[str, str] = field(default_factory=dict)  # by container, as its spec has them
     host_ip: str | None = None  # of its node; None: not known yet

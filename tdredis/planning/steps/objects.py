@@ -65,6 +65,7 @@ class ResizePod:
     container: str
     requests: tuple[tuple[str, str], ...]
     limits: tuple[tuple[str, str], ...]
+    record: str = ""  # its annotation ASKED from then on
     why: str
 
     def __str__(self) -> str:

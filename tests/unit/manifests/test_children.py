@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tdredis.manifests.asked import ASKED
 from tdredis.manifests.children import build_children
 from tdredis.manifests.endpoints import Target, build_endpoints
 from tdredis.manifests.made_of import MADE_OF
@@ -73,7 +74,9 @@ def test_redis_pods_carry_the_labels_and_annotations_of_old() -> None:
         "RESOURCE_ID": "redis-cluster-rat-1",
     }
     told = {"prometheus.io/scrape": "true", "prometheus.io/port": "9121"}
-    assert {name: value for name, value in template["metadata"]["annotations"].items() if name != MADE_OF} == told
+    assert {
+        name: value for name, value in template["metadata"]["annotations"].items() if name not in (MADE_OF, ASKED)
+    } == told
 
 
 def test_a_value_that_is_no_label_is_left_out_and_stops_nothing() -> None:

@@ -13,6 +13,7 @@ from tdredis.api.instance import Instance
 from tdredis.api.metadata import ObjectMeta
 from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
+from tdredis.manifests.asked import ASKED
 from tdredis.manifests.claims import build_claim_owner
 from tdredis.manifests.config_map import build_config_map
 from tdredis.manifests.endpoints import Target, build_standby_endpoints
@@ -65,7 +66,7 @@ def test_a_standalone_is_one_pod_behind_one_service_without_an_exporter_unless_i
     spec = found["StatefulSet", "redis-one"]["spec"]
     assert spec["replicas"] == 1
     assert [each["name"] for each in spec["template"]["spec"]["containers"]] == ["redis"]
-    assert set(spec["template"]["metadata"]["annotations"]) == {MADE_OF}
+    assert set(spec["template"]["metadata"]["annotations"]) == {MADE_OF, ASKED}
     service = found["Service", "redis-one"]["spec"]
     assert service["type"] == "NodePort"
     assert service["selector"].items() <= spec["template"]["metadata"]["labels"].items()

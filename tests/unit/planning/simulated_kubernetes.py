@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +13,7 @@ from msgspec import structs
 
 from tdredis.api.instance import Instance
 from tdredis.api.json_object import JSON, JSONObject
+from tdredis.manifests.asked import ASKED, Asked, parse_asked
 from tdredis.manifests.drift import difference, parse_quantity
 from tdredis.manifests.made_of import parse_made_of
 from tdredis.manifests.names import ROLE_LABEL, SURPLUS
@@ -57,6 +58,7 @@ class SimulatedPod(Generic[ProcessT]):
     role: str = ""
     lost_labels: Mapping[str, str] = field(default_factory=dict)
     made_of: Mapping[str, str] = field(default_factory=dict)
+    asked: Asked | None = None
     restarted_at: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
@@ -68,6 +70,7 @@ class SimulatedPod(Generic[ProcessT]):
         self.resources = json.loads(json.dumps(containers[0].get("resources", {})))
         self.given = self.resources
         self.made_of = parse_made_of(annotations)
+        self.asked = parse_asked(annotations)
         self.restarted_at = annotations.get(RESTARTED_AT, "")
         self.images = {each["name"]: each["image"] for each in containers}
 
@@ -117,6 +120,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.orphans: set[str] = set()  # pods of a StatefulSet that was deleted without them
         self.refuses_growth: set[str] = set()  # claims of which a quota, or their class, refuses it
         self.grows_slowly = False  # volumes grow when they are told to: grow_volumes
+        self.admission: Callable[[Any], None] | None = None  # what it makes of a new pod, or of one that is resized
         self.refuses_resizes = False  # 403, by admission
         self.holds_resizes: Trouble | None = None  # the kubelet does not carry them out, for that reason
         self.leads = Trial(verdict="leads")  # what comes of trying addresses for outside, and of some others
@@ -245,9 +249,12 @@ class SimulatedKubernetes(Generic[ProcessT]):
                 asked = {"requests": dict(step.requests), "limits": dict(step.limits)}
                 assert _is_room_kept(pod.given, asked, self.snapshot().nodes.get(step.pod)), "a limit below maxmemory"
                 if not self.refuses_resizes:
-                    pod.resources = asked
+                    pod.resources = self._admitted({"metadata": {}, "spec": {"containers": [{"resources": asked}]}})[
+                        "spec"
+                    ]["containers"][0]["resources"]
+                    pod.asked = parse_asked({ASKED: step.record})
                 if not self.refuses_resizes and self.holds_resizes is None:
-                    pod.given = asked
+                    pod.given = pod.resources
             case RestoreLabels():
                 assert step.uid == self.pods[step.pod].uid, "labels for another pod"
                 self.pods[step.pod].lost_labels = {}
@@ -421,9 +428,14 @@ class SimulatedKubernetes(Generic[ProcessT]):
             trouble=trouble,
             main_trouble=trouble,
         )
-        pod.read(json.loads(template))
+        pod.read(self._admitted(json.loads(template)))
         if trouble is None:
             pod.process = self.start(pod)
+        return pod
+
+    def _admitted(self, pod: Any) -> Any:
+        if self.admission is not None:
+            self.admission(pod)
         return pod
 
     def pod_facts(self, pod: SimulatedPod[ProcessT], *, answers: bool) -> PodFacts:
@@ -440,6 +452,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             deleting=pod.deleting,
             revision=pod.revision,
             made_of=pod.made_of,
+            asked=pod.asked,
             restarted_at=pod.restarted_at,
             images=pod.images,
             host_ip="192.168.0.1",

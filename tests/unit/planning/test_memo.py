@@ -217,7 +217,10 @@ def test_so_it_does_when_images_come_from_elsewhere_and_pods_do_not_say_what_the
     look = Look(build(kind))
     first = look.snapshot()
     images = {"redis": "mirror/other:1"}
-    pods = {name: replace(pod, made_of={}, images=images) for name, pod in first.pods.items()}
+    pods = {
+        name: replace(pod, made_of={}, asked=None, images=images, revision="of-another-version")
+        for name, pod in first.pods.items()
+    }
     site = replace(first.site, images={first.resource.spec.image: "mirror/other:1"})
 
     lacking = []
