@@ -22,6 +22,7 @@ from tdredis.api.fields import (
 )
 from tdredis.api.metadata import ObjectMeta
 from tdredis.api.pod_settings import Plain, PodSettings, ResourceSettings
+from tdredis.api.rollout import RolloutSpec
 from tdredis.api.service_settings import ServiceSettings
 from tdredis.api.settings import VALUES
 
@@ -120,35 +121,6 @@ class ExporterSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
             " limits of 100m and 200Mi; write {} for none."
         ),
     ] = None
-
-
-class RolloutSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
-    """spec.rollout: how pods are recreated when what they are made of has changed."""
-
-    primaries: Annotated[
-        str,
-        Meta(
-            description="auto: a primary hands over when its replicas are new. onRequest: it does when somebody asks"
-            " for it, by the annotation cache.tongdun.net/handover; its replicas are new by then.",
-            extra_json_schema={"enum": ["auto", "onRequest"]},
-        ),
-    ] = "auto"
-    max_unavailable_shards: Annotated[
-        int,
-        Meta(
-            description="In how many shards of a cluster a pod may be recreated at the same time.",
-            extra_json_schema={"minimum": 1, "maximum": 1000},
-        ),
-    ] = 1
-    surge: Annotated[
-        str,
-        Meta(
-            description="Where a pod's going would leave one copy of its data (one replica, on an emptyDir), another"
-            " pod has one meanwhile. always: without that nothing goes. whenPossible: where that pod has no room, the"
-            " roll goes on with one copy.",
-            extra_json_schema={"enum": ["always", "whenPossible"]},
-        ),
-    ] = "always"
 
 
 class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):

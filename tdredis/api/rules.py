@@ -22,6 +22,7 @@ from tdredis.api.pod_settings import PodSettings, ResourceSettings
 from tdredis.api.rediscluster import ProxySpec, RedisClusterSpec
 from tdredis.api.redisstandalone import RedisStandaloneSpec
 from tdredis.api.redisstandby import LEAST_LAG_S, RedisStandbySpec, SentinelSpec
+from tdredis.api.rollout import RolloutWindow, is_cron, is_zone
 from tdredis.api.service_settings import ServiceSettings
 
 # A StatefulSet <name>-<i> carries the label controller-revision-hash: its name, a dash and 10 characters within 63;
@@ -278,6 +279,24 @@ _CONFIG: Final = (
 )
 _OF_RESOURCES: Final = (*_amounts("requests"), *_amounts("limits"), *_REQUESTS_FIT)
 
+# What a pattern cannot say, CEL cannot either: it knows no calendar.
+_WINDOW: Final = (
+    Rule(
+        cel="",
+        message="it names no time: write minute (0-59), hour (0-23), day of the month (1-31), month (1-12) and day of"
+        " the week (0-7, or SUN to SAT), for example '0 2 * * SUN'",
+        holds=is_cron,
+        at="cron",
+    ),
+    Rule(
+        cel="",
+        message="no such time zone is known: write a name of the IANA database, for example Europe/Paris",
+        holds=is_zone,
+        at="time_zone",
+    ),
+)
+
+
 RULES: Final[dict[type[msgspec.Struct], tuple[Rule, ...]]] = {
     RedisClusterSpec: (
         _APP,
@@ -304,6 +323,7 @@ RULES: Final[dict[type[msgspec.Struct], tuple[Rule, ...]]] = {
     ServiceSettings: (_keys("annotations"),),
     ResourceSettings: _OF_RESOURCES,
     ExporterResources: tuple(replace(rule, cel="") for rule in _OF_RESOURCES),
+    RolloutWindow: _WINDOW,
 }
 
 

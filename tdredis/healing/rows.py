@@ -32,6 +32,7 @@ GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
     "copies_stay",
     "handover_is_recorded",
     "primaries_go_on_request",
+    "primaries_go_in_window",
     "handover_names_a_pod",
     "a_sentinel_knows_the_candidate",
     "announced_addresses_are_known",

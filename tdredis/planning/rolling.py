@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, TypeAlias, assert_never
 
-from tdredis.api.instance import RolloutSpec
+from tdredis.api.rollout import RolloutSpec, opens_at
 from tdredis.planning.plan import Hold
 from tdredis.planning.sentences import list_names
 
 # Both offsets are read at nearly the same moment, and writes come in between.
 MOST_BEHIND_BYTES: Final = 2**20
 LEAST_COPIES: Final = 2
-ON_REQUEST: Final = "primaries_go_on_request"
+# Guards of primaries that go at a time of their own: who waits so keeps nobody else waiting.
+PRIMARIES_WAIT: Final = ("primaries_go_on_request", "primaries_go_in_window")
 # Guards of what comes and nobody tells us of.
 COPIES_COME: Final = (
     "copies_are_whole",
@@ -109,31 +111,35 @@ Next: TypeAlias = Replace | Yield | Ask | Hold
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What spec.rollout says: *at_once*: in so many shards; *on_request*: a primary hands over when it is asked to;
-    *needs_surplus*: nothing goes without the other copy that it would leave alone, or else where that can be had.
+    *opens*: or when the window opens, in epoch seconds; *needs_surplus*: nothing goes without the other copy that it
+    would leave alone, or else where that can be had.
     """
 
     at_once: int = 1
     on_request: bool = False
+    opens: float | None = None  # None: it is open, or there is none
     needs_surplus: bool = True
 
 
-def terms_of(rollout: RolloutSpec) -> Terms:
+def terms_of(rollout: RolloutSpec, now: float) -> Terms:
+    """*now*: epoch seconds. With a window, primaries go in it, or on request, whatever rollout.primaries says."""
     return Terms(
         at_once=rollout.max_unavailable_shards,
-        on_request=rollout.primaries == "onRequest",
+        on_request=rollout.primaries == "onRequest" and rollout.window is None,
+        opens=opens_at(rollout.window, now) if rollout.window else None,
         needs_surplus=rollout.surge == "always",
     )
 
 
 def next_steps(shards: Iterable[Shard], terms: Terms) -> tuple[Next, ...]:
     """What comes next in the first of *shards* that have anything to do; (): every pod is as it should be. Who waits
-    for a request keeps no other shard waiting.
+    for a request, or for the window, keeps no other shard waiting.
     """
     found: list[Next] = []
     waiting: list[Next] = []
     for shard in shards:
         step = next_in(shard, terms)
-        if isinstance(step, Hold) and step.guard == ON_REQUEST:
+        if isinstance(step, Hold) and step.guard in PRIMARIES_WAIT:
             waiting.append(step)
         elif step is not None:
             found.append(step)
@@ -158,9 +164,10 @@ def next_in(shard: Shard, terms: Terms) -> Next | None:
         return _end(shard, terms)
     replicas = [each for each in outdated if not each.is_primary]
     leaving = max(replicas or outdated, key=lambda each: ordinal(each.name))
-    if not replicas and terms.on_request and (candidates := candidates_of(shard, leaving)):
+    candidates = candidates_of(shard, leaving)
+    if not replicas and (terms.opens is not None or (terms.on_request and candidates)):
         stay = any(each.name in candidates and not each.is_surplus for each in shard.copies)
-        return (_end(shard, terms) if stay else None) or _until_asked(leaving)
+        return (_end(shard, terms) if stay else None) or _until_its_time(leaving, terms, is_alone=not candidates)
     if needed := _copies_stay(shard, leaving, terms):
         return needed
     if replicas:
@@ -187,8 +194,15 @@ def _yield(shard: Shard, primary: Copy, why: str, *, stays: bool = False) -> Yie
     return Yield(shard=shard.name, primary=primary.name, candidates=candidates, why=why) if candidates else None
 
 
-def _until_asked(primary: Copy) -> Hold:
-    """Guard: spec.rollout.primaries says that a primary hands over when somebody asks for it."""
+def _until_its_time(primary: Copy, terms: Terms, *, is_alone: bool = False) -> Hold:
+    """Guard: spec.rollout says that a primary hands over when somebody asks for it, or while the window is open; one
+    that *is_alone* can only go.
+    """
+    if terms.opens is not None:
+        when = f"{datetime.fromtimestamp(terms.opens, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        or_asked = "" if is_alone else ", or when it is asked to hand over"
+        why = f"{primary.name} goes when the window opens at {when} (rollout.window){or_asked}"
+        return Hold(guard="primaries_go_in_window", why=why)
     why = (
         f"{primary.name} goes when it is asked to hand over (rollout.primaries: onRequest), by tdredis handover or by"
         " the annotation that this writes"
@@ -205,8 +219,8 @@ def _end(shard: Shard, terms: Terms) -> Next | None:
     why = f"{surplus.pod} was there for as long as others were recreated" if surplus else "spec asks for fewer pods"
     if primary is None:
         return Ask(shard=shard.name, more=False, why=why) if surplus else None
-    if surplus is None and terms.on_request:
-        return _until_asked(primary)
+    if surplus is None and (terms.on_request or terms.opens is not None):
+        return _until_its_time(primary, terms)
     waits = Hold(guard="copies_are_whole", why=f"nobody else has all of the data of {primary.name} yet")
     return _yield(shard, primary, why, stays=True) or waits
 

@@ -20,7 +20,7 @@ from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_goin
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
     """What comes next, where *outdated* pods are to be recreated."""
-    return next_steps(_changing(world, outdated), terms_of(world.instance.spec.rollout))
+    return next_steps(_changing(world, outdated), terms_of(world.instance.spec.rollout, world.snapshot.now))
 
 
 def copies(world: World) -> tuple[Copies, ...]:

@@ -10,7 +10,7 @@ from tdredis.planning.plan import Hold, Ruling, held
 from tdredis.planning.replication.primary import can_hand_over, hand_over
 from tdredis.planning.replication.world import Member, World
 from tdredis.planning.rolling import (
-    ON_REQUEST,
+    PRIMARIES_WAIT,
     Ask,
     Copy,
     Next,
@@ -28,8 +28,8 @@ from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_goin
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
     """What comes next, where *outdated* pods are to be recreated. Sentinels at the end: they see the roles move."""
-    steps = next_steps([_shard(world, outdated)], terms_of(world.instance.spec.rollout))
-    if steps and not any(isinstance(step, Hold) and step.guard == ON_REQUEST for step in steps):
+    steps = next_steps([_shard(world, outdated)], terms_of(world.instance.spec.rollout, world.snapshot.now))
+    if steps and not any(isinstance(step, Hold) and step.guard in PRIMARIES_WAIT for step in steps):
         return steps
     watching = [name for name in world.sentinels.wanted if name in outdated]
     if watching and not is_seen(world.snapshot, watching[0].rpartition("-")[0]):

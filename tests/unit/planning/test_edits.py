@@ -55,6 +55,7 @@ EDITS: Final[dict[str, Any]] = {
     "service.loadBalancerSourceRanges": None,
     "outside.verify": "off",
     "rollout.primaries": "onRequest",
+    "rollout.window": {"cron": "0 2 * * *", "minutes": 60},
     "rollout.maxUnavailableShards": 2,
     "rollout.surge": "whenPossible",
     "networkPolicy.enabled": True,

@@ -278,3 +278,30 @@ def test_sentinels_go_one_by_one_and_none_while_they_fail_over() -> None:
     assert what(next_watcher(["w-0", "w-10", "w-9"], in_failover=False)) == "replace w-10"
     assert what(next_watcher(["w-0"], in_failover=True)) == "no_failover_in_progress"
     assert next_watcher([], in_failover=True) is None
+
+
+WINDOW = Terms(opens=1_800_000_000.0)  # 2027-01-15T08:00:00Z
+
+
+@pytest.mark.parametrize(
+    ("found", "next_"),
+    [
+        (shard(primary(old=True), replica("s-1"), replica("s-2")), "primaries_go_in_window"),
+        (shard(primary(old=True), replica("s-1", old=True), replica("s-2")), "replace s-1"),
+        (shard(primary(old=True), wanted=1, keeps=True), "primaries_go_in_window"),
+        (shard(primary(old=True), wanted=1), "primaries_go_in_window"),
+        (shard(primary(old=True), replica("s-1"), replica("s-2", surplus=True), wanted=2, surplus=S2), "no more"),
+    ],
+    ids=["it waits", "replicas do not", "one that is alone", "no surplus pod is asked for", "nor does one stay"],
+)
+def test_before_the_window_opens(found: Shard, next_: str) -> None:
+    assert what(next_in(found, WINDOW)) == next_
+
+
+def test_it_says_when_the_window_opens_and_who_need_not_wait() -> None:
+    waits = next_in(shard(primary(old=True), replica("s-1"), replica("s-2")), WINDOW)
+
+    assert isinstance(waits, Hold)
+    assert waits.why == (
+        "s-0 goes when the window opens at 2027-01-15T08:00:00Z (rollout.window), or when it is asked to hand over"
+    )

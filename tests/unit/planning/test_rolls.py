@@ -570,6 +570,35 @@ def test_primaries_wait_for_a_request_and_keep_no_replica_waiting(make: Make) ->
 
 
 @KINDS
+@pytest.mark.parametrize("primaries", ["auto", "onRequest"])
+def test_primaries_wait_for_the_window_and_say_until_when(make: Make, primaries: str) -> None:
+    world = healthy(make, replicas=2, rollout={"primaries": primaries, "window": {"cron": "0 2 * * *", "minutes": 60}})
+    day = 24 * 3600.0
+    world.now += day + 3600.0 - world.now % day  # one o'clock
+    before = roles(world)
+    edit(world, image="redis:7.0.15")
+
+    for _ in range(150):
+        made, done = world.run_pass()
+        assert_copies_stay(made, world)
+        if not done and [hold.guard for hold in made.holds] == ["primaries_go_in_window"]:
+            break
+    assert world.now % day < 2 * 3600.0, "the window is open by now"
+    assert outdated(world) & of_redis(world) == set(before.values())
+    assert roles(world) == before
+    conditions: Any = world.resource["status"]["conditions"]  # type: ignore[call-overload, index]
+    said = next(each["message"] for each in conditions if each["type"] == "Accepted")
+    assert "goes when the window opens at" in said
+    assert "T02:00:00Z" in said
+
+    world.now += day + 2 * 3600.0 - world.now % day
+    roll(world)
+
+    assert images(world) == {"redis:7.0.15"}
+    assert_as_specified(world)
+
+
+@KINDS
 def test_a_surplus_pod_does_not_wait_for_a_request(make: Make) -> None:
     world = healthy(make, rollout={"primaries": "onRequest"})
     before, primaries = of_redis(world), roles(world)
