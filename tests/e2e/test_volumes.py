@@ -79,10 +79,11 @@ async def test_volumes_grow_under_writes_though_the_operator_dies_when_a_statefu
         async with Operator(kube, namespace):
 
             async def is_grown() -> bool:
-                now = await statefulsets(client, namespace)
+                are_large = await sizes(client, namespace) == {"2Gi"}
+                now = await statefulsets(client, namespace)  # after that: one that is gone has no size
                 told = condition(await subject.get(), "Accepted")
                 is_told = (told["status"], told["reason"]) == ("True", "AsSpecified")
-                is_whole = sets.keys() == now.keys() and await sizes(client, namespace) == {"2Gi"}
+                is_whole = are_large and sets.keys() == now.keys()
                 return is_whole and is_told and (await subject.get())["status"].get("storageSize") == "2Gi"
 
             await eventually(is_grown, "every volume, and every template, has the new size")
