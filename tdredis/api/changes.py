@@ -57,8 +57,8 @@ def _fixed(today: str) -> FieldChange:
 
 _ROLLED = (
     "replicas first, one pod at a time, the next when the new one has all of the data; then the primary hands over, and"
-    " goes last. Where one replica, or none, is on an emptyDir, one more pod has a copy meanwhile; a standalone without"
-    " a volume is held (`copies_stay`)"
+    " goes last. Where one replica, or none, is on an emptyDir, one more pod has a copy meanwhile, that of a standalone"
+    " too"
 )
 _AS_ROLLED = (
     "a primary that hands over takes no writes for a moment, and none is lost; connections to a pod that goes end."

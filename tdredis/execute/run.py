@@ -27,6 +27,7 @@ from tdredis.planning.steps import (
     Follow,
     MoveKeys,
     ObjectStep,
+    PassOn,
     Process,
     RedisStep,
     ResetNode,
@@ -188,6 +189,8 @@ class Executor:
                 return await self._set(key, step)
             case FailOver(primary=Process() as primary):
                 await self._hand_over(key, step, primary)
+            case PassOn():
+                await self._pass_on(key, step)
             case Follow():
                 await self._follow(key, step)
             case ResetNode():
@@ -232,6 +235,19 @@ class Executor:
                 with contextlib.suppress(LinkError, PreconditionError):  # it ends by itself too
                     await self._do(key, primary, [UNPAUSE])
             raise
+
+    async def _pass_on(self, key: Key, step: PassOn) -> None:
+        """Its clients wait until the replica says what it has, which it does once a second unless it is asked (source:
+        replication.c, replconfCommand). Raises PreconditionError when it is another by now.
+        """
+        candidate = step.candidate
+        link = await self._open(key, candidate)
+        await self._do(key, step.process, self._commands(key, step))
+        until = self._clock() + CATCHES_UP_S
+        while (await self._info(candidate, link)).get("role") != "master" and self._clock() < until:
+            self.require_lead()
+            link.tell("REPLCONF", "GETACK", "*")
+            await asyncio.sleep(CATCH_UP_LOOK_S)
 
     async def _until_candidates_have_all(self, key: Key, candidates: Sequence[Process], primary: Process) -> None:
         end_bytes = await self._offset_bytes(key, primary)

@@ -9,7 +9,7 @@ from tdredis.healing.operator_rows import OPERATOR_ROWS
 from tdredis.healing.redis_rows import REDIS_ROWS
 from tdredis.planning.cluster import announcing, proxies, settings
 from tdredis.planning.cluster import rules as cluster
-from tdredis.planning.replication import rules
+from tdredis.planning.replication import passing, rules
 
 ROWS: tuple[Row, ...] = (*REDIS_ROWS, *OPERATOR_ROWS, *DISK_ROWS, *LABEL_ROWS)
 
@@ -21,6 +21,7 @@ RULES_NOT_ABOUT_FAULTS: tuple[Code, ...] = (
     settings.set_node_timeout,
     settings.label_roles,
     rules.keep_children,
+    passing.send_clients_on,
     rules.label_roles,
 )
 GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
@@ -31,6 +32,7 @@ GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
     "statefulset_is_seen",
     "copies_stay",
     "handover_is_recorded",
+    "handover_ends",
     "primaries_go_on_request",
     "primaries_go_in_window",
     "handover_names_a_pod",

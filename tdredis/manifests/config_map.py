@@ -14,8 +14,10 @@ from tdredis.manifests.start_scripts import CLUSTER_NODE, SENTINEL, STANDALONE, 
 from tdredis.manifests.stop_scripts import STOP_CLUSTER, STOP_STANDBY
 
 
-def build_config_map(instance: Instance) -> JSONObject:
-    files: dict[str, JSON] = {"redis.conf": build_redis_conf(instance), "replicas": str(_replicas(instance))}
+def build_config_map(instance: Instance, *, surplus: int = 0) -> JSONObject:
+    """*surplus*: pods that a standalone has beyond its own, for as long as that is recreated."""
+    replicas = str(_replicas(instance) + surplus)
+    files: dict[str, JSON] = {"redis.conf": build_redis_conf(instance), "replicas": replicas}
     match instance:
         case RedisCluster():
             files |= {"start.sh": CLUSTER_NODE, "ready.sh": READY_CLUSTER, "stop.sh": STOP_CLUSTER}
@@ -35,5 +37,5 @@ def build_config_map(instance: Instance) -> JSONObject:
 
 
 def _replicas(instance: Instance) -> int:
-    """Of each primary: stop.sh need not wait where there are to be none."""
+    """Of each primary. Where there are none stop.sh need not wait, and a standalone starts as the primary."""
     return pods_per_statefulset(instance) - 1

@@ -22,13 +22,17 @@ from tdredis.manifests.site import Passwords, Site
 
 
 def build_replication_children(
-    instance: RedisStandby | RedisStandalone, site: Site, passwords: Passwords
+    instance: RedisStandby | RedisStandalone, site: Site, passwords: Passwords, *, primary: str = "", surplus: int = 0
 ) -> tuple[JSONObject, ...]:
-    """Everything but the endpoints and the pods' own Services. Equal input gives equal output."""
+    """Everything but the endpoints and the pods' own Services. Equal input gives equal output.
+
+    *primary*: pod to which a standalone's Service leads, "": its first. *surplus*: pods that a standalone has beside
+    its own for a while.
+    """
     shared = (
-        build_config_map(instance),
+        build_config_map(instance, surplus=surplus),
         build_auth_secret(instance, passwords),
-        build_client_service(instance),
+        build_client_service(instance, primary),
         build_nodes_service(instance),
         *build_network_policies(instance),
         *build_pod_monitors(instance, site),

@@ -32,12 +32,18 @@ EXTERNAL_LABEL: Final = "cache.tongdun.net/external"  # of a pod's own Service
 POD_NAME_LABEL: Final = "statefulset.kubernetes.io/pod-name"
 
 
-def build_client_service(instance: Instance) -> JSONObject:
+def build_client_service(instance: Instance, primary: str = "") -> JSONObject:
     """Without a selector but for a single Redis: who is the primary, or owns slots, is Redis' to say, and the operator
     writes the endpoints. A cluster's proxy has a Service of its own for those from outside.
+
+    A standalone's leads to the pod *primary*, "": its first. It may have another beside it, for as long as it is
+    recreated.
     """
     behind_proxy = isinstance(instance, RedisCluster) and instance.spec.proxy.enabled
-    selector = component_selector(instance, REDIS_COMPONENT) if isinstance(instance, RedisStandalone) else None
+    selector: JSONObject | None = None
+    if isinstance(instance, RedisStandalone):
+        pod = primary or pod_names(instance)[0]
+        selector = {**component_selector(instance, REDIS_COMPONENT), POD_NAME_LABEL: pod}
     return build_service(
         instance,
         client_service_name(instance.name),

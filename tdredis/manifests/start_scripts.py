@@ -206,18 +206,27 @@ start "$@" --replicaof {NOBODY_HOST} {NOBODY_PORT} --replica-priority 0 --replic
 )
 
 # It has nobody beside it: with its data it is the primary at once, whether an operator is there or not. Without it it
-# waits, as a replica of nobody that answers no client, until the operator has seen that nothing was there before.
+# waits, as a replica of nobody that answers no client, until the operator has seen that nothing was there before. So it
+# does while it has another pod beside it, which has a copy for as long as it is recreated: that one may be the primary.
+_IS_TO_WAIT: Final = f"""\
+is_to_wait() {{
+  if [ "$(cat /etc/tdredis/replicas 2>/dev/null || echo 0)" != 0 ]; then
+    return 0
+  fi
+  [ -s "$lost" ] && ! grep -q '^{LOST_NODES}' "$lost"
+}}
+"""
 _WAITS: Final = f"""\
+  if is_to_wait; then
     extra='--replicaof {NOBODY_HOST} {NOBODY_PORT} --replica-serve-stale-data no'
+  fi
 """
 
 STANDALONE: Final = (
     _REDIS
     + f"""
-prepare() {{
-  if [ -s "$lost" ] && ! grep -q '^{LOST_NODES}' "$lost"; then
-{_WAITS}  fi
-}}
+{_IS_TO_WAIT}prepare() {{
+{_WAITS}}}
 start "$@"
 """
 )
@@ -225,13 +234,11 @@ start "$@"
 STANDALONE_ON_VOLUME: Final = (
     _REDIS
     + f"""
-prepare() {{
+{_IS_TO_WAIT}prepare() {{
   if [ "$logs" = yes ] && [ ! -s "$lost" ] && ! has_data; then
     tell {BLANK} "nothing was on the volume"
   fi
-  if [ -s "$lost" ] && ! grep -q '^{LOST_NODES}' "$lost"; then
-{_WAITS}  fi
-}}
+{_WAITS}}}
 start "$@"
 """
 )

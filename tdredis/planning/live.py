@@ -68,6 +68,7 @@ class ServiceView(msgspec.Struct, frozen=True, rename="camel"):
     type: str = ""
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     ports: tuple[ServicePort, ...] = ()
+    selector: dict[str, str] = {}
 
 
 class Ingress(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ COPIES_COME: Final = (
     "surplus_is_whole",
     "a_sentinel_knows_the_candidate",
     "handover_is_recorded",
+    "handover_ends",
 )
 
 

@@ -47,6 +47,8 @@ class Replication(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""  # of the history that it writes or follows; another after every promotion
     former_id: str = ""  # of the history that it took over at its promotion
     former_end_bytes: int = -1  # the first offset that is not of *former_id* any more; -1: there is none
+    heard: frozenset[tuple[str, int]] = frozenset()  # those of *online* that said since their copy what they have
+    is_handing_over: bool = False  # it was sent FAILOVER, and that has not ended
 
 
 class Announced(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -133,6 +135,7 @@ NODE_FIELDS = (
     "slave_priority",
     r"slave\d+",
     "min_slaves_good_slaves",
+    "master_failover_state",
     "master_replid",
     "master_replid2",
     "master_repl_offset",
@@ -181,25 +184,28 @@ def parse_replication(info: Mapping[str, str]) -> Replication:
         link_up=link_up if is_replica else None,
         priority=int(info.get("slave_priority") or 0) if is_replica else None,
         sync_in_progress=info.get("master_sync_in_progress") == "1",
-        replicas=frozenset(place for place, _ in replicas),
+        replicas=frozenset(place for place, _, _ in replicas),
         in_reach=None if (count := info.get("min_slaves_good_slaves")) is None else int(count),
-        online=frozenset(place for place, state in replicas if state == "online"),
+        online=frozenset(place for place, state, _ in replicas if state == "online"),
+        heard=frozenset(place for place, state, offset in replicas if state == "online" and offset),
         id=info.get("master_replid", ""),
         former_id=info.get("master_replid2", ""),
         former_end_bytes=int(info.get("second_repl_offset") or -1),
+        is_handing_over=info.get("master_failover_state", "no-failover") != "no-failover",
         was_linked=is_replica and (link_up or down_s >= 0),
         link_down_s=None if not is_replica or link_up else down_s if down_s >= 0 else int(info["uptime_in_seconds"]),
     )
 
 
-def _parse_replicas(info: Mapping[str, str]) -> Iterator[tuple[tuple[str, int], str]]:
-    """Place and state, of the lines ``slave0:ip=10.0.0.1,port=6379,state=online,...``."""
+def _parse_replicas(info: Mapping[str, str]) -> Iterator[tuple[tuple[str, int], str, int]]:
+    """Place, state and offset in bytes, of the lines ``slave0:ip=10.0.0.1,port=6379,state=online,offset=14,...``."""
     for number in count():  # as Redis counts them (replication.c, genRedisInfoString)
         value = info.get(f"slave{number}")
         if value is None:
             return
         fields = dict(word.split("=", 1) for word in value.split(",") if "=" in word)
-        yield (fields.get("ip", ""), int(fields.get("port") or 0)), fields.get("state", "")
+        place = fields.get("ip", ""), int(fields.get("port") or 0)
+        yield place, fields.get("state", ""), int(fields.get("offset") or 0)
 
 
 def count_keys(info: Mapping[str, str]) -> int:

@@ -135,6 +135,12 @@ class Link(asyncio.Protocol):
         self._waiting.append(reply)
         self._transport.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type] # the stub means any tuple
 
+    def tell(self, *words: str | bytes | int) -> None:
+        """One command that is never replied to: REPLCONF GETACK. Raises Unreachable."""
+        if self._transport is None or self._lost:
+            raise _again(self._lost)
+        self._transport.write(hiredis.pack_command(tuple(words)))  # type: ignore[arg-type] # the stub means any tuple
+
     def close(self) -> None:
         """Closes without telling *on_lost*: we know."""
         self._fail(Unreachable("closed by the operator"))

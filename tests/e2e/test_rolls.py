@@ -12,7 +12,7 @@ from tdredis.kube.client import Client
 from tests.e2e.faults import NOISE_S, lost, under_load
 from tests.e2e.rolling import ROLL_S, outdated, rolled, seen
 from tests.e2e.test_faults import BOTH
-from tests.e2e.world import BIN, Kube, Obj, Operator, Subject, eventually
+from tests.e2e.world import BIN, Kube, Obj, Operator, Subject, eventually, standalone
 
 Manifest = Callable[..., Obj]
 GAP_S = 1.0
@@ -59,6 +59,29 @@ async def test_an_edit_of_pod_settings_reaches_every_pod_while_clients_write(
         assert await lost(subject, ledgers) == {}
         gaps = {way: round(ledger.longest_gap_s(), 3) for way, ledger in ledgers.items()}
         assert max(gaps.values()) <= GAP_S + NOISE_S, gaps
+
+
+@pytest.mark.alone
+async def test_a_standalone_without_a_volume_keeps_its_data_and_its_clients(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    """Another pod is beside it meanwhile."""
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, standalone(namespace, storageclass=""))
+        await subject.until_ready()
+        ((own, before),) = (await subject.pods()).items()
+        async with under_load(subject) as ledgers:
+            await subject.change(**TEAM)
+            await rolled(subject)
+
+            async def is_alone() -> bool:
+                return set(await subject.pods()) == {own}
+
+            await eventually(is_alone, "the pod beside it is gone")
+        after = (await subject.pods())[own]
+        assert after["metadata"]["uid"] != before["metadata"]["uid"]
+        assert await lost(subject, ledgers) == {}
+        assert ledgers["service"].longest_gap_s() <= GAP_S + NOISE_S, ledgers["service"].longest_gap_s()
 
 
 @BOTH

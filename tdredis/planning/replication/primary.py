@@ -10,6 +10,7 @@ from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.plan import Ruling, held
 from tdredis.planning.pods import silence_hold
 from tdredis.planning.proof import is_proven_dead
+from tdredis.planning.replication.passing import handover_ends, pass_on
 from tdredis.planning.replication.world import Member, Place, Watcher, World
 from tdredis.planning.sentences import list_names
 from tdredis.planning.steps import FailOver, Follow, Promote, SetConfig
@@ -28,6 +29,8 @@ def have_a_primary(world: World) -> Ruling:
         return Ruling()
     if world.in_failover:
         return held("no_failover_in_progress", _failover_under_way(world))
+    if (ruling := handover_ends(world)) is not None:
+        return ruling
     if len(world.primaries) > 1:
         return _choose_among(world, world.primaries)
     if world.agreed is not None and (sentinel := _failover_leader(world)) is not None:
@@ -204,7 +207,7 @@ def _may_bring_data(world: World) -> list[str]:
 
 def _choose_among(world: World, members: tuple[Member, ...]) -> Ruling:
     """The one with the data: who has any, then the last primary (as the Sentinels know it, as status does), then the
-    furthest, the most keys, the lowest name.
+    furthest, the most keys, the lowest name. A standalone's own pod and the one beside it: the furthest before others.
     """
     if not members:
         return held("some_process_runs", "no Redis process runs that could be the primary")
@@ -214,6 +217,7 @@ def _choose_among(world: World, members: tuple[Member, ...]) -> Ruling:
         members,
         key=lambda member: (
             not member.has_data,
+            world.standby is None and -member.facts.replication.offset_bytes,
             member is not world.chosen,
             member.name != world.recorded,
             -member.facts.replication.offset_bytes,
@@ -222,6 +226,10 @@ def _choose_among(world: World, members: tuple[Member, ...]) -> Ruling:
         ),
     )
     if not best.is_primary:
+        if wrong := [member for member in members if member.is_primary]:
+            # It takes writes that would be lost: first it takes none.
+            why = f"{best.name} has the data, and it has none"
+            return Ruling(steps=tuple(_follow(member, best, why) for member in wrong))
         why = "it has the data" if best.has_data else "nobody has data, and it is the first"
         return Ruling(steps=(Promote(process=best.process, why=f"there is no primary; {why}"),))
     return Ruling(
@@ -238,6 +246,8 @@ def hand_over_leaving(world: World) -> Ruling:
     if primary is None or not primary.pod.deleting or world.in_failover:
         return Ruling()
     candidates = [member for member in world.replicas_in_sync() if not member.pod.deleting]
+    if world.standby is None:
+        return pass_on(primary, candidates, f"{primary.name} is being deleted")
     return hand_over(world, primary, candidates, f"{primary.name} is being deleted")
 
 

@@ -7,6 +7,7 @@ from typing import assert_never
 from tdredis.manifests.replication import build_replication_children
 from tdredis.planning.more_pods import ask_for_surplus
 from tdredis.planning.plan import Hold, Ruling, held
+from tdredis.planning.replication.passing import knows_failover, pass_on
 from tdredis.planning.replication.primary import can_hand_over, hand_over
 from tdredis.planning.replication.world import Member, World
 from tdredis.planning.rolling import (
@@ -56,7 +57,7 @@ def _shard(world: World, outdated: frozenset[str]) -> Shard:
         has_volume=bool(world.instance.spec.storage_class),
         surplus=surplus,
         is_seen=is_seen(world.snapshot, world.instance.name),
-        can_replicate=world.standby is not None,
+        can_replicate=world.standby is not None or all(knows_failover(member) for member in world.members),
     )
 
 
@@ -86,6 +87,8 @@ def _hand_over(world: World, step: Yield) -> Ruling:
     """Sentinels choose: so all of them know the best candidate before one of them is asked."""
     by_name = {member.name: member for member in world.members}
     primary, candidates = by_name[step.primary], [by_name[name] for name in step.candidates]
+    if world.standby is None:
+        return pass_on(primary, candidates, step.why)
     if not all(can_hand_over(watcher, world, primary, candidates[:1]) for watcher in world.watchers):
         why = f"{step.why}, and not every Sentinel knows {step.candidates[0]} yet"
         return held("a_sentinel_knows_the_candidate", why)

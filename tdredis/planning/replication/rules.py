@@ -35,6 +35,7 @@ from tdredis.planning.objects import (
 )
 from tdredis.planning.peers import log_in_to_peers
 from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.replication.passing import client_pod, pods_beside, send_clients_on
 from tdredis.planning.replication.primary import (
     follow_the_primary,
     hand_over_full,
@@ -68,13 +69,17 @@ def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants; what it does not ask for any more goes."""
     snapshot, instance = world.snapshot, world.instance
     lag, settings = find_lag(snapshot, instance), settings_to_keep(world)
+    entrance, beside = client_pod(world), pods_beside(world)
 
     def build() -> Iterable[JSONObject]:
-        children = build_replication_children(instance, snapshot.site, snapshot.passwords)
+        children = build_replication_children(
+            instance, snapshot.site, snapshot.passwords, primary=entrance, surplus=beside
+        )
         kept = with_kept(instance, settings, behind_the_pods(snapshot, children, lag))
         return (*kept, *build_external_services(instance))
 
-    kept = keep(snapshot, "children", (instance, snapshot.site, snapshot.passwords, lag, settings), build)
+    made_of = (instance, snapshot.site, snapshot.passwords, lag, settings, entrance, beside)
+    kept = keep(snapshot, "children", made_of, build)
     volumes = keep_volumes(snapshot, instance, kept.steps)
     unwanted = (*remove_switched_off(snapshot, instance), *remove_unannounced(world))
     return Ruling(
@@ -215,6 +220,7 @@ RULES: tuple[Rule[World], ...] = (
     Rule(tell_of_sentinels),
     Rule(keep_children, needs_valid_spec=True),
     Rule(publish_endpoints),
+    Rule(send_clients_on),
     Rule(announce_addresses),
     Rule(follow_the_primary),
     Rule(vouch_for_replicas),

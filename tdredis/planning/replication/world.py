@@ -251,9 +251,24 @@ class World:
             return promoted[0]
         if self.chosen is not None and self.chosen.is_primary:
             return self.chosen
-        if len(self.primaries) == 1 and not self._chosen_one_may_live:
+        if len(self.primaries) == 1 and not self._chosen_one_may_live and not self._came_back_empty:
             return self.primaries[0]
         return None
+
+    @property
+    def _came_back_empty(self) -> bool:
+        """The only primary is a standalone's that has nothing: the pod beside it has the data, and is not to be emptied
+        after it.
+        """
+        (only,) = self.primaries
+        return (
+            self.standby is None
+            and not only.facts.keys
+            and any(each.facts.keys and not self._copies(each, only) for each in self.members)
+        )
+
+    def _copies(self, member: Member, primary: Member) -> bool:
+        return member.follows is not None and primary.is_at(member.follows) and bool(member.facts.replication.link_up)
 
     def _is_promoted(self, member: Member) -> bool:
         """A Sentinel that won the vote, or was asked, has chosen it: the others will hear of it in a second or two. Not

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from tdredis.planning.process import Process
 from tdredis.planning.steps.redis_step import DISCONNECT, Command, RedisStep
+
+CATCHES_UP_MS: Final = 1500  # for that long a primary lets its clients wait for a replica to have everything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,56 @@ class FailOver(RedisStep):
     @property
     def words(self) -> tuple[Command, ...]:
         return (("SENTINEL", "FAILOVER", self.master_name),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassOn(RedisStep):
+    """Have *process*, a primary that no Sentinel watches, hand over to its replica *candidate*, which it knows at
+    *host* and *port*. The engine stops writes until the replica has them all, and is its replica then. Source:
+    redis.io, "FAILOVER" (TO, TIMEOUT), since 6.2.
+    """
+
+    barrier: ClassVar[bool] = True
+    # Sent again meanwhile it would be refused.
+    pace_s: ClassVar[float] = 4.0
+    candidate: Process
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"have {self.process} hand over to {self.candidate}"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return (("FAILOVER", "TO", self.host, self.port, "TIMEOUT", CATCHES_UP_MS),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakeBack(RedisStep):
+    """Make *process* the primary again, which is handing over to somebody who is gone: by itself it would try for ever,
+    and its clients wait. Source: redis.io, "FAILOVER" (ABORT).
+    """
+
+    barrier: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return f"have {self.process} be the primary again"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return (("FAILOVER", "ABORT"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnect(RedisStep):
+    """End the connections of the clients of *process*: the address that they used leads to another by now."""
+
+    def __str__(self) -> str:
+        return f"end the connections of clients of {self.process}"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return DISCONNECT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

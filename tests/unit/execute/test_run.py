@@ -23,6 +23,7 @@ from tdredis.planning.steps import (
     FailOver,
     Follow,
     MoveKeys,
+    PassOn,
     Process,
     Release,
     ResetNode,
@@ -508,3 +509,46 @@ async def test_a_statefulset_stays_while_one_of_its_pods_is_another() -> None:
 
     assert [method for method, *_ in told] == ["PATCH", "PATCH"]
     assert (outcome.done, outcome.failed) == ((), RELEASE)
+
+
+async def test_a_primary_that_nobody_watches_hands_over_and_follows_within_the_step(tmp_path: Path) -> None:
+    """Its clients wait meanwhile: a replica says what it has once a second, unless it is asked."""
+    folders = [tmp_path / name for name in ("primary", "candidate")]
+    for folder in folders:
+        folder.mkdir()
+    async with (
+        api_server({}) as (client, _),
+        redis_server(folders[0]) as (port, _),
+        redis_server(folders[1]) as (candidate_port, _),
+    ):
+        pool = links()
+
+        async def ask(at: int, *words: str | int) -> object:
+            (reply,) = await pool.ask(KEY, Address("u", HOST, at), [words], timeout_s=5)
+            return reply
+
+        async def info(at: int) -> dict[str, str]:
+            text = await ask(at, "INFO")
+            assert isinstance(text, bytes)
+            return parse_info(text.decode())
+
+        async def is_heard() -> bool:
+            found = (await info(port)).get("slave0", "")
+            return "state=online" in found and ",offset=0," not in found
+
+        await ask(port, "CONFIG", "SET", "repl-diskless-sync-delay", 0)
+        await ask(candidate_port, "REPLICAOF", HOST, port)
+        await eventually(is_heard, "the primary knows that its replica has a copy")
+        await ask(port, "SET", "key", "value")
+        primary, candidate = [
+            Process(pod=pod, uid="u", ip=HOST, port=at, id=(await info(at))["run_id"], in_cluster=False)
+            for pod, at in (("primary", port), ("candidate", candidate_port))
+        ]
+        step = PassOn(process=primary, candidate=candidate, host=HOST, port=candidate_port, why="the test says so")
+
+        outcome = await Executor(client, pool).run(KEY, plan_of(step))
+
+        assert outcome.done == (step,)
+        assert [(await info(at))["role"] for at in (port, candidate_port)] == ["slave", "master"]
+        assert await ask(candidate_port, "GET", "key") == b"value"
+        pool.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import KINDS, parse
@@ -18,14 +18,16 @@ from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
 from tdredis.manifests.services import is_external_service
 from tdredis.manifests.site import Passwords
 from tdredis.planning.live import Live
-from tdredis.planning.snapshot import PodFacts, ReplicationSnapshot
+from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import (
     AnnounceSentinel,
     Apply,
     ConfigureMonitor,
+    Disconnect,
     FailOver,
     Follow,
     Monitor,
+    PassOn,
     Process,
     Promote,
     PublishHellos,
@@ -41,6 +43,7 @@ from tdredis.planning.steps import (
     SetConfig,
     SetParameter,
     Step,
+    TakeBack,
 )
 from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.sentinels import Known, SentinelFacts
@@ -93,6 +96,7 @@ class Redis:
     loading: bool = False  # after its start; it does not say yet how many keys it has
     announces: tuple[str, int] = ("", 0)  # 0: its pod's address and port
     lost: str = ""  # what its start script found
+    handing_over: bool = False
     told: Place | None = None  # where it said that it is when it connected to its primary. None: where it is
 
 
@@ -134,6 +138,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         self.kind = kind
         self.disconnected: list[str] = []
         self.firewalled: set[str] = set()  # pods that Sentinels reach, whatever the operator sees
+        self.version = "7.0.15"
         self.strangers: set[Place] = set()  # replicas of the primary that are not ours
 
     # -- what a pass sees and does ------------------------------------------------------------------------------------
@@ -172,12 +177,17 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         if is_sentinel(pod.name):
             return Sentinel(run_id=run_id)
         self.settings.restart(pod.name, self.settings_file(), pod.made_of)
-        waits = self.kind == "RedisStandby" or self.instance.spec.storage_class
+        waits = self.kind == "RedisStandby" or self.instance.spec.storage_class or self._has_another_beside()
         follows = NOBODY if waits else None  # a standalone has nothing on its disk yet
         maxmemory = self.instance.spec.maxmemory_mib * 2**20
         return Redis(
             run_id=run_id, follows=follows, maxmemory=maxmemory, started=self.now, history=run_id, lag=self._lag()
         )
+
+    def _has_another_beside(self) -> bool:
+        """As its pods read it when they start."""
+        files: Any = self.children.get(Ref("ConfigMap", self.instance.name), {}).get("data", {})
+        return bool(files.get("replicas", "0") != "0")
 
     def _lag(self) -> int:
         """As redis.conf has it."""
@@ -189,7 +199,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         assert process is not None
         process.run_id = f"{self.next_number():040x}"
         if isinstance(process, Redis):
-            process.follows = NOBODY if self.kind == "RedisStandby" else None
+            waits = self.kind == "RedisStandby" or self._has_another_beside()
+            process.follows = NOBODY if waits else None
             process.offset = 0
             process.priority = 0
             process.link_up = False
@@ -223,6 +234,13 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             case Promote():
                 assert not [name for name in self.primaries() if not self._is_given_up(name)], "a second primary"
                 self.promote(self._redis(step.process))
+            case PassOn():
+                self._pass_on(step)
+            case TakeBack():
+                redis = self._redis(step.process)
+                redis.handing_over, redis.follows = False, None
+            case Disconnect():
+                self.disconnected.append(step.process.pod)
             case FailOver():
                 self._fail_over(self._sentinel(step.process), step.master_name)
             case Monitor():
@@ -306,6 +324,15 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         self.promote(candidate)
         watch.replicas = (watch.replicas | {watch.place}) - {place}
         watch.place, watch.epoch = place, watch.epoch + 1
+
+    def _pass_on(self, step: PassOn) -> None:
+        primary, candidate = self._redis(step.process), self._redis(step.candidate)
+        assert primary.follows is None, "FAILOVER requires a primary"
+        assert candidate is self._at((step.host, step.port))
+        assert candidate.link_up, "FAILOVER target is not a replica"
+        candidate.offset, candidate.keys = primary.offset, primary.keys
+        self.promote(candidate)
+        primary.follows, primary.told = (step.host, step.port), self.place(step.process.pod)
 
     def promote(self, redis: Redis) -> None:
         redis.former, redis.history = (redis.history, redis.offset + 1), f"{self.next_number():040x}"
@@ -399,7 +426,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         host, port = node.follows or (None, None)
         following = frozenset() if node.follows else self._online(node)
         return NodeFacts(
-            version="7.0.15",
+            version=self.version,
             uptime_s=int(self.now - node.started),
             loading=node.loading,
             used_memory_bytes=node.used_mib * 2**20,
@@ -414,10 +441,12 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 priority=node.priority if node.follows else None,
                 replicas=frozenset() if node.follows else following | self.strangers,
                 online=following,
+                heard=following,
                 in_reach=len(following) if node.least and not node.follows else None,
                 id=node.history,
                 former_id=node.former[0],
                 former_end_bytes=node.former[1],
+                is_handing_over=node.handing_over,
             ),
             min_replicas_to_write=node.least,
             min_replicas_max_lag_s=node.lag,
@@ -444,7 +473,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         if one.silent:
             return Unknown(since=self.now, error="no answer within 1 s")
         return SentinelFacts(
-            version="7.0.15",
+            version=self.version,
             run_id=one.run_id,
             id=one.run_id,
             in_tilt=one.in_tilt,

@@ -444,19 +444,12 @@ def test_with_volumes_one_replica_is_enough(make: Make) -> None:
     assert images(world) == {"redis:7.0.15"}
 
 
-def test_a_standalone_with_a_volume_is_made_anew_and_one_without_is_held() -> None:
+def test_a_standalone_with_a_volume_is_made_anew() -> None:
     kept = SimulatedStandby("RedisStandalone", storageclass="fast")
     kept.converge()
     edit(kept, image="redis:7.0.15")
     roll(kept)
     assert images(kept) == {"redis:7.0.15"}
-
-    alone = SimulatedStandby("RedisStandalone")
-    alone.converge()
-    edit(alone, image="redis:7.0.15")
-    plans = [alone.run_pass()[0] for _ in range(6)]
-    assert images(alone) == {"redis:7.0"}
-    assert "delete the pod yourself" in plans[-1].holds[0].why
 
 
 def test_sentinels_go_one_by_one_and_none_while_they_fail_over() -> None:
