@@ -20,12 +20,14 @@ from tdredis.api.json_object import JSONObject
 from tdredis.execute.objects import NAMESPACE_GOES, ObjectWriter, PreconditionError, is_of_the_server, kind_of
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError
+from tdredis.planning.moving import MoveOrder
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import (
     FailOver,
     Follow,
     MoveKeys,
+    MoveSlots,
     ObjectStep,
     PassOn,
     Process,
@@ -33,6 +35,7 @@ from tdredis.planning.steps import (
     ResetNode,
     SetParameter,
     Step,
+    is_object_step,
 )
 from tdredis.redis.facts import parse_info
 from tdredis.redis.views import parse_cluster_nodes
@@ -82,8 +85,8 @@ class LeadLostError(Exception):
 class Executor:
     """Carries out plans. *on_applied* is given what the API server answered to an apply: the caches are to know it.
     *may_act* is asked directly before every effect: False, and nothing is done any more. *hurry* gives a future that is
-    done as soon as a process of the resource dies: a pass waits for no object any longer then. *on_late* is told of a
-    resource of which an object was written, or refused, after its pass.
+    done when a process of the resource dies: a pass waits for no object any longer. *on_late* is told of a resource of
+    which an object was written, or refused, after its pass. *on_order* gets each plan's order to move slots, or None.
     """
 
     def __init__(
@@ -95,12 +98,14 @@ class Executor:
         may_act: Callable[[], bool] = lambda: True,
         hurry: Callable[[Key], asyncio.Future[None] | None] = lambda _key: None,
         on_late: Callable[[Key], None] = lambda _key: None,
+        on_order: Callable[[Key, MoveOrder | None], bool] = lambda _key, _order: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """*clock*: seconds, never set back."""
         self._links = links
         self._clock = clock
         self._may_act = may_act
+        self._on_order = on_order
         self._objects = ObjectWriter(
             client, on_applied=on_applied, require_lead=self.require_lead, hurry=hurry, on_late=on_late, clock=clock
         )
@@ -134,6 +139,8 @@ class Executor:
         for ended, error in self._objects.late(key):
             tally.add(ended, error)
         moving_until = math.inf
+        if not any(isinstance(step, MoveSlots) for step in plan.steps):
+            self._on_order(key, None)
         waits = not any(isinstance(step, RedisStep) for step in plan.steps)
         for step in self._in_order(key, plan.steps):
             if isinstance(step, MoveKeys):
@@ -142,30 +149,35 @@ class Executor:
                 if now > moving_until:
                     continue
             try:
-                if isinstance(step, RedisStep):
-                    if self._is_paced(key, step) or not await self.run_step(key, step):
-                        continue
-                elif tally.objects_wait:
-                    continue
-                elif refusal := self._objects.refusal(key, step):
-                    tally.still_refused(refusal.step, refusal.words, refusal.kind)
-                    continue
-                elif not await self.write(key, step, waits=waits):
-                    tally.objects_wait = tally.is_cut_short = True
-                    continue
+                if await self._carry_out(key, step, tally, waits=waits):
+                    tally.add(step, None)
             except (ApiError, LinkError, PreconditionError) as error:
                 tally.add(step, error)
-            else:
-                tally.add(step, None)
         if not any(step.barrier for step in plan.steps):
-            self._objects.keep(key, tuple(step for step in plan.steps if not isinstance(step, RedisStep)))
+            self._objects.keep(key, tuple(filter(is_object_step, plan.steps)))
         return tally.outcome(self._objects.wait_s(key))
+
+    async def _carry_out(self, key: Key, step: Step, tally: _Tally, *, waits: bool) -> bool:
+        """False: nothing was done. Raises ApiError, LinkError, PreconditionError or LeadLostError."""
+        if isinstance(step, RedisStep):
+            return not self._is_paced(key, step) and await self.run_step(key, step)
+        if isinstance(step, MoveSlots):
+            self.require_lead()
+            return self._on_order(key, step.order)
+        if tally.objects_wait:
+            return False
+        if refusal := self._objects.refusal(key, step):
+            tally.still_refused(refusal.step, refusal.words, refusal.kind)
+            return False
+        is_done = await self.write(key, step, waits=waits)
+        tally.objects_wait = tally.is_cut_short = not is_done
+        return is_done
 
     def _in_order(self, key: Key, steps: Sequence[Step]) -> list[Step]:
         """As planned, but for objects that were refused: others are not to wait for a server that takes its time to
         refuse them again.
         """
-        return sorted(steps, key=lambda step: not isinstance(step, RedisStep) and self._objects.was_refused(key, step))
+        return sorted(steps, key=lambda step: is_object_step(step) and self._objects.was_refused(key, step))
 
     def _is_paced(self, key: Key, step: RedisStep) -> bool:
         """The same was done to the same process a moment ago, and doing it again would undo what comes of it."""
@@ -373,7 +385,7 @@ class _Tally:
                 log.info("step done", step=str(step), why=step.why)
                 self.done.append(step)
             case ApiError() | PreconditionError() | LinkError():
-                is_object = not isinstance(step, RedisStep)
+                is_object = is_object_step(step)
                 self.redis_failed = self.redis_failed or not is_object
                 if is_object and not isinstance(error, LinkError):
                     self.objects_wait = self.objects_wait or is_of_the_server(error)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tdredis.redis.places import Place
 from tdredis.redis.views import ClusterView, parse_cluster_nodes
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError, Refused
@@ -15,23 +15,6 @@ ANSWER_S = 10.0  # of anything but MIGRATE
 MIGRATE_MS = 60_000  # without a byte of progress; a shorter one leaves the key on both nodes
 MIGRATE_S = MIGRATE_MS / 1000 + 5
 ASKING: Command = ("ASKING",)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A primary: *name* for people, and where it is. *host* and *port* are those that other nodes reach it by too.
-    *copies*: ids of the other nodes of its shard. One of them may have been the primary when a move was begun.
-    """
-
-    name: str
-    id: str
-    host: str
-    port: int
-    copies: frozenset[str] = frozenset()
-
-    @property
-    def ids(self) -> frozenset[str]:
-        return self.copies | {self.id}
 
 
 class Node:

@@ -12,11 +12,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from tdredis.movers.atomic import AtomicMover, find_way
-from tdredis.movers.node import Node, Place, open_node
+from tdredis.movers.node import Node, open_node
 from tdredis.movers.pace import Pace, Pacer
 from tdredis.movers.progress import End, MayGoOn, MoveFailed, Progress, Word
 from tdredis.movers.slots import SlotMover
 from tdredis.redis.moves import Move, in_rounds
+from tdredis.redis.places import Place
 from tdredis.redis.slots import NO_SLOTS
 from tdredis.redislink.access import Access
 from tdredis.redislink.link import connect as connect_link

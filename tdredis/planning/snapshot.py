@@ -13,6 +13,7 @@ from tdredis.manifests.asked import Asked
 from tdredis.manifests.site import Passwords, Site
 from tdredis.planning.live import Live
 from tdredis.planning.memo import Memo
+from tdredis.planning.moving import Moving
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.sentinels import SentinelFacts
 from tdredis.redis.settings import Answers
@@ -145,6 +146,7 @@ class ClusterSnapshot(Snapshot):
     views_are_kept: bool = False  # some nodes were not asked whom they know: no step may rest on this snapshot
     proxies: tuple[PodFacts, ...] = ()
     reads: Mapping[str, ProxyFacts | Unknown] = field(default_factory=dict)  # by proxy pod whose process runs
+    moving: Moving | None = None  # the last order to move slots, as it was before the nodes were asked
 
     @property
     def resource(self) -> RedisCluster:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 from tdredis.planning.process import Process
+from tdredis.planning.steps.moving import MoveSlots
 from tdredis.planning.steps.nodes import Forget, Meet, Replicate, ResetNode
 from tdredis.planning.steps.objects import (
     Apply,
@@ -42,7 +43,7 @@ from tdredis.planning.steps.settings import SetConfig, SetParameter, SetPeerUser
 from tdredis.planning.steps.slots import AssignSlots, CloseSlot, MoveKeys, OpenSlot, TakeSlot
 
 ObjectStep: TypeAlias = Apply | Remove | Release | ReplacePod | ResizePod | ResizeVolume | RestoreLabels
-Step: TypeAlias = ObjectStep | RedisStep
+Step: TypeAlias = ObjectStep | RedisStep | MoveSlots
 
 # What a step is called by its event and by the label of tdredis_steps_total: people's alerts match these words.
 NAMES: Final[Mapping[type[Step], str]] = {
@@ -62,6 +63,7 @@ NAMES: Final[Mapping[type[Step], str]] = {
     MoveKeys: "KeysMoved",
     TakeSlot: "SlotTaken",
     CloseSlot: "SlotClosed",
+    MoveSlots: "SlotsMoving",
     HandOver: "HandedOver",
     FailOverShard: "FailedOver",
     TakeOverShard: "TakenOverWithoutVote",
@@ -88,6 +90,11 @@ def name_of(step: Step) -> str:
     return NAMES[type(step)]
 
 
+def is_object_step(step: Step) -> TypeGuard[ObjectStep]:
+    """It is done to an object, by the API server."""
+    return not isinstance(step, RedisStep | MoveSlots)
+
+
 __all__ = [
     "NAMES",
     "AnnounceSentinel",
@@ -105,6 +112,7 @@ __all__ = [
     "Meet",
     "Monitor",
     "MoveKeys",
+    "MoveSlots",
     "ObjectStep",
     "OpenSlot",
     "PassOn",
@@ -131,5 +139,6 @@ __all__ = [
     "TakeBack",
     "TakeOverShard",
     "TakeSlot",
+    "is_object_step",
     "name_of",
 ]

@@ -16,6 +16,7 @@ from tdredis.execute import run
 from tdredis.execute.run import Executor, LeadLostError, Outcome
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
+from tdredis.planning.moving import MoveOrder
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key, Ref
 from tdredis.planning.steps import (
@@ -23,6 +24,7 @@ from tdredis.planning.steps import (
     FailOver,
     Follow,
     MoveKeys,
+    MoveSlots,
     PassOn,
     Process,
     Release,
@@ -33,6 +35,7 @@ from tdredis.planning.steps import (
     Step,
 )
 from tdredis.redis.facts import parse_info
+from tdredis.redis.places import Place
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.link import Link
@@ -552,3 +555,35 @@ async def test_a_primary_that_nobody_watches_hands_over_and_follows_within_the_s
         assert [(await info(at))["role"] for at in (port, candidate_port)] == ["slave", "master"]
         assert await ask(candidate_port, "GET", "key") == b"value"
         pool.close()
+
+
+async def test_an_order_is_handed_over_and_a_plan_without_one_says_so() -> None:
+    heard: list[MoveOrder | None] = []
+
+    def on_order(_key: Key, order: MoveOrder | None) -> bool:
+        heard.append(order)
+        return heard.count(order) == 1
+
+    order = MoveOrder(shards=(Place(name="rat-0", id="a", host=HOST, port=1),))
+    step = MoveSlots(order=order, why="3 shards are wanted")
+    async with api_server({}) as (client, _):
+        executor = Executor(client, links(), on_order=on_order)
+        done = [(await executor.run(KEY, plan)).done for plan in (plan_of(step), plan_of(step), plan_of())]
+
+    assert done == [(step,), (), ()], "what is under way is no news"
+    assert heard == [order, order, None]
+
+
+async def test_no_order_is_handed_over_when_the_lead_is_lost() -> None:
+    heard: list[MoveOrder | None] = []
+
+    def on_order(_key: Key, order: MoveOrder | None) -> bool:
+        heard.append(order)
+        return True
+
+    step = MoveSlots(order=MoveOrder(shards=()), why="3 shards are wanted")
+    async with api_server({}) as (client, _):
+        with pytest.raises(LeadLostError):
+            await Executor(client, links(), on_order=on_order, may_act=lambda: False).run(KEY, plan_of(step))
+
+    assert heard == []

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tdredis.movers.node import Place
+from tdredis.redis.places import Place
 from tdredis.redis.slots import SlotSet, even_split
 from tdredis.redis.views import ClusterView, parse_cluster_nodes
 from tdredis.redislink.access import Access

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import get_args
 
-from tdredis.planning.steps import NAMES, MoveKeys, ObjectStep, RedisStep
+from tdredis.planning.steps import NAMES, MoveKeys, MoveSlots, ObjectStep, RedisStep
 
-CLASSES = {step.__name__ for step in (*RedisStep.__subclasses__(), *get_args(ObjectStep))}
+CLASSES = {step.__name__ for step in (*RedisStep.__subclasses__(), *get_args(ObjectStep), MoveSlots)}
 
 
 def test_every_step_has_a_name_of_its_own_that_is_no_class_name() -> None:
