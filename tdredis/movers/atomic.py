@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from tdredis.movers.node import Node
 from tdredis.movers.progress import End, MayGoOn, MoveFailed, Progress, Word
+from tdredis.movers.room import read_memory, require_room
 from tdredis.redis.slots import SlotSet, parse_slots
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.pool import Command
@@ -126,12 +127,19 @@ class AtomicMover:
         if (end := await self._wait_for_others()) is not End.DONE:
             return end
         owned = (await self._source.view()).me.slots & slots
+        key_bytes = await self._key_bytes() if owned else 0
         async for part, keys in self._parts(owned):
+            await require_room(self._target, keys * key_bytes)
             if (end := await self._carry_out(part)) is not End.DONE:
                 return end
             self.progress.slots += len(part)
             self.progress.keys += keys
         return End.DONE
+
+    async def _key_bytes(self) -> int:
+        """What a key of the source takes, on the average."""
+        count = await self._source.ask("DBSIZE")
+        return (await read_memory(self._source)).data_bytes // max(1, int(str(count)))
 
     def _ordered(self) -> End | None:
         match self._may_go_on():

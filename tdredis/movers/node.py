@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from tdredis.movers.progress import Left
 from tdredis.redis.places import Place
 from tdredis.redis.views import ClusterView, parse_cluster_nodes
 from tdredis.redislink.access import Access
@@ -12,17 +13,20 @@ from tdredis.redislink.link import Link, connect
 from tdredis.redislink.pool import Command, Connect
 
 ANSWER_S = 10.0  # of anything but MIGRATE
-MIGRATE_MS = 60_000  # without a byte of progress; a shorter one leaves the key on both nodes
-MIGRATE_S = MIGRATE_MS / 1000 + 5
+# Without a byte of progress. The source answers nobody meanwhile: of a target that is frozen it must not learn for so
+# long that the others take it for dead as well.
+MIGRATE_MS = 1000
+MIGRATE_S = 15.0
 ASKING: Command = ("ASKING",)
 
 
 class Node:
     """An open connection to the primary at *place*. Whoever opens it closes it."""
 
-    def __init__(self, place: Place, link: Link) -> None:
+    def __init__(self, place: Place, link: Link, may_act: Callable[[], bool]) -> None:
         self.place = place
         self._link = link
+        self._may_act = may_act
 
     @property
     def id(self) -> str:
@@ -38,7 +42,8 @@ class Node:
         return self._link.accepted or ""
 
     async def ask(self, *words: str | bytes | int, timeout_s: float = ANSWER_S) -> object:
-        """One command's reply. Raises LinkError; Refused has Redis' own words."""
+        """One command's reply. Raises LinkError (Refused has Redis' own words), Left."""
+        self._require_lead()
         return await self._link.call(*words, timeout_s=timeout_s)
 
     async def ask_all(self, commands: Sequence[Command], *, timeout_s: float = ANSWER_S) -> list[object]:
@@ -50,7 +55,13 @@ class Node:
 
     async def try_all(self, commands: Sequence[Command], *, timeout_s: float = ANSWER_S) -> list[object]:
         """As `ask_all`, but that what is refused is a Refused in the list."""
+        self._require_lead()
         return await self._link.call_all(commands, timeout_s=timeout_s)
+
+    def _require_lead(self) -> None:
+        """Nothing is awaited between this and the command: a process can be stopped there, and go on much later."""
+        if not self._may_act():
+            raise Left
 
     async def ask_asking(self, commands: Sequence[Command]) -> list[object]:
         """Replies to *commands* about keys of slots that it is taking over. Raises LinkError."""
@@ -73,9 +84,13 @@ class Node:
         self._link.close()
 
 
-async def open_node(place: Place, access: Access, *, connect: Connect = connect) -> Node:
-    """Raises LinkError: it is not reached, or no password of *access* is right."""
-    return Node(place, await connect(place.host, place.port, access=access, timeout_s=ANSWER_S))
+async def open_node(
+    place: Place, access: Access, *, connect: Connect = connect, may_act: Callable[[], bool] = lambda: True
+) -> Node:
+    """Raises LinkError: it is not reached, or no password of *access* is right. Once *may_act* says no, nothing more is
+    sent to it: Left is raised.
+    """
+    return Node(place, await connect(place.host, place.port, access=access, timeout_s=ANSWER_S), may_act)
 
 
 def raise_refused(reply: object) -> None:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tdredis.movers.node import ANSWER_S, Node
+from tdredis.movers.progress import Left
 from tdredis.redislink.errors import LinkError
 
 LEAST_KEYS, MOST_KEYS = 5, 100  # a call: above a hundred nothing is gained, it only stops the nodes for longer
@@ -92,13 +93,13 @@ class Pacer:
             await asyncio.wait(tasks)
 
     async def _listen(self, node: Node) -> None:
-        """Ends with the connection: whoever moves keys hears of that too, by his own."""
+        """Ends with the connection, or the lead: whoever moves keys hears of that too, by his own."""
         loop = asyncio.get_running_loop()
         while True:
             asked_at = loop.time()
             try:
                 await node.ask("PING", timeout_s=ANSWER_S)
-            except LinkError:
+            except (LinkError, Left):
                 return
             self.heard(loop.time() - asked_at)
             await asyncio.sleep(PING_EVERY_S)

@@ -56,3 +56,11 @@ class Progress:
 
 class MoveFailed(Exception):
     """The move cannot go on; what is open is finished by the next one. The message says why, and holds no secret."""
+
+
+class NoRoomLeft(MoveFailed):
+    """What is to come has no room where it is to go. The message has the numbers."""
+
+
+class Left(Exception):
+    """Nothing more is to be done: another one leads."""

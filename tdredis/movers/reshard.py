@@ -7,16 +7,17 @@ between two nodes can go nowhere else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from tdredis.movers.atomic import AtomicMover, find_way
 from tdredis.movers.node import Node, open_node
 from tdredis.movers.pace import Pace, Pacer
-from tdredis.movers.progress import End, MayGoOn, MoveFailed, Progress, Word
+from tdredis.movers.progress import End, Left, MayGoOn, MoveFailed, Progress, Word
+from tdredis.movers.room import look_at
 from tdredis.movers.slots import SlotMover
-from tdredis.redis.moves import Move, in_rounds
+from tdredis.redis.moves import Move, ShardLoad, in_rounds
 from tdredis.redis.places import Place
 from tdredis.redis.slots import NO_SLOTS
 from tdredis.redislink.access import Access
@@ -28,20 +29,48 @@ AGREE_S = 10.0  # nodes tell each other within a ping or two
 
 @dataclass(slots=True)
 class Resharding:
-    """Moves between primaries: *places* by the names that moves use. *progress* is read while it goes on."""
+    """Moves between primaries: *places* by the names that moves use. *progress* is read while it goes on. Once
+    *may_act*, asked before everything that is sent, says no, another one leads.
+    """
 
     places: Mapping[str, Place]
     access: Access = field(repr=False)
     pace: Pace
     may_go_on: MayGoOn
+    may_act: Callable[[], bool] = lambda: True
     connect: Connect = connect_link
     progress: dict[tuple[str, str], Progress] = field(default_factory=dict)  # by source and target
 
+    async def finish(self) -> End:
+        """Brings to its end what somebody left open. Raises MoveFailed, LinkError, ValueError."""
+        try:
+            for move in await self._left_open():
+                if (end := await self._pair(move)) is not End.DONE:
+                    return end
+        except Left:
+            return End.LEFT
+        return End.DONE
+
+    async def survey(self) -> list[ShardLoad]:
+        """What every shard holds, and has room for. Raises MoveFailed, LinkError, ValueError, Left."""
+        found = []
+        for _, place in sorted(self.places.items()):
+            async with AsyncExitStack() as stack:
+                found.append(await look_at(await self._open(place, stack)))
+        return found
+
     async def run(self, moves: Sequence[Move]) -> End:
-        """Raises MoveFailed or LinkError: the first that went wrong, after the moves beside it are over."""
-        for move in await self._left_open():
-            if (end := await self._pair(move)) is not End.DONE:
-                return end
+        """Carries out *moves*, what is open before them. Raises MoveFailed, LinkError or ValueError: the first that
+        went wrong, after the moves beside it are over.
+        """
+        if (end := await self.finish()) is not End.DONE:
+            return end
+        try:
+            return await self._in_rounds(moves)
+        except Left:
+            return End.LEFT
+
+    async def _in_rounds(self, moves: Sequence[Move]) -> End:
         for round_ in in_rounds(moves):
             results = await asyncio.gather(*map(self._pair, round_), return_exceptions=True)
             ends: list[End] = []
@@ -86,7 +115,7 @@ class Resharding:
             return await atomic.move(move.slots)
 
     async def _open(self, place: Place, stack: AsyncExitStack) -> Node:
-        node = await open_node(place, self.access, connect=self.connect)
+        node = await open_node(place, self.access, connect=self.connect, may_act=self.may_act)
         stack.callback(node.close)
         return node
 

@@ -36,7 +36,9 @@ from tdredis.movers.big_keys import (
 from tdredis.movers.marks import Marks, read_marks
 from tdredis.movers.node import MIGRATE_MS, MIGRATE_S, Node
 from tdredis.movers.pace import Pacer
-from tdredis.movers.progress import End, MayGoOn, MoveFailed, Progress, StuckKey, Word
+from tdredis.movers.progress import End, Left, MayGoOn, MoveFailed, Progress, StuckKey, Word
+from tdredis.movers.replicas import until_copied
+from tdredis.movers.room import require_room
 from tdredis.redis.slots import SlotSet
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.pool import Command
@@ -53,10 +55,6 @@ RETRIES = 3  # of a MIGRATE whose connection broke: the key is on both nodes the
 
 
 T = TypeVar("T")
-
-
-class Left(Exception):
-    """Nothing more is to be done: another one leads."""
 
 
 @dataclass(slots=True)
@@ -87,7 +85,8 @@ class SlotMover:
         try:
             await self._finish(await read_marks(self._source, self._target))
             owned = (await self._source.view()).me.slots & slots
-            for group in _in_groups((slot for slot in owned if slot not in self._stay_open), GROUP):
+            waiting = [slot for slot in owned if slot not in self._stay_open]
+            for group in [*await self._first(waiting), *_in_groups(waiting, GROUP)]:
                 if self._word() is not Word.GO:
                     return End.STOPPED
                 await self._move(_Group(group))
@@ -95,6 +94,17 @@ class SlotMover:
         except Left:
             return End.LEFT
         return End.DONE
+
+    async def _first(self, waiting: list[int]) -> list[list[int]]:
+        """The group that goes first to a target without slots, taken out of *waiting*: a single slot, with few keys. A
+        replica takes over from a primary only if that owns slots: what it has moved before is in no other's hands.
+        """
+        if not waiting or (await self._target.view()).me.slots:
+            return []
+        counts = await self._source.counts(waiting[:GROUP])
+        slot = min(counts, key=lambda each: (counts[each], each))
+        waiting.remove(slot)
+        return [[slot]]
 
     def _word(self) -> Word:
         word = self._may_go_on()
@@ -141,6 +151,9 @@ class SlotMover:
 
     async def _move(self, group: _Group, *, is_open: bool = False) -> None:
         await self._look(group)
+        if not is_open:
+            await require_room(self._target, sum(seen.size_bytes for keys in group.keys.values() for seen in keys))
+        moved = self.progress.keys
         if is_open:
             await self._empty_of_big_keys(group)
         else:
@@ -148,6 +161,8 @@ class SlotMover:
         for slot in list(group.slots):
             await self._migrate(slot, group.keys.get(slot, []))
         await self._sweep(group)
+        if self.progress.keys > moved:
+            await until_copied(self._target, group.slots)
         await self._hand_over(group.slots)
 
     async def _look(self, group: _Group) -> None:

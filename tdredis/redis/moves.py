@@ -18,6 +18,13 @@ SPLINTER_PERCENT = 2  # of a level: for so little no pair of shards is made that
 UNEVEN_PERCENT = 5  # shards that differ from the mean by no more are left alone, if nobody leaves and nobody is empty
 
 
+def room_bytes(used_bytes: int, maxmemory_bytes: int) -> int | None:
+    """What may come in addition, of two numbers of INFO memory. None: there is no limit."""
+    if not maxmemory_bytes:
+        return None
+    return max(0, maxmemory_bytes * USABLE_PERCENT // 100 - used_bytes)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotLoad:
     """What one slot holds. *size_bytes* may be an estimate (`spread_bytes`)."""
@@ -42,9 +49,7 @@ class ShardLoad:
     @property
     def room_bytes(self) -> int | None:
         """What may come in addition. None: there is no limit."""
-        if not self.maxmemory_bytes:
-            return None
-        return max(0, self.maxmemory_bytes * USABLE_PERCENT // 100 - self.used_bytes)
+        return room_bytes(self.used_bytes, self.maxmemory_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,12 @@ import pytest
 from redis.crc import key_slot
 
 from tdredis.movers.pace import FAST
-from tdredis.movers.progress import End, Word
+from tdredis.movers.progress import End, MoveFailed, Word
 from tdredis.movers.reshard import Resharding, always
 from tdredis.redis.moves import Move
 from tdredis.redis.slots import parse_slots
 from tdredis.redislink.errors import LinkError
-from tests.unit.movers.redis_cluster import ACCESS, RedisCluster, Server, redis_cluster
+from tests.unit.movers.redis_cluster import ACCESS, NODE_TIMEOUT_MS, RedisCluster, Server, redis_cluster
 
 SLOTS = parse_slots(["0-199"])
 MOVE = Move(source="rat-0", target="rat-2", slots=SLOTS, keys=0, size_bytes=0)
@@ -67,6 +68,35 @@ async def test_a_primary_that_dies_in_the_middle_is_followed_by_its_replica_and_
         await everything_is_at(cluster, 3, names)
 
 
+async def test_a_frozen_target_does_not_freeze_its_source(tmp_path: Path) -> None:
+    """Whoever is in MIGRATE answers nobody: two primaries would be missing where one is, and no majority be left."""
+    async with redis_cluster(tmp_path, 2, 1) as cluster:
+        first, _, third = cluster.primaries
+        names = await fill(first, 2000)
+        frozen = work(cluster)
+        moving = asyncio.create_task(frozen.run([MOVE]))
+        async with asyncio.timeout(20):
+            while not frozen.progress or frozen.progress["rat-0", "rat-2"].slots < 64:
+                await asyncio.sleep(0.002)  # between two looks, under the deadline above
+        third.process.send_signal(signal.SIGSTOP)
+        loop = asyncio.get_running_loop()
+        longest_s = 0.0
+        until = loop.time() + 2 * NODE_TIMEOUT_MS / 1000
+        while loop.time() < until:
+            asked_at = loop.time()
+            await first.ask("PING")
+            longest_s = max(longest_s, loop.time() - asked_at)
+            await asyncio.sleep(0.01)  # the pace of asking
+        assert longest_s < NODE_TIMEOUT_MS / 1000
+        moving.cancel()  # it waits for an answer of the target
+        with pytest.raises((LinkError, MoveFailed, asyncio.CancelledError)):
+            await moving
+
+        third.process.send_signal(signal.SIGCONT)
+        assert await work(cluster).run([MOVE]) is End.DONE
+        await everything_is_at(cluster, 2, names)
+
+
 async def test_slots_that_another_mover_left_open_are_finished_before_anything_else_is_moved(tmp_path: Path) -> None:
     """Between a third node and the source, both marks, one, or one of them with the keys on their way."""
     async with redis_cluster(tmp_path, 2, 1) as cluster:
@@ -100,16 +130,22 @@ async def test_slots_that_another_mover_left_open_are_finished_before_anything_e
         await everything_is_at(cluster, 2, others)
 
 
-async def test_a_target_without_memory_is_named_and_the_move_goes_on_when_it_has_some(tmp_path: Path) -> None:
+@pytest.mark.parametrize("open_slots, said", [(0, "which has room for 0"), (8, "rat-2 has no memory left")])
+async def test_a_target_without_memory_is_named_and_the_move_goes_on_when_it_has_some(
+    tmp_path: Path, open_slots: int, said: str
+) -> None:
+    """Nothing is opened for it; of what is open the engine says so."""
     async with redis_cluster(tmp_path, 2, 1) as cluster:
-        names = await fill(cluster.primaries[0], 2000)
-        third = cluster.primaries[2]
-        used = await third.ask("INFO", "memory")
-        assert isinstance(used, bytes)
-        await third.ask("CONFIG", "SET", "maxmemory", int(used.split(b"used_memory:")[1].split()[0]) + 100_000)
+        first, _, third = cluster.primaries
+        names = await fill(first, 2000)
+        for slot in range(open_slots):
+            await third.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", first.id)
+            await first.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", third.id)
+        await third.ask("CONFIG", "SET", "maxmemory", 1_000_000)  # an empty one uses more
 
-        with pytest.raises(Exception, match="rat-2 has no memory left"):
+        with pytest.raises(MoveFailed, match=said):
             await work(cluster).run([MOVE])
+        assert len(await cluster.open_slots()) == 2 * open_slots
         await third.ask("CONFIG", "SET", "maxmemory", 0)
 
         assert await work(cluster).run([MOVE]) is End.DONE
