@@ -33,6 +33,13 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     ports: frozenset[int]
 
     @property
+    def moves_with(self) -> frozenset[str]:
+        """Ids of nodes to or from which slots of it are on their way. A replica only repeats its primary."""
+        if self.is_replica:
+            return frozenset()
+        return frozenset((*self.view.me.migrating.values(), *self.view.me.importing.values()))
+
+    @property
     def has_data(self) -> bool:
         """It has keys, loads some, or has been in sync with a primary, which may have had none."""
         link = self.facts.replication

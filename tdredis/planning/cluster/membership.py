@@ -29,7 +29,11 @@ def settle_disputes(world: World) -> Ruling:
 
 
 def forget_ghosts(world: World) -> Ruling:
-    """Ids that no process has any more are forgotten by all who know them, at once: gossip would bring them back."""
+    """Ids that no process has any more are forgotten by all who know them, at once: gossip would bring them back.
+
+    A node that forgets another forgets that slots are on their way from or to it (cluster.c, clusterDelNode), and with
+    that where their keys are: such slots are closed first.
+    """
     if not world.ghosts:
         return Ruling()
     if hold := everybody_has_answered(world.redis, "nodes that are gone are forgotten only when every process answers"):
@@ -41,6 +45,10 @@ def forget_ghosts(world: World) -> Ruling:
         if candidates:
             why = f"{', '.join(candidates)} still replicates the lost node {ghost[:8]}: the engine's vote comes first"
             holds.append(Hold(guard="no_replica_of_the_lost_node", why=why))
+            continue
+        if open_at := [member.name for member in world.members if ghost in member.moves_with]:
+            why = f"slots of {', '.join(open_at)} are open with the lost node {ghost[:8]}: they are closed first"
+            holds.append(Hold(guard="no_slot_is_open_with_the_lost_node", why=why))
             continue
         steps += [
             Forget(process=member.process, ghost_id=ghost, why=f"no pod has the node id {ghost[:8]}")

@@ -208,7 +208,11 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             case CloseSlot() | OpenSlot() | MoveKeys() | TakeSlot():
                 self._move_slot(step)
             case Forget():
-                self._node(step.process.pod).known.pop(step.ghost_id, None)
+                node = self._node(step.process.pod)
+                node.known.pop(step.ghost_id, None)
+                for marks in (node.migrating, node.importing):
+                    for slot in [slot for slot, other in marks.items() if other == step.ghost_id]:
+                        del marks[slot]
             case SetParameter():
                 self.settings.tell(step)
             case SetConfig(parameter="maxmemory"):

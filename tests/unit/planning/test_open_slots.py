@@ -281,3 +281,24 @@ def test_slots_that_nobody_owns_go_to_the_recorded_owner(shard: int) -> None:
 
     assert [step.slots for step in made.steps if isinstance(step, AssignSlots)] == [ONLY]
     assert owners(world) == [primary(world, shard)]
+
+
+@pytest.mark.parametrize("dies", ["source", "target"])
+def test_keys_on_their_way_are_not_forgotten_with_the_node_that_a_mark_names(dies: str) -> None:
+    """Redis 7 tells replicas nothing of a moving: where the others are, only the mark of the one that lives says."""
+    world = healthy()
+    source, target = primary(world, 0), primary(world, 1)
+    source.migrating[SLOT], target.importing[SLOT] = target.id, source.id
+    source.slot_keys[SLOT], target.slot_keys[SLOT] = {"left": 1}, {"moved": 1}
+    victim, shard = (source, 0) if dies == "source" else (target, 1)
+    replica = world.pods[f"redis-cluster-rat-{shard}-1"].process
+    assert replica is not None
+    replica.slot_keys[SLOT] = dict(victim.slot_keys[SLOT])
+
+    world.lose(f"redis-cluster-rat-{shard}-0")
+    world.converge()
+
+    client = Client(world)
+    assert (client.read("left"), client.read("moved")) == (1, 1)
+    assert not any(node.migrating or node.importing for node in world.nodes())
+    assert victim.id not in {node_id for node in world.nodes() for node_id in node.known}
