@@ -14,6 +14,7 @@ import structlog
 from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import KINDS, InvalidResourceError, parse
 from tdredis.controllers.loop import Loop
+from tdredis.controllers.movers import Moved, Movers
 from tdredis.execute.run import Executor
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
@@ -98,10 +99,24 @@ class Manager:
         self.lookups = Lookups(now=time.monotonic, on_news=self.queue.add)
         site = build_site(served, settings.images)
         self.pulse = Pulse(self.links, lambda key: self.queue.add(key, front=True))
-        self.observer = Observer(
-            client, self.caches, self.links, self.lookups, site=site, now=time.time, pulse=self.pulse
-        )
         self._elector: LeaderElector | None = None
+        self.movers = Movers(
+            self.links,
+            on_news=self.queue.add,
+            look_after=self.queue.add_after,
+            may_act=self._may_act,
+            on_moved=self._count_moved,
+        )
+        self.observer = Observer(
+            client,
+            self.caches,
+            self.links,
+            self.lookups,
+            site=site,
+            now=time.time,
+            pulse=self.pulse,
+            moving=self.movers.moving,
+        )
         self.executor = Executor(
             client,
             self.links,
@@ -109,6 +124,7 @@ class Manager:
             may_act=self._may_act,
             hurry=self.queue.hurry,
             on_late=self.queue.add,
+            on_order=self.movers.want,
         )
         self.loop = Loop(
             self.queue,
@@ -120,7 +136,7 @@ class Manager:
             on_pass=self._count_pass,
             on_step=lambda kind, step, outcome: metrics.steps.labels(kind, step, outcome).inc(),
             on_status=self._learn_status,
-            on_seen=self._measure,
+            on_seen=self._seen,
         )
         self._export()
 
@@ -149,7 +165,9 @@ class Manager:
     def _learn_status(self, answer: JSONObject) -> None:
         self.caches.custom[str(answer.get("kind"))].learn(answer)
 
-    def _measure(self, key: Key, snapshot: Snapshot | None) -> None:
+    def _seen(self, key: Key, snapshot: Snapshot | None) -> None:
+        if snapshot is None:
+            self.movers.forget(key)
         fullest = next(iter(memory_uses(snapshot)), None) if snapshot else None
         used, limit = (fullest.used_bytes, fullest.limit_bytes) if fullest else (None, 0)
         self._metrics.set_memory((key.kind, key.namespace, key.name), used, limit)
@@ -170,6 +188,7 @@ class Manager:
         try:
             await _unless_ended(self.loop.run(), pulse)
         finally:
+            await self.movers.close()
             await _end(pulse)
             await self.lookups.close()
             self._metrics.leads.set(0)
@@ -205,11 +224,19 @@ class Manager:
         self._metrics.passes.labels(key.kind, outcome).inc()
         self._metrics.pass_seconds.labels(key.kind).observe(seconds)
 
+    def _count_moved(self, moved: Moved, seconds: float) -> None:
+        metrics = self._metrics
+        metrics.slots_moved.inc(moved.slots)
+        metrics.keys_moved.inc(moved.keys)
+        metrics.bytes_moved.inc(moved.size_bytes)
+        metrics.moving_seconds.inc(seconds)
+
     def _export(self) -> None:
         """Gauges that are read when somebody asks for the page."""
         self._metrics.watch_queue(lambda: self.queue.depth, lambda: self.queue.delayed, lambda: self.queue.active)
         for cache in self.caches:
             self._metrics.watch_cache(cache.name, cache.__len__, cache.undecodable.__len__, cache.silent_for_s)
+        self._metrics.movers.set_function(lambda: float(self.movers.running))
         self._metrics.redis_links.labels("open").set_function(lambda: float(len(self.links)))
 
 

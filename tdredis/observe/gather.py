@@ -48,6 +48,7 @@ from tdredis.planning.decide import records_data
 from tdredis.planning.identity import NOBODY_KNOWS
 from tdredis.planning.live import Live
 from tdredis.planning.memo import Memo
+from tdredis.planning.moving import Moving
 from tdredis.planning.settings import named_settings
 from tdredis.planning.snapshot import ClusterSnapshot, Key, PodFacts, Ref, ReplicationSnapshot, Snapshot, Trial
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
@@ -85,8 +86,11 @@ class Observer:
         now: Callable[[], float],
         steady: Callable[[], float] = time.monotonic,
         pulse: Pulse | None = None,
+        moving: Callable[[Key], Moving | None] = lambda _key: None,
     ) -> None:
-        """*now*: epoch seconds. *steady*: seconds of a clock that does not jump. *pulse*: is told what to follow."""
+        """*now*: epoch seconds. *steady*: seconds of a clock that does not jump. *pulse*: is told what to follow.
+        *moving*: the last order to move slots, and what became of it.
+        """
         self._caches = caches
         self._links = links
         self._lookups = lookups
@@ -94,6 +98,7 @@ class Observer:
         self._unlisted = Unlisted(client, lookups)
         self._site = site
         self._pulse = pulse
+        self._moving = moving
         self._asker = Asker(links, now=now, steady=steady)
         self._trials = Trials(lookups, steady)
         self._namesakes = Namesakes(caches)
@@ -192,6 +197,8 @@ class Observer:
         all_doors = (*doors.values(), *resp3_doors.values())
         self._links.keep(key, (*addresses.values(), *all_doors))
         self._admit(key, entry, all_doors)
+        # Before the nodes are asked: what they say is open may be so because of it, though it has ended meanwhile.
+        moving = self._moving(key)
         nodes, are_kept = await self._asker.ask_cluster(
             key, addresses, named_settings(instance, entry.children), at_peace=at_peace
         )
@@ -211,6 +218,7 @@ class Observer:
             proxies=tuple(proxies.values()),
             reads=reads,
             views_are_kept=are_kept,
+            moving=moving,
             **self._with_lockout(key, entry, nodes, seen),
         )
 

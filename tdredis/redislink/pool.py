@@ -91,8 +91,12 @@ class LinkPool(Generic[Owner]):
 
     def password(self, owner: Owner) -> str:
         """The owner's own: the one that is tried first; "" where it was not admitted."""
+        return self.access(owner).passwords_to_try[0]
+
+    def access(self, owner: Owner) -> Access:
+        """How the owner's processes are entered."""
         access, _ = self._access.get(owner, (OPEN, {}))
-        return access.passwords_to_try[0]
+        return access
 
     def accepted(self, owner: Owner, address: Address) -> str | None:
         """The password that the process there accepted when it was connected; None: not known, or it has none."""

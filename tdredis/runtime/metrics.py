@@ -72,6 +72,17 @@ class Metrics:
             of_resource,
             registry=self.registry,
         )
+        self.movers = Gauge(
+            "tdredis_movers", "Resources whose slots are on their way at the moment.", registry=self.registry
+        )
+        self.slots_moved = Counter("tdredis_slots_moved", "Slots that have another owner.", registry=self.registry)
+        self.keys_moved = Counter("tdredis_keys_moved", "Keys that went with their slots.", registry=self.registry)
+        self.bytes_moved = Counter(
+            "tdredis_moved_bytes", "What these keys took at their source.", registry=self.registry
+        )
+        self.moving_seconds = Counter(
+            "tdredis_moving_seconds", "How long slots were on their way, of all resources.", registry=self.registry
+        )
         self.leads = Gauge("tdredis_leads", "1: this process holds the lease.", registry=self.registry)
         # Freezing hides a leak from the collector's own numbers: this shows it, beside the RSS.
         Gauge(
