@@ -36,7 +36,7 @@ from tdredis.movers.big_keys import (
 from tdredis.movers.marks import Marks, read_marks
 from tdredis.movers.node import MIGRATE_MS, MIGRATE_S, Node
 from tdredis.movers.pace import Pacer
-from tdredis.movers.progress import End, Left, MayGoOn, MoveFailed, Progress, StuckKey, Word
+from tdredis.movers.progress import End, Left, MayGoOn, MoveFailed, NoRoomLeft, Progress, StuckKey, Word
 from tdredis.movers.replicas import until_copied
 from tdredis.movers.room import require_room
 from tdredis.redis.slots import SlotSet
@@ -253,7 +253,7 @@ class SlotMover:
                 await self._source.ask("UNWATCH")
                 await drop_copies(self._target, slot)
                 if error.code == "OOM":
-                    raise MoveFailed(f"{self._target.name} has no memory left: {error}") from error
+                    raise NoRoomLeft(f"{self._target.name} has no memory left: {error}") from error
                 continue  # the key is another one now
             if await hand_over_keys(self._source, self._target, slot, copied):
                 went = [seen for seen, _ in copied]
@@ -308,7 +308,7 @@ class SlotMover:
                 if error.code == "IOERR" and left:
                     continue  # at once: a copy that is left behind would come back when the source's is deleted
                 if "OOM" in str(error):
-                    raise MoveFailed(f"{self._target.name} has no memory left: {error}") from error
+                    raise NoRoomLeft(f"{self._target.name} has no memory left: {error}") from error
                 raise MoveFailed(f"slot {slot}, from {self._source.name} to {self._target.name}: {error}") from error
             took_s = loop.time() - began_at
             self._pacer.moved(len(batch), took_s)

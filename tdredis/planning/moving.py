@@ -33,7 +33,7 @@ class State(enum.Enum):
     MOVING = "moving"
     DONE = "done"
     STOPPED = "stopped"  # it was not wanted any more: no slot is open
-    REFUSED = "refused"  # there is no room
+    REFUSED = "refused"  # there is no room; slots may be open
     FAILED = "failed"  # it is tried again while it is wanted; slots may be open
 
 

@@ -252,7 +252,7 @@ async def test_an_order_without_room_is_refused_with_the_numbers(tmp_path: Path)
 
 
 async def test_a_target_that_fills_up_meanwhile_is_given_nothing_more(tmp_path: Path) -> None:
-    """The engine would take it, beyond its limit."""
+    """Not all engines refuse what comes, and one that does so leaves slots half moved."""
     async with redis_cluster(tmp_path, 3, 1) as cluster, keeping() as keeper:
         names = await fill(cluster)
         keeper.movers.want(KEY, order_of(cluster))
@@ -261,7 +261,13 @@ async def test_a_target_that_fills_up_meanwhile_is_given_nothing_more(tmp_path: 
         await cluster.primaries[3].ask("CONFIG", "SET", "maxmemory", 1_000_000)  # an empty one uses more
 
         assert await keeper.until(State.REFUSED, State.DONE, State.FAILED) is State.REFUSED, keeper.why
-        assert "were to go to rat-3, which has room for 0: it uses " in keeper.why
+        # Whatever of a group was open is finished when there is room again.
+        said = ("were to go to rat-3, which has room for 0: it uses ", "rat-3 has no memory left")
+        assert any(words in keeper.why for words in said), keeper.why
+        await cluster.primaries[3].ask("CONFIG", "SET", "maxmemory", 0)
+        while keeper.movers.want(KEY, order_of(cluster)) is False:
+            await asyncio.sleep(keeper.looks[-1])  # as long as it is held back
+        assert await keeper.until(State.DONE, State.FAILED, State.REFUSED) is State.DONE, keeper.why
         await everything_is_there(cluster, names)
 
 
