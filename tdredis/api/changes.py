@@ -207,9 +207,18 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
 _OF_CLUSTER: Final[Mapping[str, FieldChange]] = {
     "size": FieldChange(
         class_=ChangeClass.MOVED,
-        today="Held (`size_is_unchanged`): the previous number of shards stays, Accepted says to write it again. While"
-        " no slot has an owner yet it may be changed.",
+        today="More: new shards are made at once, and get their share of the slots by bytes when all of their pods are"
+        " up and in sync (else `new_shards_can_start`). Less: the last shards are emptied, verified empty, forgotten by"
+        " all nodes and then removed; their volumes stay. Fewer shards than have room for the data are held with the"
+        " numbers (`shards_have_room`). Rolls come first, memory rises before slots come and falls after they went."
+        " Accepted says how far it is. Written back half way it is taken back.",
+        clients="those that speak the cluster protocol are sent on (MOVED, ASK); the proxies follow by themselves",
     ),
+    "scale.rebalance": _live(
+        "auto: new shards get slots. manual: they stay empty until the annotation cache.tongdun.net/rebalance has a new"
+        " value; what moves stops."
+    ),
+    "scale.pace": _live("What moves goes on at the new pace.", "fast: longer waits while slots move"),
     "replicas": _REPLICAS,
     "proxyimage": _NEW_PROXY_PODS,
     "proxysecret": _PROXY_PASSWORD,

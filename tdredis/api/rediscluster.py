@@ -39,6 +39,26 @@ class ProxySpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
     pod: Annotated[PodSettings, Meta(description="Settings of the proxy pods.")] = PodSettings()
 
 
+class ScaleSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
+    """spec.scale: how data moves between shards when their number changes."""
+
+    rebalance: Annotated[
+        str,
+        Meta(
+            description="auto: new shards get their share of the slots. manual: they stay empty until somebody asks for"
+            " it by the annotation cache.tongdun.net/rebalance. Shards that are to go are emptied in either case.",
+            extra_json_schema={"enum": ["auto", "manual"]},
+        ),
+    ] = "auto"
+    pace: Annotated[
+        str,
+        Meta(
+            description="gentle: nodes are left alone for as long as they were kept busy. fast: without rests.",
+            extra_json_schema={"enum": ["gentle", "fast"]},
+        ),
+    ] = "gentle"
+
+
 class RedisClusterSpec(InstanceSpec, frozen=True, kw_only=True, rename=wire_name):
     """spec: what the owner wants. Lower-case names are the Go operator's; new ones are camelCase and optional."""
 
@@ -90,6 +110,9 @@ class RedisClusterSpec(InstanceSpec, frozen=True, kw_only=True, rename=wire_name
         ),
     ] = 1
     proxy: Annotated[ProxySpec, Meta(description="The proxy in front of the cluster.")] = ProxySpec()
+    scale: Annotated[ScaleSpec, Meta(description="How data moves between shards when their number changes.")] = (
+        ScaleSpec()
+    )
 
     @property
     def pods_per_shard(self) -> int:
@@ -108,6 +131,16 @@ class RedisClusterStatus(InstanceStatus, frozen=True, kw_only=True, rename=wire_
         dict[str, tuple[str, ...]],
         Meta(description='Slots of each shard as "a-b" ranges: the record from which a lost cluster is rebuilt.'),
     ] = msgspec.field(default_factory=dict)
+    resharding: Annotated[
+        int,
+        Meta(
+            description="How many shards there were when slots began to move. It is written before the first one does,"
+            " and absent when all are where they are to be."
+        ),
+    ] = 0
+    rebalanced: Annotated[
+        str, Meta(description="The annotation cache.tongdun.net/rebalance that was carried out last.")
+    ] = ""
 
 
 class RedisCluster(Instance, frozen=True, kw_only=True, rename=wire_name):

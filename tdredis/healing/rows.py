@@ -7,7 +7,7 @@ from tdredis.healing.disk_rows import DISK_ROWS
 from tdredis.healing.label_rows import LABEL_ROWS
 from tdredis.healing.operator_rows import OPERATOR_ROWS
 from tdredis.healing.redis_rows import REDIS_ROWS
-from tdredis.planning.cluster import announcing, proxies, settings
+from tdredis.planning.cluster import announcing, leaving, proxies, settings
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import passing, rules
 
@@ -20,6 +20,7 @@ RULES_NOT_ABOUT_FAULTS: tuple[Code, ...] = (
     announcing.announce_addresses,
     settings.set_node_timeout,
     settings.label_roles,
+    leaving.reset_leaving,
     rules.keep_children,
     passing.send_clients_on,
     rules.label_roles,
@@ -39,6 +40,14 @@ GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
     "a_sentinel_knows_the_candidate",
     "announced_addresses_are_known",
     "sentinels_keep_a_majority",
+    # Of shards that come and go on purpose.
+    "resharding_is_recorded",
+    "rolls_come_first",
+    "shards_are_whole",
+    "new_shards_are_up",
+    "memory_is_given_first",
+    "slots_move",
+    "no_slot_is_open",
     "cluster_works",
     "service_and_pods_share_a_family",
 )

@@ -29,6 +29,14 @@ from tdredis.planning.volumes import volume_changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Others:
+    """What else is to be done in this pass: *repairs*, and *next_*, the sentence of what is changed; "" is nothing."""
+
+    repairs: Ruling
+    next_: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[WorldT]):
     """What one kind of resource adds to what all have in common."""
 
@@ -38,6 +46,9 @@ class Kind(Generic[WorldT]):
     copies: Callable[[WorldT], tuple[Shard, ...]]  # who replicates whom
     roll: Callable[[WorldT, frozenset[str]], tuple[Next, ...]]  # what comes next, where these pods are to be recreated
     carry_out: Callable[[WorldT, Next], Ruling]  # the steps of that
+    move: Callable[[WorldT, Others], Ruling]  # an order to move slots between shards, where that is wanted
+    is_moving: Callable[[WorldT], bool]  # one is carried out
+    hides_quota: Callable[[WorldT], bool]  # memory is given for another change, which tells of it
     other_changes: Callable[[WorldT], Iterable[Change]]  # under way, and Kubernetes carries them out
     may_hold_data: Callable[[WorldT], bool]  # then it is healed whatever its spec has become
     look_s: Callable[[WorldT, Ruling, bool], float]  # until the next look; the last: whether it is healthy
@@ -68,7 +79,9 @@ class Assessment(Generic[WorldT]):
             return Plan(verdict=Verdict.INVALID, holds=self.refused, next_look_s=WAITING_FOR_A_PERSON_S)
         repairs = ask(self.kind.rules, self.world, spec_is_valid=not self.refused)
         change = Ruling() if self.refused else self._change(repairs)
-        found = Ruling(steps=repairs.steps or change.steps, holds=(*repairs.holds, *change.holds))
+        moves = Ruling() if self.refused else self._moves(repairs)
+        steps = repairs.steps or (() if self.kind.is_moving(self.world) else change.steps)
+        found = Ruling(steps=(*steps, *moves.steps), holds=(*repairs.holds, *change.holds, *moves.holds))
         return build_plan(
             self.world.snapshot,
             found,
@@ -102,6 +115,17 @@ class Assessment(Generic[WorldT]):
         return Ruling(
             steps=until_barrier(step for each in rulings for step in each.steps),
             holds=tuple(hold for each in rulings for hold in each.holds),
+        )
+
+    def _moves(self, repairs: Ruling) -> Ruling:
+        """Slots move while nothing else goes on: a handover, or pods that are recreated, come before that. What waits
+        for a person keeps nothing waiting.
+        """
+        asked = self.handover.step
+        steps = (*((asked,) if asked is not None else ()), *self.roll)
+        going_on = [step for step in steps if not isinstance(step, Hold) or step.guard in COPIES_COME]
+        return self.kind.move(
+            self.world, Others(repairs=repairs, next_=say_next(going_on, waits=False) if going_on else "")
         )
 
     def _look_s(self, found: Ruling) -> float:
@@ -140,7 +164,7 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
         held_changes=effective.holds,
         pending=(
             *effective.changes,
-            *quota_change(snapshot, instance.spec, world.redis.wanted),
+            *(() if kind.hides_quota(world) else quota_change(snapshot, instance.spec, world.redis.wanted)),
             *settings_changes(world),
             *volume_changes(snapshot, instance),
             *rolled_changes(snapshot, instance, groups, lacks, how),

@@ -29,14 +29,15 @@ class Cannot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnderWay:
-    """*done* of so many *things* have it; *how*: what gives it to the others. *left_s*: how long that takes at the pace
-    that was seen; None: none was.
+    """*done* of so many *things* have it, or what else they *are*; *how*: what gives it to the others. *left_s*: how
+    long that takes at the pace that was seen; None: none was.
     """
 
     done: int
     of: int
     how: str
     things: str = "pods"
+    are: str = "have it"
     left_s: float | None = None
 
 
@@ -64,17 +65,22 @@ class Change:
         return self.class_ is ChangeClass.ROLLED and self.field != TEMPLATE and isinstance(self.state, UnderWay)
 
     @property
+    def is_moving(self) -> bool:
+        """Shards are filled or emptied for it, or wait for that."""
+        return self.class_ is ChangeClass.MOVED and isinstance(self.state, UnderWay)
+
+    @property
     def is_told(self) -> bool:
         """It takes its time, and Accepted says how far it is."""
-        return self.is_rolling or (self.field == SIZE and isinstance(self.state, UnderWay))
+        return self.is_rolling or self.is_moving or (self.field == SIZE and isinstance(self.state, UnderWay))
 
     @property
     def sentence(self) -> str:
         what = f"{self.field} {self.old} -> {self.new}" if self.old or self.new else self.field
         match self.state:
-            case UnderWay(done=done, of=of, how=how, things=things, left_s=left_s):
+            case UnderWay(done=done, of=of, how=how, things=things, are=are, left_s=left_s):
                 left = "" if left_s is None else f"; {roughly(left_s)} left at the pace so far"
-                return f"{what}: {done} of {of} {things} have it; {how}{left}"
+                return f"{what}: {done} of {of} {things} {are}; {how}{left}"
             case Waits(hold=hold) | Cannot(hold=hold):
                 return f"{what}: {hold.why}"
 

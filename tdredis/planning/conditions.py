@@ -61,8 +61,9 @@ def build_conditions(
 
     pressure = memory_pressure(snapshot)  # a warning: it keeps nothing from being Ready
     accepted = _accepted(plan, pending)
-    is_rolling = any(each.is_rolling for each in pending)
+    is_moving, is_rolling = any(each.is_moving for each in pending), any(each.is_rolling for each in pending)
     is_growing = any(each.is_told for each in pending)
+    under_way = "Migrating" if is_moving else "Rolling" if is_rolling else "Growing" if is_growing else "AsSpecified"
     first = wrong[0].reason if wrong else "AsSpecified"
     sentence = "; ".join(finding.message for finding in wrong[:4])
     found = (
@@ -87,7 +88,7 @@ def build_conditions(
         condition(
             "Accepted",
             holds=accepted is None,
-            reason=accepted[0] if accepted else "Rolling" if is_rolling else "Growing" if is_growing else "AsSpecified",
+            reason=accepted[0] if accepted else under_way,
             message=accepted[1] if accepted else _applied(pending),
         ),
         condition(

@@ -31,13 +31,19 @@ Decider: TypeAlias = Callable[[SnapshotT, Any], Iterator[HeldFields]]
 
 
 def capacity_change(
-    snapshot: Snapshot, spec: InstanceSpec, *, has_begun: bool, pods: int, shards: int = 1
+    snapshot: Snapshot,
+    spec: InstanceSpec,
+    *,
+    has_begun: bool,
+    pods: int,
+    shards: int = 1,
+    before: int | None = None,
 ) -> Iterator[HeldFields]:
     """Less memory only when all *pods* have said that their data fits; more at any time, and any before it *has_begun*.
 
-    *shards*: over how many of them capacity is divided.
+    *shards*: over how many of them capacity is divided. *before*: what is effective, where it is known.
     """
-    before = _capacity_effective(snapshot, shards)
+    before = _capacity_effective(snapshot, shards) if before is None else before
     if not has_begun or before is None or not spec.capacity or 0 < before <= spec.capacity:
         return
     if not _all_answer(snapshot, pods):
@@ -109,10 +115,16 @@ class Effective(Generic[InstanceT_co]):
 
 
 def hold_changes(
-    snapshot: SnapshotT, instance: InstanceT, deciders: Sequence[Decider[SnapshotT]]
+    snapshot: SnapshotT,
+    instance: InstanceT,
+    deciders: Sequence[Decider[SnapshotT]],
+    *,
+    spec: InstanceSpec | None = None,
 ) -> Effective[InstanceT]:
-    """*deciders* are asked in order, each with what those before it left of spec."""
-    spec: Any = instance.spec
+    """*deciders* are asked in order, each with what those before it left of spec. *spec*: what they begin with, where
+    that is not what *instance* has.
+    """
+    spec = instance.spec if spec is None else spec
     changes: list[Change] = []
     holds: list[Hold] = []
     for decide in deciders:

@@ -63,7 +63,7 @@ def find_faults(checks: Sequence[Check[WorldT]], world: WorldT) -> tuple[Finding
 
 
 def pods_run(world: World) -> Iterator[Finding]:
-    snapshot, missing = world.snapshot, world.redis.missing
+    snapshot, missing = world.snapshot, world.components[0].missing
     yield from claims_that_stay(snapshot.kept_claims, missing)
     yield from pods_that_fail(world.troubles, missing, snapshot.creation_failures)
     yield from pods_that_stay(_pods(world), snapshot.now)

@@ -54,7 +54,7 @@ def held_password(instance: Instance, hold: Hold) -> Change:
 
 def _held(instance: Instance, field: str, old: str, new: str, hold: Hold) -> Change:
     class_ = change_of(instance.KIND, field).class_
-    waits = class_ in (ChangeClass.GUARDED, ChangeClass.LIVE)
+    waits = class_ in (ChangeClass.GUARDED, ChangeClass.LIVE, ChangeClass.MOVED)
     state: State = Waits(hold=hold) if waits else Cannot(hold=hold)
     return Change(field=field, old=old, new=new, class_=class_, state=state)
 

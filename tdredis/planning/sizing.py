@@ -6,6 +6,7 @@ that is ahead would make a pod that fits on no node, and a redis.conf that is ah
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -61,6 +62,22 @@ def behind_the_pods(snapshot: Snapshot, manifests: Iterable[JSONObject], lag: La
         else each
         for each in manifests
     )
+
+
+def written_maxmemory_mib(snapshot: Snapshot) -> int | None:
+    """What the file for the next start of a process gives it; 0: no limit. None: there is no file yet."""
+    live = snapshot.children.get(Ref("ConfigMap", snapshot.resource.name))
+    if live is None:
+        return None
+
+    def read() -> int | None:
+        conf = _conf(live.json)
+        if not conf:
+            return None
+        limit = _maxmemory(conf)
+        return 0 if math.isinf(limit) else int(limit)
+
+    return snapshot.memo.once("written maxmemory", (live,), read)
 
 
 def resize_refusal(failed: Step | None, kind: str, words: str) -> Hold | None:

@@ -63,8 +63,10 @@ def is_claim_going(snapshot: Snapshot, pod: str) -> bool:
 
 
 def with_surplus(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:
-    """A surplus pod stays until the plan says otherwise, in a step of its own; more pods by spec take it in."""
-    if manifest["kind"] != "StatefulSet":
+    """A surplus pod stays until the plan says otherwise, in a step of its own; more pods by spec take it in. Where no
+    pod is wanted at all, it goes with the others.
+    """
+    if manifest["kind"] != "StatefulSet" or not _replicas(manifest):
         return manifest
     name = str(object_at(manifest, "metadata")["name"])
     return one_more(manifest) if surplus_pod(snapshot, name, _replicas(manifest)) else manifest

@@ -31,14 +31,20 @@ class Disputes:
 NO_DISPUTES = Disputes()
 
 
-def find_disputes(members: Sequence[Member], *, all_answer: bool) -> Disputes:
+def find_disputes(members: Sequence[Member], *, all_answer: bool, is_moving: bool = False) -> Disputes:
     """*members* are those that answered. While that are not all, nothing is for us to decide: the silent ones may be
-    the better part of a side, or those who voted.
+    the better part of a side, or those who voted. *is_moving*: slots go from shard to shard, and who has given one away
+    hears a moment later that it was taken.
     """
     owners = [member for member in members if member.slots]
     if sum(len(owner.slots) for owner in owners) == len(SlotSet.union(owner.slots for owner in owners)):
         return NO_DISPUTES  # nobody owns what another owns: no need to compare each with each
-    pairs = [(a, b) for number, a in enumerate(owners) for b in owners[number + 1 :] if a.slots & b.slots]
+    pairs = [
+        (a, b)
+        for number, a in enumerate(owners)
+        for b in owners[number + 1 :]
+        if a.slots & b.slots and not (a.shard != b.shard and (is_moving or _is_given(a, b) or _is_given(b, a)))
+    ]
     if not pairs:
         return NO_DISPUTES
     sides = _sides(members)
@@ -52,6 +58,12 @@ def find_disputes(members: Sequence[Member], *, all_answer: bool) -> Disputes:
             return _between_copies(pairs)
         return settled
     return _within_a_side(owners, pairs, all_answer=all_answer)
+
+
+def _is_given(source: Member, target: Member) -> bool:
+    """*source* gives away all that both own, to *target*, and has not heard yet that it was taken."""
+    given = source.view.me.migrating
+    return all(given.get(slot) == target.id for slot in source.slots & target.slots)
 
 
 # ---- two sides that have never heard of each other

@@ -6,10 +6,11 @@ process that could contradict does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from functools import partial
 
 from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
-from tdredis.manifests.names import SHARDS
+from tdredis.planning.cluster.scale import Scale, is_recorded, scaled_spec, size_begun
 from tdredis.planning.desired import (
     Effective,
     HeldFields,
@@ -20,57 +21,41 @@ from tdredis.planning.desired import (
 )
 from tdredis.planning.engine_change import image_change
 from tdredis.planning.plan import Hold
+from tdredis.planning.sizing import written_maxmemory_mib
 from tdredis.planning.snapshot import ClusterSnapshot
 from tdredis.redis.facts import NodeFacts
-from tdredis.redis.slots import ALL_SLOTS, parse_slots
 
 
-def decide_effective(snapshot: ClusterSnapshot) -> Effective[RedisCluster]:
-    """What of spec is effective at this snapshot."""
+def decide_effective(snapshot: ClusterSnapshot, scale: Scale | None) -> Effective[RedisCluster]:
+    """What of spec is effective at this snapshot, in which there are as many shards as *scale* says."""
+    spec = scaled_spec(snapshot, scale) if scale is not None else snapshot.cluster.spec
+    size = partial(_size, scale=scale)
     # In this order: how much a shard gets depends on how many there are.
-    return hold_changes(snapshot, snapshot.cluster, (_size, _capacity, _replicas, _volumes, image_change))
+    return hold_changes(snapshot, snapshot.cluster, (size, _capacity, _replicas, _volumes, image_change), spec=spec)
 
 
-def recorded_size(record: Mapping[str, Sequence[str]]) -> int | None:
-    """Number of shards of a cluster that was whole; None: there is no whole record."""
-    try:
-        slots = [parse_slots(ranges) for ranges in record.values()]
-    except ValueError:
-        return None
-    return len(slots) if sum(map(len, slots)) == len(ALL_SLOTS) else None
-
-
-def _recorded_size(snapshot: ClusterSnapshot) -> int | None:
-    record = snapshot.cluster.status.slots
-    return snapshot.memo.once("recorded size", (record,), lambda: recorded_size(record))
-
-
-def _size(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:
-    """The size of the record; before there is one, the size that the shards were made for, once slots may be owned."""
-    size = _recorded_size(snapshot) or _size_begun(snapshot)
+def _size(snapshot: ClusterSnapshot, spec: RedisClusterSpec, *, scale: Scale | None) -> Iterator[HeldFields]:
+    """More shards than spec wants, where those that are to go have to stay; before the cluster is whole, the size that
+    its shards were made for, once slots may be owned.
+    """
+    if scale is not None:
+        if scale.hold is not None:
+            yield {"size": scale.size}, scale.hold
+        return
+    size = size_begun(snapshot)
     if size is not None and size != spec.size:
-        why = f"a cluster that has begun is not resharded by this version: write size: {size} again"
-        yield {"size": size}, Hold(guard="size_is_unchanged", about="spec", why=why)
-
-
-def _size_begun(snapshot: ClusterSnapshot) -> int | None:
-    begun = any(
-        not isinstance(node, NodeFacts) or (node.view and node.view.me.slots) for node in snapshot.nodes.values()
-    )
-    without_process = any(pod.ever_ran and name not in snapshot.nodes for name, pod in snapshot.pods.items())
-    if not begun and not without_process:
-        return None
-    for ref in sorted(snapshot.children):
-        size = snapshot.children[ref].meta.annotations.get(SHARDS) if ref.kind == "StatefulSet" else None
-        if size is not None and size.isdecimal():
-            return int(size)
-    return None
+        why = f"the cluster is put together with {size} shards first, and gets others when all slots have an owner"
+        yield {"size": size}, Hold(guard="slots_are_owned_first", about="spec", why=why)
 
 
 def _capacity(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:
-    has_begun = _recorded_size(snapshot) is not None
+    status = snapshot.cluster.status
+    has_begun = is_recorded(snapshot)
+    share = written_maxmemory_mib(snapshot) if has_begun else None
+    # By what each shard has: the same sum over more shards is less for each.
+    before = None if share is None else status.capacity if status.capacity // spec.size == share else share * spec.size
     pods = spec.size * spec.pods_per_shard
-    return capacity_change(snapshot, spec, has_begun=has_begun, pods=pods, shards=spec.size)
+    return capacity_change(snapshot, spec, has_begun=has_begun, pods=pods, shards=spec.size, before=before)
 
 
 def _replicas(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:

@@ -58,7 +58,9 @@ def replace_dead_primaries(world: World) -> Ruling:
         refused = next((hold for guard in FAILOVER_GUARDS if (hold := guard(orphaned)) is not None), None)
         candidate = orphaned.candidates[0]
         why = f"{proof_of_death(orphaned)}; {candidate.name} has the most of its data"
-        if refused is None:
+        if orphaned.shard.owns_nothing:
+            _replace_before_the_first_slot(orphaned, steps, holds)
+        elif refused is None:
             steps.append(FailOverShard(process=candidate.process, shard=orphaned.shard.name, why=why))
         elif refused.guard == majority_can_vote.__name__:
             unvoted.append(orphaned)
@@ -78,9 +80,24 @@ def replace_dead_primaries(world: World) -> Ruling:
     return Ruling(steps=tuple(steps), holds=tuple(holds))
 
 
+def _replace_before_the_first_slot(
+    orphaned: Orphaned, steps: list[FailOverShard | TakeOverShard], holds: list[Hold]
+) -> None:
+    """Keys came to it, and no slot yet: nobody votes for the successor of a primary without slots, and nobody else
+    claims them. Source: cluster.c, clusterHandleSlaveFailover.
+    """
+    refused = next((hold for guard in FAILOVER_GUARDS[:2] if (hold := guard(orphaned)) is not None), None)
+    if refused is not None:
+        holds.append(refused)
+        return
+    candidate = orphaned.candidates[0]
+    why = f"{proof_of_death(orphaned)}; {candidate.name} has the keys that came before their slots"
+    steps.append(TakeOverShard(process=candidate.process, shard=orphaned.shard.name, why=why))
+
+
 def _orphaned(world: World, shard: Shard) -> Orphaned | None:
     """None: somebody owns the shard's slots, or nobody who answers follows a node that is gone."""
-    if shard.owner is not None:
+    if shard.owner is not None or shard.is_vacant:
         return None
     followers = [
         member

@@ -31,7 +31,7 @@ def assign_free_slots(world: World) -> Ruling:
         free = intended & world.free
         if not free:
             continue
-        owner = _may_own_more(world, shard)
+        owner = _no_orphan_has(world, free) or _may_own_more(world, shard)
         if isinstance(owner, Hold):
             return Ruling(holds=(owner,))  # all or nothing: a part of the data is not the data
         steps.append(_assign(world, shard, owner, free))
@@ -87,6 +87,24 @@ def _assign(world: World, shard: Shard, owner: Member, free: SlotSet) -> AssignS
         + (" and status.slots records them here" if world.was_whole else ""),
         taken=free & believed,
     )
+
+
+def _no_orphan_has(world: World, free: SlotSet) -> Hold | None:
+    """Guard: nobody replicates a dead primary that owned some of these slots. The record may not know that they were
+    its: it is written once a pass, and slots move in between.
+    """
+    orphans = [
+        member.name
+        for member in world.members
+        if member.is_replica
+        and (known := member.view.others.get(member.view.me.primary_id or "")) is not None
+        and known.id not in world.by_id
+        and known.slots & free
+    ]
+    if not orphans:
+        return None
+    why = f"{list_names(orphans)} may hold the data of these slots: the engine's vote comes first"
+    return Hold(guard="no_replica_holds_the_data", why=why)
 
 
 def _may_own_more(world: World, shard: Shard) -> Member | Hold:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.manifests.names import proxy_name
+from tdredis.planning.cluster.resharding import is_wanted
 from tdredis.planning.cluster.world import World
 from tdredis.planning.conditions import is_ready
 from tdredis.planning.disks import disks_that_fail
@@ -37,10 +38,10 @@ def the_last_copies_stay(world: World) -> Iterator[Finding]:
 
 
 def slots_are_owned(world: World) -> Iterator[Finding]:
-    if world.twice_owned:
-        message = f"slots {world.twice_owned} have two owners"
+    if twice := world.twice_owned - world.in_transit:
+        message = f"slots {twice} have two owners"
         yield Finding(reason="SlotsOwnedTwice", message=message, serious=True)
-    lost = len(world.unowned)
+    lost = len(world.unowned - world.in_transit)
     # A process without free connections has slots too, and cannot be asked which.
     if lost and not any(unknown.full for unknown in world.redis.unresponsive.values()):
         yield Finding(
@@ -49,6 +50,8 @@ def slots_are_owned(world: World) -> Iterator[Finding]:
 
 
 def slots_are_closed(world: World) -> Iterator[Finding]:
+    if is_wanted(world):
+        return  # they are on their way, or will be
     for slot, members in world.open_slots.items():
         more = f" and {len(world.open_slots) - 1} more" if len(world.open_slots) > 1 else ""
         message = f"moving slot {slot}{more} is not finished on {list_names([each.name for each in members])}"
@@ -57,24 +60,30 @@ def slots_are_closed(world: World) -> Iterator[Finding]:
 
 
 def nodes_know_each_other(world: World) -> Iterator[Finding]:
-    strange = [name for name, others in world.strangers.items() if others]
+    vacant = {member.name for shard in world.shards if shard.is_vacant for member in shard.members}
+    strange = [
+        name
+        for name, others in world.strangers.items()
+        if name not in vacant and any(other.name not in vacant for other in others)
+    ]
     if strange:
         message = f"{', '.join(strange[:3])} do not know all other nodes yet"
         yield Finding(reason="NodesNotMet", message=message, serious=False, part_of_start=True)
-    if world.ghosts:
+    if world.ghosts and not any(shard.is_leaving and shard.is_vacant for shard in world.shards):
         message = f"{len(world.ghosts)} nodes that are gone are still known"
         yield Finding(reason="GhostNodes", message=message, serious=False)
 
 
 def engine_agrees(world: World) -> Iterator[Finding]:
-    doubting = [member.name for member in world.members if member.facts.cluster_ok is not True]
+    serving = (member for shard in world.shards if not shard.is_vacant for member in shard.members)
+    doubting = [member.name for member in serving if member.facts.cluster_ok is not True]
     if doubting:
         message = f"cluster_state is not ok on {', '.join(doubting[:3])}"
         yield Finding(reason="ClusterStateFail", message=message, serious=True, part_of_start=True)
 
 
 def replicas_are_in_sync(world: World) -> Iterator[Finding]:
-    for shard in world.shards:
+    for shard in (each for each in world.shards if not each.is_vacant):
         wanted = len(shard.wanted) - 1
         synced = len(shard.replicas_in_sync)
         if synced < wanted:

@@ -123,11 +123,11 @@ def _neighbours(place: int, count: int) -> Iterator[int]:
 
 
 def attach_replicas(world: World) -> Ruling:
-    """Every process of a shard that owns no slots replicates the one that does."""
+    """Every process of a shard that owns no slots replicates the one that does; in a new one, the one that is to."""
     steps = []
     for shard in world.shards:
-        primary = shard.owner
-        if primary is None:
+        primary = shard.head
+        if primary is None or (shard.is_leaving and shard.is_vacant):
             continue
         steps += [
             Replicate(process=member.process, primary=primary.process, why=_why_attach(member, shard))
@@ -154,8 +154,8 @@ def _asks_a_wrong_address(member: Member, primary: Member) -> bool:
 
 
 def _why_attach(member: Member, shard: Shard) -> str:
-    if shard.owner is not None and _asks_a_wrong_address(member, shard.owner):
-        return f"it asks {member.facts.replication.primary_host} for its data, where {shard.owner.name} no longer is"
+    if shard.head is not None and _asks_a_wrong_address(member, shard.head):
+        return f"it asks {member.facts.replication.primary_host} for its data, where {shard.head.name} no longer is"
     if member.is_replica:
         return f"it replicates a node outside shard {shard.name}"
     return f"it owns no slots and replicates nobody, and shard {shard.name} has its primary"

@@ -8,12 +8,14 @@ from tdredis.manifests.names import REDIS_COMPONENT
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.planning.assessment import Assessment, Kind, assess_world
 from tdredis.planning.cluster.announcing import is_moving
-from tdredis.planning.cluster.effective import decide_effective, recorded_size
+from tdredis.planning.cluster.effective import decide_effective
 from tdredis.planning.cluster.health import CHECKS
 from tdredis.planning.cluster.proxies import proxy_changes
 from tdredis.planning.cluster.report import complete, describe
+from tdredis.planning.cluster.resharding import LOOK_S, is_migrating, move_slots, scale_changes
 from tdredis.planning.cluster.rolls import carry_out, copies, next_pods
 from tdredis.planning.cluster.rules import RULES
+from tdredis.planning.cluster.scale import decide_scale, is_recorded
 from tdredis.planning.cluster.world import World, build_world
 from tdredis.planning.pending import Group
 from tdredis.planning.plan import Ruling
@@ -28,22 +30,27 @@ PROXY_READS_S = 1.0  # a proxy looks for moved slots every second
 
 def assess(snapshot: ClusterSnapshot) -> Assessment[World]:
     """What *snapshot* shows, in the effective values of spec."""
-    effective = decide_effective(snapshot)
-    return assess_world(CLUSTER, build_world(snapshot, effective.instance), effective)
+    scale = decide_scale(snapshot)
+    effective = decide_effective(snapshot, scale)
+    return assess_world(CLUSTER, build_world(snapshot, effective.instance, scale), effective)
 
 
 def _groups(world: World) -> Sequence[Group]:
-    cluster, pods = world.instance, world.redis.present
+    cluster, snapshot = world.instance, world.snapshot
+    wanted = (name for shard in world.shards if not shard.is_leaving for name in shard.wanted)
+    pods = tuple(snapshot.pods[name] for name in wanted if name in snapshot.pods)
     return (Group(component=REDIS_COMPONENT, pods=pods, resources=container_resources(cluster)),)
 
 
 def _may_hold_data(world: World) -> bool:
-    return recorded_size(world.snapshot.cluster.status.slots) is not None
+    return is_recorded(world.snapshot)
 
 
 def _look_s(world: World, _found: Ruling, is_healthy: bool) -> float:
     if is_healthy and unresponsive(world.snapshot.reads):
         return PROXY_READS_S
+    if is_healthy and is_migrating(world):
+        return LOOK_S
     if is_healthy:
         return ADDRESSES_SPREAD_S if is_moving(world) else ALL_IS_WELL_S
     if world.members and not world.redis.starting:
@@ -58,7 +65,10 @@ CLUSTER: Kind[World] = Kind(
     copies=copies,
     roll=next_pods,
     carry_out=carry_out,
-    other_changes=proxy_changes,
+    move=move_slots,
+    is_moving=lambda world: world.moving is not None,
+    hides_quota=lambda world: world.is_resized,
+    other_changes=lambda world: (*scale_changes(world), *proxy_changes(world)),
     may_hold_data=_may_hold_data,
     look_s=_look_s,
     describe=describe,

@@ -9,6 +9,7 @@ import msgspec
 
 from tdredis.api.instance import InstanceStatus, ShardStatus
 from tdredis.api.rediscluster import RedisClusterStatus
+from tdredis.planning.cluster.resharding import is_migrating, rebalanced, resharding
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.report import Description, shard_status
 from tdredis.planning.status_addresses import cluster_entrances, cluster_service
@@ -22,16 +23,25 @@ def describe(world: World) -> Description:
         addresses=cluster_entrances(world.snapshot),
         serving=sum(1 for shard in world.shards if shard.slots),
         shards=tuple(_shard_line(shard, previous.get(shard.name)) for shard in world.shards),
-        lacks_data=bool(world.lost) or bool(world.unowned),
+        lacks_data=bool(world.lost) or bool(world.unowned - world.in_transit),
         whole=f"{len(world.shards)} shards, {len(world.members)} processes, all slots owned",
         progress=_progress(world),
     )
 
 
 def complete(world: World, status: InstanceStatus) -> RedisClusterStatus:
-    """*status* with the slot map."""
+    """*status* with the slot map, and with how far the moving of slots is remembered."""
     slots = _slot_record(world) or dict(world.snapshot.cluster.status.slots)
-    return RedisClusterStatus(**msgspec.structs.asdict(status), slots=slots)
+    serves = status.phase in ("Ready", "UpdateQuota")
+    return RedisClusterStatus(
+        **{
+            **msgspec.structs.asdict(status),
+            "phase": "Migrating" if serves and is_migrating(world) else status.phase,
+        },
+        slots=slots,
+        resharding=resharding(world),
+        rebalanced=rebalanced(world),
+    )
 
 
 def _slot_record(world: World) -> dict[str, tuple[str, ...]] | None:
@@ -41,6 +51,7 @@ def _slot_record(world: World) -> dict[str, tuple[str, ...]] | None:
     if not world.is_whole:
         return None
     owned = {shard.name: SlotSet.union(member.slots for member in shard.members) for shard in world.shards}
+    owned = {name: slots for name, slots in owned.items() if slots}
     if sum(map(len, owned.values())) != len(ALL_SLOTS):
         return None  # somebody outside owns the rest
     return world.snapshot.memo.once(
@@ -54,8 +65,8 @@ def _shard_line(shard: Shard, previous: ShardStatus | None) -> ShardStatus:
     return shard_status(
         previous,
         name=shard.name,
-        primary=shard.owner.name if shard.owner else "",
-        facts=shard.owner.facts if shard.owner else None,
+        primary=shard.head.name if shard.head else "",
+        facts=shard.head.facts if shard.head else None,
         synced=len(shard.replicas_in_sync),
         wanted=len(shard.wanted) - 1,
         slots=len(shard.slots),

@@ -30,7 +30,7 @@ def copies(world: World) -> tuple[Copies, ...]:
 
 def _changing(world: World, outdated: frozenset[str]) -> Iterator[Copies]:
     """Shards in which there is anything to do: of a large cluster at peace nothing is made up."""
-    for shard in world.shards:
+    for shard in (each for each in world.shards if not each.is_leaving):  # what goes need not be as it should be
         surplus = _surplus(world, shard)
         is_condemned = shard.owner is not None and shard.owner.name in condemned_pods(world.snapshot, shard.wanted)
         if surplus is not None or is_condemned or not outdated.isdisjoint(shard.wanted):
@@ -73,7 +73,7 @@ def _copies_of(world: World, shard: Shard, outdated: frozenset[str], surplus: Su
             if each.name in named
         ),
         wanted=len(shard.wanted),
-        keeps_data=keeps_data(world.instance.spec),
+        keeps_data=shard.is_vacant or keeps_data(world.instance.spec),
         has_volume=bool(world.instance.spec.storage_class),
         surplus=surplus,
         is_seen=is_seen(world.snapshot, shard.name),
@@ -83,7 +83,7 @@ def _copies_of(world: World, shard: Shard, outdated: frozenset[str], surplus: Su
 def _copy(world: World, shard: Shard, member: Member, outdated: frozenset[str], *, may_lead: bool) -> Copy:
     """*may_lead*: it is in sync, and would be elected: one that would not be is no copy to go on with yet."""
     owner, link = shard.owner, member.facts.replication
-    behind = None
+    behind = 0 if shard.is_vacant else None  # of nothing everybody has all
     if owner is not None and may_lead:
         behind = max(0, owner.facts.replication.offset_bytes - link.offset_bytes)
     return Copy(

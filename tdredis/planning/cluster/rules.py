@@ -9,8 +9,9 @@
 6. slots before introductions: the first epoch can only be set on a node that has met nobody
 7. introductions before attaching: a replica must know its primary
 8. open slots are closed when nodes know each other: what moves one names the other
-9. addresses for outside when the cluster works: nodes find each other by them
-10. memory limits, timeouts and labels last: they need no particular place
+9. what left its slots is reset when nothing is open any more, and removed when nobody knows it
+10. addresses for outside when the cluster works: nodes find each other by them
+11. memory limits, timeouts and labels last: they need no particular place
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from tdredis.manifests.services import build_external_services
 from tdredis.planning.cluster.announcing import announce_addresses, remove_unannounced
 from tdredis.planning.cluster.failover import hand_over_full, hand_over_leaving, replace_dead_primaries
 from tdredis.planning.cluster.free_slots import assign_free_slots
+from tdredis.planning.cluster.leaving import remove_shards, reset_leaving, shards_without_pods, without_pods
 from tdredis.planning.cluster.membership import attach_replicas, forget_ghosts, introduce, settle_disputes
 from tdredis.planning.cluster.proxies import keep_proxy, remove_unwanted_proxy, replace_stuck_proxies
 from tdredis.planning.cluster.settings import label_roles, set_node_timeout
@@ -70,14 +72,14 @@ def keep_labels(world: World) -> Ruling:
 def keep_children(world: World) -> Ruling:
     """Every object is there and says what the spec wants."""
     snapshot, cluster = world.snapshot, world.instance
-    lag, settings = find_lag(snapshot, cluster), settings_to_keep(world)
+    lag, settings, emptied = find_lag(snapshot, cluster), settings_to_keep(world), shards_without_pods(world)
 
     def build() -> Iterable[JSONObject]:
         children = build_children(cluster, snapshot.site, snapshot.passwords)
-        kept = with_kept(cluster, settings, behind_the_pods(snapshot, children, lag))
+        kept = with_kept(cluster, settings, behind_the_pods(snapshot, without_pods(children, emptied), lag))
         return (*kept, *build_external_services(cluster))
 
-    kept = keep(snapshot, "children", (cluster, snapshot.site, snapshot.passwords, lag, settings), build)
+    kept = keep(snapshot, "children", (cluster, snapshot.site, snapshot.passwords, lag, settings, emptied), build)
     volumes = keep_volumes(snapshot, cluster, kept.steps)
     return Ruling(
         steps=(*kept.steps, *keep_claims(snapshot), *volumes.steps),
@@ -91,6 +93,7 @@ def remove_unwanted(world: World) -> Ruling:
         *remove_switched_off(world.snapshot, world.instance),
         *remove_unannounced(world),
         *_surplus_shards(world),
+        *remove_shards(world),
     )
     return Ruling(steps=(*remove_unwanted_proxy(world), *others))
 
@@ -156,6 +159,7 @@ RULES: tuple[Rule[World], ...] = (
     Rule(introduce),
     Rule(attach_replicas),
     Rule(close_open_slots),
+    Rule(reset_leaving, needs_valid_spec=True),
     Rule(announce_addresses, needs_valid_spec=True),
     Rule(resize_containers, needs_valid_spec=True),
     Rule(log_in_to_peers, needs_valid_spec=True),

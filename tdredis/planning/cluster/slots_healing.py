@@ -3,7 +3,9 @@
 Clients ask the owner of a slot first, whatever is open. It serves the keys that it has; while it gives the slot away,
 it sends clients on for those that it has not, and the node that takes the slot over serves these alone. So the owner's
 copy of a key is the one that clients know, and keys go from the owner to the other, never back: there they could be
-written once more on their way. Source: redis.io, "CLUSTER SETSLOT"; cluster.c, getNodeByQuery.
+written once more on their way. Slots that are open because an order to move them is carried out, or is about to be
+given, are left to whoever does that: it finishes them first. Source: redis.io, "CLUSTER SETSLOT"; cluster.c,
+getNodeByQuery.
 
 - The owner alone has keys, or nobody: it keeps the slot. It stops sending clients on first. Only then, in another pass,
   is the other asked again and closed: meanwhile somebody may have written there.
@@ -16,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.planning.cluster.members import Member, descending
+from tdredis.planning.cluster.resharding import is_left_to_a_mover
 from tdredis.planning.cluster.world import World
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.pods import everybody_has_answered
@@ -29,7 +32,7 @@ ORDER = (CloseSlot, OpenSlot, TakeSlot, MoveKeys)
 
 def close_open_slots(world: World) -> Ruling:
     """Every slot has an owner who has all of its keys, and nobody takes part in its moving."""
-    if not world.open_slots:
+    if not world.open_slots or world.moving is not None or is_left_to_a_mover(world):
         return Ruling()
     if hold := everybody_has_answered(
         world.redis, "slots that are left open are closed only when every process answers"

@@ -5,7 +5,7 @@ Identity is the node id and the pod's name, never the IP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,14 +15,16 @@ from tdredis.manifests.services import CLUSTER_PORTS
 from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.cluster.disputes import NO_DISPUTES, Disputes, find_disputes
 from tdredis.planning.cluster.members import Member, build_member, descending
+from tdredis.planning.cluster.scale import Scale, recorded
 from tdredis.planning.loss import lost_data
+from tdredis.planning.moving import Moving
 from tdredis.planning.pods import Pods, unresponsive
 from tdredis.planning.setting import Decision
 from tdredis.planning.settings import decide_settings
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts, Ref, Trouble
 from tdredis.redis.facts import Announced, NodeFacts, Unknown
 from tdredis.redis.proxy_errors import is_fault_of_proxy
-from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet, even_split, parse_slots
+from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet, even_split
 from tdredis.redis.views import KnownNode
 
 PROXY_CATCHES_UP_S = 3.0  # a proxy looks for moved slots every second
@@ -38,6 +40,9 @@ class Shard:
     wanted: tuple[str, ...]
     members: tuple[Member, ...]  # by pod name
     losers: frozenset[str] = frozenset()  # pods that own slots which are another's
+    is_leaving: bool = False  # spec asks for fewer shards: it goes when it owns nothing
+    owns_nothing: bool = False  # by the record and by what everybody says: it is to get slots, or to go
+    is_vacant: bool = False  # nor is anything on its way to it, or left of what was
 
     @cached_property
     def owner(self) -> Member | None:
@@ -55,16 +60,26 @@ class Shard:
         primaries = [member for member in self.members if not member.is_replica and not member.pod.deleting]
         return self.owner or min(primaries, key=lambda member: (not member.facts.keys, member.name), default=None)
 
+    @property
+    def is_coming(self) -> bool:
+        """It is new, and has nothing yet."""
+        return self.is_vacant and not self.is_leaving
+
+    @cached_property
+    def head(self) -> Member | None:
+        """Whom the shard's other processes are to follow: the owner; while it owns nothing, who is to be that."""
+        return self.owner or (self.primary_to_be if self.owns_nothing else None)
+
     @cached_property
     def replicas_in_sync(self) -> tuple[Member, ...]:
-        """Those that follow the owner and have all of its data."""
-        owner = self.owner
-        if owner is None:
+        """Those that follow the head and have all of its data."""
+        head = self.head
+        if head is None:
             return ()
         return tuple(
             member
             for member in self.members
-            if member.view.me.primary_id == owner.id and member.facts.replication.link_up
+            if member.view.me.primary_id == head.id and member.facts.replication.link_up
         )
 
     @property
@@ -80,6 +95,8 @@ class World:
     instance: RedisCluster
     shards: tuple[Shard, ...]
     disputes: Disputes = NO_DISPUTES
+    scale: Scale | None = None
+    gone: frozenset[str] = frozenset()  # names of pods that nothing waits for: their shards own nothing
 
     @cached_property
     def members(self) -> tuple[Member, ...]:
@@ -95,8 +112,33 @@ class World:
 
     @cached_property
     def redis(self) -> Pods[NodeFacts]:
-        """Without the record of a whole cluster no volume is expected to bring back slots or a node id."""
-        return _redis_pods(self.snapshot, self.shards, may_hold_data=self._is_on_volumes and self.was_whole)
+        """Without the record of a whole cluster no volume is expected to bring back slots or a node id. What a shard
+        lacks that owns nothing keeps nobody waiting.
+        """
+        return _redis_pods(
+            self.snapshot, self.shards, gone=self.gone, may_hold_data=self._is_on_volumes and self.was_whole
+        )
+
+    @cached_property
+    def serving(self) -> Pods[NodeFacts]:
+        """Those of shards that serve, or served: what is new, or owns nothing any more, leaves the cluster Ready."""
+        vacant = {shard.name for shard in self.shards if shard.is_vacant}
+        if not vacant:
+            return self.redis
+        others = [shard for shard in self.shards if not shard.is_vacant]
+        gone = self.gone | {name for name in self.snapshot.pods if name.rpartition("-")[0] in vacant}
+        return _redis_pods(self.snapshot, others, gone=gone, may_hold_data=self.redis.may_hold_data)
+
+    @property
+    def moving(self) -> Moving | None:
+        """What moves slots at this moment; None: nothing does."""
+        found = self.snapshot.moving
+        return found if found is not None and found.is_under_way else None
+
+    @property
+    def is_resized(self) -> bool:
+        """Shards are to come, to go, or to be filled."""
+        return self.scale is not None and self.scale.is_changing
 
     @property
     def _is_on_volumes(self) -> bool:
@@ -104,14 +146,14 @@ class World:
 
     @property
     def components(self) -> tuple[Pods[object], ...]:
-        return (self.redis,)
+        return (self.serving,)
 
     @cached_property
     def troubles(self) -> tuple[tuple[str, Trouble], ...]:
         """What is wrong with pods, those of Redis first, by name."""
         # A Deployment's pods that failed (evicted) stay listed for days after others took their place.
         proxies = (pod for pod in self.snapshot.proxies if not pod.finished)
-        return (*self.redis.troubles, *((pod.name, pod.trouble) for pod in proxies if pod.trouble is not None))
+        return (*self.serving.troubles, *((pod.name, pod.trouble) for pod in proxies if pod.trouble is not None))
 
     @cached_property
     def owned(self) -> SlotSet:
@@ -120,6 +162,25 @@ class World:
     @cached_property
     def unowned(self) -> SlotSet:
         return ALL_SLOTS - self.owned
+
+    @cached_property
+    def in_transit(self) -> SlotSet:
+        """Slots that change their owner at this very moment: nodes are not asked all at once, so that two of different
+        shards own one, or nobody does, and somebody has heard already whose it is.
+        """
+        if self.moving is None or not (self.unowned or self.twice_owned):
+            return NO_SLOTS
+        alive = self.by_id
+        heard = SlotSet.union(
+            known.slots for member in self.members for node_id, known in member.view.others.items() if node_id in alive
+        )
+        within = SlotSet.union(
+            one.slots & other.slots
+            for shard in self.shards
+            for number, one in enumerate(shard.members)
+            for other in shard.members[number + 1 :]
+        )
+        return (self.unowned & heard) | (self.twice_owned - within)
 
     @cached_property
     def twice_owned(self) -> SlotSet:
@@ -139,11 +200,17 @@ class World:
         return {slot: tuple(found[slot]) for slot in sorted(found)}
 
     @cached_property
+    def lost_marks(self) -> frozenset[str]:
+        """Ids of nodes that are gone, of which slots that are open still say that they take part."""
+        named = {other for member in self.members if member.view.me.open_slots for other in member.moves_with}
+        return frozenset(named - self.by_id.keys())
+
+    @cached_property
     def free(self) -> SlotSet:
         """Slots that nobody owns and nobody has keys of; what is open, and not counted by everybody, may have some."""
         primaries = [member for member in self.members if not member.is_replica]
         held = [slot for slot in self.open_slots if any(each.facts.slot_keys.get(slot, 1) for each in primaries)]
-        return self.unowned - SlotSet.of(SlotRange(slot, slot) for slot in held)
+        return self.unowned - self.in_transit - SlotSet.of(SlotRange(slot, slot) for slot in held)
 
     @cached_property
     def contested(self) -> SlotSet:
@@ -156,8 +223,10 @@ class World:
     @cached_property
     def recorded(self) -> tuple[SlotSet, ...] | None:
         """The slot map of status.slots, by shard; None: the cluster was never whole, or the record is not whole."""
-        record, names = self.snapshot.cluster.status.slots, tuple(shard.name for shard in self.shards)
-        return self.snapshot.memo.once("recorded slots", (record, names), lambda: _read_record(record, names))
+        found = recorded(self.snapshot)
+        if found is None or not {*found} <= {shard.name for shard in self.shards}:
+            return None
+        return tuple(found.get(shard.name, NO_SLOTS) for shard in self.shards)
 
     @cached_property
     def lost(self) -> Mapping[str, str]:
@@ -167,7 +236,9 @@ class World:
         lines = {line.name: line for line in self.snapshot.cluster.status.shards}
         found = {}
         for shard in self.shards:
-            if shard.owner is not None or not shard.members or any(member.has_data for member in shard.members):
+            if shard.owner is not None or shard.owns_nothing or not shard.members:
+                continue
+            if any(member.has_data for member in shard.members):
                 continue
             found[shard.name] = lost_data(
                 self.instance,
@@ -214,7 +285,12 @@ class World:
         return (
             not self.unowned
             and not self.twice_owned
-            and all(member.facts.cluster_ok is True for member in self.members)
+            and all(
+                member.facts.cluster_ok is True
+                for shard in self.shards
+                if not shard.is_vacant
+                for member in shard.members
+            )
         )
 
     @cached_property
@@ -244,17 +320,10 @@ class World:
         return (known.ip, known.port) in places
 
 
-def _read_record(record: Mapping[str, Sequence[str]], names: Sequence[str]) -> tuple[SlotSet, ...] | None:
-    try:
-        found = tuple(parse_slots(record.get(name, ())) for name in names)
-    except ValueError:
-        return None
-    whole = SlotSet(sum(slots.bits for slots in found)) == ALL_SLOTS and sum(map(len, found)) == len(ALL_SLOTS)
-    return found if whole else None
-
-
-def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster) -> World:
-    """What *snapshot* shows, with one shard for each StatefulSet of *cluster*, in order."""
+def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster, scale: Scale | None = None) -> World:
+    """What *snapshot* shows, with one shard for each StatefulSet of *cluster*, in order, of which those stay that
+    *scale* says; None: all do.
+    """
     names = shard_names(cluster)
     answered: dict[str, list[Member]] = {name: [] for name in names}
     services = {ref.name: live for ref, live in snapshot.children.items() if ref.kind == "Service"}
@@ -265,8 +334,19 @@ def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster) -> World:
             answered[shard].append(build_member(snapshot, pod, node, node.view, services.get(pod_name)))
     # Whatever the record says: who is judged to have lost its slots is reset.
     processes = _redis_pods(snapshot, may_hold_data=bool(cluster.spec.storage_class))
+    staying = len(names) if scale is None else scale.staying
+    slotless = _slotless(snapshot, answered) if scale is not None and scale.is_changing else frozenset()
+    vacant = _vacant(slotless, answered)
+    gone = _gone_pods(snapshot, names, vacant)
+    for name in vacant & {*names[staying:]}:
+        # Who was reset is nobody's acquaintance, and is to be nobody's any more.
+        answered[name] = [member for member in answered[name] if not member.met_nobody]
     members = [member for members in answered.values() for member in members]
-    disputes = find_disputes(members, all_answer=not processes.has_unknown)
+    disputes = find_disputes(
+        members,
+        all_answer=not processes.has_unknown,
+        is_moving=snapshot.moving is not None and snapshot.moving.is_under_way,
+    )
     shards = (
         Shard(
             index=index,
@@ -274,14 +354,71 @@ def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster) -> World:
             wanted=tuple(f"{name}-{ordinal}" for ordinal in range(cluster.spec.pods_per_shard)),
             members=tuple(answered[name]),
             losers=disputes.losers,
+            is_leaving=index >= staying,
+            owns_nothing=name in slotless,
+            is_vacant=name in vacant,
         )
         for index, name in enumerate(names)
     )
-    return World(snapshot=snapshot, instance=cluster, shards=tuple(shards), disputes=disputes)
+    return World(snapshot=snapshot, instance=cluster, shards=tuple(shards), disputes=disputes, scale=scale, gone=gone)
 
 
-def _redis_pods(snapshot: ClusterSnapshot, shards: Sequence[Shard] = (), *, may_hold_data: bool) -> Pods[NodeFacts]:
-    wanted = tuple(pod for shard in shards for pod in shard.wanted)
-    return Pods(
-        wanted=wanted, there=snapshot.pods, answers=snapshot.nodes, may_hold_data=may_hold_data, now=snapshot.now
+def _slotless(snapshot: ClusterSnapshot, answered: Mapping[str, Sequence[Member]]) -> frozenset[str]:
+    """Shards that own no slot: by the record, by themselves, and by what others believe of them and of whom they
+    follow. While some slot has no owner at all none is: it may be theirs.
+    """
+    owned = recorded(snapshot) or {}
+    members = [member for each in answered.values() for member in each]
+    found = set()
+    for name, own in answered.items():
+        if name in owned and SlotSet.union(each.slots for each in members) != ALL_SLOTS:
+            continue
+        # An engine before 7.0 makes an emptied primary a replica of who has its slots now.
+        others = {each.id for each in members if each.shard != name}
+        ids = ({each.id for each in own} | {each.view.me.primary_id for each in own if each.is_replica}) - others
+        said = (known for each in members for known in (each.view.me, *each.view.others.values()) if known.slots)
+        if not any(known.id in ids for known in said):
+            found.add(name)
+    return frozenset(found)
+
+
+def _vacant(slotless: Set[str], answered: Mapping[str, Sequence[Member]]) -> frozenset[str]:
+    """Those of *slotless* that take part in no move. Keys of a slot that is open may have come before the slot."""
+    something_is_open = any(each.view.me.open_slots for members in answered.values() for each in members)
+    if not something_is_open:
+        return frozenset(slotless)
+    return frozenset(
+        name
+        for name in slotless
+        if not any(
+            each.view.me.open_slots or (each.facts.keys and not _copies_others(each, name, answered))
+            for each in answered[name]
+        )
     )
+
+
+def _copies_others(member: Member, name: str, answered: Mapping[str, Sequence[Member]]) -> bool:
+    """It replicates a process of another shard than *name*: its keys are that one's."""
+    primary_id = member.view.me.primary_id
+    return any(each.id == primary_id for shard, members in answered.items() if shard != name for each in members)
+
+
+def _gone_pods(snapshot: ClusterSnapshot, names: Sequence[str], vacant: Set[str]) -> frozenset[str]:
+    """Pods that are sent away, of shards that are no more; and those without a process, of shards that own nothing."""
+    return frozenset(
+        name
+        for name, pod in snapshot.pods.items()
+        if ((shard := name.rpartition("-")[0]) not in names and pod.deleting)
+        or (shard in vacant and name not in snapshot.nodes)
+    )
+
+
+def _redis_pods(
+    snapshot: ClusterSnapshot, shards: Sequence[Shard] = (), *, gone: Set[str] = frozenset(), may_hold_data: bool
+) -> Pods[NodeFacts]:
+    wanted = tuple(pod for shard in shards if not shard.is_vacant for pod in shard.wanted)
+    there, answers = snapshot.pods, snapshot.nodes
+    if gone:
+        there = {name: pod for name, pod in there.items() if name not in gone}
+        answers = {name: node for name, node in answers.items() if name not in gone}
+    return Pods(wanted=wanted, there=there, answers=answers, may_hold_data=may_hold_data, now=snapshot.now)

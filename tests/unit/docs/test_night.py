@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs/howto/night.md").read_text()
 # Words of the scheduler, the kubelet and the container runtime, passed on as they are.
 OF_KUBERNETES = {"Unschedulable", "ErrImagePull", "ImagePullBackOff", "CrashLoopBackOff"}
 
-ASSIGNED = {"reason": ("reason", "first"), "guard": ("guard",)}  # variables that hold one
+ASSIGNED = {"reason": ("reason", "first", "under_way"), "guard": ("guard",)}  # variables that hold one
 
 
 def texts(node: ast.AST | None) -> Iterator[str]:

@@ -15,6 +15,7 @@ from tdredis.api.kinds import parse
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.site import Passwords
 from tdredis.planning.live import Live
+from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
 from tdredis.planning.steps import (
     Apply,
@@ -25,6 +26,7 @@ from tdredis.planning.steps import (
     HandOver,
     Meet,
     MoveKeys,
+    MoveSlots,
     OpenSlot,
     Release,
     Remove,
@@ -44,6 +46,7 @@ from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet
 from tdredis.redis.views import ClusterView, KnownNode
 from tests.unit.planning.simulated_kubernetes import SimulatedKubernetes, SimulatedPod
+from tests.unit.planning.simulated_mover import SimulatedMover
 from tests.unit.planning.simulated_settings import KEY
 
 SPEC: JSONObject = {
@@ -109,6 +112,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
         self.slots_of_dead: dict[str, SlotSet] = {}  # what the others would still vote for
         self.dropped: list[tuple[str, int]] = []  # pods that were reset, and their keys
         self.gossips = True  # pings carry a changed address at once
+        self.mover = SimulatedMover(self.nodes, self._bump)
         self.outside_is_reached = True  # pods reach each other under the addresses for outside
 
     # -- what a pass sees and does -------------------------------------------------------------------------------------
@@ -135,6 +139,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             trials=self.trials(),
             write_failures=self.write_failures(),
             proxies=self.proxies,
+            moving=self.mover.moving,
         )
 
     # -- the real parts, simulated -------------------------------------------------------------------------------------
@@ -150,8 +155,23 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                     gone = self.pods[step.pod].process
                     assert gone is None or not gone.slots, "a pod with slots is never deleted"
                 self.apply_object(step)
+            case MoveSlots():
+                self.mover.order(step.order)
             case _:
                 self._apply_to_redis(step)
+
+    def plan_is_done(self, made: Plan) -> None:
+        if not any(isinstance(step, MoveSlots) for step in made.steps):
+            self.mover.order(None)
+
+    def operator_died(self) -> None:
+        self.mover.die()
+
+    def goes_for_good(self, pod: SimulatedPod[Node]) -> None:
+        node = pod.process
+        if node is not None and node.primary is None:
+            assert not node.slots, f"{pod.name} goes with slots"
+            assert not any(node.slot_keys.values()), f"{pod.name} goes with keys"
 
     def _apply_to_redis(self, step: Step) -> None:  # noqa: PLR0912 a branch a step
         match step:
@@ -183,6 +203,8 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 old = self._by_id(str(node.primary))
                 self._assert_elected(node)
                 node.slots, old.slots = old.slots, NO_SLOTS
+                node.slot_keys = copy.deepcopy(old.slot_keys)
+                old.migrating, old.importing = {}, {}
                 node.primary, old.primary = None, node.id
             case FailOverShard() | TakeOverShard():
                 node = self._node(step.process.pod)
@@ -199,8 +221,9 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 others = SlotSet.union(other.slots for other in self.nodes() if other is not node)
                 if step.flushes:
                     assert not node.slots - others, "a reset leaves slots without an owner"
-                else:
+                elif node.primary is None:
                     assert not node.keys, "the engine refuses to reset a node that has keys"
+                    assert not any(node.slot_keys.values()), "the engine refuses to reset a node that has keys"
                 self.dropped.append((step.process.pod, step.keys))
                 fresh = Node(id=f"{self.next_number():040x}", ip=node.ip, maxmemory=node.maxmemory)
                 pod = self.pods[step.process.pod]
@@ -275,6 +298,14 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                             changed = True
         if self.gossips:
             self._hear_of_addresses(by_id)
+        self.mover.go_on(seconds)
+        self._replicate(by_id)
+
+    def _replicate(self, by_id: dict[str, Node]) -> None:
+        for node in by_id.values():
+            primary = by_id.get(node.primary or "")
+            if primary is not None and node.slot_keys != primary.slot_keys:
+                node.slot_keys = copy.deepcopy(primary.slot_keys)
 
     def _hear_of_addresses(self, by_id: dict[str, Node]) -> None:
         """Each node pings those it knows, from the address that it announces now."""
@@ -324,7 +355,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             loading=False,
             used_memory_bytes=node.used_mib * 2**20,
             maxmemory_bytes=node.maxmemory,
-            keys=node.keys,
+            keys=node.keys + sum(map(len, node.slot_keys.values())),
             lost=node.lost,
             replication=Replication(
                 role="slave" if node.primary else "master",

@@ -118,6 +118,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.sees_slowly = False  # the controller of StatefulSets sees a change of one in the next pass
         self.goes_slowly = False  # pods that are sent away take their time: deleting, ended, gone; a pass each
         self.orphans: set[str] = set()  # pods of a StatefulSet that was deleted without them
+        self.of_the_resource: set[str] = set()  # uids of pods that no StatefulSet's deletion takes along
         self.refuses_growth: set[str] = set()  # claims of which a quota, or their class, refuses it
         self.grows_slowly = False  # volumes grow when they are told to: grow_volumes
         self.admission: Callable[[Any], None] | None = None  # what it makes of a new pod, or of one that is resized
@@ -145,6 +146,15 @@ class SimulatedKubernetes(Generic[ProcessT]):
     def settle(self, seconds: float = 0.1) -> None:
         raise NotImplementedError
 
+    def plan_is_done(self, made: Plan) -> None:
+        """All steps of *made* were carried out."""
+
+    def operator_died(self) -> None:
+        """What it did beside its passes ends too."""
+
+    def goes_for_good(self, pod: SimulatedPod[ProcessT]) -> None:
+        """*pod* is not wanted any more. Asserts that nothing is lost with it."""
+
     # -- passes of the operator ---------------------------------------------------------------------------------------
 
     def run_pass(self, *, interrupt_after: int | None = None) -> tuple[Plan, int]:
@@ -156,9 +166,11 @@ class SimulatedKubernetes(Generic[ProcessT]):
         done = 0
         for step in made.steps:
             if interrupt_after is not None and done >= interrupt_after:
+                self.operator_died()
                 return made, done
             self.apply(step)
             done += 1
+        self.plan_is_done(made)
         status = report(assessment, made)
         if status != snapshot.resource.status:
             self.status_writes += 1
@@ -275,6 +287,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         theirs = {name: pod.uid for name, pod in self.pods.items() if name.rpartition("-")[0] == step.ref.name}
         assert dict(step.pods) == theirs, "a pod would go with nobody"
         self.orphans |= set(theirs)
+        self.of_the_resource |= set(theirs.values())
 
     def _apply_claim(self, name: str, manifest: Any) -> None:
         """Server-side apply of metadata alone."""
@@ -390,7 +403,13 @@ class SimulatedKubernetes(Generic[ProcessT]):
                     self._make_claims(name, spec)
                 if name not in self.pods and name not in self.forbidden:
                     self.pods[name] = self._new_pod(name, str(status["updateRevision"]), json.dumps(spec["template"]))
-        for name in set(self.pods) - wanted - self.orphans:
+        left = {
+            name
+            for name, pod in self.pods.items()
+            if pod.uid in self.of_the_resource and Ref("StatefulSet", name.rpartition("-")[0]) not in self.children
+        }
+        for name in set(self.pods) - wanted - self.orphans - left:
+            self.goes_for_good(self.pods[name])
             if self.goes_slowly:
                 self.pods[name].deleting = True
             else:

@@ -197,7 +197,6 @@ def test_a_bad_image_given_to_a_running_cluster_stops_nothing() -> None:
 @pytest.mark.parametrize(
     ("change", "guard"),
     [
-        ({"size": 4}, "size_is_unchanged"),
         ({"capacity": 48}, "used_memory_fits"),
         ({"size": 2}, "spec_is_valid"),
         ({"storageclass": "fast"}, "volumes_are_unchanged"),

@@ -205,11 +205,13 @@ def test_a_pod_of_which_only_the_name_is_known_may_be_the_primary_s(make: Callab
 
 
 def test_services_of_pods_that_a_held_edit_would_not_have_are_not_waited_to_go() -> None:
-    world = cluster()
+    world = SimulatedCluster(netmode="NodePort", vip=VIP, proxy={"enabled": False}, size=4)
     world.converge()
-    changed(world, size=2)
+    for node in world.nodes():
+        node.used_mib, node.keys = 80, 1000
+    changed(world, size=3, capacity=288)
 
     made = [world.run_pass()[0] for _ in range(4)][-1]
 
-    assert "size_is_unchanged" in {hold.guard for hold in made.holds}
+    assert "shards_have_room" in {hold.guard for hold in made.holds}
     assert (made.steps, made.next_look_s) == ((), ALL_IS_WELL_S)

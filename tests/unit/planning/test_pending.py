@@ -146,14 +146,14 @@ def test_another_template_of_the_operator_s_own_is_told_and_is_nobody_s_unfinish
     assert told.message.startswith("spec is fully applied; operatorTemplate: 0 of 6 pods have it")
 
 
-def test_what_this_version_does_not_do_names_the_field_and_both_values() -> None:
+def test_what_moves_between_shards_names_the_field_and_both_values() -> None:
     world = healthy()
     change(world, size=4)
 
     found = only(judged(world))
 
     assert (found.field, found.old, found.new, found.class_) == ("size", "3", "4", ChangeClass.MOVED)
-    assert accepted(world.snapshot()).message.startswith("size 3 -> 4: a cluster that has begun is not resharded")
+    assert accepted(world.snapshot()).message.startswith("size 3 -> 4: 3 of 4 shards own slots; slots move when all")
 
 
 def test_a_password_that_is_not_changed_is_named_and_not_shown() -> None:
