@@ -37,6 +37,7 @@ from tdredis.movers.marks import Marks, read_marks
 from tdredis.movers.node import MIGRATE_MS, MIGRATE_S, Node
 from tdredis.movers.pace import Pacer
 from tdredis.movers.progress import End, Left, MayGoOn, MoveFailed, NoRoomLeft, Progress, StuckKey, Word
+from tdredis.movers.readiness import until_ready
 from tdredis.movers.replicas import until_copied
 from tdredis.movers.room import require_room
 from tdredis.redis.slots import SlotSet
@@ -83,6 +84,7 @@ class SlotMover:
         nothing moves stay, and `progress.stuck` names it. Raises LinkError, MoveFailed.
         """
         try:
+            await until_ready(self._source, self._target, (await self._source.view()).me.slots)
             await self._finish(await read_marks(self._source, self._target))
             owned = (await self._source.view()).me.slots & slots
             waiting = [slot for slot in owned if slot not in self._stay_open]
@@ -359,10 +361,16 @@ class SlotMover:
         self.progress.slots += len(slots)
 
     async def _tell_source(self, slots: Sequence[int]) -> None:
-        """It has heard it by itself, or is about to: this takes its mark away too."""
+        """It has heard it by itself, or is about to: this takes its mark away too. A primary without slots may have
+        become a replica of who has its last one, and has no marks then.
+        """
         for part in _parts(slots, self._pacer.settings):
+            commands: list[Command] = [("CLUSTER", "SETSLOT", slot, "NODE", self._target.id) for slot in part]
             async with self._busy():
-                await self._source.ask_all([("CLUSTER", "SETSLOT", slot, "NODE", self._target.id) for slot in part])
+                replies = await self._source.try_all(commands)
+            refused = next((reply for reply in replies if isinstance(reply, Refused)), None)
+            if refused is not None and not (await self._source.view()).me.is_replica:
+                raise refused
 
     @asynccontextmanager
     async def _busy(self) -> AsyncIterator[None]:

@@ -152,6 +152,36 @@ async def test_a_target_without_memory_is_named_and_the_move_goes_on_when_it_has
         await everything_is_at(cluster, 2, names)
 
 
+async def test_a_target_that_has_not_heard_who_owns_a_slot_that_it_imports_is_told(tmp_path: Path) -> None:
+    """Its peers tell it no more, once the slot is open, and it would refuse every key of it for ever."""
+    async with redis_cluster(tmp_path, 2, 1) as cluster:
+        first, _, third = cluster.primaries
+        names = await fill(first, 500)
+        for server in cluster.primaries:
+            await server.ask("CONFIG", "SET", "cluster-require-full-coverage", "yes")
+        for slot in (3, 4):
+            await third.ask("CLUSTER", "DELSLOTS", slot)
+            await third.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", first.id)
+        await first.ask("CLUSTER", "SETSLOT", 3, "MIGRATING", third.id)
+
+        assert await work(cluster).run([MOVE]) is End.DONE
+        await everything_is_at(cluster, 2, names)
+
+
+async def test_a_source_that_became_a_replica_with_its_last_slot_is_no_failure(tmp_path: Path) -> None:
+    async with redis_cluster(tmp_path, 2, 1) as cluster:
+        first, _, third = cluster.primaries
+        names = await fill(first, 500)
+        for server in cluster.primaries:
+            await server.ask("CONFIG", "SET", "cluster-allow-replica-migration", "yes")
+        everything = Move(source="rat-0", target="rat-2", slots=(await first.view()).me.slots, keys=0, size_bytes=0)
+
+        assert await work(cluster).run([everything]) is End.DONE
+        assert (await first.view()).me.slots == parse_slots([])
+        replies = await third.link.call_all([("GET", name) for name in names], timeout_s=30)
+        assert replies == [f"value of {name}".encode() for name in names]
+
+
 def work(cluster: RedisCluster, may_go_on: object = always) -> Resharding:
     return Resharding(places=cluster.places, access=ACCESS, pace=FAST, may_go_on=may_go_on)  # type: ignore[arg-type]
 
