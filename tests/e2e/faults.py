@@ -94,9 +94,15 @@ class Addresses:
 
 
 @asynccontextmanager
-async def under_load(subject: Subject, ways: Sequence[str] = ()) -> AsyncIterator[dict[str, Ledger]]:
-    """Clients write by every way, or by *ways* only, before, during and after what happens in the block."""
+async def under_load(
+    subject: Subject, ways: Sequence[str] = (), *, tags: Sequence[str] = ()
+) -> AsyncIterator[dict[str, Ledger]]:
+    """Clients write by every way, or by *ways* only, before, during and after what happens in the block. *tags*: of
+    the keys, in place of one a shard.
+    """
     ledgers = {way: ledger for way, ledger in (await ledgers_of(subject)).items() if not ways or way in ways}
+    for ledger in ledgers.values():
+        ledger.tags = tags or ledger.tags
     async with AsyncExitStack() as stack:
         for ledger in ledgers.values():
             await stack.enter_async_context(ledger.writing())

@@ -1,0 +1,128 @@
+"""Shards that come and go while clients write: no write is lost, none waits for longer than a second."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from tdredis.kube.client import Client
+from tests.chaos.ledger import Ledger
+from tests.e2e.faults import ALONE_NOISE_S, NOISE_S, crash, lost
+from tests.e2e.scaling import fill, holds_all, scaled, until_moved, wide_load
+from tests.e2e.world import Kube, Operator, Subject, is_gone, sample
+from tests.kit.waiting import eventually
+
+GAP_S = 1.0
+KEYS = 30_000
+ADDED = "redis-cluster-rat-3"
+
+
+def gaps(ledgers: dict[str, Ledger]) -> dict[str, float]:
+    return {way: round(ledger.longest_gap_s(), 3) for way, ledger in ledgers.items()}
+
+
+@pytest.mark.alone
+async def test_a_shard_comes_and_goes_while_clients_write(kube: Kube, client: Client, namespace: str) -> None:
+    """By the cluster's own protocol, and through the proxy."""
+    async with Operator(kube, namespace) as operator:
+        subject = await Subject.create(client, sample(namespace))
+        await subject.until_ready()
+        made = await fill(subject, KEYS)
+        async with wide_load(subject) as ledgers:
+            await subject.change(size=4)
+            await scaled(subject, 4)
+            assert await holds_all(subject, made)
+            await subject.change(size=3)
+            await scaled(subject, 3)
+        assert await holds_all(subject, made)
+        assert await lost(subject, ledgers) == {}
+        assert max(gaps(ledgers).values()) <= GAP_S + ALONE_NOISE_S, gaps(ledgers)
+        assert (await operator.metrics("tdredis_keys_moved_total"))["tdredis_keys_moved_total"] > KEYS / 3
+
+
+async def test_an_operator_that_is_killed_half_way_goes_on_and_an_edit_back_takes_it_back(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace) as operator:
+        subject = await Subject.create(client, sample(namespace))
+        await subject.until_ready()
+        made = await fill(subject, KEYS)
+        async with wide_load(subject) as ledgers:
+            await subject.change(size=4)
+            await until_moved(subject, ADDED, at_least=100)
+            await operator.end(signal.SIGKILL)
+            await operator.start()
+            await until_moved(subject, ADDED, at_least=500)
+            await subject.change(size=3)
+            await scaled(subject, 3)
+        assert await holds_all(subject, made)
+        assert await lost(subject, ledgers) == {}
+        assert max(gaps(ledgers).values()) <= GAP_S + NOISE_S, gaps(ledgers)
+
+
+@pytest.mark.long
+async def test_an_operator_that_is_killed_again_and_again_gets_there_and_loses_nothing(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace) as operator:
+        subject = await Subject.create(client, sample(namespace))
+        await subject.until_ready()
+        made = await fill(subject, KEYS)
+        async with wide_load(subject) as ledgers:
+            for size, counts in ((4, range(200, 4000, 600)), (3, range(3600, 0, -600))):
+                await subject.change(size=size)
+                for count in counts:
+                    await until_moved(
+                        subject, ADDED, at_least=count if size == 4 else 0, at_most=16384 if size == 4 else count
+                    )
+                    await operator.end(signal.SIGKILL)
+                    await operator.start()
+                await scaled(subject, size)
+        assert await holds_all(subject, made)
+        assert await lost(subject, ledgers) == {}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("shard", [0, 3], ids=["source", "target"])
+async def test_a_primary_that_dies_in_the_middle_is_replaced_and_the_change_goes_on(
+    kube: Kube, client: Client, namespace: str, shard: int
+) -> None:
+    """A crash may lose what the engine had not sent to a replica, as always, and nothing that is older."""
+    async with Operator(kube, namespace):
+        subject = await Subject.create(client, sample(namespace))
+        await subject.until_ready()
+        made = await fill(subject, KEYS)
+        async with wide_load(subject) as ledgers:
+            await subject.change(size=4)
+            await until_moved(subject, ADDED, at_least=500)
+            died_at = time.monotonic()
+            status = (await subject.get())["status"]
+            await crash(
+                subject, next(each["primary"] for each in status["shards"] if each["name"].endswith(f"-{shard}"))
+            )
+            await scaled(subject, 4)
+        assert await holds_all(subject, made)
+        assert await lost(subject, ledgers, until=died_at - 1) == {}
+
+
+@pytest.mark.long
+async def test_a_resource_that_is_deleted_half_way_is_gone_with_all_that_it_had(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace) as operator:
+        subject = await Subject.create(client, sample(namespace))
+        await subject.until_ready()
+        await fill(subject, KEYS)
+        await subject.change(size=4)
+        await until_moved(subject, ADDED, at_least=100)
+        await subject.delete()
+
+        await eventually(lambda: is_gone(client, namespace), "the resource is gone", deadline_s=60)
+        await eventually(lambda: _no_pods(subject), "its pods are gone", deadline_s=60)
+        assert await operator.metrics("tdredis_movers") == {"tdredis_movers": 0.0}
+
+
+async def _no_pods(subject: Subject) -> bool:
+    return not await subject.pods()
