@@ -214,7 +214,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 assert not [other for other in self.nodes() if other.id == dead], (
                     "a forced failover of a living primary"
                 )
-                node.slots, node.primary = self.slots_of_dead[dead], None
+                node.slots, node.primary = self.slots_of_dead.get(dead, NO_SLOTS), None
                 self._bump(node)
             case ResetNode():
                 node = self._node(step.process.pod)

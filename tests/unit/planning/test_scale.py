@@ -104,7 +104,7 @@ def is_half_way(world: SimulatedCluster) -> Callable[[], bool]:
 def finish(world: SimulatedCluster) -> None:
     """Passes until nothing is left to do: a pass may do nothing but write into status what it is about to do."""
     at_rest = 0
-    for _ in range(120):
+    for _ in range(300):
         made, done = world.run_pass()
         at_rest = at_rest + 1 if not done and world.cluster.status.phase == "Ready" else 0
         if at_rest == 2:
@@ -328,6 +328,25 @@ def test_a_primary_that_dies_meanwhile_is_replaced_and_slots_go_on(before: int, 
     world.lose(dead)
     finish(world)
     is_whole(world, after)
+
+
+def test_a_new_primary_that_dies_before_its_first_slot_leaves_the_keys_that_came_to_its_replica() -> None:
+    """Nobody votes for the successor of a primary that owns nothing."""
+    world = full()
+    edit(world, size=4)
+    new = f"{NAME}-3-0"
+
+    def has_keys() -> bool:
+        pod = world.pods.get(new)
+        return pod is not None and pod.process is not None and any(pod.process.slot_keys.values())
+
+    until(world, has_keys)
+    assert NAME + "-3" not in primaries(world)
+    world.settle()
+    world.mover.die()
+    world.lose(new)
+    finish(world)
+    is_whole(world, 4)
 
 
 @OUT_AND_IN
