@@ -16,6 +16,7 @@ from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.cluster.disputes import NO_DISPUTES, Disputes, find_disputes
 from tdredis.planning.cluster.members import Member, build_member, descending
 from tdredis.planning.cluster.scale import Scale, recorded
+from tdredis.planning.cluster.vacant import gone_pods, slotless_shards, vacant_shards
 from tdredis.planning.loss import lost_data
 from tdredis.planning.moving import Moving
 from tdredis.planning.pods import Pods, unresponsive
@@ -335,9 +336,9 @@ def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster, scale: Scale |
     # Whatever the record says: who is judged to have lost its slots is reset.
     processes = _redis_pods(snapshot, may_hold_data=bool(cluster.spec.storage_class))
     staying = len(names) if scale is None else scale.staying
-    slotless = _slotless(snapshot, answered) if scale is not None and scale.is_changing else frozenset()
-    vacant = _vacant(slotless, answered)
-    gone = _gone_pods(snapshot, names, vacant)
+    slotless = slotless_shards(snapshot, answered) if scale is not None and scale.is_changing else frozenset()
+    vacant = vacant_shards(slotless, answered)
+    gone = gone_pods(snapshot, names, vacant)
     for name in vacant & {*names[staying:]}:
         # Who was reset is nobody's acquaintance, and is to be nobody's any more.
         answered[name] = [member for member in answered[name] if not member.met_nobody]
@@ -361,56 +362,6 @@ def build_world(snapshot: ClusterSnapshot, cluster: RedisCluster, scale: Scale |
         for index, name in enumerate(names)
     )
     return World(snapshot=snapshot, instance=cluster, shards=tuple(shards), disputes=disputes, scale=scale, gone=gone)
-
-
-def _slotless(snapshot: ClusterSnapshot, answered: Mapping[str, Sequence[Member]]) -> frozenset[str]:
-    """Shards that own no slot: by the record, by themselves, and by what others believe of them and of whom they
-    follow. While some slot has no owner at all none is: it may be theirs.
-    """
-    owned = recorded(snapshot) or {}
-    members = [member for each in answered.values() for member in each]
-    found = set()
-    for name, own in answered.items():
-        if name in owned and SlotSet.union(each.slots for each in members) != ALL_SLOTS:
-            continue
-        # An engine before 7.0 makes an emptied primary a replica of who has its slots now.
-        others = {each.id for each in members if each.shard != name}
-        ids = ({each.id for each in own} | {each.view.me.primary_id for each in own if each.is_replica}) - others
-        said = (known for each in members for known in (each.view.me, *each.view.others.values()) if known.slots)
-        if not any(known.id in ids for known in said):
-            found.add(name)
-    return frozenset(found)
-
-
-def _vacant(slotless: Set[str], answered: Mapping[str, Sequence[Member]]) -> frozenset[str]:
-    """Those of *slotless* that take part in no move. Keys of a slot that is open may have come before the slot."""
-    something_is_open = any(each.view.me.open_slots for members in answered.values() for each in members)
-    if not something_is_open:
-        return frozenset(slotless)
-    return frozenset(
-        name
-        for name in slotless
-        if not any(
-            each.view.me.open_slots or (each.facts.keys and not _copies_others(each, name, answered))
-            for each in answered[name]
-        )
-    )
-
-
-def _copies_others(member: Member, name: str, answered: Mapping[str, Sequence[Member]]) -> bool:
-    """It replicates a process of another shard than *name*: its keys are that one's."""
-    primary_id = member.view.me.primary_id
-    return any(each.id == primary_id for shard, members in answered.items() if shard != name for each in members)
-
-
-def _gone_pods(snapshot: ClusterSnapshot, names: Sequence[str], vacant: Set[str]) -> frozenset[str]:
-    """Pods that are sent away, of shards that are no more; and those without a process, of shards that own nothing."""
-    return frozenset(
-        name
-        for name, pod in snapshot.pods.items()
-        if ((shard := name.rpartition("-")[0]) not in names and pod.deleting)
-        or (shard in vacant and name not in snapshot.nodes)
-    )
 
 
 def _redis_pods(
