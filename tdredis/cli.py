@@ -21,6 +21,7 @@ from tdredis.api.kinds import KINDS, PLURALS, SHORT_NAMES, InvalidResourceError
 from tdredis.api.reference import render_references
 from tdredis.controllers.asking import ask_for_handover
 from tdredis.controllers.explain import explain
+from tdredis.controllers.loop import MOST_ROLLS
 from tdredis.controllers.manager import Settings, operate
 from tdredis.healing.page import render_page
 from tdredis.healing.rows import ROWS
@@ -67,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the operator until SIGTERM or SIGINT")
     _add_cluster_options(run)
     run.add_argument("--workers", type=int, default=64, help="passes that run at once (default: %(default)s)")
+    run.add_argument(
+        "--max-concurrent-rolls",
+        type=_positive,
+        default=MOST_ROLLS,
+        metavar="N",
+        help="resources whose pods are recreated at once because spec asks for it (default: %(default)s)",
+    )
     run.add_argument("--listen", default=":8080", metavar="[ADDRESS]:PORT", help=LISTEN_HELP)
     run.add_argument("--no-leader-election", action="store_true", help="only where nobody else can be running")
     run.add_argument("--lease-namespace", default=os.environ.get("POD_NAMESPACE", "default"))
@@ -104,6 +112,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _positive(text: str) -> int:
+    """Raises ArgumentTypeError, which argparse says."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
 def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kubeconfig", type=Path, help="default: $KUBECONFIG, the pod's own credentials, ~/.kube/config"
@@ -123,6 +138,7 @@ def _run(chosen: argparse.Namespace) -> int:
         images=_image_map(chosen.image_map),
         namespace=chosen.namespace,
         workers=chosen.workers,
+        max_rolls=chosen.max_concurrent_rolls,
         listen=_listen(chosen.listen),
         leader_election=not chosen.no_leader_election,
         lease_namespace=chosen.lease_namespace,

@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import structlog
@@ -20,6 +21,7 @@ from tdredis.api.kinds import InvalidResourceError
 from tdredis.controllers.pacing import Pacing
 from tdredis.controllers.status_writer import StatusWriter, substance
 from tdredis.controllers.telling import Announcer, Telling
+from tdredis.controllers.turns import Turns
 from tdredis.execute.run import Executor, LeadLostError, Outcome
 from tdredis.kube.client import Client
 from tdredis.observe.gather import NotKnownYetError, Observer
@@ -36,6 +38,7 @@ from tdredis.runtime.queue import KeyedQueue
 log = structlog.get_logger(__name__)
 
 ASK_AGAIN_S = 2.0  # what nothing can be begun without
+MOST_ROLLS = 10  # resources whose pods are recreated at once
 HURRY_S = 5.0  # so long after a death its resource's passes wait for nobody who was silent before
 
 
@@ -51,13 +54,15 @@ class Loop:
         announce: Announcer,
         *,
         workers: int = 64,
+        max_rolls: int = MOST_ROLLS,
         on_pass: Callable[[Key, float, str], None] = lambda _key, _seconds, _outcome: None,
         on_step: Callable[[str, str, str], None] = lambda _kind, _step, _outcome: None,
         on_status: Callable[[JSONObject], None] = lambda _answer: None,
         on_seen: Callable[[Key, Snapshot | None], None] = lambda _key, _snapshot: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*workers* passes run at once. *on_pass* hears seconds and outcome of each, *on_step* that of every step,
+        """*workers* passes run at once, and pods of *max_rolls* resources are recreated at once.
+        *on_pass* hears seconds and outcome of each, *on_step* that of every step,
         *on_status* the object as the server has it after a write, *on_seen* every snapshot, None of what is gone.
         *clock*: seconds, never set back.
         """
@@ -73,6 +78,7 @@ class Loop:
             client, on_status=on_status, on_late=self._look_again, require_lead=executor.require_lead, clock=clock
         )
         self._pacing = Pacing(queue, clock=clock)
+        self.turns = Turns(max_rolls, queue.add)
         self._telling = Telling(announce, now=clock)
         self._at_peace: set[Key] = set()  # the last pass found nothing to do
         self._owners: set[Key] = set()  # whose passwords are hidden in what is said
@@ -121,6 +127,7 @@ class Loop:
                     log.warning("pass ended", why=str(error))
                 except Exception as error:
                     outcome = "bug"
+                    self.turns.saw(key)
                     log.exception("pass failed")
                     self._queue.retry(key)
                     await self._tell_of_bug(key, error)
@@ -141,6 +148,7 @@ class Loop:
             log.warning("resource cannot be read", error=str(error))
             self._telling.say(key, self._observer.subject(key), warning=True, reason="Unreadable", message=str(error))
             self._queue.retry(key)
+            self.turns.saw(key)
             return "unreadable"
         self._on_seen(key, snapshot)
         if snapshot is None:
@@ -150,11 +158,17 @@ class Loop:
         desired = snapshot.desired_passwords or snapshot.passwords
         passwords = (snapshot.passwords.redis, snapshot.passwords.proxy, desired.redis, desired.proxy)
         keep_secrets(_owner(key), passwords)  # the log and the events hide these from now on, and no others
-        assessment = assess(self._with_record(key, snapshot))
+        assessment = assess(replace(self._with_record(key, snapshot), turn=self.turns.of(key)))
         made = plan(assessment)
         if must_see_all(assessment, made):
             self._at_peace.discard(key)
             return await self.reconcile(key)
+        self.turns.note(
+            key,
+            wants=assessment.wants_turn,
+            is_healthy=not assessment.findings,
+            has_begun=assessment.wants_turn and assessment.has_begun,
+        )
         self._telling.holds(key, made.holds)
         outcome = await self._executor.run(key, made)
         self._count(key, outcome)
@@ -219,6 +233,7 @@ class Loop:
         keep_secrets(_owner(key), ())
         self._owners.discard(key)
         self._executor.forget(key)
+        self.turns.forget(key)
         self._pacing.forget(key)
         self._telling.forget(key)
         self.statuses.forget(key)

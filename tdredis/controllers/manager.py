@@ -13,7 +13,7 @@ import structlog
 
 from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import KINDS, InvalidResourceError, parse
-from tdredis.controllers.loop import Loop
+from tdredis.controllers.loop import MOST_ROLLS, Loop
 from tdredis.controllers.movers import Moved, Movers
 from tdredis.execute.run import Executor
 from tdredis.kube.client import Client
@@ -58,6 +58,7 @@ class Settings:
     images: Mapping[str, str] = field(default_factory=dict)
     namespace: str | None = None  # None: all
     workers: int = 64
+    max_rolls: int = MOST_ROLLS
     listen: tuple[str, int] | None = None  # None: no health and metrics pages
     leader_election: bool = True
     lease_namespace: str = "default"
@@ -133,6 +134,7 @@ class Manager:
             client,
             self._announce,
             workers=settings.workers,
+            max_rolls=settings.max_rolls,
             on_pass=self._count_pass,
             on_step=lambda kind, step, outcome: metrics.steps.labels(kind, step, outcome).inc(),
             on_status=self._learn_status,
@@ -180,6 +182,7 @@ class Manager:
         keys = self.caches.keys()
         self.observer.forget()
         self.loop.forget()
+        self.loop.turns.begin(keys)
         for key in keys:
             self.queue.add(key)
         log.info("became leader", identity=self._settings.identity, resources=len(keys))
@@ -237,6 +240,8 @@ class Manager:
         for cache in self.caches:
             self._metrics.watch_cache(cache.name, cache.__len__, cache.undecodable.__len__, cache.silent_for_s)
         self._metrics.movers.set_function(lambda: float(self.movers.running))
+        self._metrics.rolls.labels("active").set_function(lambda: float(self.loop.turns.active))
+        self._metrics.rolls.labels("waiting").set_function(lambda: float(self.loop.turns.waiting))
         self._metrics.redis_links.labels("open").set_function(lambda: float(len(self.links)))
 
 

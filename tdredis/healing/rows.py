@@ -36,6 +36,7 @@ GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
     "handover_ends",
     "primaries_go_on_request",
     "primaries_go_in_window",
+    "others_roll_first",
     "handover_names_a_pod",
     "a_sentinel_knows_the_candidate",
     "announced_addresses_are_known",

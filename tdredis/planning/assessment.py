@@ -14,7 +14,7 @@ import msgspec
 
 from tdredis.api.instance import Instance, InstanceStatus
 from tdredis.api.validation import problems
-from tdredis.planning.change import Change
+from tdredis.planning.change import Change, UnderWay
 from tdredis.planning.desired import Effective
 from tdredis.planning.findings import Finding
 from tdredis.planning.handover import HANDOVER, Handover, decide_handover
@@ -25,6 +25,7 @@ from tdredis.planning.report import Description, build_status
 from tdredis.planning.rolling import COPIES_COME, Next, Shard, say_next
 from tdredis.planning.rules import ENGINE_WORKS_S, WAITING_FOR_A_PERSON_S, Rule, ask, build_plan
 from tdredis.planning.settings import refused_start, settings_changes, settings_lacks
+from tdredis.planning.turn import in_turn, wants_turn
 from tdredis.planning.volumes import volume_changes
 
 
@@ -68,6 +69,13 @@ class Assessment(Generic[WorldT]):
     pending: tuple[Change, ...]  # what of spec is not effective yet, those that wait among it
     handover: Handover  # one that somebody asked for
     roll: tuple[Next, ...]  # what comes next where pods are to be recreated; (): none are
+    wants_turn: bool  # it goes on by itself, now or when it may
+
+    @property
+    def has_begun(self) -> bool:
+        """Some pods are recreated already."""
+        rolling = (each.state for each in self.pending if each.is_rolling)
+        return any(isinstance(state, UnderWay) and state.done > 0 for state in rolling)
 
     def plan(self) -> Plan:
         """The longest list of steps that is safe from its snapshot; none for a world that is as it should be.
@@ -154,7 +162,8 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
     if refusal:
         outdated &= refusal.pods
     # One more pod that came first and refused stays, while it would be made as it is: without it nobody would know.
-    roll = () if refusal and not outdated else kind.roll(world, outdated)
+    wanted = () if refusal and not outdated else kind.roll(world, outdated)
+    roll = in_turn(wanted, snapshot.turn)
     how = refusal.hold.why if refusal and not roll else say_next(roll, waits=bool(findings))
     return Assessment(
         kind=kind,
@@ -172,6 +181,7 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
         ),
         handover=_decide_handover(kind, world),
         roll=roll,
+        wants_turn=not sentences and not instance.spec.paused and wants_turn(wanted),
     )
 
 

@@ -100,6 +100,17 @@ class Trial:
     for_s: float = 0.0  # it has been no "leads" for so long
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """Whether pods may be recreated because spec says so. *ours*: they may. *others*: how many other resources have a
+    turn; so many may at once: *limit*.
+    """
+
+    ours: bool
+    others: int
+    limit: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """A resource and its world at one moment.
@@ -131,6 +142,7 @@ class Snapshot:
     answers: Answers = field(default_factory=Answers)  # of processes that were told parameters
     creation_failures: Mapping[str, str] = field(default_factory=dict)  # why no pod comes, by StatefulSet, Deployment
     write_failures: Mapping[str, float] = field(default_factory=dict)  # seconds since a pod's disk took nothing, by uid
+    turn: Turn | None = None  # to recreate pods because spec says so; None: nobody limits that
     memo: Memo = field(default_factory=Memo, repr=False, compare=False)  # no fact: what need not be made again
 
     @property

@@ -83,6 +83,9 @@ class Metrics:
         self.moving_seconds = Counter(
             "tdredis_moving_seconds", "How long slots were on their way, of all resources.", registry=self.registry
         )
+        self.rolls = Gauge(
+            "tdredis_rolls", "Resources whose pods are recreated, or wait for that.", ("state",), registry=self.registry
+        )
         self.leads = Gauge("tdredis_leads", "1: this process holds the lease.", registry=self.registry)
         # Freezing hides a leak from the collector's own numbers: this shows it, beside the RSS.
         Gauge(
