@@ -74,6 +74,7 @@ def _parse(text: str) -> Mapping[str, str]:
         return MappingProxyType({})
 
 
+@cache  # a pass asks for each pod that is to be recreated, and what a kind has never changes
 def fields_of(kind: str, component: str) -> tuple[str, ...]:
     """The paths of spec that its pods of *component* are made from: a change of them needs new pods."""
     return tuple(path for path in field_paths(kind) if _is_of(kind, path, component))

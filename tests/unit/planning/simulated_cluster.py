@@ -7,7 +7,7 @@ worlds a second can be interrupted, broken and healed.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tdredis.api.json_object import JSONObject
@@ -154,7 +154,10 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 if isinstance(step, ReplacePod):
                     gone = self.pods[step.pod].process
                     assert gone is None or not gone.slots, "a pod with slots is never deleted"
-                self.apply_object(step)
+                if isinstance(step, ReplacePod) and self.cluster.spec.storage_class:
+                    self.lose(step.pod, keeps_data=True)
+                else:
+                    self.apply_object(step)
             case MoveSlots():
                 self.mover.order(step.order)
             case _:
@@ -325,12 +328,14 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
 
     def lose(self, pod: str, *, keeps_data: bool = False) -> None:
         """The pod is deleted and made again, on another address; without its data unless it is on a volume."""
-        old = self.pods.pop(pod).process
+        old = self.pods[pod].process
         if old is not None and old.slots:
             self.slots_of_dead[old.id] = old.slots
-        self.run_statefulsets()
-        if keeps_data and old and self.pods[pod].process:
-            self.pods[pod].process = replace(copy.deepcopy(old), ip=self.pods[pod].ip)
+        kept = self.take_away(pod, keeps_data=keeps_data)
+        if kept is not None and self.pods[pod].process:
+            others = self.nodes()
+            self.pods[pod].process = back = replace(copy.deepcopy(kept), ip=self.pods[pod].ip)
+            _give_way(back, [node for node in others if node.id != back.id])
 
     def _node(self, pod: str) -> Node:
         node = self.pods[pod].process
@@ -430,6 +435,13 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             slots=believed if believed is not None else node.slots if node else self._slots_of_dead(node_id),
             open_slots=tuple(_open_words(node)) if node and myself else (),
         )
+
+
+def _give_way(node: Node, others: Iterable[Node]) -> None:
+    """It hears who owns its slots by now. Source: redis.io, "Redis cluster specification", UPDATE messages."""
+    owner = next((other for other in others if other.slots & node.slots), None)
+    if owner is not None:
+        node.slots, node.primary = NO_SLOTS, owner.id
 
 
 def _open_words(node: Node) -> Iterator[str]:

@@ -112,6 +112,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.children: dict[Ref, JSONObject] = {}
         self.claims: dict[str, JSONObject] = {}
         self.pods: dict[str, SimulatedPod[ProcessT]] = {}
+        self.volumes: dict[str, ProcessT] = {}  # by pod, with the data of who was on it last
         self.bad_images: set[str] = set()
         self.unschedulable: set[str] = set()
         self.forbidden: set[str] = set()  # pods that a quota keeps from being made
@@ -414,6 +415,16 @@ class SimulatedKubernetes(Generic[ProcessT]):
                 self.pods[name].deleting = True
             else:
                 del self.pods[name]
+
+    def take_away(self, pod: str, *, keeps_data: bool) -> ProcessT | None:
+        """The pod is made again. Whose data the new process finds, if it begins: None for nobody's."""
+        old = self.pods.pop(pod).process
+        if keeps_data and old is not None:
+            self.volumes[pod] = old
+        if not keeps_data:
+            self.volumes.pop(pod, None)
+        self.run_statefulsets()
+        return self.volumes.get(pod)
 
     def _see_statefulsets(self) -> None:
         children: Any = self.children

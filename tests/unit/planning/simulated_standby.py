@@ -210,18 +210,20 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
 
     def lose(self, pod: str, *, keeps_data: bool = False) -> None:
         """The pod is deleted and made again, on another address; without its data unless it is on a volume."""
-        old = self.pods.pop(pod).process
-        self.run_statefulsets()
+        kept = self.take_away(pod, keeps_data=keeps_data)
         new = self.pods[pod].process
-        if keeps_data and isinstance(old, Redis) and isinstance(new, Redis):
-            new.keys = old.keys
+        if isinstance(kept, Redis) and isinstance(new, Redis):
+            new.keys = kept.keys
 
     def apply(self, step: Step) -> None:  # noqa: PLR0912 a line a step
         match step:
             case Apply() | Remove() | Release() | ReplacePod() | ResizePod() | ResizeVolume() | RestoreLabels():
                 if isinstance(step, Remove) and is_external_service(self.children[step.ref]):
                     self._assert_unused(self.children[step.ref])
-                self.apply_object(step)
+                if isinstance(step, ReplacePod) and self.instance.spec.storage_class:
+                    self.lose(step.pod, keeps_data=True)
+                else:
+                    self.apply_object(step)
             case Follow():
                 redis = self._redis(step.process)
                 assert (redis.follows is None) == step.was_primary
