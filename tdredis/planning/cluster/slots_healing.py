@@ -11,6 +11,8 @@ getNodeByQuery.
   is the other asked again and closed: meanwhile somebody may have written there.
 - Another has keys too: the move is opened on both sides, finished, and the slot is the other's.
 - Another alone has keys: the same, with nothing to move. The owner gives away first, so that it can get no new key.
+- Clients are sent on to one who takes them, and a third one has keys too: it goes to the former first. It may just have
+  been given a key that the third one has an older copy of.
 """
 
 from __future__ import annotations
@@ -64,11 +66,16 @@ def _close(
         yield from _keep(slot, owner, involved)
         return
     aim = owner.view.me.migrating.get(slot) if owner else None
-    candidate = max(others, key=lambda each: (each.id == aim, each.facts.slot_keys[slot], descending(each.name)))
+    taking = next((each for each in primaries if each.id == aim and slot in each.view.me.importing), None)
+    candidate = taking or max(
+        others, key=lambda each: (each.id == aim, each.facts.slot_keys[slot], descending(each.name))
+    )
     unmarked = [each for each in others if each is not candidate and slot not in each.view.me.importing]
     left = owner.facts.slot_keys[slot] if owner else 0
     keys, owned_by = candidate.facts.slot_keys[slot], owner.name if owner else "nobody"
     why = f"{candidate.name} has {keys} of its keys, {owned_by} owns it"
+    if candidate not in others:
+        why = f"{owned_by} owns it, sends clients on to {candidate.name}, and {others[0].name} has keys too"
     if left and owner:
         why += f" and has {left}"
     if owner and candidate.view.me.importing.get(slot) != owner.id:

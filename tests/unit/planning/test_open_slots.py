@@ -131,6 +131,7 @@ KEYS = st.sampled_from(["a", "b", "c"])
 
 @settings(max_examples=100, deadline=None)
 @example(owner=None, gives=None, takes={0}, held=[{"a"}, set(), {"b"}], writes=[], dies_after=None)
+@example(owner=2, gives=0, takes={0}, held=[set(), {"a"}, set()], writes=[[], ["a"]], dies_after=None)
 @given(
     owner=st.one_of(st.none(), st.integers(0, 2)),
     gives=st.one_of(st.none(), st.integers(0, 2)),
