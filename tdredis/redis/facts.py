@@ -175,10 +175,10 @@ def parse_replication(info: Mapping[str, str]) -> Replication:
     offset = info.get("slave_repl_offset") if is_replica else info.get("master_repl_offset")
     # -1, or absent while the link is up: it was never down (replication.c, repl_down_since).
     down_s = int(info.get("master_link_down_since_seconds") or -1)
-    replicas = tuple(_parse_replicas(info))
+    replicas, offset_bytes = tuple(_parse_replicas(info)), int(offset or 0)
     return Replication(
         role=info["role"],
-        offset_bytes=int(offset or 0),
+        offset_bytes=offset_bytes,
         primary_host=info.get("master_host") if is_replica else None,
         primary_port=int(info.get("master_port") or 0) if is_replica else None,
         link_up=link_up if is_replica else None,
@@ -187,7 +187,12 @@ def parse_replication(info: Mapping[str, str]) -> Replication:
         replicas=frozenset(place for place, _, _ in replicas),
         in_reach=None if (count := info.get("min_slaves_good_slaves")) is None else int(count),
         online=frozenset(place for place, state, _ in replicas if state == "online"),
-        heard=frozenset(place for place, state, offset in replicas if state == "online" and offset),
+        heard=frozenset(
+            # Whoever has written nothing yet is told of nothing either.
+            place
+            for place, state, has in replicas
+            if state == "online" and (has or not offset_bytes)
+        ),
         id=info.get("master_replid", ""),
         former_id=info.get("master_replid2", ""),
         former_end_bytes=int(info.get("second_repl_offset") or -1),

@@ -34,7 +34,7 @@ from tdredis.planning.steps import (
     SetConfig,
     Step,
 )
-from tdredis.redis.facts import parse_info
+from tdredis.redis.facts import parse_info, parse_replication
 from tdredis.redis.places import Place
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import Refused
@@ -536,8 +536,7 @@ async def test_a_primary_that_nobody_watches_hands_over_and_follows_within_the_s
             return parse_info(text.decode())
 
         async def is_heard() -> bool:
-            found = (await info(port)).get("slave0", "")
-            return "state=online" in found and ",offset=0," not in found
+            return bool(parse_replication(await info(port)).heard)
 
         await ask(port, "CONFIG", "SET", "repl-diskless-sync-delay", 0)
         await ask(candidate_port, "REPLICAOF", HOST, port)

@@ -69,7 +69,8 @@ def test_a_standalone_is_one_pod_behind_one_service_without_an_exporter_unless_i
     assert set(spec["template"]["metadata"]["annotations"]) == {MADE_OF, ASKED}
     service = found["Service", "redis-one"]["spec"]
     assert service["type"] == "NodePort"
-    assert service["selector"].items() <= spec["template"]["metadata"]["labels"].items()
+    labels = {**spec["template"]["metadata"]["labels"], "statefulset.kubernetes.io/pod-name": "redis-one-0"}
+    assert service["selector"].items() <= labels.items()
     assert "exporter" in json.dumps(children(standalone(monitorimage="exporter:1"))["StatefulSet", "redis-one"])
 
 

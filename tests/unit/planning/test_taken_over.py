@@ -78,6 +78,5 @@ def test_an_edit_reaches_the_pods_that_an_earlier_version_made(path: Path) -> No
             break
 
     redis = {name for name in world.pods if not name.startswith("sentinel-")}
-    is_held = len(redis) == 1 and not spec["storageclass"]  # nobody could have a copy
-    assert gone == (set() if is_held else redis)
-    assert accepted(world)[1] == ("copies_stay" if is_held else "AsSpecified")
+    assert gone == redis
+    assert accepted(world)[1] == "AsSpecified"
