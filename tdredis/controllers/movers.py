@@ -125,6 +125,7 @@ class Movers:
             slots_total=max(moved.slots, job.planned.slots),  # what was open before was not planned
             bytes_done=moved.size_bytes,
             bytes_total=max(moved.size_bytes, job.planned.size_bytes),
+            ended_s=None if job.ended_at is None else self._clock() - job.ended_at,
             begun_s=(self._clock() if job.ended_at is None else job.ended_at) - job.begun_at,
             stuck=job.stuck,
         )

@@ -45,6 +45,7 @@ GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
     "resharding_is_recorded",
     "rolls_come_first",
     "shards_are_whole",
+    "clients_are_sent_on",
     "new_shards_are_up",
     "memory_is_given_first",
     "slots_move",

@@ -42,7 +42,8 @@ class Moving:
     """The last order of a resource, and what became of it. *why* it was refused, or failed.
 
     *slots_total* and *bytes_total* are those that were planned, 0 while it is surveyed. *begun_s*: seconds since it was
-    begun. *stuck*: keys that nothing moves without stopping a node for too long; their slots stay.
+    begun. *ended_s*: since it has ended; None: it has not, or nobody knows. *stuck*: keys that nothing moves without
+    stopping a node for too long; their slots stay.
     """
 
     order: MoveOrder
@@ -53,6 +54,7 @@ class Moving:
     bytes_done: int = 0
     bytes_total: int = 0
     begun_s: float = 0.0
+    ended_s: float | None = None
     stuck: tuple[str, ...] = ()
 
     @property

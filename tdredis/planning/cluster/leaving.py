@@ -8,6 +8,7 @@ made anew have the resource as their owner too, and would stay behind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from tdredis.api.json_object import JSONObject
 from tdredis.manifests.names import SHARDS
@@ -19,6 +20,8 @@ from tdredis.planning.pods import everybody_has_answered
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Remove, ResetNode
+
+CLIENTS_HEAR_S: Final = 5.0  # those who write every few seconds at the least ask once more within it
 
 
 def reset_leaving(world: World) -> Ruling:
@@ -89,6 +92,19 @@ def remove_shards(world: World) -> Iterator[Remove]:
             yield Remove(ref=ref, api_version="policy/v1", uid=live.meta.uid, why="its shard is no more")
 
 
+def _clients_are_sent_on(world: World, members: list[Member]) -> Hold | None:
+    """Guard: whoever asks for a slot that has just left is told where it is now (MOVED). A process that is reset knows
+    nobody, and one that is gone answers nobody: a client would wait until it gives up.
+    """
+    moving = world.snapshot.moving
+    if moving is None or moving.ended_s is None or moving.ended_s >= CLIENTS_HEAR_S:
+        return None
+    if not moving.order.leaving & {member.shard for member in members}:
+        return None
+    names = list_names(sorted({member.shard for member in members}))
+    return Hold(guard="clients_are_sent_on", why=f"{names} sends clients on for {CLIENTS_HEAR_S:g} s")
+
+
 def _empty_shards(world: World) -> list[Shard]:
     return [shard for shard in world.shards if shard.is_leaving and shard.is_vacant]
 
@@ -103,6 +119,8 @@ def _is_verified(world: World, members: list[Member]) -> Hold | None:
     if not world.is_whole or world.moving is not None:
         return Hold(guard="shards_are_whole", why="shards that go are reset when all others own all slots, at rest")
     ids = {member.id for member in members}
+    if hold := _clients_are_sent_on(world, members):
+        return hold
     busy = [slot for slot, others in world.open_slots.items() if any(each.id in ids for each in others)]
     if busy:
         return Hold(guard="no_slot_is_open", why=f"slot {busy[0]} is still open at a shard that is to go")

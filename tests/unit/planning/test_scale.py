@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Apply, MoveSlots, Remove, ResetNode
 from tdredis.redis.slots import ALL_SLOTS, SlotSet
+from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import Node, SimulatedCluster
 
 NAME = "redis-cluster-rat"
@@ -216,6 +218,23 @@ def test_a_shard_that_goes_is_emptied_reset_forgotten_and_then_removed() -> None
     finish(world)
     is_whole(world, 3)
     assert set(world.dropped) == {(f"{NAME}-3-0", 0), (f"{NAME}-3-1", 0)}, "no key was dropped"
+
+
+def test_a_shard_that_has_just_been_emptied_sends_clients_on_before_it_goes() -> None:
+    """One that is reset would not know where, and one that is gone would let them wait."""
+    world = full(4)
+    edit(world, size=3)
+    while world.mover.moving is None or world.mover.moving.state is not State.DONE:
+        world.run_pass()
+    moved = world.snapshot()
+    assert moved.moving is not None
+
+    plans = {after: plan(replace(moved, moving=replace(moved.moving, ended_s=after))) for after in (0.0, 4.9, 5.0)}
+
+    resets = {after: any(isinstance(step, ResetNode) for step in made.steps) for after, made in plans.items()}
+    assert resets == {0.0: False, 4.9: False, 5.0: True}
+    assert "clients_are_sent_on" in {hold.guard for hold in plans[0.0].holds}
+    assert plans[0.0].next_look_s <= 1
 
 
 def test_volumes_of_a_shard_that_goes_stay() -> None:
