@@ -61,9 +61,9 @@ class Loop:
         on_seen: Callable[[Key, Snapshot | None], None] = lambda _key, _snapshot: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*workers* passes run at once, and pods of *max_rolls* resources are recreated at once.
-        *on_pass* hears seconds and outcome of each, *on_step* that of every step,
-        *on_status* the object as the server has it after a write, *on_seen* every snapshot, None of what is gone.
+        """*workers* passes run at once, and pods of *max_rolls* resources are recreated at once. *on_pass* hears
+        seconds and outcome of each, *on_step* that of every step, *on_status* the object as the server has it after a
+        write, *on_seen* every snapshot, None of what is gone.
         *clock*: seconds, never set back.
         """
         self._queue = queue
@@ -78,7 +78,7 @@ class Loop:
             client, on_status=on_status, on_late=self._look_again, require_lead=executor.require_lead, clock=clock
         )
         self._pacing = Pacing(queue, clock=clock)
-        self.turns = Turns(max_rolls, queue.add)
+        self.turns = Turns(max_rolls, queue.add, clock)
         self._telling = Telling(announce, now=clock)
         self._at_peace: set[Key] = set()  # the last pass found nothing to do
         self._owners: set[Key] = set()  # whose passwords are hidden in what is said

@@ -1,26 +1,34 @@
 """Decides whose pods are recreated now, of all resources: so many at once, first come, first served.
 
-Kept in memory alone. After a start nothing is granted before every resource was looked at once: those of which a part
-is new already had a turn before, and come first.
+Kept in memory alone. After a start nothing is granted before every resource was looked at once, or a minute is over:
+those of which a part is new already had a turn before, and come first.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from tdredis.planning.snapshot import Key, Turn
+
+SEEN_WITHIN_S: Final = 60.0  # of a start: one whose Secret cannot be read, say, keeps the others waiting no longer
 
 
 class Turns:
     """Turns of resources. One is kept until its resource is healthy and has nothing left to recreate."""
 
-    def __init__(self, limit: int, on_granted: Callable[[Key], None]) -> None:
-        """*on_granted* hears who has got one: a pass of it may recreate pods."""
+    def __init__(
+        self, limit: int, on_granted: Callable[[Key], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """*on_granted* hears who has got one: a pass of it may recreate pods. *clock*: seconds, never set back."""
         self._limit = limit
+        self._clock = clock
         self._on_granted = on_granted
         self._has: set[Key] = set()
         self._waits: dict[Key, bool] = {}  # in their order; whether a part of it is new already
         self._unseen: set[Key] = set()
+        self._looks_until = 0.0
 
     @property
     def active(self) -> int:
@@ -35,6 +43,12 @@ class Turns:
         self._has.clear()
         self._waits.clear()
         self._unseen = set(keys)
+        self._looks_until = self._clock() + SEEN_WITHIN_S
+
+    @property
+    def _looks(self) -> bool:
+        """Not all have been seen since the start."""
+        return bool(self._unseen) and self._clock() < self._looks_until
 
     def of(self, key: Key) -> Turn:
         ours = key in self._has
@@ -45,7 +59,7 @@ class Turns:
         if key in self._has:
             if is_healthy and not wants:
                 self._has.discard(key)
-        elif wants and (is_healthy or (has_begun and bool(self._unseen))):
+        elif wants and (is_healthy or (has_begun and self._looks)):
             self._waits.setdefault(key, has_begun)
         else:
             self._waits.pop(key, None)
@@ -63,7 +77,7 @@ class Turns:
         self.saw(key)
 
     def _grant(self) -> None:
-        while self._waits and not self._unseen and len(self._has) < self._limit:
+        while self._waits and not self._looks and len(self._has) < self._limit:
             begun = (key for key, has_begun in self._waits.items() if has_begun)
             key = next(begun, next(iter(self._waits)))
             del self._waits[key]

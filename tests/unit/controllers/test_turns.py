@@ -15,7 +15,8 @@ A, B, C, D = (Key("RedisStandby", "ns", name) for name in "abcd")
 class Wishes:
     def __init__(self, limit: int, *keys: Key) -> None:
         self.granted: list[Key] = []
-        self.turns = Turns(limit, self.granted.append)
+        self.now = 0.0
+        self.turns = Turns(limit, self.granted.append, lambda: self.now)
         self.turns.begin(keys)
 
     def note(self, key: Key, *, wants: bool = True, is_healthy: bool = True, has_begun: bool = False) -> None:
@@ -47,6 +48,19 @@ def test_nothing_is_granted_before_all_were_seen_and_what_had_begun_is_first() -
     wishes.turns.saw(D)  # it could not be read
 
     assert wishes.granted == [C, A]
+
+
+def test_one_that_is_never_seen_keeps_nobody_waiting_for_longer_than_a_minute() -> None:
+    wishes = Wishes(1, A, B)
+    wishes.note(A)
+    wishes.now = 59.0
+    wishes.note(A)
+    assert wishes.granted == []
+
+    wishes.now = 60.0
+    wishes.note(A)
+
+    assert wishes.granted == [A]
 
 
 def test_who_is_not_healthy_waits_for_no_turn_and_keeps_nobody_waiting() -> None:
