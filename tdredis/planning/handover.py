@@ -37,7 +37,7 @@ def decide_handover(instance: Instance, shards: Sequence[Shard]) -> Handover:
     if shard is None:
         why = f"{HANDOVER}: {asked} is no pod of this cluster: write the name of the one that is to be a primary"
         return Handover(record=record, step=Hold(guard="handover_names_a_pod", about="spec", why=why))
-    if instance.KIND == "RedisStandalone":
+    if instance.KIND == "RedisStandalone" and len(shard.copies) == 1:
         why = f"{HANDOVER}: a standalone has nobody to hand over to: remove the annotation"
         return Handover(record=record, step=Hold(guard="handover_names_a_pod", about="spec", why=why))
     primary = next((copy for copy in shard.copies if copy.is_primary), None)

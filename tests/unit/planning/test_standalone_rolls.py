@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tdredis.planning.handover import HANDOVER
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Apply, Disconnect, Follow, PassOn, Promote, ReplacePod, Step, TakeBack
 from tests.unit.planning.passes import plan
@@ -124,6 +125,20 @@ def test_whoever_comes_back_without_anything_does_not_empty_the_other(after: int
     roll(world)
 
     assert world.redis()[OWN].keys == KEYS
+
+
+def test_where_primaries_go_on_request_it_is_asked_to_hand_over_and_gets_its_data_back_by_itself() -> None:
+    world = alone(rollout={"primaries": "onRequest"})
+    edit(world, image=NEW)
+    held = [world.run_pass()[0] for _ in range(20)][-1]
+    assert "primaries_go_on_request" in {hold.guard for hold in held.holds}
+    assert image_of(world, OWN) == "redis:7.0"
+
+    world.resource["metadata"]["annotations"] = {HANDOVER: "now"}  # type: ignore[index, call-overload]
+    roll(world)
+
+    assert image_of(world, OWN) == NEW
+    assert (world.redis()[OWN].keys, entrance(world)) == (KEYS, OWN)
 
 
 def test_one_that_is_only_empty_is_not_replaced_as_the_primary() -> None:
