@@ -37,6 +37,7 @@ from tdredis.planning.steps import (
     Step,
     is_object_step,
 )
+from tdredis.planning.steps.primaries import CATCHES_UP_MS
 from tdredis.redis.facts import parse_info
 from tdredis.redis.views import parse_cluster_nodes
 from tdredis.redislink.errors import LinkError, Refused
@@ -48,7 +49,7 @@ log = structlog.get_logger(__name__)
 COMMAND_S = 2.0
 PAUSE_MS: Final = 3000  # longer than a handover takes; ends by itself if none comes
 # PAUSE_MS covers this, and the vote after it.
-CATCHES_UP_S, CATCH_UP_LOOK_S = 1.5, 0.01
+CATCHES_UP_S, CATCH_UP_LOOK_S = CATCHES_UP_MS / 1000, 0.01
 KEYS_A_ROUND = 20  # both nodes serve nobody else while they are moved
 # A pass that moves keys sees nothing else meanwhile: not that a primary died. What is left is for the next.
 MOVING_A_SLOT_S, MOVING_S = 1.0, 3.0

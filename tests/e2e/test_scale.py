@@ -23,13 +23,18 @@ def gaps(ledgers: dict[str, Ledger]) -> dict[str, float]:
     return {way: round(ledger.longest_gap_s(), 3) for way, ledger in ledgers.items()}
 
 
+async def filled(client: Client, namespace: str) -> tuple[Subject, dict[str, str]]:
+    """A cluster that is Ready, and the keys that it holds."""
+    subject = await Subject.create(client, sample(namespace))
+    await subject.until_ready()
+    return subject, await fill(subject, KEYS)
+
+
 @pytest.mark.alone
 async def test_a_shard_comes_and_goes_while_clients_write(kube: Kube, client: Client, namespace: str) -> None:
     """By the cluster's own protocol, and through the proxy."""
     async with Operator(kube, namespace) as operator:
-        subject = await Subject.create(client, sample(namespace))
-        await subject.until_ready()
-        made = await fill(subject, KEYS)
+        subject, made = await filled(client, namespace)
         async with wide_load(subject) as ledgers:
             await subject.change(size=4)
             await scaled(subject, 4)
@@ -46,9 +51,7 @@ async def test_an_operator_that_is_killed_half_way_goes_on_and_an_edit_back_take
     kube: Kube, client: Client, namespace: str
 ) -> None:
     async with Operator(kube, namespace) as operator:
-        subject = await Subject.create(client, sample(namespace))
-        await subject.until_ready()
-        made = await fill(subject, KEYS)
+        subject, made = await filled(client, namespace)
         async with wide_load(subject) as ledgers:
             await subject.change(size=4)
             await until_moved(subject, ADDED, at_least=100)
@@ -67,9 +70,7 @@ async def test_an_operator_that_is_killed_again_and_again_gets_there_and_loses_n
     kube: Kube, client: Client, namespace: str
 ) -> None:
     async with Operator(kube, namespace) as operator:
-        subject = await Subject.create(client, sample(namespace))
-        await subject.until_ready()
-        made = await fill(subject, KEYS)
+        subject, made = await filled(client, namespace)
         async with wide_load(subject) as ledgers:
             for size, counts in ((4, range(200, 4000, 600)), (3, range(3600, 0, -600))):
                 await subject.change(size=size)
@@ -91,9 +92,7 @@ async def test_a_primary_that_dies_in_the_middle_is_replaced_and_the_change_goes
 ) -> None:
     """A crash may lose what the engine had not sent to a replica, as always, and nothing that is older."""
     async with Operator(kube, namespace):
-        subject = await Subject.create(client, sample(namespace))
-        await subject.until_ready()
-        made = await fill(subject, KEYS)
+        subject, made = await filled(client, namespace)
         async with wide_load(subject) as ledgers:
             await subject.change(size=4)
             await until_moved(subject, ADDED, at_least=500)

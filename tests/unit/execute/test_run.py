@@ -221,56 +221,80 @@ async def test_one_that_was_promoted_meanwhile_is_not_demoted(tmp_path: Path, wa
         pool.close()
 
 
+class Both:
+    """A primary and its replica, the *candidate*; both are real."""
+
+    def __init__(self, pool: LinkPool[Key], primary: Process, candidate: Process) -> None:
+        self.pool = pool
+        self.primary = primary
+        self.candidate = candidate
+
+    async def ask(self, process: Process, *words: str | int, timeout_s: float = 5) -> object:
+        address = Address(process.uid, process.ip, process.port)
+        (reply,) = await self.pool.ask(KEY, address, [words], timeout_s=timeout_s)
+        return reply
+
+    async def info(self, process: Process) -> dict[str, str]:
+        text = await self.ask(process, "INFO")
+        assert isinstance(text, bytes)
+        return parse_info(text.decode())
+
+    async def is_copied(self) -> bool:
+        return (await self.info(self.candidate)).get("master_link_status") == "up"
+
+    async def is_heard(self) -> bool:
+        return bool(parse_replication(await self.info(self.primary)).heard)
+
+
+@asynccontextmanager
+async def replicating(folder: Path) -> AsyncIterator[Both]:
+    """The candidate has just been told whom to follow."""
+    folders = [folder / name for name in ("primary", "candidate")]
+    for each in folders:
+        each.mkdir()
+    async with redis_server(folders[0]) as (port, _), redis_server(folders[1]) as (candidate_port, _):
+        pool, found = links(), []
+        for at in (port, candidate_port):
+            (text,) = await pool.ask(KEY, Address("u", HOST, at), [["INFO", "server"]], timeout_s=5)
+            assert isinstance(text, bytes)
+            run_id = parse_info(text.decode())["run_id"]
+            pod = "primary" if at == port else "candidate"
+            found.append(Process(pod=pod, uid="u", ip=HOST, port=at, id=run_id, in_cluster=False))
+        both = Both(pool, *found)
+        await both.ask(both.primary, "CONFIG", "SET", "repl-diskless-sync-delay", 0)
+        await both.ask(both.candidate, "REPLICAOF", HOST, port)
+        try:
+            yield both
+        finally:
+            pool.close()
+
+
 @pytest.mark.parametrize("follows", [True, False], ids=["a candidate that has all", "a candidate that lacks something"])
 async def test_a_primary_hands_over_only_to_who_has_all_of_it_and_else_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, follows: bool
 ) -> None:
     """A primary sends a new replica nothing for up to a second after its copy is complete."""
     monkeypatch.setattr(run, "CATCHES_UP_S", 10.0 if follows else 0.2)
-    folders = [tmp_path / name for name in ("primary", "candidate")]
-    for folder in folders:
-        folder.mkdir()
-    async with (
-        api_server({}) as (client, _),
-        redis_server(folders[0]) as (port, _),
-        redis_server(folders[1]) as (candidate_port, _),
-    ):
-        pool = links()
-
-        async def ask(at: int, *words: str | int) -> object:
-            (reply,) = await pool.ask(KEY, Address("u", HOST, at), [words], timeout_s=5)
-            return reply
-
-        async def info(at: int) -> dict[str, str]:
-            text = await ask(at, "INFO")
-            assert isinstance(text, bytes)
-            return parse_info(text.decode())
-
-        async def is_copied() -> bool:
-            return (await info(candidate_port)).get("master_link_status") == "up"
-
-        await ask(port, "CONFIG", "SET", "repl-diskless-sync-delay", 0)
-        await ask(candidate_port, "REPLICAOF", HOST, port)
-        await eventually(is_copied, "the candidate has its copy")
+    async with api_server({}) as (client, _), replicating(tmp_path) as both:
+        await eventually(both.is_copied, "the candidate has its copy")
         if not follows:
-            await ask(candidate_port, "REPLICAOF", "NO", "ONE")
-        await ask(port, "SET", "key", "value")
-        primary, candidate = [
-            Process(pod=pod, uid="u", ip=HOST, port=at, id=(await info(at))["run_id"], in_cluster=False)
-            for pod, at in (("primary", port), ("candidate", candidate_port))
-        ]
+            await both.ask(both.candidate, "REPLICAOF", "NO", "ONE")
+        await both.ask(both.primary, "SET", "key", "value")
         step = FailOver(
-            process=primary, master_name="m", primary=primary, candidates=(candidate,), why="the test says so"
+            process=both.primary,
+            master_name="m",
+            primary=both.primary,
+            candidates=(both.candidate,),
+            why="the test says so",
         )
 
-        outcome = await Executor(client, pool).run(KEY, plan_of(step))
+        outcome = await Executor(client, both.pool).run(KEY, plan_of(step))
 
         # There is no Sentinel here: whoever is asked for the failover refuses.
         assert outcome.failed == step
         assert ("candidate does not have all that primary has" in outcome.error) is not follows
         # It would not answer before PAUSE_MS.
-        assert await pool.ask(KEY, Address("u", HOST, port), [["SET", "key", "again"]], timeout_s=1) == [b"OK"]
-        pool.close()
+        assert await both.ask(both.primary, "SET", "key", "again", timeout_s=1) == b"OK"
 
 
 class Sentinel(Link):
@@ -516,44 +540,17 @@ async def test_a_statefulset_stays_while_one_of_its_pods_is_another() -> None:
 
 async def test_a_primary_that_nobody_watches_hands_over_and_follows_within_the_step(tmp_path: Path) -> None:
     """Its clients wait meanwhile: a replica says what it has once a second, unless it is asked."""
-    folders = [tmp_path / name for name in ("primary", "candidate")]
-    for folder in folders:
-        folder.mkdir()
-    async with (
-        api_server({}) as (client, _),
-        redis_server(folders[0]) as (port, _),
-        redis_server(folders[1]) as (candidate_port, _),
-    ):
-        pool = links()
+    async with api_server({}) as (client, _), replicating(tmp_path) as both:
+        await eventually(both.is_heard, "the primary knows that its replica has a copy")
+        await both.ask(both.primary, "SET", "key", "value")
+        at = both.candidate
+        step = PassOn(process=both.primary, candidate=at, host=at.ip, port=at.port, why="the test says so")
 
-        async def ask(at: int, *words: str | int) -> object:
-            (reply,) = await pool.ask(KEY, Address("u", HOST, at), [words], timeout_s=5)
-            return reply
-
-        async def info(at: int) -> dict[str, str]:
-            text = await ask(at, "INFO")
-            assert isinstance(text, bytes)
-            return parse_info(text.decode())
-
-        async def is_heard() -> bool:
-            return bool(parse_replication(await info(port)).heard)
-
-        await ask(port, "CONFIG", "SET", "repl-diskless-sync-delay", 0)
-        await ask(candidate_port, "REPLICAOF", HOST, port)
-        await eventually(is_heard, "the primary knows that its replica has a copy")
-        await ask(port, "SET", "key", "value")
-        primary, candidate = [
-            Process(pod=pod, uid="u", ip=HOST, port=at, id=(await info(at))["run_id"], in_cluster=False)
-            for pod, at in (("primary", port), ("candidate", candidate_port))
-        ]
-        step = PassOn(process=primary, candidate=candidate, host=HOST, port=candidate_port, why="the test says so")
-
-        outcome = await Executor(client, pool).run(KEY, plan_of(step))
+        outcome = await Executor(client, both.pool).run(KEY, plan_of(step))
 
         assert outcome.done == (step,)
-        assert [(await info(at))["role"] for at in (port, candidate_port)] == ["slave", "master"]
-        assert await ask(candidate_port, "GET", "key") == b"value"
-        pool.close()
+        assert [(await both.info(each))["role"] for each in (both.primary, at)] == ["slave", "master"]
+        assert await both.ask(at, "GET", "key") == b"value"
 
 
 async def test_an_order_is_handed_over_and_a_plan_without_one_says_so() -> None:
