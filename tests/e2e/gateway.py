@@ -144,8 +144,9 @@ class Gateway:
         url = self.cluster.server.url_with_token + request.raw_path
         async with self._session.request(request.method, url, data=body or None, headers=kept) as answer:
             reply = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.headers["Content-Type"]})
-            await reply.prepare(request)
-            with contextlib.suppress(ConnectionError):  # a watch whose reader is gone
+            # A watch whose reader is gone, or whose server is.
+            with contextlib.suppress(ConnectionError, aiohttp.ClientPayloadError):
+                await reply.prepare(request)
                 async for chunk in answer.content.iter_any():
                     await reply.write(chunk)
                 await reply.write_eof()

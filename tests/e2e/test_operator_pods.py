@@ -172,10 +172,9 @@ class Watched(Installed):
 async def installed(folder: Path) -> AsyncIterator[Watched]:
     account = folder / "account" / "folder"
     catalogue = WithOperator(account)
-    async with (
-        Cluster(nodes=3, state=folder / "state", catalogue=catalogue) as cluster,
-        Gateway(cluster, NAMESPACE, NAME, account) as gateway,
-    ):
+    cluster = Cluster(nodes=3, state=folder / "state", catalogue=catalogue)
+    # The pods end before the gateway does: they would come again as soon as it ends their connections.
+    async with Gateway(cluster, NAMESPACE, NAME, account) as gateway, cluster:
         catalogue.port = gateway.port
         kube = Kube(cluster.kubeconfig, folder)
         async with kube.client() as client:
