@@ -10,7 +10,7 @@ APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporte
 
 .PHONY: demo test test-all install lock lint types imports unit e2e conformance generated proxy-commands peers clean
 
-install: $(VENV)/.installed /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime
+install: $(VENV)/.installed $(BIN)/valkey-server /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy python3-venv'
@@ -18,6 +18,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+# What plays valkey/valkey: Debian 12 has it among its backports only.
+$(BIN)/valkey-server: | $(VENV)/.installed /usr/bin/redis-server
+	$(SUDO) scripts/debian-program valkey-server $@ valkey-server valkey-tools
 
 # Nothing is to start the packages' own services: the tests and the demo start what they need themselves.
 /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime &:

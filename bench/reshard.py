@@ -35,7 +35,8 @@ from tdredis.movers.progress import End
 from tdredis.movers.reshard import Resharding, always
 from tdredis.redis.moves import Move
 from tdredis.redis.slots import SlotSet
-from tests.unit.movers.redis_cluster import ACCESS, PASSWORD, RedisCluster, engine, redis_cluster
+from tests.kit.engines import engine
+from tests.unit.movers.redis_cluster import ACCESS, PASSWORD, RedisCluster, redis_cluster
 
 RATE = 2000
 VALUE = b"x" * 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import os
 import signal
 import sys
 import time
@@ -16,6 +17,7 @@ import uvloop
 from localkube.cluster import Cluster
 from localkube.faults import cli as faults
 from localkube.kubelet.backoff import Pace
+from localkube.kubelet.images import Catalogue
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,8 +59,32 @@ def _parser() -> argparse.ArgumentParser:
         help="what a connection meets at an address that no pod has: nothing and, after 3 s, 'no route to host', as in "
         "a network of machines (needs root and nftables; the default where they are), or a refusal at once",
     )
+    up.add_argument(
+        "--play",
+        type=_played,
+        action="append",
+        default=[],
+        metavar="IMAGE=FILE",
+        help="images of this name and tag are played by this program, in place of the one that is found; may be given "
+        "again: --play redis:8.6=/opt/redis-8.6/redis-server",
+    )
+    up.add_argument(
+        "--seen",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="containers of such images see this folder, read-only, where it is: libraries of the program; may be "
+        "given again",
+    )
     faults.add_parser(commands)
     return parser
+
+
+def _played(text: str) -> tuple[str, str]:
+    image, equals, file = text.partition("=")
+    if not equals or not os.access(file, os.X_OK):
+        raise argparse.ArgumentTypeError(f"IMAGE=FILE is wanted, a file that can be executed, not {text!r}")
+    return image, str(Path(file).absolute())
 
 
 async def _up(arguments: argparse.Namespace) -> int:
@@ -79,6 +105,7 @@ async def _up(arguments: argparse.Namespace) -> int:
             address_reuse=arguments.address_reuse,
             empty_dir_size=arguments.empty_dir_size,
             gone_addresses=arguments.gone_addresses,
+            catalogue=Catalogue(played=dict(arguments.play), seen=arguments.seen),
         )
     except (OSError, RuntimeError) as error:
         print(f"localkube: {error}", file=sys.stderr)

@@ -40,7 +40,7 @@ class Image:
     env: Mapping[str, str] = field(default_factory=dict)
     working_dir: str = "/"
     volumes: tuple[str, ...] = ()  # writable even under a read-only root, as containerd does
-    programs: Mapping[str, str] = field(default_factory=dict)  # path in the container -> file of this machine
+    programs: Mapping[str, str] = field(default_factory=dict)  # path in the container -> file or folder of this machine
     identity: str = ""  # shown as imageID: the program that truly runs
 
 
@@ -51,6 +51,7 @@ class ImageRule:
     pattern: str
     programs: tuple[str, ...]
     called: str  # the program's absolute path in the image
+    also_called: tuple[str, ...] = ()  # as a link beside it
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -58,11 +59,12 @@ class ImageRule:
     volumes: tuple[str, ...] = ()
 
 
-def _redis_rule(pattern: str, program: str, others: tuple[str, ...]) -> ImageRule:
+def _redis_rule(pattern: str, program: str, others: tuple[str, ...], *, also_called: tuple[str, ...] = ()) -> ImageRule:
     return ImageRule(
         pattern=pattern,
         programs=(program, *others),
         called=f"/usr/local/bin/{program}",
+        also_called=also_called,
         entrypoint=("sh", "-c", _REDIS_ENTRYPOINT.replace("{program}", program), "docker-entrypoint.sh"),
         cmd=(program,),
         working_dir="/data",
@@ -74,7 +76,7 @@ _EXPORTER_ENV = {"REDIS_EXPORTER_WEB_LISTEN_ADDRESS": "{pod_ip}:9121", "REDIS_AD
 
 RULES: tuple[ImageRule, ...] = (
     _redis_rule(r"redis", "redis-server", ("valkey-server",)),
-    _redis_rule(r"valkey/valkey", "valkey-server", ("redis-server",)),
+    _redis_rule(r"valkey/valkey", "valkey-server", ("redis-server",), also_called=("/usr/local/bin/redis-server",)),
     _redis_rule(r"tongduncloud/redis-(cluster|standby|standalone)", "redis-server", ("valkey-server",)),
     ImageRule(
         pattern=r"tongduncloud/sentinel-standby",
@@ -116,11 +118,15 @@ RULES: tuple[ImageRule, ...] = (
 
 def repository_of(image: str) -> str:
     """`docker.io/library/redis:7@sha256:...` -> `redis`: without registry, `library/`, tag and digest."""
+    return re.sub(r":[^:/]*$", "", tagged(image))
+
+
+def tagged(image: str) -> str:
+    """`docker.io/library/redis:7@sha256:...` -> `redis:7`: without registry, `library/` and digest."""
     name = image.partition("@")[0]
     first, slash, rest = name.partition("/")
     if slash and ("." in first or ":" in first or first == "localhost"):
         name = rest
-    name = re.sub(r":[^:/]*$", "", name)
     return name.removeprefix("library/")
 
 
@@ -150,27 +156,41 @@ def _is_binary(path: str) -> bool:
 
 
 class Catalogue:
-    """Images by name. *extra* rules come before the built-in ones."""
+    """Images by name. *extra* rules come before the built-in ones. *played*: by name and tag, the file of this machine
+    that is the first program of its rule. *seen*: folders of this machine that containers of these images see where
+    they are: what such a file needs.
+    """
 
-    def __init__(self, extra: Sequence[ImageRule] = ()) -> None:
+    def __init__(
+        self,
+        extra: Sequence[ImageRule] = (),
+        *,
+        played: Mapping[str, str] | None = None,
+        seen: Sequence[str] = (),
+    ) -> None:
         self._rules = (*extra, *RULES)
+        self._played = played or {}
+        self._seen = {folder: folder for folder in seen}
         self._found: dict[str, Image] = {}
 
     def resolve(self, name: str) -> Image:
         """Raises ImageProblem with a sentence for the pod's status."""
-        repository = repository_of(name)
-        known = self._found.get(repository)
+        repository, played = repository_of(name), self._played.get(tagged(name))
+        key = tagged(name) if played else repository
+        known = self._found.get(key)
         if known is None:
             # A miss is not remembered: the program may be installed while we run.
-            known = self._found[repository] = self._look_up(name, repository)
+            known = self._found[key] = self._look_up(name, repository, played)
         return known
 
-    def _look_up(self, name: str, repository: str) -> Image:
+    def _look_up(self, name: str, repository: str, played: str | None) -> Image:
         rule = next((rule for rule in self._rules if re.fullmatch(rule.pattern, repository)), None)
         if rule is None:
             raise ImageProblem(
                 f'failed to pull and unpack image "{name}": not found: no program of this machine plays "{repository}"'
             )
+        if played is not None:
+            return _image_of(rule, rule.programs[0], played, seen=self._seen)
         for program in rule.programs:
             host = find_program(program)
             if host is not None:
@@ -179,7 +199,7 @@ class Catalogue:
         raise ImageProblem(f'failed to pull and unpack image "{name}": not found: no program {wanted} on this machine')
 
 
-def _image_of(rule: ImageRule, program: str, host: str) -> Image:
+def _image_of(rule: ImageRule, program: str, host: str, *, seen: Mapping[str, str] | None = None) -> Image:
     # A program that the container sees under /usr anyway needs no mount of its own.
     in_place = rule.called.rpartition("/")[2] == program and host.startswith(("/usr/bin/", "/usr/sbin/"))
     seen_on_path = in_place and rule.called.startswith(("/usr/local/bin/", "/bin/"))
@@ -189,6 +209,6 @@ def _image_of(rule: ImageRule, program: str, host: str) -> Image:
         env={"PATH": STANDARD_PATH, **rule.env},
         working_dir=rule.working_dir,
         volumes=rule.volumes,
-        programs={} if seen_on_path else {rule.called: host},
+        programs={} if seen_on_path else {**dict.fromkeys((rule.called, *rule.also_called), host), **(seen or {})},
         identity=f"{IDENTITY_SCHEME}{host}",
     )

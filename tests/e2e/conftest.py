@@ -14,6 +14,7 @@ import pytest
 
 from tdredis.kube.client import Client
 from tests.e2e.world import BIN, Kube, install_crds, new_namespace
+from tests.kit.engines import localkube_options
 
 SHARED_MEMORY = "/dev/shm"
 ROOM_BYTES = 4 * 2**30
@@ -69,6 +70,7 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
         "6",
         "--kubeconfig",
         str(kubeconfig),
+        *localkube_options(),
         *os.environ.get("E2E_LOCALKUBE", "").split(),  # more options of `localkube up`
     ]
     log = folder / "localkube.log"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from localkube.cli import main
 from localkube.kubelet.images import Catalogue, ImageProblem, ImageRule, repository_of
 
 from .conftest import House
@@ -36,6 +37,27 @@ def test_a_known_image_without_its_program_says_which_program_is_missing() -> No
         Catalogue([rule]).resolve("mine:1")
 
 
+def test_a_name_with_its_tag_is_played_by_the_file_that_is_said_for_it_and_other_tags_are_not() -> None:
+    catalogue = Catalogue(played={"valkey/valkey:9.1": "/made/valkey-server"}, seen=["/made"])
+
+    image = catalogue.resolve("example.com/valkey/valkey:9.1@sha256:0123")
+
+    assert image.programs == {
+        "/usr/local/bin/valkey-server": "/made/valkey-server",
+        "/usr/local/bin/redis-server": "/made/valkey-server",
+        "/made": "/made",
+    }
+    assert image.identity == "localkube:///made/valkey-server"
+    assert "/made" not in catalogue.resolve("valkey/valkey:8.0").programs
+
+
+def test_only_a_file_that_can_be_executed_plays_an_image(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["up", "--play", "redis:8.6=/etc/passwd"])
+
+    assert "IMAGE=FILE is wanted, a file that can be executed, not 'redis:8.6=/etc/passwd'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("image", "args", "said"),
     [
@@ -44,7 +66,8 @@ def test_a_known_image_without_its_program_says_which_program_is_missing() -> No
         ("tongduncloud/redis-exporter:1.0", ["-version"], "Exporter"),
         ("redis:7", ["redis-server", "--version"], "Redis server v="),
         ("tongduncloud/redis-cluster:0.2", ["redis-cli", "--version"], "redis-cli"),
-        ("valkey/valkey:8", ["--version"], "server v="),
+        ("valkey/valkey:8", ["--version"], "Valkey server v="),
+        ("valkey/valkey:8", ["redis-server", "--version"], "Valkey server v="),
         ("busybox", ["echo", "hello"], "hello"),
     ],
 )

@@ -21,13 +21,6 @@ HOST = "127.0.0.1"
 PASSWORD = "right horse"
 ACCESS = Access((PASSWORD,))
 NODE_TIMEOUT_MS = 2000
-ENGINES = Path("/tmp/engines")  # others than this machine's own, where somebody has put them: NAME/redis-server
-
-
-def engine(name: str) -> Path | None:
-    """The server of another engine; None: it is not there."""
-    found = ENGINES / name / "redis-server"
-    return found if found.exists() else None
 
 
 def free_port() -> int:

@@ -14,7 +14,8 @@ from tdredis.movers.reshard import Resharding, always
 from tdredis.redis.moves import Move
 from tdredis.redis.slots import parse_slots
 from tests.chaos.ledger import ByCluster, Ledger
-from tests.unit.movers.redis_cluster import ACCESS, HOST, PASSWORD, engine, redis_cluster
+from tests.kit.engines import engine, found_of
+from tests.unit.movers.redis_cluster import ACCESS, HOST, PASSWORD, redis_cluster
 from tests.unit.movers.test_killed import tags
 
 SLOTS = parse_slots(["0-99", "200-299"])
@@ -55,7 +56,7 @@ def test_what_an_engine_says_of_its_jobs(reply: object, expected: Job) -> None:
     assert expected.is_done == (expected.state == "success")
 
 
-ENGINES = [name for name in ("valkey91", "redis86") if engine(name)]
+ENGINES = found_of("valkey91", "redis86")
 
 
 @pytest.mark.parametrize("name", ENGINES)
