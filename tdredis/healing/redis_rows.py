@@ -305,7 +305,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         must="forgotten on every node within its ban time, never a live one",
         bound="gap 0",
         rules=(membership.forget_ghosts, membership.introduce),
-        guards=("every_process_answers", "no_replica_of_the_lost_node", "no_slot_is_open_with_the_lost_node"),
+        guards=("every_process_answers", "no_replica_of_the_lost_node", "no_slot_is_open"),
         seen=(
             Seen(reason="GhostNodes", words="… nodes that are gone are still known"),
             Seen(reason=Forget, words="have … forget node …: no pod has the node id …"),

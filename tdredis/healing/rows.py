@@ -49,7 +49,6 @@ GUARDS_NOT_ABOUT_FAULTS: tuple[Guard, ...] = (
     "new_shards_are_up",
     "memory_is_given_first",
     "slots_move",
-    "no_slot_is_open",
     "cluster_works",
     "service_and_pods_share_a_family",
 )

@@ -94,14 +94,16 @@ def remove_shards(world: World) -> Iterator[Remove]:
 
 def _clients_are_sent_on(world: World, members: list[Member]) -> Hold | None:
     """Guard: whoever asks for a slot that has just left is told where it is now (MOVED). A process that is reset knows
-    nobody, and one that is gone answers nobody: a client would wait until it gives up.
+    nobody, and one that is gone answers nobody: a client would wait until it gives up. Who did not see the last slot go
+    takes it that it has just gone when he first heard of them.
     """
-    moving = world.snapshot.moving
-    if moving is None or moving.ended_s is None or moving.ended_s >= CLIENTS_HEAR_S:
+    moving, shards = world.snapshot.moving, {member.shard for member in members}
+    emptied_s = moving.ended_s if moving is not None and moving.order.leaving & shards else None
+    if emptied_s is None:
+        emptied_s = min(member.facts.heard_s for member in members)
+    if emptied_s >= CLIENTS_HEAR_S:
         return None
-    if not moving.order.leaving & {member.shard for member in members}:
-        return None
-    names = list_names(sorted({member.shard for member in members}))
+    names = list_names(sorted(shards))
     return Hold(guard="clients_are_sent_on", why=f"{names} sends clients on for {CLIENTS_HEAR_S:g} s")
 
 

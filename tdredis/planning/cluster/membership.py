@@ -48,7 +48,7 @@ def forget_ghosts(world: World) -> Ruling:
             continue
         if open_at := [member.name for member in world.members if ghost in member.moves_with]:
             why = f"slots of {', '.join(open_at)} are open with the lost node {ghost[:8]}: they are closed first"
-            holds.append(Hold(guard="no_slot_is_open_with_the_lost_node", why=why))
+            holds.append(Hold(guard="no_slot_is_open", why=why))
             continue
         steps += [
             Forget(process=member.process, ghost_id=ghost, why=f"no pod has the node id {ghost[:8]}")

@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tdredis.planning.moving import State
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Apply, MoveSlots, Remove, ResetNode
+from tdredis.redis.facts import Unknown
 from tdredis.redis.slots import ALL_SLOTS, SlotSet
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import Node, SimulatedCluster
@@ -235,6 +237,26 @@ def test_a_shard_that_has_just_been_emptied_sends_clients_on_before_it_goes() ->
     assert resets == {0.0: False, 4.9: False, 5.0: True}
     assert "clients_are_sent_on" in {hold.guard for hold in plans[0.0].holds}
     assert plans[0.0].next_look_s <= 1
+
+
+def test_an_operator_that_did_not_see_a_shard_being_emptied_lets_it_send_clients_on_as_long() -> None:
+    world = full(4)
+    edit(world, size=3)
+    while world.mover.moving is None or world.mover.moving.state is not State.DONE:
+        world.run_pass()
+    world.operator_died()
+    found = world.snapshot()
+
+    def heard(seconds: float) -> Plan:
+        nodes = {
+            name: node if isinstance(node, Unknown) else structs.replace(node, heard_s=seconds)
+            for name, node in found.nodes.items()
+        }
+        return plan(replace(found, nodes=nodes))
+
+    resets = {after: any(isinstance(step, ResetNode) for step in heard(after).steps) for after in (0.0, 4.9, 5.0)}
+    assert resets == {0.0: False, 4.9: False, 5.0: True}
+    assert "clients_are_sent_on" in {hold.guard for hold in heard(0.0).holds}
 
 
 def test_volumes_of_a_shard_that_goes_stay() -> None:
