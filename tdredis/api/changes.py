@@ -176,8 +176,10 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
         "A parameter that is live is tried on one process and then set on all, and kept in the file for their next"
         " start when all have taken it. One that an engine refuses is told in its words (`engine_takes_the_value`,"
         " `parameter_is_known`) and changes nothing. One that is read only when a process starts is given by"
-        f" new pods: {_ROLLED}. Where the first of them starts without it, its engine refused the value: no other goes"
-        " (`engine_starts_with_the_value`). One that is not named any more gets its default.",
+        f" new pods: {_ROLLED}. A value that the engine is known to refuse then (`engine_takes_the_value`), or that it"
+        " would end with (`databases_fit_the_memory`, `databases_have_the_keys`), costs no pod. Where the first of them"
+        " starts without it, its engine refused the value: no other goes (`engine_starts_with_the_value`). One that is"
+        " not named any more gets its default.",
         f"what the parameter does; where it needs new pods: {_AS_ROLLED}",
     ),
     "exporter.resources": _NEW_REDIS_PODS,

@@ -60,7 +60,7 @@ OURS: Final = (
         instead="write secret or secretRef",
     ),
     Ours(
-        names=("port", "bind", "bind-source-addr", "protected-mode", "unixsocket", "unixsocketperm"),
+        names=("port", "bind", "bind-source-addr", "protected-mode", "unixsocket", "unixsocketgroup", "unixsocketperm"),
         instead="where processes listen is the operator's: write netmode and networkPolicy",
     ),
     Ours(prefix="tls-", instead="TLS is not served by this version: write none of them"),

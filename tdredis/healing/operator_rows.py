@@ -158,6 +158,8 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             "engine_takes_the_value",
             "parameter_is_known",
             "engine_starts_with_the_value",
+            "databases_fit_the_memory",
+            "databases_have_the_keys",
             "used_memory_fits",
             limits.memory_limit_follows,
             "resize_is_accepted",

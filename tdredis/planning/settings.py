@@ -23,7 +23,8 @@ from tdredis.planning.live import Live
 from tdredis.planning.objects import ref_of
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.setting import NOT_NAMED, NOTHING, Decision, RefusedStart
-from tdredis.planning.settings_at_start import at_start_of, needs_restart, settings_of_templates, with_start
+from tdredis.planning.settings_at_start import AtStart, at_start_of, needs_restart, settings_of_templates, with_start
+from tdredis.planning.settings_beforehand import refused_beforehand, refused_by_any_engine
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import SetParameter
 from tdredis.redis.parameters import is_read_at_start, known_by, like, parameter_of
@@ -73,7 +74,8 @@ def settings_to_keep(world: World) -> Kept:
     if Ref("ConfigMap", instance.name) not in snapshot.children and not snapshot.pods:
         wanted = {name: value for name, value in _wanted(instance).items() if not instead_of(name)}
         at_start = {name: value for name, value in wanted.items() if is_read_at_start(name)}
-        return Kept({name: value for name, value in wanted.items() if name not in at_start}, at_start)
+        taken = {name: value for name, value in at_start.items() if not refused_by_any_engine(instance, name, value)}
+        return Kept({name: value for name, value in wanted.items() if name not in at_start}, taken)
     if not world.members:
         return Kept(_record(instance, snapshot.children), settings_of_templates(snapshot.children))
     return Kept(
@@ -130,8 +132,21 @@ def decide_settings(world: World) -> tuple[Decision, ...]:
 def _decide_one(world: World, name: str) -> Decision:
     wanted = _wanted(world.instance).get(name)
     kept = _record(world.instance, world.snapshot.children).get(name, NOT_NAMED)
-    found = _sort(world, name, wanted)
     starting = at_start_of(world, name)
+    goal = wanted if wanted is not None else _goal(world.instance, world.members[0].facts.engine, name, None)
+    is_new = starting.is_read_then and goal != starting.value and (wanted is not None or starting.value is not None)
+    refusal = refused_beforehand(world, name, goal) if is_new and goal is not None else None
+    if refusal is None:
+        return _decide(world, name, wanted, kept, starting)
+    if starting.value is None:
+        return Decision(name=name, kept=kept, holds=(refusal,))
+    # What pods are made to start with goes on as if nobody had written anything else.
+    before = _decide(world, name, starting.value, kept, starting)
+    return replace(before, holds=(refusal, *before.holds))
+
+
+def _decide(world: World, name: str, wanted: str | None, kept: object, starting: AtStart) -> Decision:
+    found = _sort(world, name, wanted)
     if found.refused:
         return replace(_put_off(world, name, wanted, kept, found), at_start=starting.value)
     holds = [_not_known(name, found.unknown[0])] if found.unknown and wanted is not None else []

@@ -68,6 +68,7 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     used_memory_bytes: int
     maxmemory_bytes: int  # 0: no limit
     keys: int
+    databases: int = 0  # that would have to be there at the least: one more than the highest number with a key
     replication: Replication
     view: ClusterView | None = None  # None: not in cluster mode
     cluster_ok: bool | None = None  # cluster_state:ok; None: not in cluster mode
@@ -213,13 +214,13 @@ def _parse_replicas(info: Mapping[str, str]) -> Iterator[tuple[tuple[str, int], 
         yield place, fields.get("state", ""), int(fields.get("offset") or 0)
 
 
-def count_keys(info: Mapping[str, str]) -> int:
-    """Keys over all databases: the sum of the keyspace lines ``db0:keys=3,expires=0,...``."""
-    total = 0
-    for name, value in info.items():
-        if name[0] == "d" and name[1:2] == "b" and name[2:].isdigit():
-            total += int(value.partition("keys=")[2].partition(",")[0] or 0)
-    return total
+def keys_by_database(info: Mapping[str, str]) -> dict[int, int]:
+    """Of the keyspace lines ``db0:keys=3,expires=0,...``: a database without keys has none."""
+    return {
+        int(name[2:]): int(value.partition("keys=")[2].partition(",")[0] or 0)
+        for name, value in info.items()
+        if name[0] == "d" and name[1:2] == "b" and name[2:].isdigit()
+    }
 
 
 def find_write_error(info: Mapping[str, str], save: str) -> str:
@@ -264,6 +265,7 @@ def parse_node_facts(
     timeout = config.get("cluster-node-timeout")
     lost, refused = said_by_the_start_script(config)
     least, lag = config.get("min-replicas-to-write"), config.get("min-replicas-max-lag")
+    keys = keys_by_database(info)
     return NodeFacts(
         version=info["redis_version"],
         engine=f"valkey {valkey}" if (valkey := info.get("valkey_version")) else f"redis {info['redis_version']}",
@@ -271,7 +273,8 @@ def parse_node_facts(
         loading=info.get("loading") == "1",
         used_memory_bytes=int(info["used_memory"]),
         maxmemory_bytes=int(info["maxmemory"]),
-        keys=count_keys(info),
+        keys=sum(keys.values()),
+        databases=1 + max(keys, default=-1),
         replication=parse_replication(info),
         view=view,
         cluster_ok=None if cluster is None else cluster.get("cluster_state") == "ok",

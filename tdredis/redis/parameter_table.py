@@ -294,6 +294,28 @@ zset-max-listpack-value                      .LLLLLLL 64
 zset-max-ziplist-entries                     LLLLLLLL 128
 zset-max-ziplist-value                       LLLLLLLL 64
 """
+# Of what is read only at a start: name, x for each engine that says so, how it refuses what is no value.
+VALUES: Final = """\
+always-show-logo         xxxxxxxx argument must be 'yes' or 'no'
+databases                xxxxxxxx argument must be between 1 and 2147483647 inclusive
+disable-thp              .xxxxxxx argument must be 'yes' or 'no'
+enable-debug-command     .xxxxxxx argument(s) must be one of the following: no, yes, local
+enable-module-command    .xxxxxxx argument(s) must be one of the following: no, yes, local
+enable-protected-configs .xxxxxxx argument(s) must be one of the following: no, yes, local
+io-threads               xxxxxx.. argument must be between 1 and 128 inclusive
+io-threads               ......x. argument must be between 1 and 256 inclusive
+io-threads-do-reads      xxx..x.. argument must be 'yes' or 'no'
+mptcp                    .......x argument must be 'yes' or 'no'
+rdbchecksum              xxxxxxxx argument must be 'yes' or 'no'
+rdma-completion-vector   ......xx argument must be between -1 and 1024 inclusive
+rdma-rx-size             ......xx argument must be between 65536 and 16777216 inclusive
+repl-mptcp               .......x argument must be 'yes' or 'no'
+set-proc-title           xxxxxxxx argument must be 'yes' or 'no'
+socket-mark-id           .xxxxxxx argument must be between 0 and 4294967295 inclusive
+tcp-backlog              xxxxxxxx argument must be between 0 and 2147483647 inclusive
+"""
+# Bytes of an empty database, in the order of the letters.
+DATABASE_BYTES: Final = (648, 459, 475, 3776, 5992, 720, 632, 8)
 # Previous names, with the present ones.
 ALIASES: Final = {
     "cluster-slave-no-failover": "cluster-replica-no-failover",

@@ -3,6 +3,7 @@
 `python -m tests.engines.record SERVER...`: paths of redis-server or valkey-server programs, one of each version. Writes
 tdredis/redis/parameter_table.py and docs/reference/parameters.md. What is asked: `CONFIG GET *` of a process that was
 just started with nothing but a port of its own, and for each parameter `CONFIG SET` to the value that it has already.
+Of what is read only when it starts also, how it refuses to start with a value that is none; and what a database costs.
 """
 
 from __future__ import annotations

@@ -43,6 +43,12 @@ def render_module(engines: Sequence[Engine]) -> str:
         + 'TABLE: Final = """\\\n'
         + "\n".join(line.replace("\\", "\\\\") for line in lines)
         + '\n"""\n'
+        + "# Of what is read only at a start: name, x for each engine that says so, how it refuses what is no value.\n"
+        + 'VALUES: Final = """\\\n'
+        + "".join(f"{line}\n" for line in _values(engines))
+        + '"""\n'
+        + "# Bytes of an empty database, in the order of the letters.\n"
+        + f"DATABASE_BYTES: Final = ({', '.join(str(engine.database_bytes) for engine in engines)})\n"
         + "# Previous names, with the present ones.\nALIASES: Final = {\n"
         + "".join(f'    "{name}": "{aliases[name]}",\n' for name in sorted(aliases))
         + "}\n"
@@ -54,6 +60,15 @@ def _rows(engines: Sequence[Engine]) -> Iterator[tuple[str, str, str]]:
         defaults = list(dict.fromkeys(_default(engine, name) for engine in engines if name in engine.defaults))
         for default in defaults:
             yield name, "".join(_letter(engine, name, default) for engine in engines), default
+
+
+def _values(engines: Sequence[Engine]) -> Iterator[str]:
+    names = sorted({name for engine in engines for name in engine.values})
+    width = max(map(len, names))
+    for name in names:
+        for words in dict.fromkeys(engine.values[name] for engine in engines if name in engine.values):
+            letters = "".join("x" if engine.values.get(name) == words else "." for engine in engines)
+            yield f"{name:<{width}} {letters} {words}"
 
 
 def _default(engine: Engine, name: str) -> str:
@@ -78,6 +93,9 @@ def render_page(engines: Sequence[Engine]) -> str:
         "",
         "live: set on every process at once. restart: given by new pods, one by one. ours: refused in"
         " `spec.config` with what to write instead.",
+        "",
+        "Last: what to write instead, the present name of a former one, or how engines refuse to start with a value"
+        " that is none; a restart parameter that says nothing there takes any text.",
         "",
         "| parameter | class | engines | default | |",
         "|---|---|---|---|---|",
@@ -120,4 +138,13 @@ def _shown(name: str, knowing: Sequence[Engine]) -> str:
 
 def _note(name: str, knowing: Sequence[Engine]) -> str:
     now = next((engine.aliases[name] for engine in reversed(knowing) if name in engine.aliases), "")
-    return instead_of(name) or (f"the same as {now}" if now else "")
+    return instead_of(name) or (f"the same as {now}" if now else "") or _says(name, knowing)
+
+
+def _says(name: str, knowing: Sequence[Engine]) -> str:
+    """How engines refuse to start with what is no value of it."""
+    saying = [engine for engine in knowing if name in engine.values]
+    found = dict.fromkeys(engine.values[name] for engine in saying)
+    if len(found) < 2:
+        return next(iter(found), "")
+    return "; ".join(f"{words} ({_listed([each for each in saying if each.values[name] == words])})" for words in found)

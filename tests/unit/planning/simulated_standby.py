@@ -80,6 +80,7 @@ class Redis:
     maxmemory: int
     offset: int = 0
     keys: int = 0
+    databases: int = 0  # one more than the highest with a key
     used_mib: int = 1
     silent: bool = False
     write_error: str = ""  # its disk is full
@@ -434,6 +435,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             used_memory_bytes=node.used_mib * 2**20,
             maxmemory_bytes=node.maxmemory,
             keys=0 if node.loading else node.keys,
+            databases=node.databases,
             replication=Replication(
                 role="slave" if node.follows else "master",
                 offset_bytes=node.offset,

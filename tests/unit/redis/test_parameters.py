@@ -9,6 +9,7 @@ import pytest
 
 from tdredis.api.settings import OURS, TWO_NAMES, as_texts, instead_of, values_are_plain
 from tdredis.redis.parameter_table import ALIASES, ENGINES, TABLE
+from tdredis.redis.parameter_values import database_bytes, wanted_of
 from tdredis.redis.parameters import known_by, like, parameter_of
 from tests.engines.scratch import ask
 
@@ -39,6 +40,9 @@ async def test_the_table_says_what_the_engine_of_this_machine_says(tmp_path: Pat
     assert {name: now for name, now in ALIASES.items() if name in engine.defaults and now in engine.defaults} == (
         engine.aliases
     )
+    wanted = {name: words for name in engine.restart if (words := wanted_of(named, name))}
+    assert wanted == engine.values
+    assert database_bytes(frozenset([named])) == pytest.approx(engine.database_bytes, rel=0.1)
 
 
 @pytest.mark.parametrize("name", OF_THE_EDITOR)

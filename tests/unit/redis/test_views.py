@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdredis.redis.facts import count_keys, parse_info, parse_replication
+from tdredis.redis.facts import keys_by_database, parse_info, parse_replication
 from tdredis.redis.views import _READ, _read_view, parse_cluster_nodes
 
 # Printed by redis-server 7.0.15 and 6.0.16 (the second has no hostname field); ids shortened by repetition.
@@ -66,7 +66,10 @@ def test_a_replica_s_link_and_offset_are_read() -> None:
 
 
 def test_keys_of_all_databases_are_counted() -> None:
-    assert count_keys(parse_info("db0:keys=3,expires=0,avg_ttl=0\r\ndb7:keys=4,expires=1\r\ndbx:1\r\n")) == 7
+    assert keys_by_database(parse_info("db0:keys=3,expires=0,avg_ttl=0\r\ndb7:keys=4,expires=1\r\ndbx:1\r\n")) == {
+        0: 3,
+        7: 4,
+    }
 
 
 WORDS = st.tuples(
