@@ -22,7 +22,8 @@ from tdredis.controllers.pacing import Pacing
 from tdredis.controllers.status_writer import StatusWriter, substance
 from tdredis.controllers.telling import Announcer, Telling
 from tdredis.controllers.turns import Turns
-from tdredis.execute.run import Executor, LeadLostError, Outcome
+from tdredis.execute.outcome import Outcome
+from tdredis.execute.run import Executor, LeadLostError
 from tdredis.kube.client import Client
 from tdredis.observe.gather import NotKnownYetError, Observer
 from tdredis.planning.conditions import pass_failed

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tdredis.execute.run import Outcome
+from tdredis.execute.outcome import Outcome
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Key
 from tdredis.planning.steps import RedisStep

@@ -15,7 +15,7 @@ import structlog
 
 from tdredis.api.fields import API_VERSION
 from tdredis.api.instance import InstanceStatus
-from tdredis.execute.run import Outcome
+from tdredis.execute.outcome import Outcome
 from tdredis.kube.events import Reference
 from tdredis.planning.decide import Judged
 from tdredis.planning.news import losses, notices, transitions

@@ -11,13 +11,13 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from tdredis.api.json_object import JSONObject
-from tdredis.execute.objects import NAMESPACE_GOES, ObjectWriter, PreconditionError, is_of_the_server, kind_of
+from tdredis.execute.objects import ObjectWriter, PreconditionError
+from tdredis.execute.outcome import Outcome, Tally
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError
 from tdredis.planning.moving import MoveOrder
@@ -58,25 +58,6 @@ PAUSE_WRITES: Final[Command] = (*PAUSE, "WRITE")
 UNPAUSE: Final[Command] = ("CLIENT", "UNPAUSE")
 # Who a process is and where it stands. One section a question: servers before 7.0 take no more.
 WHO_AND_WHERE: tuple[Command, ...] = (("INFO", "server"), ("INFO", "replication"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What was done of a plan. *failed* is the first step that did not succeed, now or when it was last tried; *error*
-    why, *kind* what of that stays the same while its words differ. *redis_failed*: a process refused.
-
-    *retry_in_s*: until the first object that was refused is to be tried again; None: none was. *is_cut_short*: the API
-    server is slow, and objects are left for another pass. *namespace_is_going*: nothing can be made any more.
-    """
-
-    done: tuple[Step, ...] = ()
-    failed: Step | None = None
-    error: str = ""
-    kind: str = ""
-    redis_failed: bool = False
-    retry_in_s: float | None = None
-    is_cut_short: bool = False
-    namespace_is_going: bool = False
 
 
 class LeadLostError(Exception):
@@ -136,7 +117,7 @@ class Executor:
         Redis waits for no object: where the API server is slow, or somebody died, the remaining steps that need it are
         left for another pass.
         """
-        tally = _Tally()
+        tally = Tally()
         for ended, error in self._objects.late(key):
             tally.add(ended, error)
         moving_until = math.inf
@@ -158,7 +139,7 @@ class Executor:
             self._objects.keep(key, tuple(filter(is_object_step, plan.steps)))
         return tally.outcome(self._objects.wait_s(key))
 
-    async def _carry_out(self, key: Key, step: Step, tally: _Tally, *, waits: bool) -> bool:
+    async def _carry_out(self, key: Key, step: Step, tally: Tally, *, waits: bool) -> bool:
         """False: nothing was done. Raises ApiError, LinkError, PreconditionError or LeadLostError."""
         if isinstance(step, RedisStep):
             return not self._is_paced(key, step) and await self.run_step(key, step)
@@ -366,51 +347,3 @@ class Executor:
 def _is_under_way(error: Exception) -> bool:
     """Source: sentinel.c, sentinelCommand: it says so while a failover that it was asked for before goes on."""
     return isinstance(error, Refused) and error.code == "INPROG"
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What became of a plan's steps so far."""
-
-    done: list[Step] = field(default_factory=list)
-    failures: list[tuple[Step, str, str]] = field(default_factory=list)  # with words and kind
-    redis_failed: bool = False
-    objects_wait: bool = False  # for another pass
-    is_cut_short: bool = False
-    namespace_is_going: bool = False
-
-    def add(self, step: Step, error: Exception | None) -> None:
-        """*step* was done, or failed with *error*. Raises any that the world does not answer."""
-        match error:
-            case None:
-                log.info("step done", step=str(step), why=step.why)
-                self.done.append(step)
-            case ApiError() | PreconditionError() | LinkError():
-                is_object = is_object_step(step)
-                self.redis_failed = self.redis_failed or not is_object
-                if is_object and not isinstance(error, LinkError):
-                    self.objects_wait = self.objects_wait or is_of_the_server(error)
-                self.still_refused(step, f"{step}: {error}", kind_of(error))
-                if not self.namespace_is_going:
-                    log.warning("step failed", step=str(step), error=str(error))
-            case _:
-                raise error
-
-    def still_refused(self, step: Step, words: str, kind: str) -> None:
-        if kind == NAMESPACE_GOES:
-            self.namespace_is_going = self.objects_wait = True
-        elif not any(str(step) == str(before) for before, *_ in self.failures):
-            self.failures.append((step, words, kind))
-
-    def outcome(self, retry_in_s: float | None) -> Outcome:
-        failed, error, kind = self.failures[0] if self.failures else (None, "", "")
-        return Outcome(
-            done=tuple(self.done),
-            failed=failed,
-            error=error,
-            kind=kind,
-            redis_failed=self.redis_failed,
-            retry_in_s=retry_in_s,
-            is_cut_short=self.is_cut_short,
-            namespace_is_going=self.namespace_is_going,
-        )

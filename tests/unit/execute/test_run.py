@@ -13,7 +13,8 @@ from aiohttp import web
 
 from tdredis.api.json_object import JSONObject
 from tdredis.execute import run
-from tdredis.execute.run import Executor, LeadLostError, Outcome
+from tdredis.execute.outcome import Outcome
+from tdredis.execute.run import Executor, LeadLostError
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.planning.moving import MoveOrder
