@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from tdredis.manifests.names import client_service_name
 from tdredis.manifests.services import POD_NAME_LABEL
 from tdredis.planning.plan import Ruling, held
-from tdredis.planning.replication.world import Member, World
+from tdredis.planning.replication.members import Member
+from tdredis.planning.replication.world import World
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Disconnect, PassOn, TakeBack
 from tdredis.planning.surplus import surplus_pod

@@ -10,8 +10,9 @@ from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.plan import Ruling, held
 from tdredis.planning.pods import silence_hold
 from tdredis.planning.proof import is_proven_dead
+from tdredis.planning.replication.members import Member, Place, Watcher
 from tdredis.planning.replication.passing import handover_ends, pass_on
-from tdredis.planning.replication.world import Member, Place, Watcher, World
+from tdredis.planning.replication.world import World
 from tdredis.planning.sentences import list_names
 from tdredis.planning.steps import FailOver, Follow, Promote, SetConfig
 from tdredis.planning.surplus import condemned_pods, surplus_pod

@@ -7,9 +7,10 @@ from typing import assert_never
 from tdredis.manifests.replication import build_replication_children
 from tdredis.planning.more_pods import ask_for_surplus
 from tdredis.planning.plan import Hold, Ruling, held
+from tdredis.planning.replication.members import Member
 from tdredis.planning.replication.passing import knows_failover, pass_on
 from tdredis.planning.replication.primary import can_hand_over, hand_over
-from tdredis.planning.replication.world import Member, World
+from tdredis.planning.replication.world import World
 from tdredis.planning.rolling import (
     PRIMARIES_WAIT,
     Ask,

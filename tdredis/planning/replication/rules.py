@@ -35,6 +35,7 @@ from tdredis.planning.objects import (
 )
 from tdredis.planning.peers import log_in_to_peers
 from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.replication.members import Member, Place
 from tdredis.planning.replication.passing import client_pod, pods_beside, send_clients_on
 from tdredis.planning.replication.primary import (
     follow_the_primary,
@@ -46,7 +47,7 @@ from tdredis.planning.replication.primary import (
 from tdredis.planning.replication.sentinels import reset_stale_watches, set_watches, tell_of_sentinels
 from tdredis.planning.replication.stuck_pods import replace_stuck_pods
 from tdredis.planning.replication.unannounced import remove_unannounced
-from tdredis.planning.replication.world import Member, Place, World
+from tdredis.planning.replication.world import World
 from tdredis.planning.replication.write_policy import keep_write_policy
 from tdredis.planning.rules import Rule
 from tdredis.planning.settings import keep_settings, settings_to_keep, with_kept

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from tdredis.api.redisstandby import RedisStandby
 from tdredis.manifests.peers import peer_user
 from tdredis.planning.plan import Hold, Ruling
-from tdredis.planning.replication.world import PORTS, Member, Place, Watcher, World
+from tdredis.planning.replication.members import Member, Place, Watcher
+from tdredis.planning.replication.world import PORTS, World
 from tdredis.planning.sentences import list_names
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import (

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from tdredis.manifests.names import sentinel_name
 from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.replication.members import Member
 from tdredis.planning.replication.primary import hand_over
-from tdredis.planning.replication.world import Member, World
+from tdredis.planning.replication.world import World
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Step
 from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_stuck, stuck_pods

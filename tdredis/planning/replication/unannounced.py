@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from tdredis.manifests.services import build_external_services
 from tdredis.planning.addresses import leads_from
 from tdredis.planning.objects import remove_unwanted_external
-from tdredis.planning.replication.world import Place, World
+from tdredis.planning.replication.members import Place
+from tdredis.planning.replication.world import World
 from tdredis.planning.steps import Remove
 
 

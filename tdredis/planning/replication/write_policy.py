@@ -13,7 +13,8 @@ from tdredis.api.redisstandby import RedisStandby
 from tdredis.planning.findings import Finding
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.proof import is_proven_dead
-from tdredis.planning.replication.world import Member, World
+from tdredis.planning.replication.members import Member
+from tdredis.planning.replication.world import World
 from tdredis.planning.sentences import list_names
 from tdredis.planning.steps import SetConfig
 
