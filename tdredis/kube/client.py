@@ -1,30 +1,20 @@
-"""How the operator talks to the API server: one session, a deadline on every call, errors as one tree."""
+"""What can be asked of the API server, and what comes of it: the verbs, errors as one tree."""
 
 import asyncio
-import re
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
 from typing import Self, TypeAlias, TypeVar
 
-import aiohttp
 import msgspec
-import structlog
-from yarl import URL
 
 from tdredis.api.json_object import JSONObject
 from tdredis.kube import resources
-from tdredis.kube.config import Access, ClusterConfig
-from tdredis.kube.credentials import ConfigError
+from tdredis.kube.config import ClusterConfig
 from tdredis.kube.errors import (
     ApiError,
-    DeadlineExceeded,
     Gone,
     NotFound,
     ServerUnavailable,
-    Unauthorized,
     WatchSilent,
-    parse_error,
 )
 from tdredis.kube.request import (
     PAGE,
@@ -40,6 +30,7 @@ from tdredis.kube.request import (
     prepare_watch,
 )
 from tdredis.kube.resources import Resource
+from tdredis.kube.transport import CUT, Transport, unavailable
 
 T = TypeVar("T")
 
@@ -49,15 +40,7 @@ Items: TypeAlias = list[msgspec.Raw]
 
 FIELD_MANAGER = "td-redis-operator"
 OnWrite = Callable[[str, Resource, str], None]
-CONNECTIONS = 100  # at once; who comes later waits, within the deadline of the call
 GROUPS_WE_USE = frozenset(resource.group for resource in resources.ALL)
-
-MOST_WARNINGS = 1000  # that are remembered: some name the object, and there is no end of those
-_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
-
-log = structlog.get_logger(__name__)
-
-_CUT = (aiohttp.ClientError, OSError)
 
 
 class ListMeta(msgspec.Struct, rename="camel"):
@@ -120,9 +103,7 @@ class Client:
         self._deadline_s = deadline_s
         self._on_write = on_write
         self._user_agent = user_agent
-        self._lazy: aiohttp.ClientSession | None = None
-        self._closed = False
-        self._warned: OrderedDict[str, None] = OrderedDict()  # said once
+        self._transport = Transport(config, deadline_s=deadline_s, user_agent=user_agent)
 
     @property
     def manager(self) -> str:
@@ -148,19 +129,16 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        self._closed = True
-        if self._lazy is not None:
-            await self._lazy.close()
-            self._lazy = None
+        await self._transport.close()
 
     async def get(
         self, resource: Resource, namespace: str | None, name: str, *, subresource: str | None = None
     ) -> JSONObject:
-        return _decode_object(await self._call(prepare_get(resource, namespace, name, subresource)))
+        return _decode_object(await self._transport.call(prepare_get(resource, namespace, name, subresource)))
 
     async def read(self, resource: Resource, namespace: str | None, name: str, parse: Callable[[bytes], T]) -> T:
         """As `get`, through a parser of objects.py; its msgspec.DecodeError passes through."""
-        return parse(await self._call(prepare_get(resource, namespace, name)))
+        return parse(await self._transport.call(prepare_get(resource, namespace, name)))
 
     async def find(self, resource: Resource, namespace: str | None, name: str) -> JSONObject | None:
         """None: the server says that there is none."""
@@ -212,7 +190,7 @@ class Client:
                 metadata_only=metadata_only,
             )
             try:
-                got = _decode_page(await self._call(request))
+                got = _decode_page(await self._transport.call(request))
             except Gone:
                 if continue_ is None:
                     raise
@@ -253,7 +231,7 @@ class Client:
             field_selector=field_selector,
             metadata_only=metadata_only,
         )
-        async with self._opened(request) as response:
+        async with self._transport.opened(request) as response:
             if on_open is not None:
                 on_open()
             rest = b""
@@ -263,8 +241,8 @@ class Client:
                         chunk = await response.content.readany()
                 except TimeoutError as error:
                     raise WatchSilent(0, "WatchSilent", f"{resource}: no frame for {silence_s:g} s") from error
-                except _CUT as error:
-                    raise _unavailable(request, error) from error
+                except CUT as error:
+                    raise unavailable(request, error) from error
                 if not chunk:
                     return
                 *frames, rest = (rest + chunk).split(b"\n")
@@ -321,14 +299,14 @@ class Client:
 
     async def version(self) -> JSONObject:
         """`major`, `minor`, `gitVersion` of the server."""
-        return _decode_object(await self._call(Request("get", "GET", "/version")))
+        return _decode_object(await self._transport.call(Request("get", "GET", "/version")))
 
     async def discover(self, groups: frozenset[str] = GROUPS_WE_USE) -> frozenset[tuple[str, str, str]]:
         """(group, version, plural) of every resource that the server serves in these groups, subresources included.
 
         A group that cannot be asked raises: absent and unanswered must not look alike.
         """
-        served = _decode(_GROUPS, await self._call(Request("get", "GET", "/apis")))
+        served = _decode(_GROUPS, await self._transport.call(Request("get", "GET", "/apis")))
         versions = [("", "v1", "/api/v1")] if "" in groups else []
         for group in served.groups:
             if group.name in groups:
@@ -346,7 +324,7 @@ class Client:
 
     async def _discover_one(self, group: str, version: str, path: str) -> frozenset[tuple[str, str, str]]:
         try:
-            served = _decode(_SERVED, await self._call(Request("get", "GET", path)))
+            served = _decode(_SERVED, await self._transport.call(Request("get", "GET", path)))
         except NotFound:
             return frozenset()  # a CRD's group, removed between the two questions
         return frozenset((group, version, one.name) for one in served.resources)
@@ -354,7 +332,7 @@ class Client:
     async def _write(self, resource: Resource, request: Request) -> bytes:
         outcome = "Cancelled"
         try:
-            answer = await self._call(request)
+            answer = await self._transport.call(request)
             outcome = "ok"
         except ApiError as error:
             outcome = error.reason
@@ -363,96 +341,6 @@ class Client:
             if self._on_write is not None:
                 self._on_write(request.verb, resource, outcome)
         return answer
-
-    async def _call(self, request: Request) -> bytes:
-        """One complete answer within the deadline, credentials and connecting included."""
-        try:
-            async with asyncio.timeout(self._deadline_s), self._opened(request) as response:
-                return await response.read()
-        except TimeoutError as error:
-            what = f"{request.method} {request.path}: no answer in {self._deadline_s:g} s"
-            raise DeadlineExceeded(0, "DeadlineExceeded", what) from error
-        except _CUT as error:
-            raise _unavailable(request, error) from error
-
-    @asynccontextmanager
-    async def _opened(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer's head, after one retry with fresh credentials if it was 401; raises for any other than 2xx."""
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                response = await self._send(request)
-                if response.status == 401:
-                    response.close()
-                    self._config.refused()
-                    response = await self._send(request)
-                self._hear_warnings(response)
-                if response.status >= 300:
-                    async with response:
-                        raise parse_error(response.status, await response.read(), response.headers)
-        except TimeoutError as error:
-            what = f"{request.method} {request.path}: no answer in {self._deadline_s:g} s"
-            raise DeadlineExceeded(0, "DeadlineExceeded", what) from error
-        except _CUT as error:
-            raise _unavailable(request, error) from error
-        try:
-            yield response
-        finally:
-            # An answer that was read to its end gave its connection back; any other takes it along.
-            response.close()
-
-    async def _send(self, request: Request) -> aiohttp.ClientResponse:
-        try:
-            access = await self._config.current()
-        except ConfigError as error:
-            raise Unauthorized(0, "NoCredentials", str(error)) from error
-        return await self._session().request(
-            request.method,
-            URL(self._config.server + request.path, encoded=True).with_query(request.query),
-            data=request.body,
-            headers=_headers(request, access),
-            ssl=access.tls if access.tls is not None else True,
-            server_hostname=self._config.tls_server_name if access.tls is not None else None,
-            proxy=self._config.proxy,
-            allow_redirects=False,  # a redirect would carry the token to wherever it points
-        )
-
-    def _hear_warnings(self, response: aiohttp.ClientResponse) -> None:
-        """Deprecated versions, Pod Security in mode warn, unknown fields. Source: RFC 7234, "Warning", code 299."""
-        for header in response.headers.getall("Warning", ()):
-            for words in _WARNING.findall(header):
-                text = words.replace('\\"', '"')
-                if text not in self._warned:
-                    self._warned[text] = None
-                    if len(self._warned) > MOST_WARNINGS:
-                        self._warned.popitem(last=False)
-                    log.warning("the API server warns", words=text)
-
-    def _session(self) -> aiohttp.ClientSession:
-        if self._closed:
-            raise RuntimeError("the client is closed")
-        if self._lazy is None:
-            self._lazy = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=30.0),
-                timeout=aiohttp.ClientTimeout(total=None),  # the deadlines are ours
-                # Uncompressed: inside a cluster the bytes are cheap, and unpacking a page of pods holds up the loop.
-                headers={
-                    "User-Agent": self._user_agent,
-                    "Accept": "application/json",
-                    "Accept-Encoding": "identity",
-                },
-                cookie_jar=aiohttp.DummyCookieJar(),
-                read_bufsize=2**18,
-            )
-        return self._lazy
-
-
-def _headers(request: Request, access: Access) -> Mapping[str, str]:
-    own = {"Content-Type": request.content_type, "Accept": request.accept}
-    return {**access.headers, **{name: value for name, value in own.items() if value is not None}}
-
-
-def _unavailable(request: Request, error: Exception) -> ServerUnavailable:
-    return ServerUnavailable(0, "Unreachable", f"{request.method} {request.path}: {type(error).__name__}: {error}")
 
 
 def _decode(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw) -> T:

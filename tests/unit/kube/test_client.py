@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tdredis.api.json_object import JSONObject
-from tdredis.kube.client import CONNECTIONS, MOST_WARNINGS, Client
+from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
 from tdredis.kube.credentials import Credential
 from tdredis.kube.errors import (
@@ -24,6 +24,7 @@ from tdredis.kube.errors import (
     WatchSilent,
 )
 from tdredis.kube.resources import CONFIGMAPS, ENDPOINTSLICES, PODS, REDISCLUSTERS, Resource
+from tdredis.kube.transport import CONNECTIONS, MOST_WARNINGS
 from tests.kit.waiting import eventually
 from tests.unit.kube.scripted_server import (
     ScriptedServer,
@@ -376,4 +377,4 @@ async def test_warnings_without_end_are_not_kept_without_end() -> None:
             for _ in acts:
                 await client.get(CONFIGMAPS, "n", "a")
 
-    assert (len(said), len(client._warned)) == (len(acts), MOST_WARNINGS)
+    assert (len(said), len(client._transport.warned)) == (len(acts), MOST_WARNINGS)
