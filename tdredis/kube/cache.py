@@ -22,10 +22,11 @@ from tdredis.kube.errors import (
 )
 from tdredis.kube.objects import Bytes, Meta, Stored, parse_identity
 from tdredis.kube.resources import Resource
+from tdredis.kube.store import Key, Store
+from tdredis.kube.versions import is_older, version_of
 
 T = TypeVar("T", bound=Stored)
 
-Key = tuple[str, str]  # (namespace, name)
 # What a parser or an index function may raise about an object that is not as we expect it.
 UNDECODABLE = (msgspec.MsgspecError, ValueError, TypeError, LookupError)
 _FAILURES_BEFORE_RELIST = 3
@@ -87,7 +88,6 @@ class Cache(Generic[T]):
         self._label_selector = label_selector
         self._field_selector = field_selector
         self._metadata_only = metadata_only
-        self._index_of = index
         self._on_change = on_change
         self._on_event = on_event
         self._watch_timeout_s = watch_timeout_s
@@ -96,34 +96,28 @@ class Cache(Generic[T]):
         self._backoff_most_s = backoff_most_s
         self._monotonic = monotonic
         self._chance = chance
-        self._objects: dict[Key, T] = {}
-        self._index: dict[Hashable, dict[Key, T]] = {}
-        self._in_order: dict[Hashable, tuple[T, ...]] = {}  # what `by_index` said, while it is so
+        self._store: Store[T] = Store(index)
         self._resource_version: str | None = None  # where a watch goes on; None: list first
         self._failures = 0  # in a row: a frame that was understood, or a watch that ended in order, ends the row
 
     # ---- reading
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return len(self._store)
 
     def __iter__(self) -> Iterator[T]:
         """By namespace and name."""
         return iter(self.all())
 
     def get(self, namespace: str, name: str) -> T | None:
-        return self._objects.get((namespace, name))
+        return self._store.get((namespace, name))
 
     def all(self) -> tuple[T, ...]:
-        return _sorted(self._objects)
+        return self._store.all()
 
     def by_index(self, key: Hashable) -> tuple[T, ...]:
         """By namespace and name; () if nothing has this key. The same tuple while nothing of it changes."""
-        if key not in self._index:
-            return ()
-        if key not in self._in_order:
-            self._in_order[key] = _sorted(self._index[key])
-        return self._in_order[key]
+        return self._store.by_index(key)
 
     def silent_for_s(self) -> float | None:
         """Seconds since the server was last heard of; None: never."""
@@ -137,7 +131,7 @@ class Cache(Generic[T]):
         """
         text = msgspec.Raw(msgspec.json.encode(answer))
         place = self._resource_version
-        version = _version_of(text)
+        version = version_of(text)
         if place is not None and place.isdecimal() and version.isdecimal() and int(version) > int(place):
             self._take(text, resume=False)
 
@@ -182,7 +176,7 @@ class Cache(Generic[T]):
             key = self._take(text, listed=True)
             if key is not None:
                 listed.add(key)
-        for key in [key for key in self._objects if key not in listed]:
+        for key in [key for key in self._store.names() if key not in listed]:
             self._remove(key)
         for key in [key for key in self.undecodable if key not in listed]:
             del self.undecodable[key]
@@ -233,7 +227,7 @@ class Cache(Generic[T]):
                 self._deleted(frame.object)
             case "BOOKMARK":
                 self._count(frame.type)
-                self._resume_from(_version_of(frame.object))
+                self._resume_from(version_of(frame.object))
             case "ERROR":
                 self._count(frame.type)
                 raise parse_error(0, frame.object)
@@ -248,14 +242,14 @@ class Cache(Generic[T]):
         resume = resume and not listed
         try:
             new = self._parse(text)
-            index = None if self._index_of is None else self._index_of(new)
+            place = self._store.place_of(new)
         except UNDECODABLE as error:
             return self._not_decoded(text, error, resume=resume)
         metadata = new.metadata
         if resume:
             self._resume_from(metadata.resource_version)
         key = metadata.key
-        old = self._objects.get(key)
+        old = self._store.get(key)
         if old is not None and old.metadata.uid == metadata.uid:
             if old.metadata.resource_version == metadata.resource_version:
                 self.undecodable.pop(key, None)
@@ -265,8 +259,7 @@ class Cache(Generic[T]):
                 self._count("STALE")
                 return key
         self.undecodable.pop(key, None)
-        self._objects[key] = new
-        self._reindex(key, old, new, index)
+        self._store.put(new, place)
         self._changed(old, new)
         return key
 
@@ -278,7 +271,7 @@ class Cache(Generic[T]):
             return
         self._resume_from(metadata.resource_version)
         self.undecodable.pop(metadata.key, None)
-        old = self._objects.get(metadata.key)
+        old = self._store.get(metadata.key)
         if old is None:
             return
         if old.metadata.uid != metadata.uid or is_older(metadata, old.metadata):
@@ -293,7 +286,7 @@ class Cache(Generic[T]):
         except UNDECODABLE:
             # Even so the watch goes on behind it: resuming before it would bring it back for ever.
             if resume:
-                self._resume_from(_version_of(text))
+                self._resume_from(version_of(text))
             who = Meta(name="")
         else:
             if resume:
@@ -308,26 +301,8 @@ class Cache(Generic[T]):
         )
         return who.key if who.name else None
 
-    # ---- storing
-
     def _remove(self, key: Key) -> None:
-        old = self._objects.pop(key)
-        self._reindex(key, old, None, None)
-        self._changed(old, None)
-
-    def _reindex(self, key: Key, old: T | None, new: T | None, index: Hashable | None) -> None:
-        if self._index_of is None:
-            return
-        before = None if old is None else self._index_of(old)
-        self._in_order.pop(before, None)
-        self._in_order.pop(index, None)
-        if before is not None and before != index:
-            bucket = self._index[before]
-            del bucket[key]
-            if not bucket:
-                del self._index[before]
-        if new is not None and index is not None:
-            self._index.setdefault(index, {})[key] = new
+        self._changed(self._store.remove(key), None)
 
     def _changed(self, old: T | None, new: T | None) -> None:
         if self._on_change is not None:
@@ -388,31 +363,3 @@ async def wait_synced(caches: Iterable[Following], deadline_s: float | None = No
     except TimeoutError as error:
         late = {str(cache.resource): str(cache.last_error) for cache in waited if not cache.synced.is_set()}
         raise TimeoutError(f"not synced: {late}") from error
-
-
-def is_older(one: Meta, other: Meta) -> bool:
-    """True only where both resourceVersions are numbers, as every real server's are; else the stream's order counts."""
-    mine, theirs = one.resource_version, other.resource_version
-    return mine.isdecimal() and theirs.isdecimal() and int(mine) < int(theirs)
-
-
-class _Version(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-
-
-class _Versioned(msgspec.Struct):
-    metadata: _Version
-
-
-_VERSIONED = msgspec.json.Decoder(_Versioned)
-
-
-def _version_of(text: msgspec.Raw) -> str:
-    try:
-        return _VERSIONED.decode(text).metadata.resource_version
-    except msgspec.DecodeError:
-        return ""
-
-
-def _sorted(objects: dict[Key, T]) -> tuple[T, ...]:
-    return tuple(objects[key] for key in sorted(objects))

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdredis.kube.cache import Cache, is_older, wait_synced
+from tdredis.kube.cache import Cache, wait_synced
 from tdredis.kube.client import Client
 from tdredis.kube.objects import Child, Meta, parse_child
 from tdredis.kube.resources import CONFIGMAPS, Resource
+from tdredis.kube.versions import is_older
 from tests.kit.waiting import eventually
 from tests.unit.kube.scripted_server import (
     Act,
