@@ -2,17 +2,18 @@
 
 One RedisCluster, one RedisStandby and one RedisStandalone on localkube, clients that write without pause by every way,
 and faults drawn from a menu by the seed: processes killed and frozen, pods deleted, the network cut, the operator
-killed, the API server stopped, slow or refusing, disks filled and files torn. Beside them spec is edited: capacity,
-parameters, images, replicas, Sentinels, proxies, volumes, restarts, handovers, pauses, one on top of the other
-(`--no-edits`: not). The same seed draws the same faults in the same order, from the same menu, with edits and without;
-`--save FILE` keeps them as they were, and `--replay FILE` repeats them.
+killed, the API server stopped, slow or refusing, disks filled and files torn. Beside them spec is edited: size,
+capacity, parameters, images, replicas, Sentinels, proxies, volumes, restarts, handovers, pauses, several at once, one
+on top of the other, and back half way (`--no-edits`: not). The same seed draws the same faults in the same order, from
+the same menu, with edits and without; `--save FILE` keeps them as they were, and `--replay FILE` repeats them.
 
 Afterwards every fault is undone, within two minutes everything must be Ready without anybody's help, and soon after
 what spec says last must be so. The last line is the verdict: invariants that were broken (a Service that led to two
-primaries, a pass that failed with a bug, a value that nobody wrote, a resource that did not become Ready, an edit that
-was not carried out), acknowledged writes that are missing, and for each fault how long writes stopped, how long after
-its end status last said that its resource was not Ready (or nobody could tell), and how many of the missing writes were
-acknowledged while it lasted or in the second before it. Two faults may share all three.
+primaries, a slot without its one owner, a pass that failed with a bug, a resource that did not become Ready, an edit
+that was not carried out, a write that is lost though nobody had crashed, an edit beside no fault that stopped writes
+for more than five seconds), acknowledged writes that are missing, and for each fault how long writes stopped, how long
+after its end status last said that its resource was not Ready (or nobody could tell), and how many of the missing
+writes were acknowledged while it lasted or in the second before it. Two faults may share all three.
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench._localkube import localkube
-from bench.chaos_edits import EDITS, until_carried_out
+from bench.chaos_edits import EDITS, slots_amiss, until_carried_out
+from bench.chaos_judge import SENT_S, Happening, is_judged, too_long, unexplained
 from bench.chaos_menu import MENU, InapplicableError, Place, takes_a_copy
-from bench.chaos_schedule import Draw, Schedule, draw_schedule, read_schedule, write_schedule
+from bench.chaos_schedule import AT_ONCE, Draw, Schedule, draw_schedule, read_schedule, write_schedule
 from tdredis.kube.errors import ApiError
 from tdredis.kube.resources import ENDPOINTSLICES
 from tests.chaos.ledger import Ledger, describe
 from tests.e2e.faults import Addresses, ledgers_of
+from tests.e2e.scaling import TAGS
 from tests.e2e.world import (
     Operator,
     Subject,
@@ -51,7 +54,6 @@ HEALS_S = 120.0
 APPLIED_S = 300.0  # all pods of all shards are recreated, one by one
 LOOK_S = 0.1  # how often status is looked at
 SETTLED_S = 2.0  # Ready for so long: whatever the fault did has been noticed, and healed
-SENT_S = 1.0  # what was acknowledged so long before a crash has reached the replicas
 CAPACITY_MIB = 768  # nothing of what the ledgers write may be evicted
 DISK = "256Mi"  # of each pod: so much memory is taken when it is filled
 CLASS = "sized"
@@ -65,6 +67,8 @@ STORAGE = {
     "allowVolumeExpansion": True,
 }
 HAPPENINGS = {**MENU, **EDITS}
+SERVING = ("Ready", "Migrating")  # nothing is wrong; data moves, as was asked
+WIDE = TAGS[:60]  # in slots of all shards that there are or will be
 RESTART_PACE = 0.05  # a kubelet's back-off is for programs that fail by themselves
 
 
@@ -74,8 +78,10 @@ class Run:
 
     place: Place
     begun: list[int]  # faults of each lane
+    is_edited: bool
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
+    happened: list[Happening] = field(default_factory=list)  # more than was seen to its end
     broken: list[str] = field(default_factory=list)
     unready: dict[str, float] = field(default_factory=dict)  # resource -> when it was last seen not Ready (monotonic)
     taking: asyncio.Lock = field(default_factory=asyncio.Lock)  # by the fault that takes a copy of data away
@@ -136,9 +142,11 @@ async def _run(folder: Path, schedule: Schedule, seconds: float) -> tuple[dict[s
         ]
         await asyncio.gather(*(subject.until_ready() for subject in subjects))
         place = Place(kube=kube, client=client, operator=operator, subjects=subjects, claims=schedule.claims)
-        run = Run(place=place, begun=[0 for _ in schedule.lanes])
+        run = Run(place=place, begun=[0 for _ in schedule.lanes], is_edited=len(schedule.lanes) > AT_ONCE)
         for subject in subjects:
             run.ledgers |= {f"{subject.kind.kind}/{way}": each for way, each in (await ledgers_of(subject)).items()}
+        for name, ledger in run.ledgers.items():
+            ledger.tags = WIDE if name.startswith("RedisCluster/") else ledger.tags
         async with AsyncExitStack() as writing:
             for ledger in run.ledgers.values():
                 await writing.enter_async_context(ledger.writing())
@@ -156,6 +164,7 @@ async def _run(folder: Path, schedule: Schedule, seconds: float) -> tuple[dict[s
 
 async def _lane(run: Run, lane: int, draws: Sequence[Draw], end: float) -> None:
     """Fault after fault, or edit after edit, each until its resource is Ready again."""
+    heals_s = APPLIED_S if run.is_edited else HEALS_S  # nothing is Ready while its pods are recreated
     for draw in draws:
         await asyncio.sleep(draw.pause_s)  # the schedule itself
         if time.monotonic() > end:
@@ -163,12 +172,13 @@ async def _lane(run: Run, lane: int, draws: Sequence[Draw], end: float) -> None:
         run.begun[lane] += 1
         subject = run.place.subjects[draw.subject]
         alone = run.taking if takes_a_copy(draw.fault, claims=run.place.claims) else nullcontext()
+        began = time.monotonic()
         try:
             async with alone:
                 began = time.monotonic()
                 await HAPPENINGS[draw.fault](run.place, subject, draw)
                 ended = time.monotonic()
-                await _settled(run, subject, ended)
+                await _settled(run, subject, ended, heals_s)
         except AssertionError as error:
             run.broken.append(f"after {draw.fault}: {error}")
             return
@@ -177,15 +187,22 @@ async def _lane(run: Run, lane: int, draws: Sequence[Draw], end: float) -> None:
         except ApiError as error:
             print(f"lane {lane}: {draw.fault}: {error}", flush=True)  # the other lane stopped the API server
             continue
-        gaps = {
-            name: each.longest_gap_s(began) for name, each in run.ledgers.items() if name.startswith(subject.kind.kind)
-        }
+        finally:
+            _note(run, draw, subject, began)
+        gaps = run.happened[-1].gaps_s
         healed = max(ended, run.unready.get(subject.name, ended))
-        run.seen.append(Seen(draw.fault, began, healed, gaps, healed - ended))
+        run.seen.append(Seen(draw.fault, began, healed, dict(gaps), healed - ended))
         when = time.strftime("%H:%M:%S")
         said = ", ".join(f"{name} {gap:.2f}" for name, gap in gaps.items())
         print(f"{when} lane {lane}: {draw.fault} of {subject.name}: gaps {said}", end="; ")
         print(f"healed {healed - ended:.1f} s", flush=True)
+
+
+def _note(run: Run, draw: Draw, subject: Subject, began: float) -> None:
+    """Also what struck and failed, or was found to be nothing for that resource after it had done something."""
+    kind = subject.kind.kind
+    gaps = {name: each.longest_gap_s(began) for name, each in run.ledgers.items() if name.startswith(kind)}
+    run.happened.append(Happening(draw.fault, kind, draw.fault in EDITS, began, time.monotonic(), gaps))
 
 
 # ---- what is looked at meanwhile, and afterwards
@@ -212,14 +229,14 @@ async def _look(run: Run) -> None:
         for subject in run.place.subjects:
             try:
                 resource = await subject.get()
-                ready = resource["status"].get("phase") == "Ready" and not run.place.operator_is_down.locked()
+                ready = resource["status"].get("phase") in SERVING and not run.place.operator_is_down.locked()
             except ApiError:
                 ready = False
             if not ready:
                 run.unready[subject.name] = time.monotonic()
 
 
-async def _settled(run: Run, subject: Subject, ended: float) -> None:
+async def _settled(run: Run, subject: Subject, ended: float, heals_s: float) -> None:
     """Waits until *subject* has been Ready for a while, and is written to. Raises AssertionError when time is up."""
     ledgers = [each for name, each in run.ledgers.items() if name.startswith(subject.kind.kind)]
 
@@ -228,7 +245,7 @@ async def _settled(run: Run, subject: Subject, ended: float) -> None:
         return ready_s > SETTLED_S and all(ledger.last_s > ended for ledger in ledgers)
 
     while not settled():
-        if time.monotonic() > ended + HEALS_S:
+        if time.monotonic() > ended + heals_s:
             await subject.until_ready(deadline_s=1.0)  # says what is wrong
             raise AssertionError(f"{subject.name} does not stay Ready, or writes fail: {describe(run.ledgers)}")
         await asyncio.sleep(LOOK_S)
@@ -258,16 +275,20 @@ async def _all_ready(run: Run) -> bool:
 
 async def _verdict(run: Run, *, all_ready: bool) -> dict[str, object]:
     lost: dict[str, int] = {}
+    gone: dict[str, list[float]] = {}
     if all_ready:
         for subject in run.place.subjects:
+            if amiss := await slots_amiss(subject):
+                run.broken.append(amiss)
             for way, fresh in (await ledgers_of(subject)).items():
                 name = f"{subject.kind.kind}/{way}"
                 missing = await run.ledgers[name].missing(fresh.path)
                 lost[name] = len(missing)
                 fresh.path.close()
+                gone[name] = [run.ledgers[name].acknowledged[number] for number in missing]
                 for each in run.seen:  # of whatever resource: a node's fault is everybody's
-                    times = (run.ledgers[name].acknowledged[number] for number in missing)
-                    each.lost += sum(each.began - SENT_S <= when <= each.healed for when in times)
+                    each.lost += sum(each.began - SENT_S <= when <= each.healed for when in gone[name])
+    run.broken += [*unexplained(gone, run.happened), *too_long(run.happened)]
     log = await asyncio.to_thread(run.place.operator.log.read_text)
     if bugs := log.count('"pass failed"'):
         run.broken.append(f"{bugs} passes of the operator failed with a bug")
@@ -289,6 +310,7 @@ async def _verdict(run: Run, *, all_ready: bool) -> dict[str, object]:
         "all_ready": all_ready,
         "written": {name: len(each.acknowledged) for name, each in run.ledgers.items()},
         "lost": lost,
+        "edits_judged": sum(is_judged(each, run.happened) for each in run.happened),
         "faults": faults,
     }
 

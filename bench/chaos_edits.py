@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from bench.chaos_menu import ENDS_S, Fault, InapplicableError, Place
@@ -15,6 +16,8 @@ from tdredis.api.json_object import JSONObject
 from tdredis.manifests.drift import parse_quantity
 from tdredis.planning.handover import HANDOVER
 from tdredis.planning.limits import MIB
+from tdredis.redis.slots import SLOT_COUNT, SlotSet
+from tests.e2e.scaling import owned_slots
 from tests.e2e.world import Obj, Subject, condition, eventually
 
 RESTART: Final = "cache.tongdun.net/restart"
@@ -27,9 +30,13 @@ PARAMETERS: Final[tuple[JSONObject | None, ...]] = (
     None,
 )
 REPLICAS: Final = {"RedisCluster": (1, 2), "RedisStandby": (1, 2)}
+SIZES: Final = (3, 4, 5)  # each holds what the ledgers write, whatever the capacity
 SENTINELS: Final = (3, 5)
 PROXIES: Final = (1, 2, 3)
 GROWN_MIB: Final = 128  # a volume is so much larger each time: it does not shrink
+BEGINS_S: Final = 30.0  # what is not begun by then is held by a fault, and is taken back all the same
+UNDER_WAY: Final = ("Migrating", "Rolling")
+ANNOTATION: Final = "example.com/chaos"
 PRIMARY_STAYS: Final = "no_primary_is_removed"
 T = TypeVar("T")
 
@@ -65,7 +72,7 @@ async def edit_image(place: Place, subject: Subject, draw: Draw) -> None:
 
 async def edit_pod_annotation(place: Place, subject: Subject, draw: Draw) -> None:
     _rolls(place, subject)
-    await subject.change(pod={"annotations": {"example.com/chaos": f"{draw.pod:.3f}"}})
+    await subject.change(pod={"annotations": {ANNOTATION: f"{draw.pod:.3f}"}})
 
 
 async def ask_for_restart(place: Place, subject: Subject, draw: Draw) -> None:
@@ -92,6 +99,70 @@ async def edit_replicas(place: Place, subject: Subject, draw: Draw) -> None:  # 
     await subject.change(replicas=_one_of(draw, REPLICAS[subject.kind.kind]))
 
 
+async def edit_size(place: Place, subject: Subject, draw: Draw) -> None:  # noqa: ARG001
+    await subject.change(size=await _another_size(subject, draw))
+
+
+async def _another_size(subject: Subject, draw: Draw) -> int:
+    """Raises InapplicableError for what has no shards."""
+    if subject.kind.kind != "RedisCluster":
+        raise InapplicableError
+    now = (await subject.get())["spec"]["size"]
+    return _one_of(draw, [size for size in SIZES if size != now])
+
+
+async def edit_size_image_and_capacity(place: Place, subject: Subject, draw: Draw) -> None:  # noqa: ARG001
+    """At once: shards come or go, all pods are recreated, and each may hold another share."""
+    size = await _another_size(subject, draw)
+    image = (await subject.get())["spec"].get("image")
+    others = [each for each in IMAGES if each != image]
+    capacity = CAPACITIES_MIB[int(draw.pod * len(CAPACITIES_MIB))]
+    await subject.change(size=size, image=_one_of(draw, others), capacity=capacity)
+
+
+async def edit_during_a_roll(place: Place, subject: Subject, draw: Draw) -> None:
+    """Another image, when pods are being recreated for something else."""
+    await edit_pod_annotation(place, subject, draw)
+    await _under_way(subject)
+    await _insist(subject, image=_one_of(draw, IMAGES))
+
+
+async def edit_back_half_way(place: Place, subject: Subject, draw: Draw) -> None:
+    """What is asked for goes on for a while, and then what was there before is asked for again."""
+    before = (await subject.get())["spec"]
+    if subject.kind.kind == "RedisCluster":
+        await edit_size(place, subject, draw)
+        back: JSONObject = {"size": before["size"]}
+    else:
+        await edit_pod_annotation(place, subject, draw)
+        back = {"pod": {"annotations": {ANNOTATION: (before.get("pod") or {}).get("annotations", {}).get(ANNOTATION)}}}
+    await _under_way(subject)
+    await asyncio.sleep(draw.lasts_s)  # the edit itself
+    await _insist(subject, **back)
+
+
+async def _under_way(subject: Subject) -> None:
+    """Until status says that the edit is being carried out. Whoever edits waits no longer than BEGINS_S for it: then a
+    fault holds it, and whatever comes next comes on top of that.
+    """
+
+    async def has_begun() -> bool:
+        return condition(await subject.get(), "Accepted").get("reason") in UNDER_WAY
+
+    with suppress(AssertionError):
+        await eventually(has_begun, f"the edit of {subject.name} is under way", deadline_s=BEGINS_S)
+
+
+async def _insist(subject: Subject, **spec: object) -> None:
+    """Changes it, as soon as the API server takes it."""
+
+    async def is_taken() -> bool:
+        await subject.change(**spec)
+        return True
+
+    await eventually(is_taken, f"{subject.name} is edited", deadline_s=ENDS_S)
+
+
 async def edit_sentinels(place: Place, subject: Subject, draw: Draw) -> None:  # noqa: ARG001
     if subject.kind.kind != "RedisStandby":
         raise InapplicableError
@@ -115,12 +186,7 @@ async def grow_volumes(place: Place, subject: Subject, draw: Draw) -> None:  # n
 async def pause(place: Place, subject: Subject, draw: Draw) -> None:  # noqa: ARG001
     await subject.change(paused=True)
     await asyncio.sleep(draw.lasts_s)  # the edit itself
-
-    async def is_resumed() -> bool:
-        await subject.change(paused=False)
-        return True
-
-    await eventually(is_resumed, f"{subject.name} is paused no more", deadline_s=ENDS_S)
+    await _insist(subject, paused=False)
 
 
 EDITS: Mapping[str, Fault] = {
@@ -132,7 +198,11 @@ EDITS: Mapping[str, Fault] = {
         edit_pod_annotation,
         ask_for_restart,
         ask_for_handover,
-        edit_replicas,  # `size` belongs here, as soon as it may be edited
+        edit_replicas,
+        edit_size,
+        edit_size_image_and_capacity,
+        edit_during_a_roll,
+        edit_back_half_way,
         edit_sentinels,
         edit_proxies,
         grow_volumes,
@@ -161,6 +231,17 @@ async def until_carried_out(subject: Subject, *, deadline_s: float) -> None:
         resource = await subject.get()
         said = condition(resource, "Accepted"), condition(resource, "Progressing")
         raise AssertionError(f"{error}: {said}") from None
+
+
+async def slots_amiss(subject: Subject) -> str:
+    """What is wrong with who owns which slots, by what each process of a Ready cluster says; "" if nothing."""
+    if subject.kind.kind != "RedisCluster":
+        return ""
+    size, owned = (await subject.get())["spec"]["size"], await owned_slots(subject)
+    count, different = sum(map(len, owned.values())), len(SlotSet.union(list(owned.values())))
+    if count == different == SLOT_COUNT and len(owned) == size:
+        return ""
+    return f"{len(owned)} of {size} shards of {subject.name} own {count} slots, {different} different ones"
 
 
 async def _help(subject: Subject, resource: Obj, reason: str) -> None:

@@ -147,6 +147,7 @@ class ByCluster:
                 continue
             except LinkError:
                 self._forget(tag)
+                self._home = {each: home for each, home in self._home.items() if home != address}
                 raise
             if not asking:
                 self._home[tag] = address
