@@ -18,14 +18,15 @@ async def localkube(
     folder: Path, *, nodes: int = 3, restart_pace: float = 1.0, options: tuple[str, ...] = ()
 ) -> AsyncIterator[Kube]:
     kubeconfig = folder / "kubeconfig"
-    process = await asyncio.create_subprocess_exec(
-        str(BIN / "localkube"),
-        *("up", "--nodes", str(nodes), "--state", str(folder / "state"), "--kubeconfig", str(kubeconfig)),
-        *("--restart-pace", str(restart_pace)),
-        *options,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    )
+    with (folder / "localkube.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            str(BIN / "localkube"),
+            *("up", "--nodes", str(nodes), "--state", str(folder / "state"), "--kubeconfig", str(kubeconfig)),
+            *("--restart-pace", str(restart_pace)),
+            *options,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
     try:
         assert process.stdout is not None
         await asyncio.wait_for(process.stdout.readline(), DEADLINE_S)

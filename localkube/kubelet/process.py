@@ -22,6 +22,7 @@ from localkube.kubelet.sandbox import Identity, Sandbox, build_bwrap_argv, confi
 
 Stream = Literal["stdout", "stderr"]
 NSENTER = "/usr/bin/nsenter"
+SETPRIV = "/usr/bin/setpriv"
 NS_GET_USERNS = 0xB701  # the namespace that owns another one (ioctl_ns(2))
 CHUNK_BYTES = 65536
 
@@ -273,14 +274,16 @@ class ExecProcess:
     def _start_on_pipes(self, argv: list[str], env: dict[str, str], files: Sequence[int], *, stdin: bool) -> None:
         self._terminal = False
         self._popen = subprocess.Popen(
-            argv,
+            # Probes run many times a second. With a preexec_fn this process would be copied for each (fork in place of
+            # vfork), and the loop, and every connection of a Service on it, would wait until the copy has had its turn.
+            # Who is killed before setpriv runs leaves the command alive until its container ends: that is soon.
+            [SETPRIV, "--pdeathsig", "KILL", "--", *argv],
             env=env,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=files,
             start_new_session=True,
-            preexec_fn=tied_to(os.getpid()),  # noqa: PLW1509 as above
             cwd="/",
         )
         for file, name in ((self._popen.stdout, "stdout"), (self._popen.stderr, "stderr")):
