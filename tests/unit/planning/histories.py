@@ -125,8 +125,10 @@ class History:
 
     def _write(self, _: Event) -> None:
         """Of every shard that takes it."""
-        for shard, pod in self.primaries().items():
+        for shard, pod in self._primaries():
             process: Any = self.world.pods[pod].process
+            if isinstance(self.world, SimulatedStandby) and self.world.now < process.stopped_until:
+                continue
             process.keys += KEYS
             self.acknowledged[shard] += KEYS
             if isinstance(self.world, SimulatedStandby):

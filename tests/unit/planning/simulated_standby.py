@@ -14,6 +14,7 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import KINDS, parse
 from tdredis.api.redisstandalone import RedisStandalone
 from tdredis.api.redisstandby import RedisStandby
+from tdredis.execute.run import PAUSE_MS
 from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
 from tdredis.manifests.services import is_external_service
 from tdredis.manifests.site import Passwords
@@ -98,6 +99,7 @@ class Redis:
     announces: tuple[str, int] = ("", 0)  # 0: its pod's address and port
     lost: str = ""  # what its start script found
     handing_over: bool = False
+    stopped_until: float = 0.0  # its clients' writes, while somebody else takes over
     told: Place | None = None  # where it said that it is when it connected to its primary. None: where it is
 
 
@@ -246,6 +248,8 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
                 self.disconnected.append(step.process.pod)
             case FailOver():
                 self._fail_over(self._sentinel(step.process), step.master_name)
+                if step.primary is not None:
+                    self._redis(step.primary).stopped_until = self.now + PAUSE_MS / 1000
             case Monitor():
                 watched = self._sentinel(step.process).watched
                 assert (step.master_name in watched) == step.replaces, "MONITOR of a name that is in use"

@@ -57,6 +57,20 @@ def test_a_few_histories_lose_nothing_and_come_to_what_was_asked_for_last(
     hold(make, events)
 
 
+def test_a_primary_that_has_just_been_handed_over_takes_no_write() -> None:
+    """It does not know yet, and nobody else would have it: its clients' writes are stopped for that long."""
+    image, lost = Event("image", 0, 1, 0, None), Event("pod", 1, 0, 6, None)
+    written = Event("write", 0, 0, 0, None)
+
+    hold(
+        SimulatedStandby,
+        [
+            *(image, Event("capacity", 0, 0, 6, None), written, Event("process", 10, 0, 0, None)),
+            *(lost, Event("pod", 1, 0, 6, 3), Event("image", 0, 3, 6, None), written),
+        ],
+    )
+
+
 @KINDS
 @pytest.mark.long
 @pytest.mark.timeout(1800)
