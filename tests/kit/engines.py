@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Final
 
+BIN: Final = Path(sys.executable).parent
+ALWAYS: Final = ("redis-server", str(BIN / "valkey-server"))  # the machine's Redis 7.0, and Valkey 8 of `make install`
 ENGINES: Final = Path("/tmp/engines")  # NAME/redis-server
 IMAGES: Final = {"redis80": "redis:8.0", "redis86": "redis:8.6", "valkey91": "valkey/valkey:9.1"}
 

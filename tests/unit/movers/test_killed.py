@@ -15,9 +15,11 @@ from tdredis.movers.reshard import Resharding, always
 from tdredis.redis.moves import Move
 from tdredis.redis.slots import SlotSet, parse_slots
 from tests.chaos.ledger import ByCluster, Ledger
+from tests.kit.engines import ALWAYS
 from tests.unit.movers.dying import Dying, Killed
 from tests.unit.movers.redis_cluster import ACCESS, HOST, PASSWORD, RedisCluster, redis_cluster
 
+engines = pytest.mark.parametrize("server", ALWAYS, ids=lambda server: Path(server).name)
 SLOTS = parse_slots(["0-11"])
 KEYS = 60
 BIG = 400_000  # bytes: two pieces
@@ -39,11 +41,11 @@ def going(source: str, target: str) -> Move:
 
 
 @asynccontextmanager
-async def written_to(folder: Path) -> AsyncIterator[RedisCluster]:
+async def written_to(folder: Path, server: str = "redis-server") -> AsyncIterator[RedisCluster]:
     """A cluster of two and an empty third, with keys in SLOTS, two of them big. A ledger writes there all the time, and
     nothing that it was told is missing in the end.
     """
-    async with redis_cluster(folder, 2, 1) as cluster:
+    async with redis_cluster(folder, 2, 1, server=server) as cluster:
         first = cluster.primaries[0]
         names = tags(SLOTS)
         for number in range(KEYS):
@@ -87,8 +89,8 @@ async def _killed_at(cluster: RedisCluster, commands: int, move: Move) -> bool:
     return False
 
 
-async def _kill_at_every(folder: Path, step: int) -> None:
-    async with written_to(folder) as cluster:
+async def _kill_at_every(folder: Path, step: int, server: str) -> None:
+    async with written_to(folder, server) as cluster:
         moves = [going("rat-0", "rat-2"), going("rat-2", "rat-0")]
         number, commands = 0, 0
         while await _killed_at(cluster, commands, moves[number % 2]):
@@ -100,13 +102,15 @@ async def _kill_at_every(folder: Path, step: int) -> None:
         await everything_is_there(cluster, 2 if number % 2 == 0 else 0)
 
 
-async def test_a_mover_killed_at_a_sample_of_its_commands_loses_nothing(tmp_path: Path) -> None:
-    await _kill_at_every(tmp_path, step=11)
+@engines
+async def test_a_mover_killed_at_a_sample_of_its_commands_loses_nothing(tmp_path: Path, server: str) -> None:
+    await _kill_at_every(tmp_path, 11, server)
 
 
 @pytest.mark.long
-async def test_a_mover_killed_at_any_of_its_commands_loses_nothing(tmp_path: Path) -> None:
-    await _kill_at_every(tmp_path, step=1)
+@engines
+async def test_a_mover_killed_at_any_of_its_commands_loses_nothing(tmp_path: Path, server: str) -> None:
+    await _kill_at_every(tmp_path, 1, server)
 
 
 @pytest.mark.parametrize(("word", "end"), [(Word.FINISH, End.STOPPED), (Word.LEAVE, End.LEFT)])
