@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from tdredis.movers.node import Node
 from tdredis.movers.progress import End, MayGoOn, MoveFailed, Progress, Word
+from tdredis.movers.replicas import until_copied
 from tdredis.movers.room import read_memory, require_room
 from tdredis.redis.slots import SlotSet, parse_slots
 from tdredis.redislink.errors import Refused
@@ -121,8 +122,9 @@ class AtomicMover:
         self._may_go_on = may_go_on
 
     async def move(self, slots: SlotSet) -> End:
-        """Moves *slots*, those that the source owns. A job that somebody left under way is waited for first. Told to
-        finish, it has the present job stopped: the source owns all of it to the end. Raises LinkError, MoveFailed.
+        """Moves *slots*, those that the source owns. What is under way is waited for first; between two jobs
+        a replica of the target gets what the first brought: the source has it no more. Told to finish, it has the
+        present job stopped: the source owns all of it to the end. Raises LinkError, MoveFailed.
         """
         if (end := await self._wait_for_others()) is not End.DONE:
             return end
@@ -132,6 +134,7 @@ class AtomicMover:
             await require_room(self._target, keys * key_bytes)
             if (end := await self._carry_out(part)) is not End.DONE:
                 return end
+            await until_copied(self._target, list(part))
             self.progress.slots += len(part)
             self.progress.keys += keys
         return End.DONE

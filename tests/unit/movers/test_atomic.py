@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tdredis.movers.atomic import Job, Way, parse_jobs
 from tdredis.movers.pace import FAST
 from tdredis.movers.progress import End, Word
 from tdredis.movers.reshard import Resharding, always
+from tdredis.redis.facts import parse_info
 from tdredis.redis.moves import Move
 from tdredis.redis.slots import parse_slots
 from tests.chaos.ledger import ByCluster, Ledger
@@ -20,6 +22,7 @@ from tests.unit.movers.test_killed import tags
 
 SLOTS = parse_slots(["0-99", "200-299"])
 MOVE = Move(source="rat-0", target="rat-2", slots=SLOTS, keys=0, size_bytes=0)
+PINGS_BYTES = 100  # to replicas, one each ten seconds
 ID = b"75343c29fa95873d0c612348555125e92a96cb9a"
 
 
@@ -82,6 +85,28 @@ async def test_the_engine_moves_slots_job_by_job_under_writes(
         assert found == [str(n).encode() for _ in names for n in (1, 2)]
         assert work.progress["rat-0", "rat-2"].slots == 200
         assert await ledger.missing(ByCluster(lambda: addresses, PASSWORD)) == ()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+async def test_the_next_job_waits_until_a_replica_of_the_target_has_what_the_last_one_brought(
+    tmp_path: Path, name: str
+) -> None:
+    async with redis_cluster(tmp_path, 2, 1, replicas=True, server=engine(name) or "") as cluster:
+        first, _, third = cluster.primaries
+        replica = cluster.replicas[2]
+        await first.link.call_all([("SET", f"key:{{{tag}}}", "x" * 10_000) for tag in tags(SLOTS)], timeout_s=30)
+        replica.process.send_signal(signal.SIGSTOP)
+        asyncio.get_running_loop().call_later(0.6, replica.process.send_signal, signal.SIGCONT)
+        work = Resharding(places=cluster.places, access=ACCESS, pace=FAST, may_go_on=always)
+
+        assert await work.run([MOVE]) is End.DONE
+
+        reply = await third.ask("INFO", "replication")
+        assert isinstance(reply, bytes)
+        info = parse_info(reply.decode())
+        acknowledged = int(info["slave0"].partition("offset=")[2].partition(",")[0])
+        assert acknowledged >= int(info["master_repl_offset"]) - PINGS_BYTES
+        assert await replica.ask("DBSIZE") == 200
 
 
 @pytest.mark.parametrize("name", ENGINES)
