@@ -24,6 +24,7 @@ from tdredis.redislink.pool import Command
 PIECE_BYTES = 256 * 1024
 MOST_ELEMENTS = 2000  # of a piece
 KINDS = frozenset({b"string", b"list", b"hash", b"set", b"zset"})  # what can be put together from pieces
+NO_KINDS: frozenset[bytes] = frozenset()
 COPY_NAME = "td-redis-operator:copy:{%s}:%d"
 MOST_COPIES = 16  # big keys of one slot that are on their way at once
 
@@ -41,6 +42,14 @@ def copy_names(slot: int) -> tuple[str, ...]:
     """The names under which copies of big keys of *slot* are made. They are in that slot."""
     tag = next(str(number) for number in count() if crc_hqx(str(number).encode(), 0) % SLOT_COUNT == slot)
     return tuple(COPY_NAME % (tag, number) for number in range(MOST_COPIES))
+
+
+async def kinds_in_pieces(source: Node) -> frozenset[bytes]:
+    """None of Valkey 8: SETSLOT, by which a copied key is handed over in a transaction, waits for the replicas there,
+    and a server whose EXEC is to wait ends itself ("multi.c: c->flag.blocked == 0", 8.0.1).
+    """
+    info = await source.ask("INFO", "server")
+    return NO_KINDS if isinstance(info, bytes) and b"server_name:valkey" in info else KINDS
 
 
 async def kind_of(source: Node, key: bytes) -> bytes:

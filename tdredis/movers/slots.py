@@ -7,8 +7,8 @@ mover or the next one, which reads from both ends how far it is.
 - IMPORTING at the target before MIGRATING at the source: else clients are sent to somebody who sends them back.
 - The target claims a slot only when the source, which still gives it away, has no key of it: a source that hears of a
   newer owner deletes what it has.
-- A group is claimed in one transaction whose last part is SETSLOT NODE: one new epoch, and one word to everybody at
-  once. So no replica of the source takes the slots back, empty, because it had not heard of it.
+- A group is claimed in one transaction, and SETSLOT NODE of its last slot follows, which tells everybody at once: so no
+  replica of the source takes the slots back, empty. (Valkey 8 does not survive a SETSLOT within a transaction.)
 
 Source: redis.io, "CLUSTER SETSLOT", "MIGRATE"; cluster.c, clusterCommand, clusterUpdateSlotsConfigWith.
 """
@@ -32,6 +32,7 @@ from tdredis.movers.big_keys import (
     drop_copies,
     hand_over_keys,
     kind_of,
+    kinds_in_pieces,
 )
 from tdredis.movers.marks import Marks, read_marks
 from tdredis.movers.node import MIGRATE_MS, MIGRATE_S, Node
@@ -55,6 +56,7 @@ COPIES = 5  # tries, after which a key changes too often to be copied
 RETRIES = 3  # of a MIGRATE whose connection broke: the key is on both nodes then, and REPLACE makes it one again
 
 
+BUMP_EPOCH: Command = ("CLUSTER", "BUMPEPOCH")
 T = TypeVar("T")
 
 
@@ -77,6 +79,7 @@ class SlotMover:
         self._target = target
         self._pacer = pacer
         self._may_go_on = may_go_on
+        self._kinds = KINDS
         self._stay_open: set[int] = set()  # slots with a key that does not go, found when they were open
 
     async def move(self, slots: SlotSet) -> End:
@@ -84,6 +87,7 @@ class SlotMover:
         nothing moves stay, and `progress.stuck` names it. Raises LinkError, MoveFailed.
         """
         try:
+            self._kinds = await kinds_in_pieces(self._source)
             await until_ready(self._source, self._target, (await self._source.view()).me.slots)
             await self._finish(await read_marks(self._source, self._target))
             owned = (await self._source.view()).me.slots & slots
@@ -244,7 +248,8 @@ class SlotMover:
                 await self._source.ask("UNWATCH")
                 self.progress.stuck.append(refused)
                 return None
-            copied = list(zip([seen for seen in big if kinds[seen.name] in KINDS], copy_names(slot), strict=False))
+            in_pieces = [seen for seen in big if kinds[seen.name] in self._kinds]
+            copied = list(zip(in_pieces, copy_names(slot), strict=False))
             if not copied:
                 await self._source.ask("UNWATCH")
                 return []
@@ -270,9 +275,9 @@ class SlotMover:
     def _which_does_not_go(self, slot: int, big: Sequence[Seen], kinds: dict[bytes, bytes]) -> StuckKey | None:
         for number, seen in enumerate(big):
             kind = kinds[seen.name]
-            if kind in KINDS and number >= MOST_COPIES:
+            if kind in self._kinds and number >= MOST_COPIES:
                 why = f"more than {MOST_COPIES} keys of its slot are as big"
-            elif kind not in KINDS and kind != b"none" and seen.size_bytes > WHOLE_BYTES:
+            elif kind not in self._kinds and kind != b"none" and seen.size_bytes > WHOLE_BYTES:
                 why = f"a {kind.decode()} goes whole, and would stop both nodes"
             else:
                 continue
@@ -355,8 +360,8 @@ class SlotMover:
             raise MoveFailed(f"{self._source.name} has new keys in slots that it gives away")
         *others, last = slots
         taken: list[Command] = [("CLUSTER", "DELSLOTS", *others), ("CLUSTER", "ADDSLOTS", *others)] if others else []
-        claim: Command = ("CLUSTER", "SETSLOT", last, "NODE", self._target.id)
-        await self._target.ask_all([("MULTI",), *taken, claim, ("EXEC",)])
+        tell: Command = ("CLUSTER", "SETSLOT", last, "NODE", self._target.id)
+        await self._target.ask_all([("MULTI",), *taken, BUMP_EPOCH, ("EXEC",), tell])
         await self._tell_source(slots)
         self.progress.slots += len(slots)
 
