@@ -21,6 +21,7 @@ _FORMATS: Final[dict[str, tuple[tuple[tuple[int, int], int], ...]]] = {
     "redis": (((5, 0), 9), ((7, 0), 10), ((7, 2), 11), ((7, 4), 12), ((8, 6), 13)),
     "valkey": (((7, 2), 11), ((9, 0), 80)),
 }
+_OLDEST = 2  # major versions before it were never in an image: a tag such as 0.2 or 1.0 counts something else
 _SHARED = 11  # the last format that both families write; from 12 on each reads its own alone
 
 
@@ -44,7 +45,7 @@ def engine_of(image: str) -> Engine | None:
     name, _, tag = path.rpartition("/")[2].partition(":")
     family = _NAME.search(name.lower())
     version = _TAG.fullmatch(tag)
-    if family is None or version is None or any(word in name for word in _NO_ENGINE):
+    if family is None or version is None or int(version[1]) < _OLDEST or any(word in name for word in _NO_ENGINE):
         return None
     minor = version[2]
     found: Literal["redis", "valkey"] = "valkey" if family[1] == "valkey" else "redis"
