@@ -17,7 +17,7 @@ from tests.e2e.world import Subject, condition, eventually
 
 SCALE_S = 240.0
 TAGS = tuple(f"t{number}" for number in range(300))  # as many slots, nearly
-VALUE = "x" * 100
+VALUE_BYTES = 100
 
 
 @asynccontextmanager
@@ -27,12 +27,12 @@ async def wide_load(subject: Subject) -> AsyncIterator[dict[str, Ledger]]:
         yield ledgers
 
 
-async def fill(subject: Subject, count: int) -> dict[str, str]:
-    """*count* keys, by their owners. Returns what is to be found."""
-    made = {f"key:{number}": f"{number}:{VALUE}" for number in range(count)}
+async def fill(subject: Subject, count: int, *, size: int = VALUE_BYTES) -> dict[str, str]:
+    """*count* keys of *size* bytes, by their owners. Returns what is to be found."""
+    made = {f"key:{number}": f"{number}:{'x' * size}" for number in range(count)}
     for pod, owned in (await owned_slots(subject)).items():
         own = [(name, value) for name, value in made.items() if key_slot(name.encode()) in owned]
-        async with linked(*await _way(subject, pod)) as link:
+        async with linked(*await way(subject, pod)) as link:
             for start in range(0, len(own), 2000):
                 commands = [("SET", name, value) for name, value in own[start : start + 2000]]
                 assert set(await link.call_all(commands, timeout_s=30)) == {b"OK"}
@@ -44,7 +44,7 @@ async def holds_all(subject: Subject, made: Mapping[str, str]) -> bool:
     count = 0
     for pod, owned in (await owned_slots(subject)).items():
         own = [(name, value.encode()) for name, value in made.items() if key_slot(name.encode()) in owned]
-        async with linked(*await _way(subject, pod)) as link:
+        async with linked(*await way(subject, pod)) as link:
             for start in range(0, len(own), 2000):
                 part = own[start : start + 2000]
                 replies = await link.call_all([("GET", name) for name, _ in part], timeout_s=30)
@@ -59,7 +59,7 @@ async def owned_slots(subject: Subject) -> dict[str, SlotSet]:
     for pod, live in (await subject.pods()).items():
         if not live["status"].get("podIP") or live["metadata"].get("deletionTimestamp"):
             continue
-        async with linked(*await _way(subject, pod)) as link:
+        async with linked(*await way(subject, pod)) as link:
             nodes = await link.call("CLUSTER", "NODES", timeout_s=10)
         assert isinstance(nodes, bytes)
         if (slots := parse_cluster_nodes(nodes.decode()).me.slots) != NO_SLOTS:
@@ -67,7 +67,13 @@ async def owned_slots(subject: Subject) -> dict[str, SlotSet]:
     return found
 
 
-async def _way(subject: Subject, pod: str) -> tuple[str, str]:
+def gaps(ledgers: Mapping[str, Ledger]) -> dict[str, float]:
+    """The longest of each way, in seconds."""
+    return {name: round(ledger.longest_gap_s(), 3) for name, ledger in ledgers.items()}
+
+
+async def way(subject: Subject, pod: str) -> tuple[str, str]:
+    """Address and password of *pod*."""
     resource = await subject.get()
     ip = (await subject.pods())[pod]["status"]["podIP"]
     return f"{ip}:6379", resource["spec"]["secret"]

@@ -16,6 +16,7 @@ import yaml
 
 from localkube.kubelet.lifeline import tied_to
 from tdredis.kube.client import Client
+from tests.e2e.scaling import fill, holds_all
 from tests.e2e.test_faults import VOLUMES
 from tests.e2e.world import BIN, ROOT, Kube, Obj, Operator, Subject, eventually, sample, standby
 from tests.kit.howto import HOWTO, Block, read_blocks
@@ -32,15 +33,26 @@ def tom(namespace: str) -> Obj:
     return manifest
 
 
+def rat(namespace: str) -> Obj:
+    """The cluster of the page on size, on volumes."""
+    return sample(namespace, **VOLUMES)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Pages that are read one after another, and what there is when the reader begins."""
+    """Pages that are read one after another, and what there is when the reader begins. *keys*: that each instance, a
+    cluster, holds then and in the end.
+    """
 
     pages: tuple[str, ...]
     instances: tuple[Instance, ...]
+    keys: int = 0
 
 
-READINGS: Final = (Reading(("install.md", "restart.md", "settings.md", "outside.md", "grow.md"), (tom, sample)),)
+READINGS: Final = (
+    Reading(("install.md", "restart.md", "settings.md", "outside.md", "grow.md"), (tom, sample)),
+    Reading(("scale.md",), (rat,), keys=2000),
+)
 PAGES: Final = tuple(page for reading in READINGS for page in reading.pages)
 
 
@@ -51,12 +63,15 @@ async def test_pages_are_typed_as_they_stand_and_show_what_they_say(
     async with Operator(kube, namespace):
         subjects = [await Subject.create(client, manifest(namespace)) for manifest in reading.instances]
         await asyncio.gather(*(subject.until_ready() for subject in subjects))
+        made = [await fill(subject, reading.keys) for subject in subjects if reading.keys]
         async with Shell(kube, namespace, tmp_path) as shell:
             for page in reading.pages:
                 for block in read_blocks(HOWTO / page):
                     if not block.not_run:
                         await shell.type(block)
         await asyncio.gather(*(subject.until_ready() for subject in subjects))
+        for subject, keys in zip(subjects, made, strict=bool(reading.keys)):
+            assert await holds_all(subject, keys)
 
 
 class Shell:

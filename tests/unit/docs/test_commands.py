@@ -12,14 +12,12 @@ from tests.kit.howto import HOWTO, Block, parse_blocks, read_blocks
 # What nobody can try on a Kubernetes of one process: no mark in a page counts that is not here.
 NOT_RUN: Final = {
     ("install.md", "it installs an operator for all namespaces, with an image that you build"),
-    ("scale.md", "slots take a minute to move, and test_scale.py makes the same edits"),
     ("outside.md", "PORT and the address are those of your nodes"),
 }
 
 WITHOUT_COMMANDS: Final = {
     "clients.md": "what is written in programs, a line a client; which were tried, the page says",
     "night.md": "what to look for, by reason and guard: tests of each make it so",
-    "scale.md": "tests/e2e/test_scale.py makes the same edits",
     "security.md": "what the operator does by itself",
     "standby.md": "fields of spec, which samples/ have; samples are applied by other tests",
 }
