@@ -8,19 +8,16 @@ import time
 import pytest
 
 from tdredis.kube.client import Client
-from tests.chaos.ledger import Ledger
 from tests.e2e.faults import ALONE_NOISE_S, NOISE_S, crash, lost
-from tests.e2e.scaling import fill, holds_all, scaled, until_moved, wide_load
+from tests.e2e.reach import linked
+from tests.e2e.scaling import fill, gaps, holds_all, scaled, until_moved, way, wide_load
 from tests.e2e.world import Kube, Operator, Subject, is_gone, sample
 from tests.kit.waiting import eventually
 
 GAP_S = 1.0
+MIB = 2**20
 KEYS = 30_000
 ADDED = "redis-cluster-rat-3"
-
-
-def gaps(ledgers: dict[str, Ledger]) -> dict[str, float]:
-    return {way: round(ledger.longest_gap_s(), 3) for way, ledger in ledgers.items()}
 
 
 async def filled(client: Client, namespace: str) -> tuple[Subject, dict[str, str]]:
@@ -69,18 +66,22 @@ async def test_an_operator_that_is_killed_half_way_goes_on_and_an_edit_back_take
 async def test_an_operator_that_is_killed_again_and_again_gets_there_and_loses_nothing(
     kube: Kube, client: Client, namespace: str
 ) -> None:
+    """The new shard ends with a quarter of the bytes, which may be some hundred slots less than a quarter of them."""
     async with Operator(kube, namespace) as operator:
         subject, made = await filled(client, namespace)
         async with wide_load(subject) as ledgers:
-            for size, counts in ((4, range(200, 4000, 600)), (3, range(3600, 0, -600))):
-                await subject.change(size=size)
-                for count in counts:
-                    await until_moved(
-                        subject, ADDED, at_least=count if size == 4 else 0, at_most=16384 if size == 4 else count
-                    )
-                    await operator.end(signal.SIGKILL)
-                    await operator.start()
-                await scaled(subject, size)
+            await subject.change(size=4)
+            for count in range(200, 3200, 600):
+                await until_moved(subject, ADDED, at_least=count)
+                await operator.end(signal.SIGKILL)
+                await operator.start()
+            await scaled(subject, 4)
+            await subject.change(size=3)
+            for count in range(2600, 0, -600):
+                await until_moved(subject, ADDED, at_most=count)
+                await operator.end(signal.SIGKILL)
+                await operator.start()
+            await scaled(subject, 3)
         assert await holds_all(subject, made)
         assert await lost(subject, ledgers) == {}
 
@@ -104,6 +105,62 @@ async def test_a_primary_that_dies_in_the_middle_is_replaced_and_the_change_goes
             await scaled(subject, 4)
         assert await holds_all(subject, made)
         assert await lost(subject, ledgers, until=died_at - 1) == {}
+
+
+@pytest.mark.long
+async def test_size_and_image_and_capacity_in_one_edit(kube: Kube, client: Client, namespace: str) -> None:
+    """And back in another one."""
+    async with Operator(kube, namespace):
+        subject, made = await filled(client, namespace)
+        before = (await subject.get())["spec"]["image"]
+        async with wide_load(subject) as ledgers:
+            for size, image, capacity in ((4, "redis:7.0", 320), (3, before, 192)):
+                await subject.change(size=size, image=image, capacity=capacity)
+                await scaled(subject, size)
+                assert await images_of(subject) == {image}
+                assert await limits_of(subject) == {capacity * MIB // size}
+                assert await holds_all(subject, made)
+        assert await lost(subject, ledgers) == {}
+        assert max(gaps(ledgers).values()) <= GAP_S + NOISE_S, gaps(ledgers)
+
+
+@pytest.mark.long
+async def test_an_image_that_is_edited_while_slots_move_is_given_to_all_and_slots_go_on(
+    kube: Kube, client: Client, namespace: str
+) -> None:
+    async with Operator(kube, namespace):
+        subject, made = await filled(client, namespace)
+        async with wide_load(subject) as ledgers:
+            await subject.change(size=4)
+            await until_moved(subject, ADDED, at_least=300)
+            before = await uids_of(subject)
+            await subject.change(image="redis:7.0")
+            await scaled(subject, 4)
+            assert await images_of(subject) == {"redis:7.0"}
+            assert not await uids_of(subject) & before
+        assert await holds_all(subject, made)
+        assert await lost(subject, ledgers) == {}
+        assert max(gaps(ledgers).values()) <= GAP_S + NOISE_S, gaps(ledgers)
+
+
+async def uids_of(subject: Subject) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in (await subject.pods()).values()}
+
+
+async def images_of(subject: Subject) -> set[str]:
+    """Of the first container of its pods: Redis."""
+    return {pod["spec"]["containers"][0]["image"] for pod in (await subject.pods()).values()}
+
+
+async def limits_of(subject: Subject) -> set[int]:
+    """maxmemory of its processes, in bytes."""
+    found = set()
+    for pod in await subject.pods():
+        async with linked(*await way(subject, pod)) as link:
+            reply = await link.call("CONFIG", "GET", "maxmemory", timeout_s=10)
+        assert isinstance(reply, list)
+        found.add(int(reply[1]))
+    return found
 
 
 @pytest.mark.long

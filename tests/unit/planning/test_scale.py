@@ -400,11 +400,20 @@ def test_an_image_and_memory_in_the_same_edit(before: int, after: int) -> None:
     assert {node.maxmemory for node in world.nodes()} == {512 // after * MIB}
 
 
-def test_an_image_during_a_move_waits_for_it() -> None:
+def test_pods_are_recreated_when_what_is_open_has_ended_and_the_other_slots_go_on_then() -> None:
     world = full()
     edit(world, size=4)
     until(world, is_half_way(world))
     edit(world, image="redis:7.0.15")
+    began = {pod.uid for pod in world.pods.values()}
+    moved: set[int] = set()
+    while any(pod.images["redis"] != "redis:7.0.15" for pod in world.pods.values()):
+        world.run_pass()
+        if not began <= {pod.uid for pod in world.pods.values()}:
+            assert not any(node.migrating or node.importing for node in world.nodes())
+            moved.add(len(primaries(world)[f"{NAME}-3"].slots))
+    assert len(moved) == 1, "slots stand still while pods are recreated"
+    assert 0 < moved.pop() < 4000
     finish(world)
     is_whole(world, 4)
     assert {pod.images["redis"] for pod in world.pods.values()} == {"redis:7.0.15"}
