@@ -170,6 +170,10 @@ async def hand_over_keys(source: Node, target: Node, slot: int, copied: Sequence
     """The copies get their names, and *source*, which WATCHes the keys, deletes them and gives *slot* away. False: it
     has done neither, because a key was changed; the copies are gone. Raises LinkError.
     """
+    if await _some_were_made_anew(source, target, [key.name for key, _ in copied]):
+        await source.ask("UNWATCH")
+        await _drop(target, [name for _, name in copied])
+        return False
     for key, name in copied:
         # While a slot is being taken over, RENAME is refused unless both names are there (cluster.c, getNodeByQuery).
         made = [("UNLINK", key.name), ("SET", key.name, ""), ("RENAME", name, key.name)]
@@ -189,6 +193,18 @@ async def hand_over_keys(source: Node, target: Node, slot: int, copied: Sequence
     if isinstance(outcome, Refused) and outcome.code != "EXECABORT":
         raise outcome
     await _drop(target, [key.name for key, _ in copied])
+    return False
+
+
+async def _some_were_made_anew(source: Node, target: Node, keys: Sequence[bytes]) -> bool:
+    """Whether a client deleted one of *keys* while the slot was being given away, and was sent to *target* to write it
+    again. One that both have was left there by a mover that was killed: while its owner has it nobody is sent on.
+    """
+    for key, there in zip(keys, await target.ask_asking([("EXISTS", key) for key in keys]), strict=True):
+        if there == 1:
+            (owned,) = await source.try_all([("EXISTS", key)])  # ASK, where it is gone
+            if owned != 1:
+                return True
     return False
 
 

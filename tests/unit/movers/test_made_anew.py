@@ -1,0 +1,57 @@
+"""A large key of a slot that is open, which a client deletes and writes anew while it is copied: the new one stays."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from redis.crc import key_slot
+
+from tdredis.movers.big_keys import Seen, copy_key, copy_names, hand_over_keys
+from tdredis.movers.node import open_node
+from tests.unit.movers.redis_cluster import ACCESS, redis_cluster
+
+KEY = b"{b}large"
+SLOT = key_slot(b"b")
+SIZE = 1_000_000
+
+
+async def test_a_key_that_was_deleted_and_made_anew_at_the_target_is_not_replaced_by_its_copy(tmp_path: Path) -> None:
+    async with redis_cluster(tmp_path, 2, 1) as cluster, AsyncExitStack() as stack:
+        first, _, third = cluster.primaries
+        source, target = [await open_node(each.place, ACCESS) for each in (first, third)]
+        for node in (source, target):
+            stack.callback(node.close)
+        await first.ask("SET", KEY, "x" * SIZE)
+        await third.ask("CLUSTER", "SETSLOT", SLOT, "IMPORTING", first.id)
+        await first.ask("CLUSTER", "SETSLOT", SLOT, "MIGRATING", third.id)
+        seen, name = Seen(name=KEY, size_bytes=SIZE), copy_names(SLOT)[0]
+        await source.ask("WATCH", KEY)
+        await copy_key(source, target, seen, b"string", name)
+        assert await first.ask("DEL", KEY) == 1
+        assert await third.link.call_all([("ASKING",), ("SET", KEY, "new")], timeout_s=5) == [b"OK", b"OK"]
+
+        assert await hand_over_keys(source, target, SLOT, [(seen, name)]) is False
+
+        assert await third.link.call_all([("ASKING",), ("GET", KEY)], timeout_s=5) == [b"OK", b"new"]
+        assert await third.ask("DBSIZE") == 1, "its copy is gone"
+
+
+async def test_one_that_a_killed_mover_left_at_both_is_replaced_by_its_copy(tmp_path: Path) -> None:
+    async with redis_cluster(tmp_path, 2, 1) as cluster, AsyncExitStack() as stack:
+        first, _, third = cluster.primaries
+        source, target = [await open_node(each.place, ACCESS) for each in (first, third)]
+        for node in (source, target):
+            stack.callback(node.close)
+        await first.ask("SET", KEY, "x" * SIZE)
+        await third.ask("CLUSTER", "SETSLOT", SLOT, "IMPORTING", first.id)
+        await first.ask("CLUSTER", "SETSLOT", SLOT, "MIGRATING", third.id)
+        assert await third.link.call_all([("ASKING",), ("SET", KEY, "old")], timeout_s=5) == [b"OK", b"OK"]
+        seen, name = Seen(name=KEY, size_bytes=SIZE), copy_names(SLOT)[0]
+        await source.ask("WATCH", KEY)
+        await copy_key(source, target, seen, b"string", name)
+
+        assert await hand_over_keys(source, target, SLOT, [(seen, name)]) is True
+
+        assert await third.link.call_all([("ASKING",), ("STRLEN", KEY)], timeout_s=5) == [b"OK", SIZE]
+        assert await first.ask("DBSIZE") == 0
