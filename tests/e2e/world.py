@@ -76,7 +76,7 @@ class Kube:
 
 
 class Operator:
-    """One operator process, for one namespace, with a log to read."""
+    """One operator process, for one namespace, with a log to read. *arguments*: of ``tdredis run``, beside those."""
 
     def __init__(
         self,
@@ -84,12 +84,14 @@ class Operator:
         namespace: str,
         *,
         program: tuple[str, ...] = (),
+        arguments: tuple[str, ...] = (),
         identity: str = "operator-0",
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._kube = kube
         self._namespace = namespace
         self._program = program or (str(BIN / "tdredis"),)
+        self._arguments = arguments
         self._identity = identity
         self._environment = environment or {}
         self.log = kube.folder / f"{identity}-{namespace}.log"
@@ -103,7 +105,7 @@ class Operator:
                 *self._program,
                 *("--log-format", "json", "run", "--kubeconfig", str(self._kube.kubeconfig)),
                 *("--listen", f"127.0.0.1:{self.port}"),
-                *("--namespace", self._namespace, "--lease-namespace", self._namespace, *images),
+                *("--namespace", self._namespace, "--lease-namespace", self._namespace, *images, *self._arguments),
                 env={**os.environ, "POD_NAME": self._identity, **self._environment},
                 # A worker of the test run that crashes takes it along.
                 preexec_fn=tied_to(os.getpid()),
