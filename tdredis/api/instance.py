@@ -224,8 +224,8 @@ class InstanceSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
         dict[str, Any],
         Meta(
             description="Parameters of Redis by their names, as CONFIG SET takes them: set on every process at once, or"
-            " kept for its next start (docs/reference/parameters.md says which). One that is named here is put back"
-            " when somebody sets it by hand; one that is not is left alone.",
+            " given to new pods one by one (docs/reference/parameters.md says which). One that is named here is put"
+            " back when somebody sets it by hand; one that is not is left alone.",
             extra_json_schema=VALUES,
         ),
     ] = {}
