@@ -1,4 +1,4 @@
-"""How long writes stop when a primary is killed: `python -m bench failover [--runs N] [--busy N]`.
+"""How long writes stop when a primary is killed: `python -m bench failover [--runs N] [--busy N] [--during WHAT]`.
 
 ours: localkube, the operator, a RedisCluster and a RedisStandby; the primary's process is killed (SIGKILL), and a
 client that writes without pause measures the longest time without an acknowledgement: in a cluster by its own protocol
@@ -6,6 +6,11 @@ and through the proxy, in a standby by the Service and by the Sentinels.
 engine: the same processes with the same timeouts (5 s) and nobody to help them, in the same run.
 
 --busy N: all of it twice, first on the machine as it is, then beside N processes that spin, at our own niceness.
+
+--during roll|reshard|config: ours alone, while every pod is being recreated (each run kills when one more of them is
+new), a fourth shard comes or goes (later in each run; any of the shards may be the one), or parameters are being set;
+all of it is carried out before the next run. bound_ms: what healing.md promises of a primary that is killed; during_it:
+in how many runs it was not over before the process was. The exit code is 1 where a run took longer.
 
 One JSON line a topology; p99 is the nearest rank, which is the slowest run of up to 100. With --busy N further lines,
 with how many times longer ours and the engine's p99 are than without.
@@ -21,27 +26,35 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import aiohttp
+import msgspec
 from redis.crc import key_slot
 
 from bench import _bare
 from bench._localkube import localkube
-from tdredis.kube.client import Client
-from tdredis.kube.resources import PODS
-from tdredis.redis.slots import parse_slots
-from tdredis.redislink.access import Access
-from tdredis.redislink.errors import LinkError
-from tdredis.redislink.link import connect
+from bench.failover_during import Change, Config, Quiet, Reshard, Roll, primary_of
+from localkube.faults.admin import PATH, Ask, Told
+from localkube.faults.menu import Kill
+from tdredis.kube.kubeconfig import load_config
 from tests.chaos.ledger import ByCluster, BySentinel, Door, Ledger
-from tests.e2e.world import BIN, Kube, Operator, Subject, eventually, install_crds, new_namespace, sample, standby
+from tests.e2e.faults import Addresses, passwords
+from tests.e2e.rolling import seen
+from tests.e2e.world import Kube, Operator, Subject, eventually, install_crds, new_namespace, sample, standby
 
 HEALS_S = 60.0
 BEFORE, AFTER = 50, 100  # acknowledgements that are waited for
 Gaps = dict[str, list[float]]
+CHANGES: Final[Mapping[str, type[Change]]] = {"roll": Roll, "reshard": Reshard, "config": Config}
+PROMISED = {"cluster": 1, "proxy": 1, "standby": 2, "sentinel": 2}  # the row of healing.md
+BOUNDS_S = {1: 0.3, 2: 0.5}
 
 
 def main(arguments: list[str]) -> int:
@@ -49,7 +62,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--engine-runs", type=int, help="default: as many as --runs")
     parser.add_argument("--busy", type=int, default=0, metavar="N", help="measure again beside N spinning processes")
+    parser.add_argument("--during", choices=CHANGES, help="kill while that goes on")
+    parser.add_argument("--logs", type=Path, help="a folder that is made, and stays, of what --during leaves to read")
     chosen = parser.parse_args(arguments)
+    if chosen.during:
+        with ExitStack() as stack:
+            folder = chosen.logs or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-failover-")))
+            folder.mkdir(parents=True, exist_ok=True)
+            return _during(CHANGES[chosen.during](), chosen.during, chosen.runs, folder)
     quiet = _measured(chosen.runs, chosen.engine_runs or chosen.runs)
     lines = list(_lines(quiet))
     if chosen.busy:
@@ -67,6 +87,27 @@ def main(arguments: list[str]) -> int:
     for line in lines:
         print(json.dumps(line))
     return 0
+
+
+def _during(change: Change, name: str, runs: int, folder: Path) -> int:
+    ours, hits = asyncio.run(_ours(folder, runs, change))
+    slowest = {topology: max(gaps) for topology, gaps in ours.items()}
+    for topology, gaps in ours.items():
+        row = PROMISED[topology]
+        line = {
+            "bench": "failover",
+            "during": name,
+            "topology": topology,
+            "row": row,
+            "ours_p50_ms": to_ms(statistics.median(gaps)),
+            "ours_p99_ms": to_ms(nearest_rank(gaps)),
+            "bound_ms": to_ms(BOUNDS_S[row]),
+            "within": sum(gap <= BOUNDS_S[row] for gap in gaps),
+            "during_it": hits[topology],
+            "runs": len(gaps),
+        }
+        print(json.dumps(line))
+    return int(any(gap > BOUNDS_S[PROMISED[topology]] for topology, gap in slowest.items()))
 
 
 def _measured(runs: int, engine_runs: int) -> tuple[Gaps, Gaps]:
@@ -115,7 +156,8 @@ async def _measure(folder: Path, runs: int, engine_runs: int) -> tuple[Gaps, Gap
     cluster, pair = await asyncio.gather(
         _bare_cluster(folder / "cluster", engine_runs), _bare_standby(folder / "standby", engine_runs)
     )
-    return await _ours(folder, runs), {"cluster": cluster, "standby": pair}
+    ours, _ = await _ours(folder, runs, Quiet())
+    return ours, {"cluster": cluster, "standby": pair}
 
 
 # ---- the engine alone
@@ -179,98 +221,84 @@ def tag_of(slot: int, *, within: int = 500) -> str:
 # ---- ours
 
 
-async def _ours(folder: Path, runs: int) -> Gaps:
-    gaps: Gaps = {"cluster": [], "proxy": [], "standby": [], "sentinel": []}
+async def _ours(folder: Path, runs: int, change: Change) -> tuple[Gaps, Counter[str]]:
+    """The gaps, and how many of each way were during the change."""
+    gaps: Gaps = {}
+    hits: Counter[str] = Counter()
     async with AsyncExitStack() as stack:
         kube = await stack.enter_async_context(localkube(folder))
         client = await stack.enter_async_context(kube.client())
         await install_crds(client)
         namespace = await stack.enter_async_context(new_namespace(client))
         await stack.enter_async_context(Operator(kube, namespace))
-        cluster = await Subject.create(client, sample(namespace))
-        pair = await Subject.create(client, standby(namespace))
+        subjects = [await Subject.create(client, make(namespace)) for make in (sample, standby)]
+        for subject in subjects:
+            await subject.until_ready()
+        subjects = [subject for subject in subjects if await change.prepare(subject)]
         for run in range(runs):
-            await cluster.until_ready()
-            await _kill_in_cluster(kube, client, cluster, run, gaps)
-            await pair.until_ready()
-            await _kill_in_standby(kube, client, pair, run, gaps)
-            print(
-                f"ours, run {run + 1} of {runs}: " + ", ".join(f"{n} {g[-1]:.3f} s" for n, g in gaps.items()),
-                flush=True,
-            )
-        await cluster.delete()
-        await pair.delete()
-    return gaps
+            for subject in subjects:
+                await subject.until_ready()
+                found, goes_on = await _kill_in(kube, subject, run, change)
+                for way, gap in found.items():
+                    gaps.setdefault(way, []).append(gap)
+                    hits[way] += goes_on
+            last = ", ".join(f"{way} {found[-1]:.3f} s" for way, found in gaps.items())
+            print(f"ours, run {run + 1} of {runs}, {_now()}: {last}", flush=True)
+        for subject in subjects:
+            await subject.delete()
+    return gaps, hits
 
 
-async def _kill_in_cluster(kube: Kube, client: Client, cluster: Subject, run: int, gaps: Gaps) -> None:
-    resource = await cluster.get()
-    shard = resource["status"]["shards"][run % 3]
-    slots = parse_slots(resource["status"]["slots"][shard["name"]])
-    tag = next(f"t{n}" for n in range(100_000) if key_slot(f"t{n}".encode()) in slots)
-    nodes = [f"{pod['status']['podIP']}:6379" for pod in (await cluster.pods()).values()]
-    direct = Ledger(f"direct{run}", ByCluster(lambda: nodes, "abc"), (tag,))
-    proxy = Ledger(f"proxy{run}", Door(resource["status"]["clusterIP"], "abc"), (tag,))
-    await _kill_under(kube, cluster, shard["primary"], direct, proxy)
-    gaps["cluster"].append(direct.longest_gap_s())
-    gaps["proxy"].append(proxy.longest_gap_s())
-    await _make_anew(client, cluster, shard["primary"])
-
-
-async def _kill_in_standby(kube: Kube, client: Client, pair: Subject, run: int, gaps: Gaps) -> None:
-    resource = await pair.get()
-    primary = resource["status"]["shards"][0]["primary"]
-    addresses = [f"{pod['status']['podIP']}:26379" for pod in (await pair.pods("sentinel")).values()]
-    service = Ledger(f"service{run}", Door(resource["status"]["clusterIP"], "123"))
-    sentinel = Ledger(f"sentinel{run}", BySentinel(lambda: addresses, "mymaster", "123"))
-    await _kill_under(kube, pair, primary, service, sentinel)
-    gaps["standby"].append(service.longest_gap_s())
-    gaps["sentinel"].append(sentinel.longest_gap_s())
-    await _make_anew(client, pair, primary)
-
-
-async def _kill_under(kube: Kube, subject: Subject, pod: str, *ledgers: Ledger) -> None:
+async def _kill_in(kube: Kube, subject: Subject, run: int, change: Change) -> tuple[Mapping[str, float], bool]:
+    """Gaps by way, of the kill and what follows: until writes go on, not until the change is carried out. And whether
+    the change was under way.
+    """
+    resource = await subject.get()
+    shards = resource["status"]["shards"]
+    shard = shards[run % len(shards)]["name"]
+    inner, outer = passwords(resource)
+    through = Door(resource["status"]["clusterIP"], outer)
+    if resource["kind"] == "RedisCluster":
+        tags, nodes = change.tags(resource, shard), Addresses(subject, "redis", 6379)
+        ledgers = {
+            "cluster": Ledger(f"direct{run}", ByCluster(nodes, inner), tags),
+            "proxy": Ledger(f"proxy{run}", through, tags),
+        }
+    else:
+        nodes = Addresses(subject, "sentinel", 26379)
+        ledgers = {
+            "standby": Ledger(f"service{run}", through),
+            "sentinel": Ledger(f"sentinel{run}", BySentinel(nodes, "mymaster", outer)),
+        }
+    await nodes.refresh()
     async with AsyncExitStack() as stack:
-        for ledger in ledgers:
+        await stack.enter_async_context(seen(ledgers))
+        for ledger in ledgers.values():
             await stack.enter_async_context(ledger.writing())
-        for ledger in ledgers:
+        for ledger in ledgers.values():
             await ledger.until_written(BEFORE, deadline_s=HEALS_S)
-        killer = await asyncio.create_subprocess_exec(
-            str(BIN / "localkube"),
-            *("fault", "--kubeconfig", str(kube.kubeconfig), "kill", "-c", "redis", f"{subject.namespace}/{pod}"),
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        assert await killer.wait() == 0
-        for ledger in ledgers:
+        before = await primary_of(subject, shard)
+        await change.begin(subject, run)
+        pod = before if change.keeps_primaries else await primary_of(subject, shard)
+        await nodes.refresh()  # as clients do that keep a map of the cluster
+        killed_at = time.monotonic()
+        print(f"{_now()}: {pod} is killed", flush=True)
+        goes_on, _ = await asyncio.gather(change.goes_on(subject, run), _kill(kube, f"{subject.namespace}/{pod}"))
+        for ledger in ledgers.values():
             await ledger.until_written(AFTER, deadline_s=HEALS_S)
+    await change.end(subject, run, pod)
+    return {way: ledger.longest_gap_s(killed_at) for way, ledger in ledgers.items()}, goes_on
 
 
-async def _make_anew(client: Client, subject: Subject, pod: str) -> None:
-    """A new pod has no restart back-off, which would grow from kill to kill. By now it is no primary."""
-    found = (await subject.pods())[pod]
-    uid, ip = found["metadata"]["uid"], found["status"]["podIP"]
-
-    async def demoted() -> bool:
-        return await _is_replica(subject, ip)
-
-    await eventually(demoted, f"{pod} is a replica", deadline_s=HEALS_S)
-    await client.delete(PODS, subject.namespace, pod)
-
-    async def is_new() -> bool:
-        pods = await subject.pods()
-        return pod in pods and pods[pod]["metadata"]["uid"] != uid
-
-    await eventually(is_new, f"{pod} is made anew", deadline_s=HEALS_S)
+def _now() -> str:
+    """As the operator's log has it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-async def _is_replica(subject: Subject, ip: str) -> bool:
-    password = (await subject.get())["spec"]["secret"]
-    try:
-        link = await connect(ip, 6379, access=Access((password,)), timeout_s=1)
-        try:
-            role = await link.call("ROLE", timeout_s=1)
-        finally:
-            link.close()
-    except LinkError:
-        return False  # its container is not started again yet
-    return isinstance(role, list) and role[0] == b"slave"
+async def _kill(kube: Kube, pod: str) -> None:
+    """As `localkube fault kill -c redis POD`, whose own start takes longer than some changes go on."""
+    address = load_config(kube.kubeconfig).server.rstrip("/") + PATH
+    async with aiohttp.ClientSession() as session, session.ws_connect(address) as socket:
+        await socket.send_bytes(msgspec.json.encode(Ask(Kill(pod=pod, container="redis"))))
+        told = msgspec.json.decode(await socket.receive_bytes(timeout=HEALS_S), type=Told)
+        assert told.state == "done", told.text
