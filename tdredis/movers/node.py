@@ -13,8 +13,8 @@ from tdredis.redislink.link import Link, connect
 from tdredis.redislink.pool import Command, Connect
 
 ANSWER_S = 10.0  # of anything but MIGRATE
-# Without a byte of progress. The source answers nobody meanwhile: of a target that is frozen it must not learn for so
-# long that the others take it for dead as well.
+# Without a byte of progress, of all calls of one write together. The source answers nobody meanwhile: of a target that
+# is frozen it must not learn for so long that the others take it for dead as well.
 MIGRATE_MS = 1000
 MIGRATE_S = 15.0
 ASKING: Command = ("ASKING",)

@@ -24,7 +24,7 @@ LEAST_REST_S = 0.002  # shorter ones are saved up: a timer has a millisecond
 class Pace:
     """*hold_s*: what a MIGRATE may take. *late_s*: a PING that took longer asks for a rest; None: there is none.
     *rest_share*: how long the nodes are left alone, as a share of the time that they were kept busy. *settings*: how
-    many SETSLOT go in one write.
+    many SETSLOT go in one write; *calls*: how many MIGRATE, each of another slot.
     """
 
     name: str
@@ -32,10 +32,16 @@ class Pace:
     hold_s: float
     late_s: float | None
     settings: int
+    calls: int
+
+    @property
+    def looks_ahead(self) -> bool:
+        """What goes next is looked at while keys are moved."""
+        return self.rest_share == 0
 
 
-GENTLE = Pace(name="gentle", rest_share=1.0, hold_s=0.0025, late_s=0.004, settings=8)
-FAST = Pace(name="fast", rest_share=0.0, hold_s=0.010, late_s=None, settings=8)
+GENTLE = Pace(name="gentle", rest_share=1.0, hold_s=0.0025, late_s=0.004, settings=8, calls=2)
+FAST = Pace(name="fast", rest_share=0.0, hold_s=0.010, late_s=None, settings=16, calls=4)
 
 
 class Pacer:

@@ -16,8 +16,8 @@ Source: redis.io, "CLUSTER SETSLOT", "MIGRATE"; cluster.c, clusterCommand, clust
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
@@ -34,8 +34,9 @@ from tdredis.movers.big_keys import (
     kind_of,
     kinds_in_pieces,
 )
+from tdredis.movers.calls import CallFailed, in_writes, send
 from tdredis.movers.marks import Marks, read_marks
-from tdredis.movers.node import MIGRATE_MS, MIGRATE_S, Node
+from tdredis.movers.node import Node
 from tdredis.movers.pace import Pacer
 from tdredis.movers.progress import End, Left, MayGoOn, MoveFailed, NoRoomLeft, Progress, StuckKey, Word
 from tdredis.movers.readiness import until_ready
@@ -51,9 +52,7 @@ NAMES = 2000  # of a slot, in one reply
 MOST_NAMES = 50_000  # of a slot that is looked at as a whole
 BIG_BYTES = PIECE_BYTES  # a key above this goes in pieces
 WHOLE_BYTES = 8 << 20  # a key that cannot go in pieces (a stream, a module's) goes whole up to here
-CALL_BYTES = 1 << 20  # of all keys of a MIGRATE
 COPIES = 5  # tries, after which a key changes too often to be copied
-RETRIES = 3  # of a MIGRATE whose connection broke: the key is on both nodes then, and REPLACE makes it one again
 
 
 BUMP_EPOCH: Command = ("CLUSTER", "BUMPEPOCH")
@@ -92,11 +91,13 @@ class SlotMover:
             await self._finish(await read_marks(self._source, self._target))
             owned = (await self._source.view()).me.slots & slots
             waiting = [slot for slot in owned if slot not in self._stay_open]
-            for group in [*await self._first(waiting), *_in_groups(waiting, GROUP)]:
-                if self._word() is not Word.GO:
-                    return End.STOPPED
-                await self._move(_Group(group))
-                await self._pacer.rest()
+            groups = [_Group(slots) for slots in [*await self._first(waiting), *_in_groups(waiting, GROUP)]]
+            async with aclosing(self._looked_at(groups)) as looked_at:
+                async for group in looked_at:
+                    if self._word() is not Word.GO:
+                        return End.STOPPED
+                    await self._move(group)
+                    await self._pacer.rest()
         except Left:
             return End.LEFT
         return End.DONE
@@ -139,7 +140,9 @@ class SlotMover:
             await self._open(group)
             for slot in group:
                 await drop_copies(self._target, slot)
-            await self._move(_Group(group), is_open=True)
+            found = _Group(group)
+            await self._look(found)
+            await self._move(found, is_open=True)
 
     async def _drop_what_the_source_has(self, slot: int) -> bool:
         """True: the target has keys besides, the only ones of their names."""
@@ -155,8 +158,22 @@ class SlotMover:
 
     # -- a group --------------------------------------------------------------------------------------------------
 
+    async def _looked_at(self, groups: Sequence[_Group]) -> AsyncGenerator[_Group, None]:
+        """Each when it has been looked at. Where nodes need no rest the next one is, while its predecessor is moved."""
+        ahead: asyncio.Task[None] | None = None
+        try:
+            for number, group in enumerate(groups):
+                await (ahead or self._look(group))
+                ahead = None
+                if self._pacer.pace.looks_ahead and number + 1 < len(groups):
+                    ahead = asyncio.create_task(self._look(groups[number + 1]), name="looks ahead")
+                yield group
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait([ahead])
+
     async def _move(self, group: _Group, *, is_open: bool = False) -> None:
-        await self._look(group)
         if not is_open:
             await require_room(self._target, sum(seen.size_bytes for keys in group.keys.values() for seen in keys))
         moved = self.progress.keys
@@ -164,8 +181,7 @@ class SlotMover:
             await self._empty_of_big_keys(group)
         else:
             await self._open_with_big_keys(group)
-        for slot in list(group.slots):
-            await self._migrate(slot, group.keys.get(slot, []))
+        await self._migrate({slot: group.keys.get(slot, []) for slot in group.slots})
         await self._sweep(group)
         if self.progress.keys > moved:
             await until_copied(self._target, group.slots)
@@ -284,46 +300,25 @@ class SlotMover:
             return StuckKey(name=seen.name, slot=slot, size_bytes=seen.size_bytes, why=why)
         return None
 
-    async def _migrate(self, slot: int, keys: Sequence[Seen]) -> None:
-        """Small keys, and such as go whole, of one slot, in calls as large as the pace allows."""
-        waiting = list(keys)
-        while waiting:
-            self._word()
-            batch: list[Seen] = []
-            size_bytes = 0
-            while waiting and len(batch) < self._pacer.keys:
-                if batch and size_bytes + waiting[-1].size_bytes > CALL_BYTES:
-                    break
-                batch.append(waiting.pop())
-                size_bytes += batch[-1].size_bytes
-            await self._migrate_call(slot, batch)
-
-    async def _migrate_call(self, slot: int, batch: Sequence[Seen]) -> None:
-        place, password = self._target.place, self._target.password
-        secret: Command = ("AUTH2", "default", password) if password else ()
-        names = [seen.name for seen in batch]
-        call: Command = (
-            *("MIGRATE", place.host, place.port, "", 0, MIGRATE_MS, "REPLACE"),
-            *(*secret, "KEYS", *names),
-        )
+    async def _migrate(self, keys: Mapping[int, Sequence[Seen]]) -> None:
+        """Small keys, and such as go whole, by slot, as many in a write as the pace allows."""
         loop = asyncio.get_running_loop()
-        for left in reversed(range(RETRIES)):
+        for calls in in_writes(keys, lambda: self._pacer.keys, self._pacer.pace.calls):
+            self._word()
             began_at = loop.time()
             try:
-                await self._source.ask(*call, timeout_s=MIGRATE_S)
-            except Refused as error:
-                if error.code == "IOERR" and left:
-                    continue  # at once: a copy that is left behind would come back when the source's is deleted
-                if "OOM" in str(error):
+                await send(self._source, self._target, calls)
+            except CallFailed as error:
+                if error.is_of_memory:
                     raise NoRoomLeft(f"{self._target.name} has no memory left: {error}") from error
-                raise MoveFailed(f"slot {slot}, from {self._source.name} to {self._target.name}: {error}") from error
+                raise MoveFailed(f"from {self._source.name} to {self._target.name}: {error}") from error
             took_s = loop.time() - began_at
-            self._pacer.moved(len(batch), took_s)
-            self.progress.calls += 1
+            moved = [seen for call in calls for seen in call.keys]
+            self._pacer.moved(len(moved), took_s)
+            self.progress.calls += len(calls)
             self.progress.longest_s = max(self.progress.longest_s, took_s)
-            self._count_moved(batch)
+            self._count_moved(moved)
             await self._pacer.kept_busy(took_s)
-            return
 
     def _count_moved(self, keys: Sequence[Seen]) -> None:
         self.progress.keys += len(keys)
@@ -343,7 +338,7 @@ class SlotMover:
                 if not rest.slots:
                     group.slots.remove(slot)
                     continue
-                await self._migrate(slot, rest.keys.get(slot, []))
+                await self._migrate(rest.keys)
 
     # -- the end of it --------------------------------------------------------------------------------------------
 

@@ -52,7 +52,7 @@ async def test_a_primary_that_dies_in_the_middle_is_followed_by_its_replica_and_
         def stops() -> Word:
             nonlocal asked
             asked += 1
-            return Word.GO if asked < 100 else Word.LEAVE
+            return Word.GO if asked < 40 else Word.LEAVE
 
         assert await work(cluster, stops).run([move]) is End.LEFT
         assert await cluster.open_slots() != []
