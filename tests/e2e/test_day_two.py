@@ -18,6 +18,12 @@ from tests.kit.pairs import pairs
 MIB = 2**20
 Manifest = Callable[..., Obj]
 ALL = {"cluster": sample, "standby": standby, "standalone": standalone}
+OF_BALANCERS: Obj = {
+    "annotations": {"example.com/internal": "true"},
+    "loadBalancerClass": "example.com/l4",
+    "loadBalancerSourceRanges": ["10.0.0.0/8"],
+    "externalTrafficPolicy": "Local",
+}
 
 
 def kinds(*short: str) -> pytest.MarkDecorator:
@@ -127,7 +133,7 @@ async def test_the_net_mode_is_switched_live_and_the_other_path_is_not_dropped(
             await eventually(lambda: _wrote(writer, 20), "the cluster IP is written through")
             before = writer.failures  # kube-proxy may hear of the endpoints a moment after Ready
             for mode in ("NodePort", "ClusterIP", "LoadBalancer", "NodePort"):
-                await subject.change(netmode=mode)
+                await subject.change(netmode=mode, service=OF_BALANCERS if mode == "LoadBalancer" else None)
 
                 async def switched(mode: str = mode) -> str | None:
                     service: Obj = await client.get(SERVICES, namespace, client_service(subject))
@@ -138,17 +144,26 @@ async def test_the_net_mode_is_switched_live_and_the_other_path_is_not_dropped(
                     if mode == "NodePort":
                         return external if external == f"192.0.2.7:{port}" else None
                     if mode == "LoadBalancer":
+                        assert said_of(service) == OF_BALANCERS
                         return external if external == f"{await balanced(client, service)}:6379" else None
                     return "none" if not external else None
 
                 await eventually(switched, f"the Service is a {mode}, and status says so")
             service: Obj = await client.get(SERVICES, namespace, client_service(subject))
+            assert said_of(service) == {"externalTrafficPolicy": "Cluster"}
             address = f"{await node_address(subject)}:{service['spec']['ports'][0]['nodePort']}"
             await write_and_read(address, client_password(made), count=20)
             written = len(writer.acknowledged)
             await eventually(lambda: _wrote(writer, written + 20), "the cluster IP is still written through")
         inside.close()
         assert writer.failures == before
+
+
+def said_of(service: Obj) -> Obj:
+    """What spec.service may say, as *service* has it."""
+    found: Obj = {name: service["spec"][name] for name in OF_BALANCERS if name in service["spec"]}
+    named = {name: value for name, value in service["metadata"].get("annotations", {}).items() if "example.com" in name}
+    return {**found, "annotations": named} if named else found
 
 
 async def _wrote(writer: Writer, count: int) -> bool:

@@ -57,6 +57,12 @@ async def values_of(subject: Subject, parameter: str) -> set[str]:
     return found
 
 
+async def set_by_hand(subject: Subject, pod: str, *words: str) -> None:
+    spec, there = (await subject.get())["spec"], await subject.pods()
+    async with linked(f"{there[pod]['status']['podIP']}:6379", spec["secret"]) as link:
+        await link.call("CONFIG", "SET", *words, timeout_s=5)
+
+
 async def until_all_have(subject: Subject, parameter: str, value: str) -> None:
     async def have() -> bool:
         try:
@@ -87,11 +93,15 @@ async def test_parameters_are_set_while_redis_runs_and_are_there_after_a_restart
         await subject.until_ready()
 
         pod = max(before)
+        await set_by_hand(subject, pod, "timeout", "599", "hz", "50")
+        await until_all_have(subject, "timeout", "600")  # spec names it
+        assert "50" in await values_of(subject, "hz"), "and of this it says nothing"
         await kube.kubectl("delete", "pod", "-n", namespace, pod)
         await subject.until_ready()
         for name, (_, value) in OTHERS.items():
             await until_all_have(subject, name, value)
         await until_all_have(subject, "appendonly", "no")
+        await until_all_have(subject, "hz", "10")
 
         await subject.change(config=None)  # a patch with {} would change nothing
         await until_all_have(subject, "appendonly", "yes")
