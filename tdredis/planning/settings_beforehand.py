@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from tdredis.api.instance import Instance
+from tdredis.api.settings import as_texts
 from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.planning.health import World
@@ -62,15 +63,32 @@ def _fit_the_memory(instance: Instance, engines: frozenset[str], databases: int)
 
 
 def _have_the_keys(world: World, databases: int) -> Hold | None:
-    """Guard: an engine that finds a key of a database that it does not have ends, over and over."""
+    """Guard: no write is made in another database than it was meant for. An engine that finds, in a snapshot, a key of
+    a database that it does not have ends; one that finds a write in an append-only file, or gets it from its primary,
+    makes it where the one before was made, and says so in its log alone (seen on redis 7.0.15).
+    """
     found = [
         (member.facts.databases, member.pod.name) for member in world.members if member.facts.databases > databases
     ]
-    if not found:
+    if found:
+        most, pod = max(found)
+        what = f"database {most - 1} has keys in {pod}, and with {databases} there is none of that number"
+        return _taken_away(what, f"write {most} or more, or remove these keys")
+    has = [(int(member.facts.settings.get(DATABASES, "0")), member.pod.name) for member in world.members]
+    most, pod = max(has)
+    if most <= databases or not _keeps_a_log(world.instance):
         return None
-    most, pod = max(found)
-    why = (
-        f"config.{DATABASES}: database {most - 1} has keys in {pod}, and with {databases} there is none of that number."
-        f" Nothing is changed: write {most} or more, or remove these keys"
+    what = (
+        f"{pod} has {most}, and append-only files on its volume may name those that go: a start would make their writes"
     )
+    return _taken_away(f"{what} in another", f"write {most} or more; for fewer copy the keys to another resource")
+
+
+def _keeps_a_log(instance: Instance) -> bool:
+    """What a pod starts with was written before."""
+    return bool(instance.spec.storage_class) and as_texts(instance.spec.config).get("appendonly", "yes") != "no"
+
+
+def _taken_away(what: str, advice: str) -> Hold:
+    why = f"config.{DATABASES}: {what}. Nothing is changed: {advice}"
     return Hold(guard="databases_have_the_keys", about="spec", why=why)

@@ -125,7 +125,7 @@ def test_the_limit_of_the_container_counts_where_capacity_names_none() -> None:
 
 
 def test_databases_that_have_keys_are_not_taken_away() -> None:
-    """An engine that loads a key of such a one ends, and its replicas with it."""
+    """An engine that loads a key of such a one ends, and a replica makes writes to it in another."""
     world = STANDBY(config={"databases": 40})
     world.converge()
     for redis in world.redis().values():
@@ -138,3 +138,21 @@ def test_databases_that_have_keys_are_not_taken_away() -> None:
     roll(world)
     assert values(world, "databases") == {"31"}
     assert any(is_primary(world, pod) for pod in redis_pods(world))
+
+
+def test_databases_that_files_on_volumes_may_name_are_not_taken_away() -> None:
+    """They are empty, but what was written there is still in append-only files."""
+    world = STANDBY(config={"databases": 40}, storageclass="fast")
+    world.converge()
+
+    refused(world, {"databases": 30}, "has 40, and append-only files on its volume may name those that go")
+    refused(world, {}, "write 40 or more; for fewer copy the keys to another resource")
+
+    edit(world, {"databases": 50})
+    roll(world)
+    assert values(world, "databases") == {"50"}
+    edit(world, {"databases": 50, "appendonly": "no"})
+    world.converge()
+    edit(world, {"databases": 30, "appendonly": "no"})
+    roll(world)
+    assert values(world, "databases") == {"30"}
