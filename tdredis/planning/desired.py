@@ -39,10 +39,12 @@ def capacity_change(
     shards: int = 1,
     before: int | None = None,
 ) -> Iterator[HeldFields]:
-    """Less memory only when all *pods* have said that their data fits; more at any time, and any before it *has_begun*.
+    """Less memory only when all *pods* have said that their data fits; more at any time, and any before it *has_begun*:
+    as status says, or as keys do, where somebody emptied that.
 
     *shards*: over how many of them capacity is divided. *before*: what is effective, where it is known.
     """
+    has_begun = has_begun or has_keys(snapshot)
     before = _capacity_effective(snapshot, shards) if before is None else before
     if not has_begun or before is None or not spec.capacity or 0 < before <= spec.capacity:
         return
@@ -148,14 +150,21 @@ def password_hold(snapshot: Snapshot) -> tuple[Hold, ...]:
     return (Hold(guard="password_is_unchanged", about="spec", why=why),)
 
 
+def has_keys(snapshot: Snapshot) -> bool:
+    """Some process has data, whatever status knows of it."""
+    return any(isinstance(node, NodeFacts) and node.keys > 0 for node in snapshot.nodes.values())
+
+
 def _capacity_effective(snapshot: Snapshot, shards: int) -> int | None:
-    """MiB; 0: no limit. Before the first Ready not status says it, but the processes do. None: nobody does."""
+    """MiB; 0: no limit. Where status names none the processes do: before the first Ready, and where it was emptied.
+    None: nobody does.
+    """
     status = snapshot.resource.status
-    if status.capacity or has_been_ready(status):
+    if status.capacity:
         return status.capacity
     limits = [node.maxmemory_bytes // MIB for node in snapshot.nodes.values() if isinstance(node, NodeFacts)]
     if not limits:
-        return None
+        return 0 if has_been_ready(status) else None
     return 0 if 0 in limits else max(limits) * shards
 
 

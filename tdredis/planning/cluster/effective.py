@@ -15,6 +15,7 @@ from tdredis.planning.desired import (
     Effective,
     HeldFields,
     capacity_change,
+    has_keys,
     hold_changes,
     replicas_change,
     volumes_change,
@@ -50,7 +51,7 @@ def _size(snapshot: ClusterSnapshot, spec: RedisClusterSpec, *, scale: Scale | N
 
 def _capacity(snapshot: ClusterSnapshot, spec: RedisClusterSpec) -> Iterator[HeldFields]:
     status = snapshot.cluster.status
-    has_begun = is_recorded(snapshot)
+    has_begun = is_recorded(snapshot) or has_keys(snapshot)
     share = written_maxmemory_mib(snapshot) if has_begun else None
     # By what each shard has: the same sum over more shards is less for each.
     before = None if share is None else status.capacity if status.capacity // spec.size == share else share * spec.size
