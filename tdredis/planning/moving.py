@@ -18,11 +18,13 @@ Pace: TypeAlias = Literal["gentle", "fast"]
 class MoveOrder:
     """What is to be brought about: those *leaving* (names of *shards*) own no slot, the others are even by bytes.
 
-    *shards*: the present primary of each, with the ids of the other nodes of its shard.
+    *shards*: the present primary of each, with the ids of the other nodes of its shard. *asked*: the request that it
+    answers, "" if it is none: one that came later is not carried out by what was done before it.
     """
 
     shards: tuple[Place, ...]
     leaving: frozenset[str] = frozenset()
+    asked: str = ""
     pace: Pace = "gentle"
 
 

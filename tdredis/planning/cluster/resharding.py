@@ -53,9 +53,11 @@ def is_migrating(world: World) -> bool:
 
 
 def is_done(world: World) -> bool:
-    """What was begun has been carried out: whoever did it has said so of the very same shards."""
+    """What was begun has been carried out: whoever did it has said so of the very same shards, and request."""
     moving = world.snapshot.moving
     if moving is None or moving.state is not State.DONE or not world.snapshot.cluster.status.resharding:
+        return False
+    if moving.order.asked != asked(world):
         return False
     named = {place.name for place in moving.order.shards}
     staying = {shard.name for shard in world.shards if not shard.is_leaving}
@@ -131,6 +133,7 @@ def _order(world: World) -> MoveOrder:
     return MoveOrder(
         shards=tuple(_place(shard) for shard in shards),
         leaving=frozenset(shard.name for shard in shards if shard.is_leaving),
+        asked=asked(world),
         pace="fast" if spec.scale.pace == "fast" else "gentle",
     )
 

@@ -42,17 +42,23 @@ class SimulatedMover:
         self.stuck: set[int] = set()
         self.begun = 0  # orders
         self._is_to_end = False
+        self._is_past = False  # nothing was wanted since it ended
         self._left: list[Move] | None = None  # what was planned; None: not yet
 
     def order(self, order: MoveOrder | None) -> None:
-        """Of a pass that went to its end. None: its plan has none."""
+        """Of a pass that went to its end. None: its plan has none. What became of the last one is known until another
+        is begun.
+        """
         if order is None:
-            if self.moving is not None and self.moving.is_under_way:
-                self._is_to_end = True
-            else:
-                self.moving = None
-        elif self.moving is None or self.moving.order != order or self.moving.state in (State.STOPPED, State.FAILED):
-            self._is_to_end = False
+            self._is_to_end = self.moving is not None and self.moving.is_under_way
+            self._is_past = not self._is_to_end
+        elif (
+            self.moving is None
+            or self._is_past
+            or self.moving.order != order
+            or self.moving.state in (State.STOPPED, State.FAILED)
+        ):
+            self._is_to_end = self._is_past = False
             self.begun += 1
             self._left = None
             self.moving = Moving(order=order, state=State.SURVEYING)

@@ -185,6 +185,28 @@ def test_new_shards_stay_empty_until_somebody_asks_where_they_are_filled_by_hand
     assert world.cluster.status.rebalanced == "1"
 
 
+@pytest.mark.parametrize("size", [3, 4])
+def test_each_request_to_rebalance_is_carried_out_after_others_were(size: int) -> None:
+    world = full()
+    edit(world, size=size)
+    finish(world)
+    for number in (1, 2):
+        first = primaries(world)[f"{NAME}-0"]
+        for slot in list(first.slots)[:60]:
+            first.slot_keys.setdefault(slot, {})[f"more-{number}-{slot}"] = 1
+        world.settle()
+        before, count = world.mover.begun, keys(world)
+
+        annotate(world, "cache.tongdun.net/rebalance", str(number))
+        finish(world)
+
+        assert world.mover.begun == before + 1, "nothing was moved"
+        assert world.cluster.status.rebalanced == str(number)
+        is_whole(world, size, with_keys=count)
+        sizes = [sum(map(len, node.slot_keys.values())) for node in primaries(world).values()]
+        assert max(sizes) - min(sizes) <= count // 5
+
+
 def test_memory_is_given_before_slots_come_and_taken_when_they_are_gone() -> None:
     world = full(capacity=600)
     edit(world, size=4, capacity=400)
