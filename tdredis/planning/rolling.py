@@ -43,6 +43,8 @@ class Copy:
     is_surplus: bool = False  # it is not there for long: while others are recreated, or while it is the primary
     is_leaving: bool = False  # somebody deleted its pod: its data may go with it
     is_claim_going: bool = False  # somebody deleted its claim: its volume goes with its pod
+    is_written: bool = True  # to its volume, if it has one
+    is_being_written: bool = False  # all of it for the first time, perhaps
     behind_bytes: int | None = None
 
     @property
@@ -236,8 +238,11 @@ def _copies_stay(shard: Shard, leaving: Copy, terms: Terms) -> Ask | Hold | Repl
     least; or it keeps its own. A surplus pod is asked for where that is not so.
     """
     left = sum(each.is_whole for each in shard.copies if each is not leaving)
-    if (shard.keeps_data and not leaving.is_claim_going) or left >= min(LEAST_COPIES, shard.wanted):
+    if left >= min(LEAST_COPIES, shard.wanted):
         return None
+    if shard.keeps_data and leaving.is_written and not leaving.is_claim_going:
+        why = f"{leaving.name} makes its append-only file anew, and is not told to end before that is whole"
+        return Hold(guard="copies_are_whole", why=why) if leaving.is_being_written else None
     if not shard.can_replicate:
         why = (
             f"{leaving.name} has the only copy of the data, {_lies(shard, leaving)}: delete the pod yourself if you can"
@@ -265,9 +270,11 @@ def _lies(shard: Shard, leaving: Copy) -> str:
     """Where the data is that goes with the pod."""
     if leaving.is_claim_going:
         return "on a volume that goes with it, as its claim was deleted"
-    return (
-        "in memory alone, as config lets nothing be written" if shard.has_volume else "on an emptyDir that goes with it"
-    )
+    if not shard.has_volume:
+        return "on an emptyDir that goes with it"
+    if shard.keeps_data and not leaving.is_written:
+        return "in memory alone, as its process does not write all of it to its volume"
+    return "in memory alone, as config lets nothing be written"
 
 
 def next_watcher(outdated: Sequence[str], *, in_failover: bool) -> Replace | Hold | None:

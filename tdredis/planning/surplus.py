@@ -6,14 +6,19 @@ It keeps a copy of their data. The annotation of the StatefulSet is all that is 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.json_object import JSONObject, object_at
+from tdredis.api.settings import as_texts
 from tdredis.manifests.claims import CLAIM
 from tdredis.manifests.names import SURPLUS, pods_per_statefulset
 from tdredis.planning.loss import is_unkept
 from tdredis.planning.rolling import Surplus, ordinal
 from tdredis.planning.snapshot import Ref, Snapshot
+from tdredis.redis.facts import NodeFacts
+
+ON_END: Final = "shutdown-on-sigterm"  # with nosave what came since the last snapshot goes with the process
 
 
 def surplus_pod(snapshot: Snapshot, statefulset: str, wanted: int) -> str | None:
@@ -53,6 +58,16 @@ def find_surplus(snapshot: Snapshot, statefulset: str, wanted: int) -> Surplus |
 def keeps_data(spec: InstanceSpec) -> bool:
     """A pod that is recreated finds its data again: it has a volume, and its process writes to it."""
     return bool(spec.storage_class) and not is_unkept(spec)
+
+
+def is_written(spec: InstanceSpec, facts: NodeFacts) -> bool:
+    """What the process has, its next start reads from the volume, if there is one: an engine may have refused what
+    *spec* says of that.
+    """
+    config = as_texts(spec.config)
+    if config.get("appendonly", "yes").lower() != "no":
+        return facts.is_logged is not False
+    return facts.saves is not False and "nosave" not in config.get(ON_END, "").lower().split()
 
 
 def is_claim_going(snapshot: Snapshot, pod: str) -> bool:

@@ -89,6 +89,9 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     maxmemory_policy: str = ""  # what becomes of keys, or of writes, when maxmemory is used up. "": it does not say
     backlog_bytes: int | None = None  # repl-backlog-size. None: it does not say
     write_error: str = ""  # why a primary refuses writes (MISCONF): its disk takes nothing more. "": it does take it
+    is_logged: bool | None = None  # it writes an append-only file. None: it does not say
+    log_begins: bool = False  # one is made anew, or is to be: while it is the first, it is not whole
+    saves: bool | None = None  # it writes a snapshot, when it is told to end too. None: it does not say
     write_failed_s: float | None = None  # so long ago that was last seen of its pod. None: never
     heard_s: float = 0.0  # it has answered every question for so long
 
@@ -125,6 +128,8 @@ NODE_FIELDS = (
     "loading",
     "aof_enabled",
     "aof_last_write_status",
+    "aof_rewrite_in_progress",
+    "aof_rewrite_scheduled",
     "rdb_last_bgsave_status",
     "role",
     "master_host",
@@ -287,6 +292,9 @@ def parse_node_facts(
         maxmemory_policy=info.get("maxmemory_policy", ""),
         backlog_bytes=None if (backlog := info.get("repl_backlog_size")) is None else int(backlog),
         write_error=find_write_error(info, config.get("save", "")),
+        is_logged=None if (logged := info.get("aof_enabled")) is None else logged == "1",
+        log_begins="1" in (info.get("aof_rewrite_in_progress"), info.get("aof_rewrite_scheduled")),
+        saves=None if (save := config.get("save")) is None else bool(save),
         masteruser=config.get("masteruser"),
         lost=lost,
         refused_at_start=refused,

@@ -15,7 +15,7 @@ from tdredis.planning.rolling import Ask, Copy, Next, Replace, Surplus, Yield, n
 from tdredis.planning.rolling import Shard as Copies
 from tdredis.planning.settings import settings_to_keep, with_kept
 from tdredis.planning.steps import HandOver, ReplacePod
-from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_going, is_seen, keeps_data
+from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_going, is_seen, is_written, keeps_data
 
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
@@ -93,5 +93,7 @@ def _copy(world: World, shard: Shard, member: Member, outdated: frozenset[str], 
         is_surplus=member.name not in shard.wanted or member.name in condemned_pods(world.snapshot, shard.wanted),
         is_leaving=member.pod.deleting,
         is_claim_going=is_claim_going(world.snapshot, member.name),
+        is_written=is_written(world.instance.spec, member.facts),
+        is_being_written=member.facts.log_begins,
         behind_bytes=behind,
     )

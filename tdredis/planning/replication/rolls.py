@@ -25,7 +25,7 @@ from tdredis.planning.rolling import (
 )
 from tdredis.planning.settings import settings_to_keep, with_kept
 from tdredis.planning.steps import ReplacePod
-from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_going, is_seen, keeps_data
+from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_going, is_seen, is_written, keeps_data
 
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
@@ -109,5 +109,7 @@ def _copy(world: World, member: Member, outdated: frozenset[str]) -> Copy:
         is_surplus=member.name not in wanted or member.name in condemned_pods(world.snapshot, wanted),
         is_leaving=member.pod.deleting,
         is_claim_going=is_claim_going(world.snapshot, member.name),
+        is_written=is_written(world.instance.spec, member.facts),
+        is_being_written=member.facts.log_begins,
         behind_bytes=behind,
     )

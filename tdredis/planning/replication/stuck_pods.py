@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.manifests.names import sentinel_name
-from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.plan import Hold, Ruling, held
 from tdredis.planning.replication.members import Member
 from tdredis.planning.replication.primary import hand_over
 from tdredis.planning.replication.world import World
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Step
 from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_stuck, stuck_pods
-from tdredis.planning.surplus import is_claim_going, keeps_data
+from tdredis.planning.surplus import is_claim_going, is_written, keeps_data
 
 
 def replace_stuck_pods(world: World) -> Ruling:
@@ -48,7 +48,11 @@ def _replace_redis(world: World, stuck: tuple[StuckPod, ...]) -> Ruling:
 
 def _replace_the_only_one(world: World, stuck: StuckPod, member: Member) -> Ruling:
     spec, goes = world.instance.spec, is_claim_going(world.snapshot, member.name)
-    if (keeps_data(spec) and not goes) or not member.has_data:
+    is_kept = keeps_data(spec) and is_written(spec, member.facts)
+    if is_kept and not goes and member.facts.log_begins:
+        why = f"{member.name} makes its append-only file anew, and is not told to end before that is whole"
+        return held("copies_are_whole", why)
+    if (is_kept and not goes) or not member.has_data:
         return Ruling(steps=(stuck.replace("it is the only one"),))
     where = (
         "on a volume whose claim was deleted"

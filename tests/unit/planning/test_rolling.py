@@ -255,14 +255,35 @@ def test_a_volume_whose_claim_is_deleted_keeps_nothing(found: Shard, next_: str)
     assert what(next_in(found, Terms())) == next_
 
 
+NOT_WRITTEN = Copy(name="s-0", is_primary=True, is_outdated=True, is_written=False)
+BEING_WRITTEN = Copy(name="s-0", is_primary=True, is_outdated=True, is_being_written=True)
+
+
+@pytest.mark.parametrize(
+    ("found", "next_"),
+    [
+        (shard(NOT_WRITTEN, wanted=1, keeps=True), "more"),
+        (shard(NOT_WRITTEN, replica("s-1"), wanted=2, keeps=True), "more"),
+        (shard(NOT_WRITTEN, replica("s-1"), replica("s-2"), keeps=True), "yield to s-1 s-2"),
+        (shard(BEING_WRITTEN, wanted=1, keeps=True), "copies_are_whole"),
+        (shard(BEING_WRITTEN, replica("s-1"), replica("s-2"), keeps=True), "yield to s-1 s-2"),
+    ],
+    ids=["the only copy", "one of two", "one of three", "its file is not whole", "others have it"],
+)
+def test_a_volume_to_which_its_process_has_not_written_keeps_nothing(found: Shard, next_: str) -> None:
+    """Told to end while its first append-only file is made, an engine goes on, until it is killed and all is lost."""
+    assert what(next_in(found, Terms())) == next_
+
+
 @pytest.mark.parametrize(
     ("copy", "keeps", "volume", "words"),
     [
         (LOST, True, True, "as its claim was deleted"),
         (primary(old=True), False, True, "as config lets nothing be written"),
+        (NOT_WRITTEN, True, True, "as its process does not write all of it to its volume"),
         (primary(old=True), False, False, "on an emptyDir that goes with it"),
     ],
-    ids=["claim", "config", "emptyDir"],
+    ids=["claim", "config", "process", "emptyDir"],
 )
 def test_the_hold_of_the_only_copy_says_where_it_is(copy: Copy, keeps: bool, volume: bool, words: str) -> None:
     alone = Shard(name="s", copies=(copy,), wanted=1, keeps_data=keeps, has_volume=volume, can_replicate=False)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tdredis.manifests.names import SURPLUS
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Apply, FailOver, HandOver, ReplacePod, Step
+from tdredis.redis.facts import NodeFacts
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
@@ -700,6 +702,44 @@ def test_a_volume_to_which_nothing_is_written_keeps_no_data(config: dict[str, st
     gone = replaced([step for _ in range(6) for step in world.run_pass()[0].steps])
 
     assert bool(gone) is goes
+
+
+WRITES_NOTHING: Mapping[str, object] = {"is_logged": False, "saves": False}
+
+
+@pytest.mark.parametrize(
+    ("config", "says", "goes"),
+    [
+        ({}, {"is_logged": True, "saves": False}, True),
+        ({}, WRITES_NOTHING, False),  # the engine refused: "Unable to turn on AOF"
+        ({}, {"is_logged": False, "saves": True}, False),  # the next start looks for no snapshot
+        ({}, {"is_logged": True, "log_begins": True}, False),
+        ({"appendonly": "no", "save": "60 1"}, {"is_logged": False, "saves": True}, True),
+        ({"appendonly": "no", "save": "60 1"}, WRITES_NOTHING, False),
+        ({"appendonly": "no", "save": "60 1", "shutdown-on-sigterm": "nosave"}, {"saves": True}, False),
+        ({"shutdown-on-sigterm": "nosave"}, {"is_logged": True}, True),
+    ],
+)
+@pytest.mark.parametrize(
+    ("make", "spec"),
+    [(SimulatedCluster, {"replicas": 0}), (partial(SimulatedStandby, "RedisStandalone"), {})],
+    ids=["cluster-0", "standalone"],
+)
+def test_what_a_process_does_not_write_is_not_left_to_its_volume(
+    make: Make, spec: dict[str, object], config: dict[str, str], says: Mapping[str, object], goes: bool
+) -> None:
+    world = healthy(make, storageclass="fast", config=config, **spec)
+    edit(world, image="redis:7.2")
+    world.run_pass()
+    snapshot = world.snapshot()
+    told = {
+        name: structs.replace(node, **says) if isinstance(node, NodeFacts) else node
+        for name, node in snapshot.nodes.items()
+    }
+
+    made = plan(replace(snapshot, nodes=told))
+
+    assert bool(replaced(list(made.steps))) is goes
 
 
 @pytest.mark.parametrize("is_going", [True, False])

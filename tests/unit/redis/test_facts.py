@@ -133,3 +133,25 @@ def test_what_cluster_info_counts_of_messages_is_no_sign_of_change() -> None:
 class _Anything(dict[str, object]):
     def __missing__(self, name: str) -> object:
         return {"role": PRIMARY, "offset_name": "master_repl_offset"}.get(name, 1)
+
+
+@pytest.mark.parametrize(
+    ("persistence", "save", "said"),
+    [
+        ("aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0", "", (True, False, False)),
+        ("aof_enabled:1\r\naof_rewrite_in_progress:1\r\naof_rewrite_scheduled:0", "", (True, True, False)),
+        ("aof_enabled:1\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:1", "", (True, True, False)),
+        ("aof_enabled:0\r\naof_rewrite_in_progress:0\r\naof_rewrite_scheduled:0", "60 1", (False, False, True)),
+        ("loading:0", None, (None, False, None)),
+    ],
+)
+def test_what_a_process_writes_to_its_disk(
+    persistence: str, save: str | None, said: tuple[bool | None, bool, bool | None]
+) -> None:
+    text = (
+        f"redis_version:7.0.15\r\nuptime_in_seconds:1\r\nused_memory:1\r\nmaxmemory:0\r\nrole:master\r\n{persistence}"
+    )
+
+    found = parse_node_facts(text, None, None, {} if save is None else {"save": save})
+
+    assert (found.is_logged, found.log_begins, found.saves) == said
