@@ -268,8 +268,22 @@ def _size_before(world: World) -> int:
     return world.snapshot.cluster.status.resharding or sum(1 for shard in world.shards if not shard.is_vacant)
 
 
-def _state(world: World) -> UnderWay | Waits:
+def _of_this_change(world: World) -> Moving | None:
+    """What is known of the order that this change needs; None: it was not given yet, and what was moved before it, for
+    another one, says nothing of it.
+    """
     moving = world.snapshot.moving
+    if moving is None or moving.state is State.STOPPED or moving.order.asked != asked(world):
+        return None
+    leaving = {shard.name for shard in world.shards if shard.is_leaving}
+    holding = {shard.name for shard in world.shards if shard.is_leaving and not shard.is_vacant}
+    if moving.state is State.DONE and not leaving:
+        return None  # else it would not be wanted any more
+    return moving if holding <= moving.order.leaving <= leaving else None
+
+
+def _state(world: World) -> UnderWay | Waits:
+    moving = _of_this_change(world)
     if not is_wanted(world):
         vacant = [shard.name for shard in world.shards if shard.is_vacant]
         leaving = [shard.name for shard in world.shards if shard.is_leaving]
@@ -280,7 +294,7 @@ def _state(world: World) -> UnderWay | Waits:
         return UnderWay(
             done=len(world.shards) - len(vacant), of=len(world.shards), how=how, things="shards", are="serve"
         )
-    if moving is None or not moving.slots_total or moving.state is State.STOPPED:
+    if moving is None or not moving.slots_total:
         owning = sum(1 for shard in world.shards if shard.is_leaving and not shard.is_vacant)
         how = "slots of those that are to go move next" if owning else "slots move when all of them are up"
         if world.moving is not None:

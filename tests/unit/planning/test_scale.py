@@ -170,6 +170,23 @@ def test_what_becomes_of_it_is_told_with_numbers() -> None:
     assert world.cluster.status.slots[f"{NAME}-3"], "status.slots says what is"
 
 
+@pytest.mark.parametrize(("size", "then"), [(4, 5), (4, 3), (3, 4)])
+def test_what_was_moved_for_another_change_is_not_told_of_this_one(size: int, then: int) -> None:
+    world = full(5)
+    edit(world, size=size)
+    finish(world)
+    before = world.mover.begun
+    edit(world, size=then)
+
+    told = []
+    while world.mover.begun == before:
+        world.run_pass()
+        told.append(accepted(world)[1])
+
+    assert len(told) > 1
+    assert not any("have moved" in message for message in told), told
+
+
 def test_new_shards_stay_empty_until_somebody_asks_where_they_are_filled_by_hand() -> None:
     world = full(scale={"rebalance": "manual"})
     edit(world, size=4)
