@@ -20,6 +20,8 @@ from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
 from tdredis.planning.steps import Apply, Remove, RestoreLabels, Step
 from tdredis.planning.surplus import with_surplus
 
+_MAKERS_OF_PODS: Final = ("StatefulSet", "Deployment")
+_READ_BY_PODS: Final = ("Secret", "ConfigMap")
 _OPTIONAL: Final = {"NetworkPolicy": "networking.k8s.io/v1", "PodMonitor": "monitoring.coreos.com/v1"}
 
 
@@ -59,7 +61,20 @@ def _leftovers_are_gone(snapshot: Snapshot, ref: Ref) -> Hold | None:
     if ref in snapshot.leftovers:
         why = f"{ref} is created when the previous one of this name is gone: Kubernetes is deleting it"
         return Hold(guard="leftover_objects_are_gone", why=why)
-    return leftover_pods_are_gone(snapshot, ref)
+    return _what_pods_read_is_ours(snapshot, ref) or leftover_pods_are_gone(snapshot, ref)
+
+
+def _what_pods_read_is_ours(snapshot: Snapshot, ref: Ref) -> Hold | None:
+    """Guard: no pod begins with the password or the settings of the previous resource, which it would not read again:
+    a proxy would then refuse the password of this one.
+    """
+    left = sorted(str(each) for each in snapshot.leftovers if each.kind in _READ_BY_PODS)
+    if ref.kind not in _MAKERS_OF_PODS or not left:
+        return None
+    why = (
+        f"{ref} is created when what its pods read is not the previous one's: Kubernetes is deleting {list_names(left)}"
+    )
+    return Hold(guard="leftover_objects_are_gone", why=why)
 
 
 def _with_recorded_address(snapshot: Snapshot, manifest: JSONObject) -> JSONObject:

@@ -36,7 +36,7 @@ def first_pod(world: World) -> str:
 def test_objects_of_a_deleted_namesake_are_waited_for_and_the_others_are_made(make: type[World]) -> None:
     seen = make().snapshot()
     everything = applied(plan(seen))
-    left = frozenset(ref for ref in everything if ref.kind in ("Service", "ConfigMap"))
+    left = frozenset(ref for ref in everything if ref.kind in ("Service", "NetworkPolicy"))
 
     made = plan(replace(seen, leftovers=left))
 
@@ -45,6 +45,24 @@ def test_objects_of_a_deleted_namesake_are_waited_for_and_the_others_are_made(ma
     held = [hold.why for hold in made.holds if hold.guard == "leftover_objects_are_gone"]
     assert len(held) == len(left)
     assert not [why for why in held if "rename" in why]
+
+
+@KINDS
+@pytest.mark.parametrize("kind", ["Secret", "ConfigMap"])
+def test_no_pod_begins_with_the_password_or_the_settings_of_a_deleted_namesake(make: type[World], kind: str) -> None:
+    seen = make().snapshot()
+    everything = applied(plan(seen))
+    left = frozenset(ref for ref in everything if ref.kind == kind)
+    with_pods = {ref for ref in everything if ref.kind in ("StatefulSet", "Deployment")}
+
+    made = plan(replace(seen, leftovers=left))
+
+    assert left
+    assert with_pods
+    assert applied(made) == everything - left - with_pods
+    told = {hold.why.partition(" is created when ")[0]: hold.why for hold in made.holds}
+    for ref in with_pods:
+        assert all(str(each) in told[str(ref)] for each in left)
 
 
 @KINDS
