@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from localkube.kubelet.lifeline import tied_to
-from localkube.kubelet.sandbox import Identity, Sandbox, build_bwrap_argv, confining_argv, has_reaper
+from localkube.kubelet.sandbox import Identity, Sandbox, build_bwrap_argv, confining_argv, has_two_pid_spaces
 
 Stream = Literal["stdout", "stderr"]
 NSENTER = "/usr/bin/nsenter"
@@ -153,10 +153,9 @@ class SandboxedProcess:
         # bubblewrap tells nobody when it has become the command, but its name in /proc changes: some milliseconds.
         while first is not None and not self.ended.done():
             with suppress(OSError):
-                pid = _only_child(first) if has_reaper(self._box) else first
-                if pid is not None and _name_of(pid) not in _FENCERS:
-                    self._pid_fd = os.pidfd_open(pid)
-                    self.known_pid = pid
+                if _name_of(first) not in _FENCERS:
+                    self._pid_fd = os.pidfd_open(first)
+                    self.known_pid = first
                     return True
             await asyncio.sleep(0.002)
         return False
@@ -210,10 +209,19 @@ class SandboxedProcess:
             return
         first, newline, _ = self._status.partition(b"\n")
         if newline:
-            pid = int(json.loads(first)["child-pid"])
+            pid = self._pid_here(int(json.loads(first)["child-pid"]))
             with suppress(ProcessLookupError):
-                self._first_fd = os.pidfd_open(pid)
+                self._first_fd = None if pid is None else os.pidfd_open(pid)
             self._first_pid.set_result(pid)
+
+    def _pid_here(self, told: int) -> int | None:
+        """The number on this machine of the child that bubblewrap tells of by its number over there. None: it ended."""
+        if not has_two_pid_spaces(self._box):
+            return told
+        with suppress(OSError):
+            fencer = _only_child(self._popen.pid)
+            return None if fencer is None else _only_child(fencer)
+        return None
 
     def _on_end(self, code: int) -> None:
         for pipe in (*self._outputs, self._status_pipe):

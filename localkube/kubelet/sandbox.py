@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 BWRAP = "/usr/bin/bwrap"
+UNSHARE = "/usr/bin/unshare"
 
 # The machine's programs and libraries, read-only.
 _HOST_TREES = ("/usr", "/opt", "/nix")
@@ -54,16 +55,17 @@ class Sandbox:
 
 
 def build_bwrap_argv(box: Sandbox, command: Sequence[str], *, status_fd: int, as_root: bool | None = None) -> list[str]:
-    """The argument list that runs *command* in *box*. No environment is in it: argv can be read by everybody."""
+    """The argument list that runs *command* as process 1 of *box*. No environment is in it: everybody can read argv."""
     privileged = os.geteuid() == 0 if as_root is None else as_root
     mounts = sorted(box.mounts, key=lambda mount: PurePosixPath(mount.path).parts)
-    argv = [
-        BWRAP, "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", box.hostname,
+    argv = (
+        [UNSHARE, "--pid", "--fork", "--kill-child=KILL", "--"] if has_two_pid_spaces(box, as_root=privileged) else []
+    )
+    argv += [
+        BWRAP, "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts", "--hostname", box.hostname,
         # When localkube dies, so does everything in it.
         "--die-with-parent", "--new-session", "--json-status-fd", str(status_fd),
     ]  # fmt: skip
-    if not has_reaper(box, as_root=privileged):
-        argv.append("--as-pid-1")
     argv += _privilege_args(box, privileged)
     argv += _root_args([mount.path for mount in mounts])
     argv += ["--perms", "1777", "--dir", "/tmp", "--perms", "1777", "--dir", "/var/tmp"]  # noqa: S108 - the pod's own
@@ -123,11 +125,12 @@ def confining_argv(box: Sandbox) -> list[str]:
     return [*argv, f"--bounding-set={','.join(['-all', *kept])}", "--"]
 
 
-def has_reaper(box: Sandbox, *, as_root: bool | None = None) -> bool:
-    """Whether bubblewrap itself is process 1. Else the command is, as in a container.
+def has_two_pid_spaces(box: Sandbox, *, as_root: bool | None = None) -> bool:
+    """Whether bubblewrap is process 1 of a PID namespace around that of the container.
 
-    The signal that ends a process with its parent is not allowed across users: were a command of another user process
-    1, it would outlive a killed localkube. With bubblewrap as process 1 it ends with its namespace.
+    The signal that ends a process with its parent is not allowed across users: a command of another user would outlive
+    a killed localkube. bubblewrap, which is root, does not; and when process 1 of a namespace ends, the kernel ends all
+    that is in it, whosever it is, and in the namespaces below (pid_namespaces(7)).
     """
     privileged = os.geteuid() == 0 if as_root is None else as_root
     return privileged and box.identity is not None and (box.identity.uid, box.identity.gid) != (0, 0)

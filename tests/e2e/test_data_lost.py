@@ -16,8 +16,7 @@ from tdredis.manifests.claims import CLAIM
 from tdredis.redis.facts import parse_info
 from tdredis.redis.slots import parse_slots
 from tdredis.redislink.errors import LinkError
-from tests.e2e import by_hand
-from tests.e2e.faults import tags_of
+from tests.e2e.faults import crash, in_container, tags_of
 from tests.e2e.needs import PROCESSES
 from tests.e2e.reach import linked
 from tests.e2e.test_faults import A_CLUSTER, A_STANDBY, VOLUMES
@@ -89,19 +88,10 @@ async def filled(client: Client, manifest: Obj) -> Subject:
 
 
 async def break_and_kill(kube: Kube, subject: Subject, pods: Sequence[str], script: str) -> None:
-    """*script* beside each process, which is killed directly afterwards."""
+    """*script* beside each process; then all end at once. As process 1 none can be killed by who is in its pod."""
 
-    async def strike(pod: str) -> None:
-        # In localkube's pods it can be killed from beside; elsewhere it is process 1, which nobody in its pod can kill.
-        then = "kill -9 $(pidof redis-server)" if kube.is_localkube else "true"
-        line = f"({script}) && echo broken && {then}"
-        words = ("exec", "-n", subject.namespace, pod, "-c", "redis", "--", "sh", "-c", line)
-        _, out, err = await kube.kubectl(*words)
-        assert "broken" in out, err
-        if not kube.is_localkube:
-            await by_hand.strike(kube, "kill", "-c", "redis", f"{subject.namespace}/{pod}")
-
-    await asyncio.gather(*(strike(pod) for pod in pods))
+    await asyncio.gather(*(in_container(kube, subject, pod, script) for pod in pods))
+    await asyncio.gather(*(crash(subject, pod) for pod in pods))
 
 
 async def keys_are_back(subject: Subject, pods: Iterable[str]) -> None:

@@ -81,6 +81,7 @@ async def test_a_bad_spec_hurts_nothing_that_works_says_why_and_is_healed_by_tak
         assert [name for name in before if before[name] != after[name]] == [replica]
 
 
+@pytest.mark.long  # it takes the grace of its pod
 @A_STANDBY
 @pytest.mark.needs(PROCESSES)
 async def test_a_resource_deleted_while_its_primary_is_frozen_is_gone_within_the_deadline(

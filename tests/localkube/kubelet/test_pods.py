@@ -346,11 +346,22 @@ async def test_names_resolve_inside_the_pod(house: House) -> None:
     assert "127.9.9.9" in said
 
 
-async def test_process_one_is_the_command_itself(house: House) -> None:
-    house.run({"name": "c", "image": "busybox", "command": ["sleep", "1000"]})
+@pytest.mark.parametrize(
+    "user", [0, pytest.param(999, marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root"))]
+)
+async def test_process_one_is_the_command_itself_which_nobody_inside_can_kill(house: House, user: int) -> None:
+    security = {"runAsUser": user, "runAsGroup": user}
+    house.run({"name": "c", "image": "busybox", "command": ["sleep", "1000"], "securityContext": security})
     await house.until_ready()
+    pid = house.kubelet.pid("default", "p", "c")
 
     assert await house.exec("cat", "/proc/1/comm") == (0, "sleep\n")
+    assert await house.exec("kill", "-KILL", "1") == (0, "")
+    assert await house.exec("id", "-u") == (0, f"{user}\n")  # the kernel has dropped the signal: pid_namespaces(7)
+    house.kubelet.signal("default", "p", "c", signal.SIGKILL)
+    await house.until(lambda: house.container()["restartCount"] == 1)
+    assert house.container()["lastState"]["terminated"]["exitCode"] == 137
+    assert not is_alive(pid)
 
 
 async def test_the_machine_is_read_only_and_out_of_sight(house: House) -> None:
