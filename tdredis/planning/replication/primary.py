@@ -344,7 +344,8 @@ def _priority(member: Member, value: int, why: str) -> SetConfig:
 
 def follow_the_primary(world: World) -> Ruling:
     """Everybody else replicates the primary, under the address that it has now. Second primaries are demoted first,
-    unless the Sentinels may be making one of them the primary at this very moment.
+    unless the Sentinels may be making one of them the primary at this very moment. Whom they have just replaced is not
+    spared until they are done: its clients wait, or write what will not count.
     """
     primary = world.primary
     if primary is None:
@@ -356,7 +357,8 @@ def follow_the_primary(world: World) -> Ruling:
         if member is not primary and not world.is_attached(member) and not member.facts.loading
     ]
     wrong = [member for member in others if member.is_primary]
-    if wrong and not _is_settled(world):
+    is_promoted = world.is_promoted(primary) and not any(map(world.is_promoted, wrong))
+    if wrong and not is_promoted and not _is_settled(world):
         return held("no_failover_in_progress", "the Sentinels may be about to replace the primary")
     steps = [_follow(member, primary, f"{primary.name} is the primary, and there is only one") for member in wrong]
     steps += [

@@ -157,7 +157,7 @@ class World:
         Where they chose somebody who is none (it died, or came back as a replica of nobody), the only primary there is
         was made by their failover, or by us. Nobody is one by accident: every process begins as a replica of nobody.
         """
-        promoted = [member for member in self.primaries if self._is_promoted(member)]
+        promoted = [member for member in self.primaries if self.is_promoted(member)]
         if len(promoted) == 1:
             return promoted[0]
         if self.chosen is not None and self.chosen.is_primary:
@@ -181,7 +181,7 @@ class World:
     def _copies(self, member: Member, primary: Member) -> bool:
         return member.follows is not None and primary.is_at(member.follows) and bool(member.facts.replication.link_up)
 
-    def _is_promoted(self, member: Member) -> bool:
+    def is_promoted(self, member: Member) -> bool:
         """A Sentinel that won the vote, or was asked, has chosen it: the others will hear of it in a second or two. Not
         one that was cut off in the middle of it, while the others have agreed on something newer.
         """

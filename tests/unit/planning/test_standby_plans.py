@@ -496,6 +496,19 @@ def test_a_promoted_replica_is_the_primary_although_the_former_one_is_back() -> 
     assert [(step.process.pod, (step.others[0].primary_host, 6379)) for step in told] == [
         (name, world.place(SECOND)) for name in SENTINELS[:2]
     ]
+    followers = [step for step in made.steps if isinstance(step, Follow)]
+    assert [(step.process.pod, step.primary, step.was_primary) for step in followers] == [(FIRST, SECOND, True)]
+
+
+def test_a_primary_is_not_demoted_while_a_sentinel_may_choose_it() -> None:
+    """Two are primaries, and a failover is at its beginning: whose it will be is not known."""
+    world = with_data()
+    world.sentinels()[SENTINELS[2]].failing_over = world.sentinels()[SENTINELS[2]].choosing = True
+    world.promote(world.redis()[SECOND])
+
+    made = plan(world.snapshot())
+
+    assert [step for step in made.steps if isinstance(step, Follow)] == []
 
 
 def test_a_sentinel_that_asked_a_replica_too_early_asks_again() -> None:
