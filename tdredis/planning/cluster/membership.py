@@ -136,7 +136,34 @@ def attach_replicas(world: World) -> Ruling:
             and member.knows(primary)
             and not member.pod.deleting
         ]
-    return Ruling(steps=tuple(steps))
+    return Ruling(steps=tuple(steps) or _make_themselves_known(world))
+
+
+def _make_themselves_known(world: World) -> tuple[Step, ...]:
+    """Replicas tell primaries that have not heard yet whom they replicate, and would not vote for them: a ping says it,
+    which may take half of cluster-node-timeout to come, and so does an introduction. Source: cluster.c,
+    clusterProcessPacket ("MEET", "master node changed for this slave": of a primary that it knows). In a large cluster
+    pings do it.
+    """
+    if len(world.members) > SMALL:
+        return ()
+    steps: list[Step] = []
+    for member in world.members:
+        primary_id = member.view.me.primary_id
+        if primary_id is None or member.pod.deleting:
+            continue
+        unaware = tuple(
+            voter.process
+            for voter in world.members
+            if voter.slots and voter.id != primary_id and not voter.pod.deleting and not voter.votes_for(member)
+            if primary_id in voter.view.others and voter.knows(member)
+            if member.knows(voter) and not member.is_handshaking_with(voter)
+        )
+        if unaware:
+            primary = world.by_id.get(primary_id)
+            why = f"they have not heard yet that {member.name} replicates {primary.name if primary else primary_id[:8]}"
+            steps.append(Meet(process=member.process, peers=unaware, why=why))
+    return tuple(steps)
 
 
 def _should_follow(member: Member, primary: Member) -> bool:

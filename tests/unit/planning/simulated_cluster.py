@@ -193,6 +193,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 for peer in step.peers:
                     other = self._node(peer.pod)
                     node.known[other.id], other.known[node.id] = other.address, node.address
+                    other.takes_for_primaries.discard(node.id)
                     node.unlinked.discard(other.id)
                     other.unlinked.discard(node.id)
             case Replicate():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tdredis.planning.snapshot import Trouble
-from tdredis.planning.steps import FailOverShard, HandOver, ReplacePod, TakeOverShard
+from tdredis.planning.steps import FailOverShard, HandOver, Meet, ReplacePod, TakeOverShard
 from tdredis.redis.slots import NO_SLOTS, SlotSet
 from tests.unit.planning.passes import plan
 from tests.unit.planning.simulated_cluster import SimulatedCluster
@@ -176,6 +176,48 @@ def test_a_vote_is_asked_for_when_most_primaries_have_heard_that_the_candidate_i
     hear_of_everybody(world)
 
     assert taken_over(world) == [(FailOverShard, "redis-cluster-rat-2")]
+
+
+def test_a_replica_tells_primaries_that_have_not_heard_of_it() -> None:
+    """Else they would for seconds not vote for it, should its primary die."""
+    world = SimulatedCluster()
+    world.converge()
+    take_for_primary(world, "redis-cluster-rat-2-1", voters=2)
+
+    (step,) = (step for step in plan(world.snapshot()).steps if isinstance(step, Meet))
+    assert (step.process.pod, [peer.pod for peer in step.peers]) == ("redis-cluster-rat-2-1", primaries(world)[:2])
+    world.run_pass()
+    world.lose("redis-cluster-rat-2-0")
+
+    assert taken_over(world) == [(FailOverShard, "redis-cluster-rat-2")]
+
+
+def test_a_replica_is_introduced_to_voters_too_when_its_primary_is_dead_already() -> None:
+    world = SimulatedCluster()
+    world.converge()
+    take_for_primary(world, "redis-cluster-rat-2-1", voters=2)
+    world.lose("redis-cluster-rat-2-0")
+
+    assert not taken_over(world)
+    world.run_pass()  # the new process in the lost one's place is introduced
+    world.run_pass()
+
+    assert taken_over(world) == [(FailOverShard, "redis-cluster-rat-2")]
+
+
+def test_who_has_forgotten_the_primary_is_not_told_again_and_again() -> None:
+    """It cannot write down that somebody replicates whom it does not know."""
+    world = SimulatedCluster()
+    world.converge()
+    take_for_primary(world, "redis-cluster-rat-2-1", voters=2)
+    process = world.pods["redis-cluster-rat-2-0"].process
+    assert process is not None
+    world.lose("redis-cluster-rat-2-0")
+    for node in world.nodes():
+        node.known.pop(process.id, None)
+    world.run_pass()
+
+    assert [step for step in plan(world.snapshot()).steps if isinstance(step, Meet)] == []
 
 
 def handed_over(world: SimulatedCluster) -> list[str]:
