@@ -40,12 +40,12 @@ from redis.crc import key_slot
 
 from bench import _bare
 from bench._localkube import localkube
-from bench.failover_during import Change, Config, Quiet, Reshard, Roll, primary_of
+from bench.failover_during import Change, Config, Quiet, Reshard, Roll, Serving, primary_of
 from localkube.faults.admin import PATH, Ask, Told
 from localkube.faults.menu import Kill
 from tdredis.kube.kubeconfig import load_config
 from tests.chaos.ledger import ByCluster, BySentinel, Door, Ledger
-from tests.e2e.faults import Addresses, passwords
+from tests.e2e.faults import passwords
 from tests.e2e.rolling import seen
 from tests.e2e.world import Kube, Operator, Subject, eventually, install_crds, new_namespace, sample, standby
 
@@ -259,13 +259,13 @@ async def _kill_in(kube: Kube, subject: Subject, run: int, change: Change) -> tu
     inner, outer = passwords(resource)
     through = Door(resource["status"]["clusterIP"], outer)
     if resource["kind"] == "RedisCluster":
-        tags, nodes = change.tags(resource, shard), Addresses(subject, "redis", 6379)
+        tags, nodes = change.tags(resource, shard), Serving(subject, "redis", 6379)
         ledgers = {
             "cluster": Ledger(f"direct{run}", ByCluster(nodes, inner), tags),
             "proxy": Ledger(f"proxy{run}", through, tags),
         }
     else:
-        nodes = Addresses(subject, "sentinel", 26379)
+        nodes = Serving(subject, "sentinel", 26379)
         ledgers = {
             "standby": Ledger(f"service{run}", through),
             "sentinel": Ledger(f"sentinel{run}", BySentinel(nodes, "mymaster", outer)),

@@ -13,6 +13,7 @@ from tdredis.redis.slots import SLOT_COUNT, parse_slots
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError
 from tdredis.redislink.link import connect
+from tests.e2e.faults import Addresses
 from tests.e2e.rolling import outdated, rolled
 from tests.e2e.scaling import TAGS, fill, owned_slots, scaled
 from tests.e2e.world import Obj, Subject, condition, eventually
@@ -22,6 +23,17 @@ APPLIED_S = 120.0
 LOOK_S = 0.02  # a pod of a roll lives for seconds
 KEYS = 200_000  # a quarter of them takes longer to move than a primary to die and be replaced
 SPREAD = 500  # slots: after how many more each kill comes later than the one before
+
+
+class Serving(Addresses):
+    """Pods that are not about to go: whose address was silent a moment later, a client would wait for its own patience,
+    and not for the failover.
+    """
+
+    async def refresh(self) -> None:
+        pods = (await self._subject.pods(self._component)).values()
+        staying = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+        self._known = [f"{pod['status']['podIP']}:{self._port}" for pod in staying if pod["status"].get("podIP")]
 
 
 class Change(Protocol):
