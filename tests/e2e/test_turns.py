@@ -11,7 +11,8 @@ from tests.e2e.rolling import rolled
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, standalone
 
 LIMIT, RESOURCES = 2, 4
-TEAM = {"pod": {"annotations": {"team": "a"}}}
+EXPORTER = {"limits": {"memory": "300Mi"}}
+EDIT = {"pod": {"annotations": {"team": "a"}}, "exporter": {"resources": EXPORTER}}
 
 
 def on_a_volume(namespace: str) -> Obj:
@@ -34,7 +35,7 @@ async def test_four_that_are_edited_together_have_their_pods_recreated_two_at_a_
         await asyncio.gather(*(subject.until_ready() for subject in subjects))
         before = {pod["metadata"]["uid"] for subject in subjects for pod in (await subject.pods()).values()}
 
-        await asyncio.gather(*(subject.change(**TEAM) for subject in subjects))
+        await asyncio.gather(*(subject.change(**EDIT) for subject in subjects))
 
         most: set[str] = set()
         told: set[str] = set()
@@ -55,3 +56,7 @@ async def test_four_that_are_edited_together_have_their_pods_recreated_two_at_a_
         others = f"pods of {LIMIT} other resources are being recreated, of {LIMIT} at once"
         assert any(others in each for each in told), told
         await asyncio.gather(*(rolled(subject) for subject in subjects))
+        for subject in subjects:
+            ((_, pod),) = (await subject.pods()).items()
+            (exporter,) = (each for each in pod["spec"]["containers"] if each["name"] == "exporter")
+            assert exporter["resources"]["limits"] == EXPORTER["limits"]
