@@ -5,11 +5,12 @@ With OnDelete nobody else recreates them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tdredis.api.instance import InstanceSpec
 from tdredis.planning.plan import Ruling
+from tdredis.planning.rolling import Next, Replace, Shard, Terms, next_in
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trouble
 from tdredis.planning.steps import ReplacePod
 from tdredis.planning.surplus import is_claim_going
@@ -48,11 +49,12 @@ def replace_stuck(
     nothing_to_lose: Callable[[PodFacts], str],
     primary: str,
     may_disrupt: bool,
+    next_replica: Callable[[Sequence[StuckPod]], Ruling],
     hand_over: Callable[[], Ruling],
 ) -> Ruling:
     """Pods of one shard. Those with *nothing_to_lose* (why) go at once. One that runs (the exporter beside Redis fails,
-    say) goes if nothing else is wrong (*may_disrupt*): replicas first, one at a time, then the *primary*, which hands
-    over before.
+    say) goes if nothing else is wrong (*may_disrupt*): replicas first, one at a time (*next_replica*), then the
+    *primary*, which hands over before.
     """
     idle = [(each, why) for each in stuck if (why := nothing_to_lose(each.pod))]
     if idle:
@@ -61,8 +63,26 @@ def replace_stuck(
         return Ruling()
     replicas = [each for each in stuck if each.name != primary]
     if replicas:
-        return Ruling(steps=(replicas[0].replace("it is a replica"),))
+        return next_replica(replicas)
     return hand_over()
+
+
+def replace_replica(
+    shard: Shard, stuck: Sequence[StuckPod], terms: Terms, carry_out: Callable[[Next], Ruling]
+) -> Ruling:
+    """The next of *stuck*, replicas of *shard* and its outdated copies. As where pods are recreated by spec, it leaves
+    no fewer copies than there should be; one without a copy of its own goes at once.
+    """
+    by_name = {each.name: each for each in stuck}
+    behind = [each.name for each in shard.copies if each.name in by_name and not each.is_whole]
+    if behind:
+        return Ruling(steps=(by_name[behind[0]].replace("it is a replica without a whole copy"),))
+    step = next_in(shard, terms)
+    if step is None:
+        return Ruling()
+    if isinstance(step, Replace) and step.pod in by_name:
+        return Ruling(steps=(by_name[step.pod].replace(step.why),))
+    return carry_out(step)
 
 
 def nothing_to_lose(snapshot: Snapshot, pod: PodFacts, effective: InstanceSpec, *, never: str, owner: str) -> str:

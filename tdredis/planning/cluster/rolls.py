@@ -25,7 +25,12 @@ def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
 
 def copies(world: World) -> tuple[Copies, ...]:
     """Who replicates whom."""
-    return tuple(_copies_of(world, shard, frozenset(), _surplus(world, shard)) for shard in world.shards)
+    return tuple(copies_of(world, shard, frozenset()) for shard in world.shards)
+
+
+def copies_of(world: World, shard: Shard, outdated: frozenset[str]) -> Copies:
+    """Of *shard*, where *outdated* pods are to be recreated."""
+    return _copies_of(world, shard, outdated, _surplus(world, shard))
 
 
 def _changing(world: World, outdated: frozenset[str]) -> Iterator[Copies]:

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tdredis.planning.cluster.failover import electable
 from tdredis.planning.cluster.members import descending
+from tdredis.planning.cluster.rolls import carry_out, copies_of
 from tdredis.planning.cluster.world import Shard, World
-from tdredis.planning.plan import Ruling
+from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.rolling import Terms
 from tdredis.planning.snapshot import PodFacts
-from tdredis.planning.steps import HandOver
-from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_stuck, stuck_pods
+from tdredis.planning.steps import HandOver, Step
+from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_replica, replace_stuck, stuck_pods
 
 
 def replace_stuck_pods(world: World) -> Ruling:
-    """At most one pod of a shard that runs, and only in a cluster that works."""
-    rulings = [_replace(world, shard) for shard in world.shards]
-    return Ruling(steps=tuple(step for ruling in rulings for step in ruling.steps))
+    """At most one pod of a shard that runs, of so many shards at once as spec.rollout says, and only in a cluster that
+    works.
+    """
+    at_once = world.instance.spec.rollout.max_unavailable_shards
+    busy = {
+        shard.name
+        for shard in world.shards
+        if not shard.is_vacant and len(shard.replicas_in_sync) < len(shard.wanted) - 1
+    }
+    steps: list[Step] = []
+    holds: list[Hold] = []
+    for shard in world.shards:
+        ruling = _replace(world, shard, is_next=shard.name in busy or len(busy) < at_once)
+        if ruling.steps:
+            busy.add(shard.name)
+        steps += ruling.steps
+        holds += ruling.holds
+    return Ruling(steps=tuple(steps), holds=tuple(holds))
 
 
-def _replace(world: World, shard: Shard) -> Ruling:
+def _replace(world: World, shard: Shard, *, is_next: bool) -> Ruling:
     snapshot = world.snapshot
     pods = (snapshot.pods[name] for name in shard.wanted if name in snapshot.pods)
     owner = shard.owner.name if shard.owner else ""
@@ -26,12 +45,18 @@ def _replace(world: World, shard: Shard) -> Ruling:
     def loses_nothing(pod: PodFacts) -> str:
         return nothing_to_lose(snapshot, pod, world.instance.spec, never=never, owner=owner)
 
+    def next_replica(replicas: Sequence[StuckPod]) -> Ruling:
+        copies = copies_of(world, shard, frozenset(each.name for each in replicas))
+        terms = Terms(needs_surplus=world.instance.spec.rollout.surge == "always")
+        return replace_replica(copies, replicas, terms, lambda step: carry_out(world, step))
+
     stuck = stuck_pods(snapshot, shard.name, pods)
     return replace_stuck(
         stuck,
         nothing_to_lose=loses_nothing,
         primary=owner,
-        may_disrupt=world.is_whole and not world.redis.has_unknown,
+        may_disrupt=is_next and world.is_whole and not world.redis.has_unknown,
+        next_replica=next_replica,
         hand_over=lambda: _hand_over(world, shard, stuck),
     )
 

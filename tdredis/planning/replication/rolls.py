@@ -30,7 +30,7 @@ from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_goin
 
 def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
     """What comes next, where *outdated* pods are to be recreated. Sentinels at the end: they see the roles move."""
-    steps = next_steps([_shard(world, outdated)], terms_of(world.instance.spec.rollout, world.snapshot.now))
+    steps = next_steps([copies_of(world, outdated)], terms_of(world.instance.spec.rollout, world.snapshot.now))
     if steps and not any(isinstance(step, Hold) and step.guard in PRIMARIES_WAIT for step in steps):
         return steps
     watching = [name for name in world.sentinels.wanted if name in outdated]
@@ -43,10 +43,11 @@ def next_pods(world: World, outdated: frozenset[str]) -> tuple[Next, ...]:
 
 def copies(world: World) -> tuple[Shard, ...]:
     """Who replicates whom."""
-    return (_shard(world, frozenset()),)
+    return (copies_of(world, frozenset()),)
 
 
-def _shard(world: World, outdated: frozenset[str]) -> Shard:
+def copies_of(world: World, outdated: frozenset[str]) -> Shard:
+    """Who replicates whom, where *outdated* pods are to be recreated."""
     wanted = world.redis.wanted
     surplus = find_surplus(world.snapshot, world.instance.name, len(wanted))
     named = {*wanted, *([surplus.pod] if surplus else ())}

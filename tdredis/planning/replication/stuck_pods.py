@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tdredis.manifests.names import sentinel_name
 from tdredis.planning.plan import Hold, Ruling, held
 from tdredis.planning.replication.members import Member
 from tdredis.planning.replication.primary import hand_over
+from tdredis.planning.replication.rolls import carry_out, copies_of
 from tdredis.planning.replication.world import World
+from tdredis.planning.rolling import Terms
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Step
-from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_stuck, stuck_pods
+from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_replica, replace_stuck, stuck_pods
 from tdredis.planning.surplus import is_claim_going, is_written, keeps_data
 
 
@@ -37,11 +39,17 @@ def _replace_redis(world: World, stuck: tuple[StuckPod, ...]) -> Ruling:
         candidates = [member for member in world.replicas_in_sync() if not member.pod.trouble]
         return hand_over(world, primary, candidates, f"{primary.name} will be recreated")
 
+    def next_replica(replicas: Sequence[StuckPod]) -> Ruling:
+        copies = copies_of(world, frozenset(each.name for each in replicas))
+        terms = Terms(needs_surplus=world.instance.spec.rollout.surge == "always")
+        return replace_replica(copies, replicas, terms, lambda step: carry_out(world, step))
+
     return replace_stuck(
         stuck,
         nothing_to_lose=loses_nothing,
         primary=owner,
         may_disrupt=not world.redis.has_unknown and primary is not None,
+        next_replica=next_replica,
         hand_over=hand_over_primary,
     )
 

@@ -1,0 +1,79 @@
+"""Pods that run beside a failing exporter are recreated when spec is corrected, and every shard keeps its copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tdredis.planning.plan import Ruling
+from tdredis.planning.rolling import Copy, Shard, Terms
+from tdredis.planning.snapshot import PodFacts, Trouble
+from tdredis.planning.steps import ReplacePod
+from tdredis.planning.stuck_pods import StuckPod, replace_replica
+from tests.unit.planning.simulated_standby import SimulatedStandby
+from tests.unit.planning.test_rolls import KINDS, World, copies, edit, healthy, of_redis
+
+FAILS = Trouble(reason="CrashLoopBackOff", message="the exporter fails")
+
+
+def with_bad_exporters(make: Callable[..., World], **spec: object) -> World:
+    world = healthy(make, **spec)
+    for name in of_redis(world):
+        world.pods[name].trouble = FAILS
+    return world
+
+
+def lacking(world: World) -> int:
+    """Shards with fewer copies than spec asks for."""
+    spec = world.snapshot().resource.spec
+    return sum(found < 1 + spec.replicas for found in copies(world).values())  # type: ignore[union-attr]
+
+
+@KINDS
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_two_copies_stay_of_each_shard_and_one_shard_at_a_time_has_fewer_than_it_should(
+    make: Callable[..., World], replicas: int
+) -> None:
+    world = with_bad_exporters(make, replicas=replicas)
+    edit(world, monitorimage="exporter:2")
+
+    for _ in range(150):
+        made, done = world.run_pass()
+        assert min(copies(world).values()) >= 2
+        assert lacking(world) <= 1
+        if not done and made.verdict == "healthy":
+            break
+
+    assert made.verdict == "healthy", (made.holds, made.steps)
+    assert all(pod.trouble is None for pod in world.pods.values())
+    assert len(of_redis(world)) == (1 + replicas) * len(copies(world)), "no pod is left beyond those"
+
+
+@pytest.mark.parametrize(("surge", "goes"), [("always", False), ("whenPossible", True)])
+def test_without_room_for_one_more_pod_it_waits_or_goes_as_spec_says(surge: str, goes: bool) -> None:
+    world = with_bad_exporters(SimulatedStandby, replicas=1, rollout={"surge": surge})
+    world.unschedulable.add("redis-standby-tom-2")
+    before = world.pods["redis-standby-tom-1"].uid
+    edit(world, monitorimage="exporter:2")
+
+    for _ in range(12):
+        world.run_pass()
+
+    assert (world.pods["redis-standby-tom-1"].uid != before) is goes
+
+
+def test_a_replica_without_a_whole_copy_waits_for_nobody() -> None:
+    def stuck(name: str) -> StuckPod:
+        return StuckPod(pod=PodFacts(name=name, uid=f"uid-{name}", created=0.0), trouble=FAILS)
+
+    copies = (
+        Copy(name="s-0", is_primary=True),
+        Copy(name="s-1", is_outdated=True, behind_bytes=0),
+        Copy(name="s-2", is_outdated=True),
+    )
+    shard = Shard(name="s", copies=copies, wanted=3, keeps_data=False)
+
+    ruling = replace_replica(shard, [stuck("s-1"), stuck("s-2")], Terms(), lambda _step: Ruling())
+
+    assert [step.pod for step in ruling.steps if isinstance(step, ReplacePod)] == ["s-2"]
