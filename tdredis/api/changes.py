@@ -199,6 +199,10 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
         "with Local, an address of a node where no pod serves does not answer; a pod sees its clients' own addresses",
     ),
     "rollout": _live("The next step of a roll goes by it."),
+    "rollout.rollback": _live(
+        "auto: what pods are made from is noted when all is well, and an edit that does not come up is given up"
+        " (`new_pods_come_up`). off: one that was given up is tried again, and waits."
+    ),
     "outside.verify": _live("The next look at the addresses for outside goes by it."),
     "networkPolicy.enabled": _live(
         "The policies are made, or removed.", "those who are not in allowFrom cannot connect any more, or can again"

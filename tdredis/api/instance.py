@@ -22,7 +22,7 @@ from tdredis.api.fields import (
 )
 from tdredis.api.metadata import ObjectMeta
 from tdredis.api.pod_settings import Plain, PodSettings, ResourceSettings
-from tdredis.api.rollout import RolloutSpec
+from tdredis.api.rollout import RolloutSpec, RolloutStatus
 from tdredis.api.service_settings import ServiceSettings
 from tdredis.api.settings import VALUES
 
@@ -345,6 +345,10 @@ class InstanceStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name
     ] = ""
     handover: Annotated[
         HandoverStatus | None, Meta(description="The last handover that somebody asked for, and what became of it.")
+    ] = None
+    rollout: Annotated[
+        RolloutStatus | None,
+        Meta(description="What pods go back to where an edit does not come up (rollout.rollback)."),
     ] = None
     conditions: Annotated[
         tuple[Condition, ...],

@@ -77,6 +77,41 @@ class RolloutSpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
             extra_json_schema={"enum": ["always", "whenPossible"]},
         ),
     ] = "always"
+    rollback: Annotated[
+        str,
+        Meta(
+            description="What becomes of an edit whose first new pod does not come up (no image, no room, refused, it"
+            " ends over and over). auto: after progressDeadlineSeconds pods are made again as all of them were when all"
+            " was well, and the edit is not tried again before it is another one. off: it is tried until spec is edited"
+            " back.",
+            extra_json_schema={"enum": ["auto", "off"]},
+        ),
+    ] = "auto"
+    progress_deadline_seconds: Annotated[
+        int,
+        Meta(
+            description="How long the first new pod may take, with something that is wrong with it, before that.",
+            extra_json_schema={"minimum": 1, "maximum": 86400},
+        ),
+    ] = 600
+
+
+class RolloutStatus(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name, omit_defaults=True):
+    """status.rollout: what pods would go back to, and what became of the edit since."""
+
+    last_good: Annotated[
+        str,
+        Meta(description="What pods were made from when all was well: JSON, fields of spec by path, but for defaults."),
+    ] = ""
+    tried: Annotated[str, Meta(description="A digest of what spec says otherwise since. Empty: nothing.")] = ""
+    came_up: Annotated[bool, Meta(description="A pod that was made from it did: nothing goes back any more.")] = False
+    failed: Annotated[str, Meta(description="Why no pod that was made from it came up. Empty: it is not given up.")] = (
+        ""
+    )
+    generation: Annotated[int, Meta(description="The generation of spec that was given up.")] = 0
+    failing_since: Annotated[
+        str, Meta(description="Since when no pod can be made from it.", extra_json_schema={"format": "date-time"})
+    ] = ""
 
 
 def is_cron(expression: str) -> bool:

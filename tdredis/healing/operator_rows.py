@@ -144,7 +144,8 @@ OPERATOR_ROWS: tuple[Row, ...] = (
     Row(
         number=22,
         fault="a bad spec: an image that does not start, an impossible setting, too little room",
-        must="nothing healthy is torn down; the condition says why; taking it back returns to Ready by itself",
+        must="nothing healthy is torn down; the condition says why; taking it back returns to Ready by itself, and so does"
+        " time, where new pods do not come up (rollout.rollback)",
         bound="gap 0: no write fails",
         rules=(
             problems,
@@ -174,6 +175,7 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             "volumes_can_grow",
             "volumes_do_not_shrink",
             "engine_reads_the_data",
+            "new_pods_come_up",
             "app_is_unchanged",
             "no_primary_is_removed",
             "secrets_can_be_read",

@@ -37,7 +37,7 @@ def made_of(instance: Instance, component: str) -> Mapping[str, str]:
     """By path the fields of spec that pods of *component* are made from: texts as they are, whatever is longer as a
     digest. What is empty is left out.
     """
-    found = ((path, _shown(read(instance.spec))) for path, read in _readers(instance.KIND, component))
+    found = ((path, shown(read(instance.spec))) for path, read in _readers(instance.KIND, component))
     said = {path: text for path, text in found if text}
     if component != PROXY_COMPONENT and instance.spec.image_pull_secrets == ():
         said["imagePullSecrets"] = "none"  # not the same as not to say which
@@ -105,7 +105,8 @@ def _attributes(type_: Any, words: list[str]) -> str:
     return attribute if len(words) == 1 else f"{attribute}.{_attributes(hints[attribute], words[1:])}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Texts as they are, what is short as JSON, and the rest as a digest: it may be long, or nobody's to read."""
     if isinstance(value, str):
         return value
     if not value:

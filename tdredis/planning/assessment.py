@@ -22,6 +22,7 @@ from tdredis.planning.health import Check, WorldT, find_faults
 from tdredis.planning.pending import Group, find_lacks, quota_change, rolled_changes
 from tdredis.planning.plan import Hold, Plan, Ruling, Verdict, held, until_barrier
 from tdredis.planning.report import Description, build_status
+from tdredis.planning.rollback import Watched, watch_edit
 from tdredis.planning.rolling import COPIES_COME, Next, Shard, say_next
 from tdredis.planning.rules import ENGINE_WORKS_S, WAITING_FOR_A_PERSON_S, Rule, ask, build_plan
 from tdredis.planning.settings import refused_start, settings_changes, settings_lacks
@@ -70,6 +71,7 @@ class Assessment(Generic[WorldT]):
     handover: Handover  # one that somebody asked for
     roll: tuple[Next, ...]  # what comes next where pods are to be recreated; (): none are
     wants_turn: bool  # it goes on by itself, now or when it may
+    watched: Watched  # what came of the last edit, and what pods would go back to
 
     @property
     def has_begun(self) -> bool:
@@ -138,6 +140,8 @@ class Assessment(Generic[WorldT]):
 
     def _look_s(self, found: Ruling) -> float:
         look_s = self.kind.look_s(self.world, found, not self.findings)
+        if self.watched.look_s is not None:
+            look_s = min(look_s, self.watched.look_s)
         waits = any(hold.guard in COPIES_COME for hold in found.holds)
         return min(look_s, ENGINE_WORKS_S) if waits else look_s
 
@@ -148,7 +152,8 @@ class Assessment(Generic[WorldT]):
             wrong = (Finding(reason="SpecInvalid", message="; ".join(hold.why for hold in plan.holds), serious=False),)
         described = self.kind.describe(world)
         status = build_status(world, described, plan, wrong=wrong, pending=self.pending, failure=failure)
-        return self.kind.complete(world, msgspec.structs.replace(status, handover=self.handover.record))
+        status = msgspec.structs.replace(status, handover=self.handover.record, rollout=self.watched.record)
+        return self.kind.complete(world, status)
 
 
 def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instance]) -> Assessment[WorldT]:
@@ -164,7 +169,13 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
     # One more pod that came first and refused stays, while it would be made as it is: without it nobody would know.
     wanted = () if refusal and not outdated else kind.roll(world, outdated)
     roll = in_turn(wanted, snapshot.turn)
+    watched = watch_edit(
+        snapshot, instance, groups, lambda: kind.copies(world), is_settled=not findings and not lacks.outdated
+    )
+    if sentences:
+        watched = Watched(record=snapshot.resource.status.rollout)
     how = refusal.hold.why if refusal and not roll else say_next(roll, waits=bool(findings))
+    how = "; ".join(filter(None, (how, watched.says)))
     return Assessment(
         kind=kind,
         world=world,
@@ -181,6 +192,7 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
         ),
         handover=_decide_handover(kind, world),
         roll=roll,
+        watched=watched,
         wants_turn=not sentences and not instance.spec.paused and wants_turn(wanted),
     )
 

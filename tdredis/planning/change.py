@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from tdredis.api.changes import ChangeClass
 from tdredis.planning.plan import Hold
@@ -42,6 +42,7 @@ class UnderWay:
 
 
 State: TypeAlias = Waits | Cannot | UnderWay
+HeldFields: TypeAlias = tuple[dict[str, Any], Hold]  # attributes of spec as they stay effective, and why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ One thing is carried over from the previous status, because readers need it: whe
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,8 @@ from tdredis.planning.findings import Finding
 from tdredis.planning.memory import memory_pressure
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Snapshot
+
+ROLLED_BACK: Final = "new_pods_come_up"  # guard: no pod is made again from what did not come up
 
 
 def has_been_ready(status: InstanceStatus) -> bool:
@@ -98,6 +101,9 @@ def build_conditions(
             message=pressure.message if pressure else "memory is below the threshold",
         ),
     )
+    back = next((hold for hold in plan.holds if hold.guard == ROLLED_BACK), None)
+    if back is not None:
+        found = (*found, condition("RolledBack", holds=True, reason=ROLLED_BACK, message=back.why))
     if not paused:
         return found
     message = "spec.paused is true: the operator changes nothing, whatever breaks; set it to false to resume"

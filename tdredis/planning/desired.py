@@ -11,11 +11,12 @@ import msgspec
 
 from tdredis.api.instance import Instance, InstanceSpec, StorageSpec
 from tdredis.manifests.drift import parse_quantity
-from tdredis.planning.change import Change
+from tdredis.planning.change import Change, HeldFields
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.limits import MIB
 from tdredis.planning.pending import held_changes, held_password
 from tdredis.planning.plan import Hold
+from tdredis.planning.rollback import go_back
 from tdredis.planning.snapshot import Ref, Snapshot
 from tdredis.planning.surplus import surplus_pod
 from tdredis.planning.volumes import find_made
@@ -26,7 +27,6 @@ HEADROOM = 1.1  # a limit that leaves less than a tenth free would evict or refu
 InstanceT = TypeVar("InstanceT", bound=Instance)
 InstanceT_co = TypeVar("InstanceT_co", bound=Instance, covariant=True)
 SnapshotT = TypeVar("SnapshotT", bound=Snapshot)
-HeldFields: TypeAlias = tuple[dict[str, Any], Hold]  # attributes of spec as they stay effective, and why
 Decider: TypeAlias = Callable[[SnapshotT, Any], Iterator[HeldFields]]
 
 
@@ -129,6 +129,10 @@ def hold_changes(
     spec = instance.spec if spec is None else spec
     changes: list[Change] = []
     holds: list[Hold] = []
+    if (back := go_back(snapshot, instance, spec)) is not None:
+        changes += back.changes
+        holds.append(back.hold)
+        spec = back.spec
     for decide in deciders:
         for kept, hold in decide(snapshot, spec):
             changes += held_changes(instance, kept, hold)
@@ -137,9 +141,10 @@ def hold_changes(
     for hold in password_hold(snapshot):
         changes.append(held_password(instance, hold))
         holds.append(hold)
-    if spec is not instance.spec:
-        instance = msgspec.structs.replace(instance, spec=spec)
-    return Effective(instance=instance, changes=tuple(changes), holds=tuple(holds))
+    made = instance if back is None else back.instance
+    if spec is not made.spec:
+        made = msgspec.structs.replace(made, spec=spec)
+    return Effective(instance=made, changes=tuple(changes), holds=tuple(holds))
 
 
 def password_hold(snapshot: Snapshot) -> tuple[Hold, ...]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tdredis.api.instance import InstanceSpec
+from tdredis.planning.change import HeldFields
 from tdredis.planning.conditions import has_been_ready
-from tdredis.planning.desired import HeldFields
 from tdredis.planning.plan import Hold
-from tdredis.planning.snapshot import Snapshot
+from tdredis.planning.snapshot import PodFacts, Snapshot
 from tdredis.redis.engines import Engine, cannot_read, engine_of
-from tdredis.redis.facts import NodeFacts, Unknown
+from tdredis.redis.facts import NodeFacts
 
 
 def image_change(snapshot: Snapshot, spec: InstanceSpec) -> Iterator[HeldFields]:
@@ -34,11 +34,21 @@ def image_change(snapshot: Snapshot, spec: InstanceSpec) -> Iterator[HeldFields]
 def _wrote(snapshot: Snapshot, spec: InstanceSpec) -> dict[str, Engine]:
     """Engines whose files, or whose data in memory, the others go by; by the image that spec had for them."""
     pods = (pod for pod in snapshot.pods.values() if pod.ever_ran)
-    writers = (pod for pod in pods if spec.storage_class or not _is_replica(snapshot.nodes.get(pod.name)))
+    writers = (pod for pod in pods if spec.storage_class or not _is_replica(snapshot, pod))
     images = {pod.made_of.get("image", "") for pod in writers}
     return {image: engine for image in images if (engine := engine_of(image)) is not None}
 
 
-def _is_replica(node: NodeFacts | Unknown | None) -> bool:
-    """Who does not answer may be the primary."""
-    return isinstance(node, NodeFacts) and node.replication.role == "slave"
+def _is_replica(snapshot: Snapshot, pod: PodFacts) -> bool:
+    """Who does not answer may be the primary, unless another one of its shard is."""
+    node = snapshot.nodes.get(pod.name)
+    if isinstance(node, NodeFacts):
+        return node.replication.role == "slave"
+    shard = pod.name.rpartition("-")[0]
+    others = (each for name, each in snapshot.nodes.items() if name != pod.name and name.rpartition("-")[0] == shard)
+    return any(isinstance(each, NodeFacts) and _leads(each) for each in others)
+
+
+def _leads(node: NodeFacts) -> bool:
+    """In a cluster a primary without slots may be one that has just come up, and knows nobody."""
+    return node.replication.role == "master" and (node.view is None or bool(node.view.me.slots))

@@ -18,7 +18,7 @@ from tdredis.api.json_object import JSON, JSONObject
 from tdredis.manifests.asked import ASKED, Asked, asked_for
 from tdredis.manifests.drift import DIGEST, difference, parse_quantity
 from tdredis.manifests.made_of import MADE_OF, parse_made_of
-from tdredis.manifests.names import REDIS_CONTAINER, SURPLUS
+from tdredis.manifests.names import COMPONENT_LABEL, REDIS_CONTAINER, SURPLUS
 from tdredis.manifests.services import EXTERNAL_LABEL
 from tdredis.manifests.settings_file import parse_settings, settings_at_start
 
@@ -158,6 +158,11 @@ class Live:
     @cached_property
     def meta(self) -> MetaView:
         return msgspec.convert(self.json.get("metadata") or {}, MetaView)
+
+    @property
+    def component(self) -> str:
+        """What its pods are, by its label."""
+        return self.meta.labels.get(COMPONENT_LABEL, "")
 
     @property
     def is_external_service(self) -> bool:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
+from tdredis.planning.change import HeldFields
 from tdredis.planning.cluster.scale import Scale, is_recorded, scaled_spec, size_begun
 from tdredis.planning.desired import (
     Effective,
-    HeldFields,
     capacity_change,
     has_keys,
     hold_changes,

@@ -12,11 +12,11 @@ import msgspec
 
 from tdredis.api.instance import InstanceSpec
 from tdredis.api.redisstandby import RedisStandbySpec
-from tdredis.manifests.names import COMPONENT_LABEL, SENTINEL_COMPONENT, pods_per_statefulset
+from tdredis.manifests.names import SENTINEL_COMPONENT, pods_per_statefulset
+from tdredis.planning.change import HeldFields
 from tdredis.planning.conditions import has_been_ready
 from tdredis.planning.desired import (
     Effective,
-    HeldFields,
     capacity_change,
     hold_changes,
     replicas_change,
@@ -53,7 +53,7 @@ def _app(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFiel
 
 
 def _is_of_sentinels(statefulset: Live) -> bool:
-    return statefulset.meta.labels.get(COMPONENT_LABEL) == SENTINEL_COMPONENT
+    return statefulset.component == SENTINEL_COMPONENT
 
 
 def _capacity(snapshot: ReplicationSnapshot, spec: InstanceSpec) -> Iterator[HeldFields]:

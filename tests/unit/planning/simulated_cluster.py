@@ -137,6 +137,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             answers=self.settings.memory.answers(KEY),
             known_pods=self.remember(nodes),
             trials=self.trials(),
+            creation_failures=self.creation_failures(),
             write_failures=self.write_failures(),
             proxies=self.proxies,
             moving=self.mover.moving,
@@ -332,7 +333,10 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
         old = self.pods[pod].process
         if old is not None and old.slots:
             self.slots_of_dead[old.id] = old.slots
-        kept = self.take_away(pod, keeps_data=keeps_data)
+        self.take_away(pod, keeps_data=keeps_data)
+
+    def comes_back(self, pod: str) -> None:
+        kept = self.volumes.get(pod)
         if kept is not None and self.pods[pod].process:
             others = self.nodes()
             self.pods[pod].process = back = replace(copy.deepcopy(kept), ip=self.pods[pod].ip)

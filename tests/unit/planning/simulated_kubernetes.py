@@ -41,6 +41,8 @@ from tdredis.redis.facts import NodeFacts, Unknown
 from tests.unit.planning.simulated_settings import SimulatedSettings
 
 ProcessT = TypeVar("ProcessT")
+FAILED_CREATE = "FailedCreate"  # no pod's own trouble: none is made
+ENDS = ("CrashLoopBackOff", "OOMKilled")  # of a process that began
 
 
 @dataclass
@@ -55,6 +57,7 @@ class SimulatedPod(Generic[ProcessT]):
     stopped: bool = False  # its container ended, or ends over and over
     deleting: bool = False  # of one that its StatefulSet sends away: its process ends in the next pass, then it is gone
     age_s: float = 0.0
+    created: float | None = None  # by the clock of its world; None: it is as old as age_s says
     role: str = ""
     lost_labels: Mapping[str, str] = field(default_factory=dict)
     made_of: Mapping[str, str] = field(default_factory=dict)
@@ -113,8 +116,10 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.claims: dict[str, JSONObject] = {}
         self.pods: dict[str, SimulatedPod[ProcessT]] = {}
         self.volumes: dict[str, ProcessT] = {}  # by pod, with the data of who was on it last
+        self.late: set[str] = set()  # pods that were lost, and are not made again yet
         self.bad_images: set[str] = set()
         self.unschedulable: set[str] = set()
+        self.breaks: dict[str, Trouble] = {}  # by a word of the template: what is wrong with a pod that is made from it
         self.forbidden: set[str] = set()  # pods that a quota keeps from being made
         self.sees_slowly = False  # the controller of StatefulSets sees a change of one in the next pass
         self.goes_slowly = False  # pods that are sent away take their time: deleting, ended, gone; a pass each
@@ -145,6 +150,10 @@ class SimulatedKubernetes(Generic[ProcessT]):
         raise NotImplementedError
 
     def settle(self, seconds: float = 0.1) -> None:
+        raise NotImplementedError
+
+    def comes_back(self, pod: str) -> None:
+        """*pod* was lost and is made again: its process, if it begins, finds what is in volumes."""
         raise NotImplementedError
 
     def plan_is_done(self, made: Plan) -> None:
@@ -402,8 +411,11 @@ class SimulatedKubernetes(Generic[ProcessT]):
                 wanted.add(name)
                 if name not in self.pods:
                     self._make_claims(name, spec)
-                if name not in self.pods and name not in self.forbidden:
+                if name not in self.pods and name not in self.forbidden and not self._refusal(spec["template"]):
                     self.pods[name] = self._new_pod(name, str(status["updateRevision"]), json.dumps(spec["template"]))
+                    if name in self.late:
+                        self.late.remove(name)
+                        self.comes_back(name)
         left = {
             name
             for name, pod in self.pods.items()
@@ -416,15 +428,34 @@ class SimulatedKubernetes(Generic[ProcessT]):
             else:
                 del self.pods[name]
 
-    def take_away(self, pod: str, *, keeps_data: bool) -> ProcessT | None:
-        """The pod is made again. Whose data the new process finds, if it begins: None for nobody's."""
+    def creation_failures(self) -> dict[str, str]:
+        """As events tell of StatefulSets with fewer pods than they are to have."""
+        found = {}
+        for ref, live in self.children.items():
+            spec: Any = live.get("spec")
+            if ref.kind != "StatefulSet" or all(f"{ref.name}-{ordinal}" in self.pods for ordinal in _ordinals(spec)):
+                continue
+            if words := self._refusal(spec["template"]):
+                found[ref.name] = words
+        return found
+
+    def _refusal(self, template: JSON) -> str:
+        """In whose words no pod is made from *template*; "": one is."""
+        trouble = self._trouble_with(json.dumps(template))
+        return trouble.message if trouble is not None and trouble.reason == FAILED_CREATE else ""
+
+    def _trouble_with(self, template: str) -> Trouble | None:
+        return next((trouble for word, trouble in self.breaks.items() if f'"{word}"' in template), None)
+
+    def take_away(self, pod: str, *, keeps_data: bool) -> None:
+        """The pod is made again, now or when that is possible; its new process finds what is on its volume."""
         old = self.pods.pop(pod).process
         if keeps_data and old is not None:
             self.volumes[pod] = old
         if not keeps_data:
             self.volumes.pop(pod, None)
+        self.late.add(pod)
         self.run_statefulsets()
-        return self.volumes.get(pod)
 
     def _see_statefulsets(self) -> None:
         children: Any = self.children
@@ -449,6 +480,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
             trouble = Trouble(reason="ErrImagePull", message="no such image")
         elif name in self.unschedulable:
             trouble = Trouble(reason="Unschedulable", message="0/3 nodes are available")
+        else:
+            trouble = self._trouble_with(template)
         pod: SimulatedPod[ProcessT] = SimulatedPod(
             name=name,
             uid=f"uid-{name}-{number}",
@@ -457,10 +490,12 @@ class SimulatedKubernetes(Generic[ProcessT]):
             process=None,
             trouble=trouble,
             main_trouble=trouble,
+            created=self.now,
         )
         pod.read(self._admitted(json.loads(template)))
-        if trouble is None:
+        if trouble is None or trouble.reason in ENDS:
             pod.process = self.start(pod)
+            pod.stopped = trouble is not None
         return pod
 
     def _admitted(self, pod: Any) -> Any:
@@ -473,7 +508,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         return PodFacts(
             name=pod.name,
             uid=pod.uid,
-            created=self.now - pod.age_s,
+            created=self.now - pod.age_s if pod.created is None or pod.age_s else pod.created,
             ip=pod.ip if ran else None,
             node="node-1",
             ready=ran and answers and not pod.stopped,

@@ -168,6 +168,7 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             answers=self.settings.memory.answers(KEY),
             known_pods=self.remember(nodes),
             trials=self.trials(),
+            creation_failures=self.creation_failures(),
             write_failures=self.write_failures(),
             sentinel_pods={pod.name: self._facts(pod) for pod in self.pods.values() if is_sentinel(pod.name)},
             sentinels={pod.name: self._sentinel_facts(one) for pod, one in self._of(Sentinel) if not pod.stopped},
@@ -213,8 +214,10 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
 
     def lose(self, pod: str, *, keeps_data: bool = False) -> None:
         """The pod is deleted and made again, on another address; without its data unless it is on a volume."""
-        kept = self.take_away(pod, keeps_data=keeps_data)
-        new = self.pods[pod].process
+        self.take_away(pod, keeps_data=keeps_data)
+
+    def comes_back(self, pod: str) -> None:
+        kept, new = self.volumes.get(pod), self.pods[pod].process
         if isinstance(kept, Redis) and isinstance(new, Redis):
             new.keys = kept.keys
 

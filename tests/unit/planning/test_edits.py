@@ -58,6 +58,8 @@ EDITS: Final[dict[str, Any]] = {
     "rollout.window": {"cron": "0 2 * * *", "minutes": 60},
     "rollout.maxUnavailableShards": 2,
     "rollout.surge": "whenPossible",
+    "rollout.rollback": "off",
+    "rollout.progressDeadlineSeconds": 60,
     "networkPolicy.enabled": True,
     "networkPolicy.allowFrom": [{"podSelector": {}}],
     "podMonitor": None,
