@@ -18,7 +18,7 @@ from tdredis.kube.errors import ApiError, Invalid, NotFound, ServerUnavailable, 
 from tdredis.kube.request import Propagation
 from tdredis.kube.resources import PERSISTENTVOLUMECLAIMS, PODS, Resource, resource_of
 from tdredis.manifests.asked import ASKED
-from tdredis.planning.snapshot import Key
+from tdredis.planning.snapshot import EARLIER, Key
 from tdredis.planning.steps import (
     Apply,
     ObjectStep,
@@ -266,8 +266,10 @@ class ObjectWriter:
 
     async def _release(self, key: Key, step: Release) -> None:
         """Raises ApiError, Conflict among them when a pod is another by now; LeadLostError."""
+        notes = dict(step.notes)
         for pod, uid in step.pods:
-            owned: JSONObject = {"metadata": {"uid": uid, "ownerReferences": [step.owner]}}
+            noted: JSONObject = {"annotations": {EARLIER: notes[pod]}} if pod in notes else {}
+            owned: JSONObject = {"metadata": {"uid": uid, "ownerReferences": [step.owner], **noted}}
             self._on_applied(await self._client.patch(PODS, key.namespace, pod, owned, kind="strategic"))
             self._require_lead()
         resource = resource_of(step.api_version, step.ref.kind)

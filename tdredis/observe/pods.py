@@ -9,7 +9,7 @@ from tdredis.manifests.asked import parse_asked
 from tdredis.manifests.made_of import parse_made_of
 from tdredis.manifests.names import ROLE_LABEL
 from tdredis.planning.live import RESTARTED_AT
-from tdredis.planning.snapshot import PodFacts, Trouble
+from tdredis.planning.snapshot import EARLIER, PodFacts, Trouble
 
 # Reasons of a waiting container that are part of every start.
 USUAL = frozenset(("", "ContainerCreating", "PodInitializing"))
@@ -41,6 +41,7 @@ def read_pod(
         revision=pod.metadata.labels.get("controller-revision-hash", ""),
         made_of=parse_made_of(pod.metadata.annotations),
         asked=parse_asked(pod.metadata.annotations),
+        earlier=pod.metadata.annotations.get(EARLIER, ""),
         restarted_at=pod.metadata.annotations.get(RESTARTED_AT, ""),
         images={each.name: each.image for each in pod.spec.containers},
         host_ip=pod.status.host_ip or None,

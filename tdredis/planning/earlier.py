@@ -1,23 +1,21 @@
 """Decides what a pod was asked to be, which admission may have changed: it says so, or its StatefulSet remembers it.
 
 Pods that an earlier version of the operator made do not say all of it. The template that they were made from does, as
-long as it is there: what it said is kept in an annotation of the StatefulSet when another one is written.
+long as it is there: what it said is kept in an annotation of the StatefulSet when another one is written. Where that
+is made anew around its pods, they get it themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
 
 import msgspec
 
 from tdredis.api.json_object import JSONObject, object_at
 from tdredis.manifests.asked import Asked, asked_for
 from tdredis.planning.live import Live
-from tdredis.planning.snapshot import PodFacts, Ref, Snapshot
-
-EARLIER: Final = "cache.tongdun.net/earlier"  # annotation of a StatefulSet
+from tdredis.planning.snapshot import EARLIER, PodFacts, Ref, Snapshot
 
 
 class Earlier(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +35,8 @@ def asked_of(snapshot: Snapshot, pod: PodFacts) -> Asked | None:
         return None
     if live.revision is not None and pod.revision == live.revision:
         return live.made.asked
-    earlier = _earlier(live)
-    return earlier.asked if earlier and earlier.revision == pod.revision else None
+    earlier = _earlier(live, pod)
+    return earlier.asked if earlier else None
 
 
 def images_of(snapshot: Snapshot, pod: PodFacts) -> Mapping[str, str]:
@@ -48,8 +46,15 @@ def images_of(snapshot: Snapshot, pod: PodFacts) -> Mapping[str, str]:
         return {}
     if live.revision is not None and pod.revision == live.revision:
         return live.made.images
-    earlier = _earlier(live)
-    return earlier.images if earlier and earlier.revision == pod.revision else {}
+    earlier = _earlier(live, pod)
+    return earlier.images if earlier else {}
+
+
+def note_for(live: Live, pod: PodFacts) -> str:
+    """What *pod* is to keep of its StatefulSet *live*, which goes: the text of the annotation; "": nothing."""
+    text = live.meta.annotations.get(EARLIER, "")
+    earlier = _parse(text) if text else None
+    return text if earlier is not None and earlier.revision == pod.revision and not pod.earlier else ""
 
 
 def is_changed_by_others(
@@ -81,9 +86,11 @@ def _statefulset(snapshot: Snapshot, pod: PodFacts) -> Live | None:
     return snapshot.children.get(Ref("StatefulSet", pod.name.rpartition("-")[0]))
 
 
-def _earlier(live: Live) -> Earlier | None:
-    text = live.meta.annotations.get(EARLIER, "")
-    return _parse(text) if text else None
+def _earlier(live: Live, pod: PodFacts) -> Earlier | None:
+    """What its StatefulSet remembers of *pod*, or it says itself."""
+    texts = (pod.earlier, live.meta.annotations.get(EARLIER, ""))
+    found = (_parse(text) for text in texts if text)
+    return next((each for each in found if each is not None and each.revision == pod.revision), None)
 
 
 @lru_cache(maxsize=1024)

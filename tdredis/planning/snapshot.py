@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from tdredis.api.instance import Instance
 from tdredis.api.rediscluster import RedisCluster
@@ -17,6 +18,8 @@ from tdredis.planning.moving import Moving
 from tdredis.redis.facts import NodeFacts, ProxyFacts, Unknown
 from tdredis.redis.sentinels import SentinelFacts
 from tdredis.redis.settings import Answers
+
+EARLIER: Final = "cache.tongdun.net/earlier"  # annotation of a StatefulSet, or of pods whose one was made anew
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -68,6 +71,7 @@ class PodFacts:
     revision: str = ""  # of the StatefulSet's template it was made from
     made_of: Mapping[str, str] = field(default_factory=dict)  # by path, of spec; empty: it does not say
     asked: Asked | None = None  # what its main container was to have when it was made, or last resized by us
+    earlier: str = ""  # what the template said that it was made from, where it does not say all (planning/earlier.py)
     restarted_at: str = ""  # by the template it was made from: when `kubectl rollout restart` was called; "": never
     images: Mapping[str, str] = field(default_factory=dict)  # by container, as its spec has them
     host_ip: str | None = None  # of its node; None: not known yet

@@ -19,6 +19,7 @@ from tdredis.manifests.drift import parse_quantity
 from tdredis.manifests.names import build_owner, pod_names, statefulset_names
 from tdredis.planning.change import SIZE, Change, State, UnderWay, Waits
 from tdredis.planning.conditions import has_been_ready
+from tdredis.planning.earlier import note_for
 from tdredis.planning.live import ClaimView, Live
 from tdredis.planning.plan import Hold, Ruling, is_for_good
 from tdredis.planning.sentences import list_names
@@ -101,6 +102,7 @@ def _renew(snapshot: Snapshot, instance: Instance, size: Decimal) -> tuple[Relea
                 api_version="apps/v1",
                 uid=live.meta.uid,
                 pods=tuple((pod.name, pod.uid) for pod in _pods_of(snapshot, name)),
+                notes=tuple((pod.name, note) for pod in _pods_of(snapshot, name) if (note := note_for(live, pod))),
                 owner=build_owner(snapshot.resource, controller=False),
                 why=why,
             ),

@@ -76,6 +76,7 @@ class ResizePod:
 class Release:
     """Delete a StatefulSet and leave its *pods* (names and uids) as they are: one of its name that is made anew adopts
     them. *owner*: an ownerReference that they get before, so that they go with the resource if nobody ever does.
+    *notes*: by pod, an annotation that keeps what only the StatefulSet knew of it.
     Source: kubernetes.io, "Use Cascading Deletion in a Cluster" (orphaned dependents), "StatefulSets".
     """
 
@@ -85,6 +86,7 @@ class Release:
     uid: str
     pods: tuple[tuple[str, str], ...]
     owner: JSONObject
+    notes: tuple[tuple[str, str], ...] = ()
     why: str
 
     def __str__(self) -> str:

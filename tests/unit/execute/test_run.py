@@ -513,18 +513,21 @@ RELEASE = Release(
     uid="u-set",
     pods=(("rat-0-0", "u-0"), ("rat-0-1", "u-1")),
     owner=OWNER,
+    notes=(("rat-0-1", "what it was made from"),),
     why="",
 )
 
 
-async def test_pods_get_the_resource_as_an_owner_before_their_statefulset_goes_without_them() -> None:
+async def test_pods_get_the_resource_as_an_owner_and_what_it_knew_before_their_statefulset_goes_without_them() -> None:
     told, outcome = await told_by(RELEASE)
 
-    pods = [
-        ("PATCH", f"/api/v1/namespaces/redis/pods/{pod}", {"metadata": {"uid": uid, "ownerReferences": [OWNER]}})
-        for pod, uid in RELEASE.pods
+    noted = {"annotations": {"cache.tongdun.net/earlier": "what it was made from"}}
+    bodies = [{"metadata": {"uid": "u-0", "ownerReferences": [OWNER]}}]
+    bodies += [{"metadata": {"uid": "u-1", "ownerReferences": [OWNER], **noted}}]
+    assert told[:2] == [
+        ("PATCH", f"/api/v1/namespaces/redis/pods/{pod}", body)
+        for (pod, _), body in zip(RELEASE.pods, bodies, strict=True)
     ]
-    assert told[:2] == pods
     ((method, path, options),) = told[2:]
     assert (method, path) == ("DELETE", "/apis/apps/v1/namespaces/redis/statefulsets/rat-0")
     assert isinstance(options, dict)

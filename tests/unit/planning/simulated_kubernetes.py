@@ -62,6 +62,7 @@ class SimulatedPod(Generic[ProcessT]):
     lost_labels: Mapping[str, str] = field(default_factory=dict)
     made_of: Mapping[str, str] = field(default_factory=dict)
     asked: Asked | None = None
+    earlier: str = ""
     restarted_at: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
@@ -296,6 +297,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
         assert SURPLUS not in live["metadata"].get("annotations", {}), "a surplus pod is forgotten"
         theirs = {name: pod.uid for name, pod in self.pods.items() if name.rpartition("-")[0] == step.ref.name}
         assert dict(step.pods) == theirs, "a pod would go with nobody"
+        for name, text in step.notes:
+            self.pods[name].earlier = text
         self.orphans |= set(theirs)
         self.of_the_resource |= set(theirs.values())
 
@@ -518,6 +521,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             revision=pod.revision,
             made_of=pod.made_of,
             asked=pod.asked,
+            earlier=pod.earlier,
             restarted_at=pod.restarted_at,
             images=pod.images,
             host_ip="192.168.0.1",

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tdredis.planning.earlier import asked_of
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import ReplacePod
 from tests.unit.planning.simulated_cluster import SimulatedCluster
@@ -22,13 +23,17 @@ FILES = pytest.mark.parametrize("path", EARLIER, ids=lambda path: path.stem)
 World = SimulatedCluster | SimulatedStandby
 
 
-def taken_over(path: Path) -> World:
+def taken_over(path: Path, **more: object) -> World:
     """An instance that works, with the objects of *path*."""
     found: Any = json.loads(path.read_text())
-    spec = found["resource"]["spec"]
+    spec = {**found["resource"]["spec"], **more}
     kind = "RedisStandby" if "sentinelimage" in spec else "RedisStandalone"
     world: World = SimulatedCluster(**spec) if "size" in spec else SimulatedStandby(kind, **spec)
     world.converge()
+    for each in found["statefulsets"]:
+        live: Any = world.children[Ref("StatefulSet", each["metadata"]["name"])]
+        if more and "volumeClaimTemplates" in live["spec"]:
+            each["spec"]["volumeClaimTemplates"] = live["spec"]["volumeClaimTemplates"]
     world.made_earlier(found["statefulsets"])
     return world
 
@@ -80,3 +85,27 @@ def test_an_edit_reaches_the_pods_that_an_earlier_version_made(path: Path) -> No
     redis = {name for name in world.pods if not name.startswith("sentinel-")}
     assert gone == redis
     assert accepted(world)[1] == "AsSpecified"
+
+
+@FILES
+def test_pods_that_admission_changed_stay_when_volumes_grow_too(path: Path) -> None:
+    """Their StatefulSets are made anew, and what these remembered of the template before goes to the pods."""
+    world = taken_over(path, storageclass="fast")
+    for pod in world.pods.values():
+        pod.images = {name: f"mirror/{image.replace(':', '-')}" for name, image in pod.images.items()}
+        pod.resources = pod.given = {"requests": {"cpu": "3"}, "limits": {"cpu": "4"}}
+    world.converge()
+    before = {name: pod.uid for name, pod in world.pods.items()}
+
+    world.resource["spec"] = {**world.resource["spec"], "storage": {"size": "128Gi"}}  # type: ignore[dict-item]
+    world.converge()
+
+    assert {name: pod.uid for name, pod in world.pods.items()} == before
+    assert accepted(world)[:2] == ("True", "AsSpecified")
+    assert not [name for name in before if not name.startswith("sentinel-") and not is_known(world, name)]
+
+
+def is_known(world: World, pod: str) -> bool:
+    """What it was asked to be: it says so, or what remembers it does."""
+    snapshot = world.snapshot()
+    return asked_of(snapshot, snapshot.pods[pod]) is not None
