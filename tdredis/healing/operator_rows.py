@@ -144,8 +144,8 @@ OPERATOR_ROWS: tuple[Row, ...] = (
     Row(
         number=22,
         fault="a bad spec: an image that does not start, an impossible setting, too little room",
-        must="nothing healthy is torn down; the condition says why; taking it back returns to Ready by itself, and so does"
-        " time, where new pods do not come up (rollout.rollback)",
+        must="nothing healthy is torn down; the condition says why; taking it back returns to Ready by itself, and so"
+        " does time, where new pods do not come up (rollout.rollback)",
         bound="gap 0: no write fails",
         rules=(
             problems,
