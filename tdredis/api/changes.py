@@ -119,7 +119,7 @@ _CAPACITY = FieldChange(
 _REPLICAS = FieldChange(
     class_=ChangeClass.GUARDED,
     today="Pods are made, or those with the highest numbers removed. One that is a primary hands over first; one that"
-    " does not answer stays until it does (`no_primary_is_removed`).",
+    " does not answer stays until it does (`no_primary_is_removed`). Accepted says how many are in sync, or gone.",
     clients="connections to a replica that goes are closed",
 )
 
@@ -200,8 +200,8 @@ _OF_ALL: Final[Mapping[str, FieldChange]] = {
     ),
     "rollout": _live("The next step of a roll goes by it."),
     "rollout.rollback": _live(
-        "auto: what pods are made from is noted when all is well, and an edit that does not come up is given up"
-        " (`new_pods_come_up`). off: one that was given up is tried again, and waits."
+        "auto: an edit that does not come up is given up (`new_pods_come_up`). off: one that was given up is tried"
+        " again, and waits."
     ),
     "outside.verify": _live("The next look at the addresses for outside goes by it."),
     "networkPolicy.enabled": _live(
@@ -234,7 +234,9 @@ _OF_CLUSTER: Final[Mapping[str, FieldChange]] = {
         "who goes by the proxy needs it: without it they must speak the cluster protocol, at another address",
     ),
     "proxy.kind": _NEW_PROXY_PODS,
-    "proxy.replicas": _live("The Deployment makes or removes pods.", _PROXY_GOES),
+    "proxy.replicas": _live(
+        "The Deployment makes or removes pods. Accepted says how many are ready, or gone.", _PROXY_GOES
+    ),
     "proxy.resources": _NEW_PROXY_PODS,
     "proxy.pod": _NEW_PROXY_PODS,
 }
@@ -252,7 +254,7 @@ _OF_STANDBY: Final[Mapping[str, FieldChange]] = {
     "sentinel.replicas": FieldChange(
         class_=ChangeClass.GUARDED,
         today="Sentinels are made, and all are told the new quorum; or removed, two at a time, the next when those that"
-        " stay have forgotten the ones before (`sentinels_keep_a_majority`).",
+        " stay have forgotten the ones before (`sentinels_keep_a_majority`). Accepted says how many watch, or go.",
         clients="nothing; those who ask a Sentinel that goes ask another one",
     ),
     "sentinel.masterName": _live(

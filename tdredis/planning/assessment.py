@@ -15,6 +15,7 @@ import msgspec
 from tdredis.api.instance import Instance, InstanceStatus
 from tdredis.api.validation import problems
 from tdredis.planning.change import Change, UnderWay
+from tdredis.planning.counts import Count, count_changes
 from tdredis.planning.desired import Effective
 from tdredis.planning.findings import Finding
 from tdredis.planning.handover import HANDOVER, Handover, decide_handover
@@ -52,6 +53,7 @@ class Kind(Generic[WorldT]):
     is_moving: Callable[[WorldT], bool]  # one is carried out
     hides_quota: Callable[[WorldT], bool]  # memory is given for another change, which tells of it
     other_changes: Callable[[WorldT], Iterable[Change]]  # under way, and Kubernetes carries them out
+    counts: Callable[[WorldT], Iterable[Count]]  # pods that come or go where spec says how many there are
     may_hold_data: Callable[[WorldT], bool]  # then it is healed whatever its spec has become
     look_s: Callable[[WorldT, Ruling, bool], float]  # until the next look; the last: whether it is healthy
     describe: Callable[[WorldT], Description]
@@ -169,8 +171,14 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
     # One more pod that came first and refused stays, while it would be made as it is: without it nobody would know.
     wanted = () if refusal and not outdated else kind.roll(world, outdated)
     roll = in_turn(wanted, snapshot.turn)
+    counted = tuple(count_changes(instance, kind.counts(world), {each.field for each in effective.changes}))
     watched = watch_edit(
-        snapshot, instance, groups, lambda: kind.copies(world), is_settled=not findings and not lacks.outdated
+        snapshot,
+        instance,
+        groups,
+        lambda: kind.copies(world),
+        is_settled=not findings and not lacks.outdated,
+        coming=[each.field for each in counted],
     )
     if sentences:
         watched = Watched(record=snapshot.resource.status.rollout)
@@ -189,6 +197,7 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
             *volume_changes(snapshot, instance),
             *rolled_changes(snapshot, instance, groups, lacks, how),
             *kind.other_changes(world),
+            *counted,
         ),
         handover=_decide_handover(kind, world),
         roll=roll,

@@ -10,6 +10,7 @@ from tdredis.planning.plan import Hold
 from tdredis.planning.sentences import roughly
 
 SIZE: Final = "storage.size"
+COUNTS: Final = ("replicas", "sentinel.replicas", "proxy.replicas")
 TEMPLATE: Final = "operatorTemplate"  # no field of spec: what another version of this operator makes of it
 
 
@@ -73,7 +74,17 @@ class Change:
     @property
     def is_told(self) -> bool:
         """It takes its time, and Accepted says how far it is."""
-        return self.is_rolling or self.is_moving or (self.field == SIZE and isinstance(self.state, UnderWay))
+        return self.is_rolling or self.is_moving or self.is_growing or self.is_scaling
+
+    @property
+    def is_growing(self) -> bool:
+        """Volumes get another size."""
+        return self.field == SIZE and isinstance(self.state, UnderWay)
+
+    @property
+    def is_scaling(self) -> bool:
+        """Pods come, or go."""
+        return self.field in COUNTS and isinstance(self.state, UnderWay)
 
     @property
     def sentence(self) -> str:

@@ -6,7 +6,7 @@ the next pass. An edit goes back whole, and is not tried again before it is anot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -122,27 +122,36 @@ def watch_edit(
     copies: Callable[[], Sequence[Shard]],
     *,
     is_settled: bool,
+    coming: Iterable[str] = (),
 ) -> Watched:
     """*instance* has the effective values, *groups* its pods; *copies*: who replicates whom. *is_settled*: all is well,
-    and pods lack nothing.
+    and pods lack nothing; but for how many there are, where *coming* has the field that says so.
     """
     resource, before = snapshot.resource, snapshot.resource.status.rollout
-    if resource.spec.rollout.rollback != "auto":
-        return Watched(record=None)
     record = before or RolloutStatus()
     good = read(record.last_good)
     edit = edited(values_of(resource), good)
-    if resource.spec.paused or (record.failed and digest(edit) == record.tried and _is_back(instance, edit, good)):
+    tried = digest(edit) if resource.spec.rollout.rollback == "auto" else ""
+    if resource.spec.paused or (record.failed and tried == record.tried and _is_back(instance, edit, good)):
         return Watched(record=before)
     if is_settled:
-        return Watched(record=RolloutStatus(last_good=write(values_of(instance))))
+        return Watched(record=RolloutStatus(last_good=write(_as_settled(instance, good, coming))))
     if not good:
         return Watched(record=before)
-    if record.tried != digest(edit):
-        record = RolloutStatus(last_good=record.last_good, tried=digest(edit))
-    if not edit or record.came_up:
+    if record.tried != tried:
+        record = RolloutStatus(last_good=record.last_good, tried=tried)
+    if not tried or record.came_up:
         return Watched(record=record)
     return _judge(snapshot, record, _Tried(snapshot, instance, groups, edit, good), copies)
+
+
+def _as_settled(instance: Instance, good: Values, coming: Iterable[str]) -> Values:
+    values = dict(values_of(instance))
+    for path in coming:
+        values.pop(path, None)
+        if path in good:
+            values[path] = good[path]
+    return values
 
 
 def _is_back(instance: Instance, edit: Values, good: Values) -> bool:

@@ -1,4 +1,7 @@
-"""Decides which values of spec pods are made from, how they are written down, and how earlier ones take their place."""
+"""Decides which values of spec pods are made from, how they are written down, and how earlier ones take their place.
+
+How many there are is written down with them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from tdredis.api.settings import as_texts
 from tdredis.manifests.made_of import RESTART, SEEN_IN_PODS, fields_of
 from tdredis.manifests.names import REDIS_COMPONENT, SENTINEL_COMPONENT
 from tdredis.manifests.settings_file import PATH as SETTING
+from tdredis.planning.change import COUNTS
 from tdredis.redis.parameters import is_read_at_start
 
 Values: TypeAlias = Mapping[str, Any]  # as JSON has them, by path of spec; what is not there is as by default
@@ -44,12 +48,17 @@ def values_of(instance: Instance) -> Values:
 
 def edited(values: Values, good: Values) -> Values:
     """What *values* say otherwise than *good*, by path; None: the default."""
-    paths = {path for path in {*values, *good} if values.get(path) != good.get(path)} - {_SIZE}
+    paths = {path for path in {*values, *good} if values.get(path) != good.get(path)} - {_SIZE, *COUNTS}
     if ASKED not in values:
         paths.discard(ASKED)  # a request that was taken back asks for nothing
     if values.get(_SIZE) != good.get(_SIZE):
         paths.discard(_CAPACITY)  # the same sum is another share
     return {path: values.get(path) for path in sorted(paths)}
+
+
+def count_of(kind: str, values: Values, path: str) -> int:
+    """How many pods *values* ask for in the field *path*."""
+    return int(values.get(path, _defaults(kind)[path]))
 
 
 def write(values: Values) -> str:
@@ -93,7 +102,8 @@ def with_request(instance: InstanceT, paths: Iterable[str], good: Values) -> Ins
 
 @cache
 def _paths(kind: str) -> tuple[str, ...]:
-    ours = {*fields_of(kind, REDIS_COMPONENT), *fields_of(kind, SENTINEL_COMPONENT), *SEEN_IN_PODS, _CAPACITY, _SIZE}
+    of_pods = {*fields_of(kind, REDIS_COMPONENT), *fields_of(kind, SENTINEL_COMPONENT), *SEEN_IN_PODS, _CAPACITY}
+    ours = {*of_pods, _SIZE, *COUNTS}
     return tuple(path for path in field_paths(kind) if path in ours)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tdredis.manifests.names import REDIS_COMPONENT
 from tdredis.manifests.redis_pods import container_resources
@@ -17,6 +17,7 @@ from tdredis.planning.cluster.rolls import carry_out, copies, next_pods
 from tdredis.planning.cluster.rules import RULES
 from tdredis.planning.cluster.scale import decide_scale, is_recorded
 from tdredis.planning.cluster.world import World, build_world
+from tdredis.planning.counts import Count, left_over
 from tdredis.planning.pending import Group
 from tdredis.planning.plan import Ruling
 from tdredis.planning.pods import unresponsive
@@ -40,6 +41,29 @@ def _groups(world: World) -> Sequence[Group]:
     wanted = (name for shard in world.shards if not shard.is_leaving for name in shard.wanted)
     pods = tuple(snapshot.pods[name] for name in wanted if name in snapshot.pods)
     return (Group(component=REDIS_COMPONENT, pods=pods, resources=container_resources(cluster)),)
+
+
+def _counts(world: World) -> Iterator[Count]:
+    serving = [shard for shard in world.shards if not shard.is_leaving and not shard.is_vacant]
+    yield Count(
+        path="replicas",
+        up=sum(min(len(shard.replicas_in_sync), len(shard.wanted) - 1) for shard in serving),
+        wanted=sum(len(shard.wanted) - 1 for shard in serving),
+        left=sum(left_over(world.snapshot, shard.name, len(shard.wanted)) for shard in serving),
+        times=len(serving),
+        things="replicas",
+        are="are in sync",
+    )
+    proxy, pods = world.instance.spec.proxy, world.snapshot.proxies
+    if proxy.enabled:
+        yield Count(
+            path="proxy.replicas",
+            up=sum(pod.ready and not pod.deleting for pod in pods),
+            wanted=proxy.replicas,
+            left=max(0, len(pods) - proxy.replicas),
+            things="proxies",
+            are="are ready",
+        )
 
 
 def _may_hold_data(world: World) -> bool:
@@ -69,6 +93,7 @@ CLUSTER: Kind[World] = Kind(
     is_moving=lambda world: world.moving is not None,
     hides_quota=lambda world: world.is_resized,
     other_changes=lambda world: (*scale_changes(world), *proxy_changes(world)),
+    counts=_counts,
     may_hold_data=_may_hold_data,
     look_s=_look_s,
     describe=describe,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from tdredis.manifests.names import REDIS_COMPONENT, SENTINEL_COMPONENT
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.planning.assessment import Assessment, Kind, assess_world
 from tdredis.planning.conditions import has_been_ready
+from tdredis.planning.counts import Count, left_over
 from tdredis.planning.pending import Group
 from tdredis.planning.plan import Ruling
 from tdredis.planning.replication.effective import decide_effective
-from tdredis.planning.replication.health import CHECKS
+from tdredis.planning.replication.health import CHECKS, sentinels_ready
 from tdredis.planning.replication.report import complete, describe
 from tdredis.planning.replication.rolls import carry_out, copies, next_pods
 from tdredis.planning.replication.rules import RULES
@@ -33,6 +34,28 @@ def _groups(world: World) -> Sequence[Group]:
     return (
         Group(component=REDIS_COMPONENT, pods=redis, resources=container_resources(instance)),
         Group(component=SENTINEL_COMPONENT, pods=watching),
+    )
+
+
+def _counts(world: World) -> Iterator[Count]:
+    if world.standby is None:
+        return
+    redis, watching = world.redis.wanted, world.sentinels.wanted
+    yield Count(
+        path="replicas",
+        up=min(len(world.replicas_in_sync()), len(redis) - 1),
+        wanted=len(redis) - 1,
+        left=left_over(world.snapshot, world.instance.name, len(redis)),
+        things="replicas",
+        are="are in sync",
+    )
+    yield Count(
+        path="sentinel.replicas",
+        up=sentinels_ready(world),
+        wanted=len(watching),
+        left=len(world.snapshot.sentinel_pods.keys() - {*watching}),
+        things="Sentinels",
+        are="watch",
     )
 
 
@@ -68,6 +91,7 @@ REPLICATION: Kind[World] = Kind(
     is_moving=lambda _world: False,
     hides_quota=lambda _world: False,
     other_changes=lambda _world: (),
+    counts=_counts,
     may_hold_data=_may_hold_data,
     look_s=_look_s,
     describe=describe,

@@ -235,13 +235,13 @@ def test_spec_may_be_edited_while_pods_go_back(make: Make, after: int, image: st
 def test_off_holds_the_roll_until_spec_is_edited_back(make: Make, trouble: Trouble) -> None:
     world = make(rollout={"rollback": "off", "progressDeadlineSeconds": LIMIT_S})
     world.converge()
-    assert world.snapshot().resource.status.rollout is None
     edit(world, image=BAD)
     world.breaks = {BAD: trouble}
     for _ in range(30):
         world.run_pass()
         world.now += LIMIT_S
     assert condition(world, "RolledBack") is None
+    assert record(world) == RolloutStatus(last_good=record(world).last_good)
     assert BAD in str(world.children)
 
     edit(world, image=BEFORE)
@@ -421,3 +421,36 @@ def test_status_says_when_pods_will_be_as_before() -> None:
     assert "pods are made as before from 1970-01-12T13:47" in message
     assert "on if pod redis-standby-tom-" in message
     assert plan(world.snapshot()).next_look_s <= LIMIT_S
+
+
+@KINDS
+def test_a_roll_that_is_held_goes_back_when_it_is_told_that_it_may(make: Make) -> None:
+    world = make(rollout={"rollback": "off", "progressDeadlineSeconds": LIMIT_S})
+    world.converge()
+    edit(world, image=BAD)
+    world.breaks = {BAD: Trouble(reason="ErrImagePull", message="none")}
+    for _ in range(10):
+        world.run_pass()
+    world.now += LIMIT_S
+
+    world.resource["spec"] = {**world.resource["spec"], "rollout": {"progressDeadlineSeconds": LIMIT_S}}  # type: ignore[dict-item]
+    for _ in range(30):
+        world.run_pass()
+
+    assert_is_back(world)
+
+
+@KINDS
+def test_what_was_given_up_is_tried_again_when_it_is_to_wait_for_a_person(make: Make) -> None:
+    world = healthy(make)
+    edit(world, image=BAD)
+    world.breaks = {BAD: Trouble(reason="ErrImagePull", message="none")}
+    go_on(world)
+    wait_and_go_back(world)
+
+    world.breaks = {}
+    edit(world, rollout={"rollback": "off"})
+    go_on(world, passes=150)
+
+    assert images(world) == {BAD}
+    assert (condition(world, "Accepted")["status"], condition(world, "RolledBack")) == ("True", None)
