@@ -81,8 +81,9 @@ def go_back(snapshot: Snapshot, instance: InstanceT, spec: InstanceSpec) -> Back
     for _, unreadable in image_change(snapshot, before):
         why = f"{record.failed}. Pods do not go back to what they were made from before: {unreadable.why}"
         return Back(instance=instance, spec=spec, hold=Hold(guard=unreadable.guard, about="spec", why=why))
+    what = "the restart that was asked for" if set(edit) == {ASKED} else f"generation {record.generation}"
     why = (
-        f"generation {record.generation} is not carried out, and pods are made as before: {record.failed}. Write other"
+        f"{what} is not carried out, and pods are made as before: {record.failed}. Write other"
         f" values, or these again; to try the same once more, give {RETRY} another value (rollout.rollback)"
     )
     hold = Hold(guard=ROLLED_BACK, about="spec", why=why)

@@ -32,7 +32,8 @@ PARAMETERS: Final[tuple[Mapping[str, int], ...]] = (
 )
 RESTART, HANDOVER = "cache.tongdun.net/restart", "cache.tongdun.net/handover"
 NO_IMAGE: Final = "redis:99"  # nobody can pull it
-ROLLED: Final = ("image", "no_image", "annotation", "restart")  # who asks for new pods
+DEADLINE_S: Final = 600.0  # of new pods that do not come up
+ROLLED: Final = ("image", "no_image", "annotation", "restart", "deadline")  # who asks for new pods, or for those before
 EDITS: Final = (*ROLLED, "capacity", "config", "handover", "replicas", "pause", "resume")
 DEATHS: Final = ("pod", "process")
 EVENTS: Final = (*EDITS, *DEATHS, "write")
@@ -97,6 +98,9 @@ class History:
 
     def _no_image(self, _: Event) -> None:
         self._spec(image=NO_IMAGE)
+
+    def _deadline(self, _: Event) -> None:
+        self.world.now += DEADLINE_S
 
     def _annotation(self, event: Event) -> None:
         self._spec(pod={"annotations": {"team": f"team-{event.way}"}})

@@ -408,7 +408,7 @@ def test_new_pods_by_request_that_do_not_come_up_are_as_before(make: Make) -> No
 
     accepted = condition(world, "Accepted")
     assert (accepted["reason"], condition(world, "RolledBack")["status"]) == ("new_pods_come_up", "True")
-    assert accepted["message"].startswith('restart "" -> 1: generation 1 is not carried out')
+    assert accepted["message"].startswith('restart "" -> 1: the restart that was asked for is not carried out')
 
 
 def test_status_says_when_pods_will_be_as_before() -> None:
@@ -454,3 +454,20 @@ def test_what_was_given_up_is_tried_again_when_it_is_to_wait_for_a_person(make: 
 
     assert images(world) == {BAD}
     assert (condition(world, "Accepted")["status"], condition(world, "RolledBack")) == ("True", None)
+
+
+def test_a_cluster_that_gets_more_shards_in_the_same_edit_gets_them_as_pods_were_before() -> None:
+    """Its capacity is that of all shards, and stays as it is written."""
+    world = healthy(SimulatedCluster)
+    edit(world, image=BAD, size=4, capacity=1024)
+    world.breaks = {BAD: Trouble(reason="ErrImagePull", message="none")}
+    go_on(world)
+    wait_and_go_back(world)
+    for _ in range(100):
+        world.run_pass()
+
+    assert images(world) == {BEFORE}
+    assert len({name.rpartition("-")[0] for name in of_redis(world)}) == 4
+    status = world.snapshot().resource.status
+    assert (status.size, status.capacity, status.phase) == (4, 1024, "Ready")
+    assert condition(world, "Accepted")["reason"] == "new_pods_come_up"
