@@ -55,8 +55,8 @@ class Copy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surplus:
-    """A pod of a shard that is asked for beyond what spec says. *trouble*: why it does not run, in the words of others;
-    *is_stuck*: what it was made from has changed since.
+    """A pod of a shard that is asked for beyond what spec says. *trouble*: why it does not run, or something in it, in
+    the words of others; *is_stuck*: what it was made from has changed since.
     """
 
     pod: str
@@ -237,7 +237,7 @@ def _copies_stay(shard: Shard, leaving: Copy, terms: Terms) -> Ask | Hold | Repl
     """Guard: without *leaving* there are as many whole copies as there should be, two at the most, and one at the
     least; or it keeps its own. A surplus pod is asked for where that is not so.
     """
-    left = sum(each.is_whole for each in shard.copies if each is not leaving)
+    left = sum(each.is_whole for each in shard.copies if each is not leaving and not _is_in_trouble(shard, each))
     if left >= min(LEAST_COPIES, shard.wanted):
         return None
     if shard.keeps_data and leaving.is_written and not leaving.is_claim_going:
@@ -253,17 +253,27 @@ def _copies_stay(shard: Shard, leaving: Copy, terms: Terms) -> Ask | Hold | Repl
         why = f"{leaving.name} is to be recreated, with data {_lies(shard, leaving)}: another pod has a copy meanwhile"
         return Ask(shard=shard.name, more=True, why=why)
     surplus = shard.surplus
-    if surplus.is_stuck:
+    leads = any(each.is_primary and each.name == surplus.pod for each in shard.copies)
+    if surplus.is_stuck and not leads:
         return Replace(pod=surplus.pod, why="it has nothing to lose, and its template has changed since")
     if surplus.trouble and left and not terms.needs_surplus:
         return None
     if surplus.trouble:
         why = (
-            f"{surplus.pod}, which is to have a copy of the data while {leaving.name} is recreated, does not run:"
+            f"{surplus.pod}, which is to have a copy of the data while {leaving.name} is recreated, is not up:"
             f" {surplus.trouble}. Correct that, write the previous value again, or rollout.surge: whenPossible"
         )
         return Hold(guard="copies_stay", about="spec", why=why)
     return Hold(guard="surplus_is_whole", why=f"{surplus.pod} does not have all of the data yet")
+
+
+def _is_in_trouble(shard: Shard, copy: Copy) -> bool:
+    """It is the first pod of its template, and something in it does not run: nobody hands over to it."""
+    return (
+        shard.surplus is not None
+        and copy.name == shard.surplus.pod
+        and bool(shard.surplus.trouble and not copy.is_primary)
+    )
 
 
 def _lies(shard: Shard, leaving: Copy) -> str:

@@ -48,7 +48,7 @@ def find_surplus(snapshot: Snapshot, statefulset: str, wanted: int) -> Surplus |
     pod, live = snapshot.pods.get(name), snapshot.children[Ref("StatefulSet", statefulset)]
     if pod is None:
         return Surplus(pod=name, trouble=snapshot.creation_failures.get(statefulset, ""))
-    if pod.trouble is None or name in snapshot.nodes:
+    if pod.trouble is None:
         return Surplus(pod=name)
     is_stuck = not pod.deleting and live.revision is not None and pod.revision != live.revision
     words = f"{pod.trouble.reason}: {pod.trouble.message}" if pod.trouble.message else pod.trouble.reason

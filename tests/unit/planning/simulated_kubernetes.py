@@ -63,6 +63,7 @@ class SimulatedPod(Generic[ProcessT]):
     made_of: Mapping[str, str] = field(default_factory=dict)
     asked: Asked | None = None
     earlier: str = ""
+    unready: bool = False  # something beside its process does not run
     restarted_at: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
@@ -120,6 +121,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.late: set[str] = set()  # pods that were lost, and are not made again yet
         self.bad_images: set[str] = set()
         self.unschedulable: set[str] = set()
+        self.breaks_beside: dict[str, Trouble] = {}  # likewise, of a container beside a process that runs
         self.breaks: dict[str, Trouble] = {}  # by a word of the template: what is wrong with a pod that is made from it
         self.forbidden: set[str] = set()  # pods that a quota keeps from being made
         self.sees_slowly = False  # the controller of StatefulSets sees a change of one in the next pass
@@ -444,11 +446,11 @@ class SimulatedKubernetes(Generic[ProcessT]):
 
     def _refusal(self, template: JSON) -> str:
         """In whose words no pod is made from *template*; "": one is."""
-        trouble = self._trouble_with(json.dumps(template))
+        trouble = self._trouble_with(json.dumps(template), self.breaks)
         return trouble.message if trouble is not None and trouble.reason == FAILED_CREATE else ""
 
-    def _trouble_with(self, template: str) -> Trouble | None:
-        return next((trouble for word, trouble in self.breaks.items() if f'"{word}"' in template), None)
+    def _trouble_with(self, template: str, breaks: Mapping[str, Trouble]) -> Trouble | None:
+        return next((trouble for word, trouble in breaks.items() if f'"{word}"' in template), None)
 
     def take_away(self, pod: str, *, keeps_data: bool) -> None:
         """The pod is made again, now or when that is possible; its new process finds what is on its volume."""
@@ -484,7 +486,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         elif name in self.unschedulable:
             trouble = Trouble(reason="Unschedulable", message="0/3 nodes are available")
         else:
-            trouble = self._trouble_with(template)
+            trouble = self._trouble_with(template, self.breaks)
         pod: SimulatedPod[ProcessT] = SimulatedPod(
             name=name,
             uid=f"uid-{name}-{number}",
@@ -499,6 +501,9 @@ class SimulatedKubernetes(Generic[ProcessT]):
         if trouble is None or trouble.reason in ENDS:
             pod.process = self.start(pod)
             pod.stopped = trouble is not None
+        if trouble is None:
+            pod.trouble = self._trouble_with(template, self.breaks_beside)
+            pod.unready = pod.trouble is not None
         return pod
 
     def _admitted(self, pod: Any) -> Any:
@@ -514,7 +519,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             created=self.now - pod.age_s if pod.created is None or pod.age_s else pod.created,
             ip=pod.ip if ran else None,
             node="node-1",
-            ready=ran and answers and not pod.stopped,
+            ready=ran and answers and not pod.stopped and not pod.unready,
             running=ran and not pod.stopped,
             ever_ran=ran,
             deleting=pod.deleting,

@@ -146,6 +146,39 @@ def test_pods_are_as_before_when_the_first_new_one_did_not_come_up_in_time(
 
 
 @KINDS
+@VOLUMES
+def test_nobody_hands_over_to_a_first_new_pod_whose_exporter_does_not_start(make: Make, storage: str) -> None:
+    """Its Redis runs, and has a copy."""
+    world = healthy(make, storageclass=storage)
+    before = uids(world)
+    edit(world, monitorimage="no-exporter:9")
+    world.breaks_beside = {"no-exporter:9": Trouble(reason="ErrImagePull", message="container exporter: none")}
+
+    steps = [*go_on(world, passes=20), *wait_and_go_back(world)]
+
+    made, _ = world.run_pass()
+    assert (made.verdict, made.steps) == ("healthy", ())
+    assert condition(world, "RolledBack")["status"] == "True"
+    assert not [step for step in steps if isinstance(step, HandOver | FailOver | PassOn)]
+    assert set(before) == set(world.pods)
+    assert len(before.items() - uids(world).items()) <= 1
+
+
+@KINDS
+def test_a_first_new_pod_in_trouble_is_made_anew_for_another_edit(make: Make) -> None:
+    world = healthy(make)
+    edit(world, monitorimage="no-exporter:9")
+    world.breaks_beside = {"no-exporter:9": Trouble(reason="ErrImagePull", message="container exporter: none")}
+    go_on(world, passes=20)
+
+    edit(world, monitorimage="exporter:2")
+    go_on(world, passes=150)
+
+    assert {pod.images.get("exporter") for pod in map(world.pods.__getitem__, of_redis(world))} == {"exporter:2"}
+    assert condition(world, "Accepted")["reason"] == "AsSpecified"
+
+
+@KINDS
 def test_the_same_edit_is_tried_once_more_when_somebody_asks_for_it(make: Make) -> None:
     world = healthy(make)
     edit(world, image=BAD)
