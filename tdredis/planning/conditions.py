@@ -66,11 +66,20 @@ def build_conditions(
     accepted = _accepted(plan, pending)
     is_moving, is_rolling = any(each.is_moving for each in pending), any(each.is_rolling for each in pending)
     is_growing, is_scaling = any(each.is_growing for each in pending), any(each.is_scaling for each in pending)
-    words = ((is_moving, "Migrating"), (is_rolling, "Rolling"), (is_growing, "Growing"), (is_scaling, "Scaling"))
-    under_way = next((word for holds, word in words if holds), "AsSpecified")
+    under_way = (
+        "Migrating"
+        if is_moving
+        else "Rolling"
+        if is_rolling
+        else "Growing"
+        if is_growing
+        else "Scaling"
+        if is_scaling
+        else "AsSpecified"
+    )
     first = wrong[0].reason if wrong else "AsSpecified"
     sentence = "; ".join(finding.message for finding in wrong[:4])
-    found = (
+    found: tuple[Condition, ...] = (
         condition("Ready", holds=not wrong, reason=first, message=sentence or whole),
         condition(
             "Progressing",

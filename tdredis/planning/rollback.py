@@ -24,7 +24,7 @@ from tdredis.manifests.names import REDIS_COMPONENT
 from tdredis.manifests.redis_pods import container_resources
 from tdredis.manifests.settings_file import PATH as SETTING
 from tdredis.planning.change import Change, Waits
-from tdredis.planning.conditions import ROLLED_BACK, timestamp
+from tdredis.planning.conditions import timestamp
 from tdredis.planning.engine_change import image_change
 from tdredis.planning.live import Live
 from tdredis.planning.pending import Group
@@ -86,7 +86,7 @@ def go_back(snapshot: Snapshot, instance: InstanceT, spec: InstanceSpec) -> Back
         f"{what} is not carried out, and pods are made as before: {record.failed}. Write other"
         f" values, or these again; to try the same once more, give {RETRY} another value (rollout.rollback)"
     )
-    hold = Hold(guard=ROLLED_BACK, about="spec", why=why)
+    hold = Hold(guard="new_pods_come_up", about="spec", why=why)
     return Back(
         instance=with_request(instance, edit, good),
         spec=before,

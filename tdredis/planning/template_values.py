@@ -126,8 +126,6 @@ def _put(made: dict[str, Any], words: Iterable[str], value: Any) -> None:
     *above, last = words
     for name in above:
         made = made.setdefault(name, {})
-        if made is None:
-            return
     if value is None:
         made.pop(last, None)
     else:

@@ -24,7 +24,8 @@ async def given_up(subject: Subject) -> Obj:
         is_whole = condition(resource, "Ready")["status"] == "True"
         return told[0] if told and is_whole else None
 
-    found = await eventually(is_back, "pods are as before", deadline_s=90.0)
+    found: Obj | None = await eventually(is_back, "pods are as before", deadline_s=90.0)
+    assert found is not None
     assert found["status"] == "True"
     return found
 
@@ -40,10 +41,10 @@ async def test_an_image_that_does_not_exist_is_given_up_by_an_operator_that_is_k
         async with under_load(subject) as ledgers:
             await subject.change(image="no-such-redis:99")
 
-            async def has_failed() -> bool:
+            async def is_tried() -> bool:
                 return bool((await subject.get())["status"].get("rollout", {}).get("tried"))
 
-            await eventually(has_failed, "it is tried")
+            await eventually(is_tried, "it is tried")
             await operator.end(signal.SIGKILL)
             await operator.start()
             told = await given_up(subject)

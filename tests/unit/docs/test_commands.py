@@ -11,6 +11,7 @@ from tests.kit.howto import HOWTO, Block, parse_blocks, read_blocks
 
 # What nobody can try on a Kubernetes of one process: no mark in a page counts that is not here.
 NOT_RUN: Final = {
+    ("restart.md", "it is about an edit that failed"),
     ("install.md", "it installs an operator for all namespaces, with an image that you build"),
     ("outside.md", "PORT and the address are those of your nodes"),
 }

@@ -521,8 +521,8 @@ RELEASE = Release(
 async def test_pods_get_the_resource_as_an_owner_and_what_it_knew_before_their_statefulset_goes_without_them() -> None:
     told, outcome = await told_by(RELEASE)
 
-    noted = {"annotations": {"cache.tongdun.net/earlier": "what it was made from"}}
-    bodies = [{"metadata": {"uid": "u-0", "ownerReferences": [OWNER]}}]
+    noted: JSONObject = {"annotations": {"cache.tongdun.net/earlier": "what it was made from"}}
+    bodies: list[JSONObject] = [{"metadata": {"uid": "u-0", "ownerReferences": [OWNER]}}]
     bodies += [{"metadata": {"uid": "u-1", "ownerReferences": [OWNER], **noted}}]
     assert told[:2] == [
         ("PATCH", f"/api/v1/namespaces/redis/pods/{pod}", body)

@@ -164,7 +164,8 @@ class History:
         self._assert_nobody_is_a_second_primary()
         if dies_after is None or done < dies_after:
             self._assert_status_is_true(*before)
-        if not self._outdated() and not self._surplus():
+        in_trouble = [name for name, pod in self.world.pods.items() if pod.trouble is not None]  # it may go back
+        if not self._outdated() and not self._surplus() and not in_trouble:
             self.asked = False
         return made, done
 

@@ -174,7 +174,7 @@ def test_a_first_new_pod_in_trouble_is_made_anew_for_another_edit(make: Make) ->
     edit(world, monitorimage="exporter:2")
     go_on(world, passes=150)
 
-    assert {pod.images.get("exporter") for pod in map(world.pods.__getitem__, of_redis(world))} == {"exporter:2"}
+    assert {world.pods[name].images["exporter"] for name in of_redis(world)} == {"exporter:2"}
     assert condition(world, "Accepted")["reason"] == "AsSpecified"
 
 
@@ -494,10 +494,9 @@ def test_a_cluster_that_gets_more_shards_in_the_same_edit_gets_them_as_pods_were
     world = healthy(SimulatedCluster)
     edit(world, image=BAD, size=4, capacity=1024)
     world.breaks = {BAD: Trouble(reason="ErrImagePull", message="none")}
-    go_on(world)
-    wait_and_go_back(world)
-    for _ in range(100):
-        world.run_pass()
+    go_on(world, least=0)  # the new shard has none
+    world.now += LIMIT_S
+    go_on(world, passes=130, least=0)
 
     assert images(world) == {BEFORE}
     assert len({name.rpartition("-")[0] for name in of_redis(world)}) == 4
