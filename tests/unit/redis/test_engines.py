@@ -63,7 +63,6 @@ def test_what_an_image_runs(image: str, expected: Engine | None) -> None:
         ("redis:6.0", "redis:5.0", False),
         ("redis:6.2", "redis:6.0", False),
         ("redis:7.0.15", "redis:7.0.2", False),
-        ("redis:7.0", "tongduncloud/redis-cluster:0.2", False),
         ("redis:8.0", "redis:7.4", False),
         ("redis:8.2", "redis:8.0", False),
         ("redis:7", "redis:7.2", False),
