@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -15,11 +16,20 @@ HOST = "127.0.0.1"
 PASSWORD = "right horse"
 
 
+# Below the ports that Linux gives to connections (32768 and above, ip_local_port_range), in an order of this process.
+_PORTS = iter(random.sample(range(12_000, 29_000), 17_000))
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One that nobody listens on, and that is told once only: servers that start side by side never get the same."""
+    for port in _PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is left")
 
 
 @asynccontextmanager

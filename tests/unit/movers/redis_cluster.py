@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -16,18 +15,12 @@ from tdredis.redis.views import ClusterView, parse_cluster_nodes
 from tdredis.redislink.access import Access
 from tdredis.redislink.errors import LinkError
 from tdredis.redislink.link import Link, connect
+from tests.kit.servers import free_port
 
 HOST = "127.0.0.1"
 PASSWORD = "right horse"
 ACCESS = Access((PASSWORD,))
 NODE_TIMEOUT_MS = 2000
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
