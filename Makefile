@@ -54,7 +54,7 @@ conformance: install
 e2e: install
 	$(if $(filter command,$(origin KUBECONFIG)),E2E_KUBECONFIG=$(abspath $(KUBECONFIG)) )$(BIN)/pytest tests/e2e
 
-# Less than fifteen minutes. What takes long is marked so, and is run by test-all. What measures is to be alone: it comes
+# Less than twenty minutes. What takes long is marked so, and is run by test-all. What measures is to be alone: it comes
 # last, by itself, so that nobody waits for it to begin or to end. Property tests draw the same examples each time, so
 # that a commit is judged by what is in it; test-all draws others in each run.
 test: lint types imports
