@@ -211,7 +211,7 @@ class ObjectWriter:
             case Release():
                 await self._release(key, step)
             case ReplacePod():
-                await self._delete(PODS, key, step.pod, uid=step.uid)
+                await self._delete(PODS, key, step.pod, uid=step.uid, grace_s=step.grace_s)
             case ResizePod():
                 await self._resize(key, step)
             case ResizeVolume():
@@ -257,10 +257,17 @@ class ObjectWriter:
         return await self._client.apply(resource, {**step.manifest, "spec": rest})
 
     async def _delete(
-        self, resource: Resource, key: Key, name: str, *, uid: str, propagation: Propagation | None = None
+        self,
+        resource: Resource,
+        key: Key,
+        name: str,
+        *,
+        uid: str,
+        propagation: Propagation | None = None,
+        grace_s: int | None = None,
     ) -> None:
         try:
-            await self._client.delete(resource, key.namespace, name, propagation=propagation, uid=uid)
+            await self._client.delete(resource, key.namespace, name, propagation=propagation, uid=uid, grace_s=grace_s)
         except NotFound:
             return  # somebody was quicker
 

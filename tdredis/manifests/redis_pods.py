@@ -34,6 +34,7 @@ _EXPORTER_RESOURCES: Final[JSONObject] = {
 # A primary without anybody in sync waits for that before it goes (stop.sh); others go at once. What is deleted while it
 # hangs is to be gone within a minute all the same.
 GRACE_S: Final = 50
+_ALONE_GRACE_S: Final = 30  # a standalone waits for nobody; what else it needs is asked for when it is recreated
 # A replica is ready when it has its primary's data: budgets count with that, whether an operator is there or not.
 _READINESS: Final[JSONObject] = {
     "exec": {"command": ["sh", "/etc/tdredis/ready.sh"]},
@@ -84,6 +85,11 @@ def container_resources(instance: Instance) -> tuple[dict[str, str], dict[str, s
     return requests, limits
 
 
+def grace_of(instance: Instance) -> int:
+    """Seconds that a Redis pod is given to end by its template, whoever deletes it."""
+    return _ALONE_GRACE_S if isinstance(instance, RedisStandalone) else GRACE_S
+
+
 def _shard_metadata(instance: Instance, shard: str) -> JSONObject:
     metadata = build_metadata(instance, shard, REDIS_COMPONENT, shard=shard)
     if isinstance(instance, RedisCluster):
@@ -113,7 +119,7 @@ def _build_template(instance: Instance, site: Site, shard: str) -> JSONObject:
         affinity=_build_affinity(instance, shard),
         annotations=annotations,
         shard=shard,
-        grace_s=30 if isinstance(instance, RedisStandalone) else GRACE_S,
+        grace_s=grace_of(instance),
     )
 
 

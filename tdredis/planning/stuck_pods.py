@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from tdredis.api.instance import InstanceSpec
+from tdredis.api.instance import Instance, InstanceSpec
+from tdredis.planning.ending import grace_s
 from tdredis.planning.plan import Ruling
 from tdredis.planning.rolling import Next, Replace, Shard, Terms, next_in
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trouble
@@ -22,6 +23,7 @@ class StuckPod:
 
     pod: PodFacts
     trouble: Trouble
+    grace_s: int | None = None  # for its process to end; None: the pod's own
 
     @property
     def name(self) -> str:
@@ -29,15 +31,17 @@ class StuckPod:
 
     def replace(self, because: str) -> ReplacePod:
         why = f"{because}, {self.trouble.reason}, and its template has changed since"
-        return ReplacePod(pod=self.pod.name, uid=self.pod.uid, why=why)
+        return ReplacePod(pod=self.pod.name, uid=self.pod.uid, grace_s=self.grace_s, why=why)
 
 
-def stuck_pods(snapshot: Snapshot, statefulset: str, pods: Iterable[PodFacts]) -> tuple[StuckPod, ...]:
-    """Those of *pods*, all of *statefulset*."""
+def stuck_pods(
+    snapshot: Snapshot, effective: Instance, statefulset: str, pods: Iterable[PodFacts]
+) -> tuple[StuckPod, ...]:
+    """Those of *pods*, all of *statefulset*. *effective*: what holds of spec."""
     live = snapshot.children.get(Ref("StatefulSet", statefulset))
     revision = live.revision if live else None
     return tuple(
-        StuckPod(pod=pod, trouble=pod.trouble)
+        StuckPod(pod=pod, trouble=pod.trouble, grace_s=grace_s(snapshot, effective, pod.name))
         for pod in pods
         if pod.trouble and not pod.deleting and revision and pod.revision != revision
     )

@@ -9,12 +9,13 @@ from tdredis.manifests.children import build_children
 from tdredis.planning.cluster.failover import electable
 from tdredis.planning.cluster.members import Member
 from tdredis.planning.cluster.world import Shard, World
+from tdredis.planning.ending import replace_pod
 from tdredis.planning.more_pods import ask_for_surplus
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.rolling import Ask, Copy, Next, Replace, Surplus, Yield, next_steps, terms_of
 from tdredis.planning.rolling import Shard as Copies
 from tdredis.planning.settings import settings_to_keep, with_kept
-from tdredis.planning.steps import HandOver, ReplacePod
+from tdredis.planning.steps import HandOver
 from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_going, is_seen, is_written, keeps_data
 
 
@@ -50,7 +51,8 @@ def carry_out(world: World, step: Next) -> Ruling:
     match step:
         case Replace():
             pod = world.snapshot.pods[step.pod]
-            return Ruling(steps=(ReplacePod(pod=pod.name, uid=pod.uid, why=f"it is to be recreated; {step.why}"),))
+            why = f"it is to be recreated; {step.why}"
+            return Ruling(steps=(replace_pod(world.snapshot, world.instance, pod, why),))
         case Yield():
             candidate = next(member for member in world.members if member.name == step.candidates[0])
             why = f"{step.why}; {candidate.name} has its data"

@@ -50,7 +50,7 @@ def _replace(world: World, shard: Shard, *, is_next: bool) -> Ruling:
         terms = Terms(needs_surplus=world.instance.spec.rollout.surge == "always")
         return replace_replica(copies, replicas, terms, lambda step: carry_out(world, step))
 
-    stuck = stuck_pods(snapshot, shard.name, pods)
+    stuck = stuck_pods(snapshot, world.instance, shard.name, pods)
     return replace_stuck(
         stuck,
         nothing_to_lose=loses_nothing,

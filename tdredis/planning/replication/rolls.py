@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from tdredis.manifests.replication import build_replication_children
+from tdredis.planning.ending import replace_pod
 from tdredis.planning.more_pods import ask_for_surplus
 from tdredis.planning.plan import Hold, Ruling, held
 from tdredis.planning.replication.members import Member
@@ -24,7 +25,6 @@ from tdredis.planning.rolling import (
     terms_of,
 )
 from tdredis.planning.settings import settings_to_keep, with_kept
-from tdredis.planning.steps import ReplacePod
 from tdredis.planning.surplus import condemned_pods, find_surplus, is_claim_going, is_seen, is_written, keeps_data
 
 
@@ -68,7 +68,8 @@ def carry_out(world: World, step: Next) -> Ruling:
         case Replace():
             snapshot = world.snapshot
             pod = snapshot.pods.get(step.pod) or snapshot.sentinel_pods[step.pod]
-            return Ruling(steps=(ReplacePod(pod=pod.name, uid=pod.uid, why=f"it is to be recreated; {step.why}"),))
+            why = f"it is to be recreated; {step.why}"
+            return Ruling(steps=(replace_pod(snapshot, world.instance, pod, why),))
         case Yield():
             return _hand_over(world, step)
         case Ask():

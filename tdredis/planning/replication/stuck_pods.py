@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tdredis.manifests.names import sentinel_name
 from tdredis.planning.plan import Hold, Ruling, held
@@ -19,8 +19,12 @@ from tdredis.planning.surplus import is_claim_going, is_written, keeps_data
 
 def replace_stuck_pods(world: World) -> Ruling:
     """At most one Redis pod that runs; a Sentinel goes beside others that work."""
-    redis = _replace_redis(world, stuck_pods(world.snapshot, world.instance.name, world.redis.present))
+    redis = _replace_redis(world, _stuck(world, world.instance.name, world.redis.present))
     return Ruling(steps=(*redis.steps, *_replace_sentinels(world)), holds=redis.holds)
+
+
+def _stuck(world: World, statefulset: str, pods: Iterable[PodFacts]) -> tuple[StuckPod, ...]:
+    return stuck_pods(world.snapshot, world.instance, statefulset, pods)
 
 
 def _replace_redis(world: World, stuck: tuple[StuckPod, ...]) -> Ruling:
@@ -79,7 +83,7 @@ def _replace_the_only_one(world: World, stuck: StuckPod, member: Member) -> Ruli
 def _replace_sentinels(world: World) -> Iterator[Step]:
     if world.standby is None:
         return
-    stuck = stuck_pods(world.snapshot, sentinel_name(world.standby), world.sentinels.present)
+    stuck = _stuck(world, sentinel_name(world.standby), world.sentinels.present)
     stopped = [each for each in stuck if each.name not in world.snapshot.sentinels]
     idle = [each for each in stopped if each.pod.main_trouble or not each.pod.ever_ran]
     yield from (each.replace("it does not run") for each in idle)

@@ -42,11 +42,14 @@ class Remove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplacePod:
-    """Delete a pod without which nothing is lost, so that its StatefulSet makes it from the present template."""
+    """Delete a pod without which nothing is lost, so that its StatefulSet makes it from the present template.
+    *grace_s*: how long it is given to end; None: as long as its own spec says.
+    """
 
     barrier: ClassVar[bool] = True
     pod: str
     uid: str
+    grace_s: int | None = None
     why: str
 
     def __str__(self) -> str:

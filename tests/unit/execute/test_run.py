@@ -29,6 +29,7 @@ from tdredis.planning.steps import (
     PassOn,
     Process,
     Release,
+    ReplacePod,
     ResetNode,
     ResizeVolume,
     RestoreLabels,
@@ -503,6 +504,22 @@ async def test_a_volume_is_resized_by_the_very_claim_that_was_looked_at() -> Non
 
     asked = {"metadata": {"uid": "u-1"}, "spec": {"resources": {"requests": {"storage": "128Gi"}}}}
     assert told == [("PATCH", "/api/v1/namespaces/redis/persistentvolumeclaims/redis-data-rat-0-0", asked)]
+    assert outcome.done == (step,)
+
+
+@pytest.mark.parametrize(("grace_s", "said"), [(133, {"gracePeriodSeconds": 133}), (None, {})])
+async def test_the_very_pod_goes_in_the_time_that_it_needs(grace_s: int | None, said: dict[str, int]) -> None:
+    step = ReplacePod(pod="rat-0-0", uid="u-1", grace_s=grace_s, why="it is to be recreated")
+
+    told, outcome = await told_by(step)
+
+    ((method, path, body),) = told
+    assert (method, path) == ("DELETE", "/api/v1/namespaces/redis/pods/rat-0-0")
+    assert isinstance(body, dict)
+    assert {name: value for name, value in body.items() if name not in ("apiVersion", "kind")} == {
+        "preconditions": {"uid": "u-1"},
+        **said,
+    }
     assert outcome.done == (step,)
 
 
