@@ -307,7 +307,8 @@ async def until_ready(
     try:
         found = await eventually(ready, f"{name} is Ready", deadline_s=deadline_s)
     except AssertionError as error:
-        raise AssertionError(f"{error}: {condition(seen, 'Ready')}") from None
+        phase = seen.get("status", {}).get("phase")
+        raise AssertionError(f"{error}: it is {phase}, {condition(seen, 'Ready')}") from None
     assert found is not None
     return found
 
