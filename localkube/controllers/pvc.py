@@ -56,6 +56,7 @@ class VolumeController:
         self._removals: dict[str, asyncio.Task[None]] = {}
         # Hooks cannot be taken back: they belong to the registry's life, not to start and stop.
         registry.admit(CLAIMS, self._admit_claim)
+        registry.check(CLAIMS, self._check_growth)
         registry.admit(VOLUMES, _admit_volume)
 
     def start(self) -> None:
@@ -97,19 +98,17 @@ class VolumeController:
                 default = self._default_class()
                 if default is not None:
                     new["spec"]["storageClassName"] = default
-            return new
-        if not _is_larger(new, old):
-            return new
-        if _phase(old) != "Bound":
-            why = "only bound persistent volume claims can be expanded"
-            raise errors.forbidden(CLAIMS, old["metadata"]["name"], why)
-        if not self._may_grow(old):
-            why = (
-                "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc "
-                "must support resize"
-            )
-            raise errors.forbidden(CLAIMS, old["metadata"]["name"], why)
         return new
+
+    def _check_growth(self, new: Obj, old: Obj | None, subresource: str | None) -> None:
+        """Raises ApiError 403. Of a claim that is not bound all growth is invalid, and does not come this far."""
+        if old is None or subresource is not None or not _is_larger(new, old) or self._may_grow(old):
+            return
+        why = (
+            "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc "
+            "must support resize"
+        )
+        raise errors.forbidden(CLAIMS, old["metadata"]["name"], why)
 
     def _default_class(self) -> str | None:
         marked = [

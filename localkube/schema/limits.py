@@ -385,7 +385,7 @@ def _check_claim(new: Obj, old: Obj | None) -> list[FieldError]:
     if old and not found:
         before = old["spec"]
         changed = {name for name in spec.keys() | before.keys() if spec.get(name) != before.get(name)}
-        if before.get("volumeName"):
+        if (old.get("status") or {}).get("phase") == "Bound":
             if changed - {"resources", "volumeAttributesClassName"}:
                 found.append(forbidden_field("spec", CLAIM_HELP))
         elif changed - {"volumeName", "storageClassName"}:

@@ -127,8 +127,8 @@ async def test_a_claim_without_a_volume_stays_as_it_is(ns: Namespace) -> None:
 
     answer = await ns.api.patch(path, {"spec": {"resources": {"requests": {"storage": "2Gi"}}}})
 
-    assert answer.refused() == (403, "Forbidden")
-    assert "only bound persistent volume claims can be expanded" in answer.message.lower()
+    assert answer.refused() == (422, "Invalid")
+    assert "spec is immutable after creation except resources.requests" in answer.message
 
 
 async def test_a_claim_whose_class_does_not_say_so_does_not_grow(ns: Namespace) -> None:
