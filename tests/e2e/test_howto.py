@@ -16,6 +16,7 @@ import yaml
 
 from localkube.kubelet.lifeline import tied_to
 from tdredis.kube.client import Client
+from tests.e2e.needs import SERVER_VALIDATION, Need
 from tests.e2e.scaling import fill, holds_all
 from tests.e2e.test_faults import VOLUMES
 from tests.e2e.world import BIN, ROOT, Kube, Obj, Operator, Subject, eventually, sample, standby
@@ -41,22 +42,31 @@ def rat(namespace: str) -> Obj:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Pages that are read one after another, and what there is when the reader begins. *keys*: that each instance, a
-    cluster, holds then and in the end.
+    cluster, holds then and in the end. *needs*: of the Kubernetes, for what is typed to be what a page says for it.
     """
 
     pages: tuple[str, ...]
     instances: tuple[Instance, ...]
     keys: int = 0
+    needs: tuple[Need, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return "-".join(Path(page).stem for page in self.pages)
 
 
 READINGS: Final = (
-    Reading(("install.md", "restart.md", "settings.md", "outside.md", "grow.md"), (tom, sample)),
+    Reading(
+        ("install.md", "restart.md", "settings.md", "outside.md", "grow.md"), (tom, sample), needs=(SERVER_VALIDATION,)
+    ),
     Reading(("scale.md",), (rat,), keys=2000),
 )
 PAGES: Final = tuple(page for reading in READINGS for page in reading.pages)
 
 
-@pytest.mark.parametrize("reading", READINGS, ids=lambda reading: "-".join(Path(page).stem for page in reading.pages))
+@pytest.mark.parametrize(
+    "reading", [pytest.param(each, marks=pytest.mark.needs(*each.needs), id=each.name) for each in READINGS]
+)
 async def test_pages_are_typed_as_they_stand_and_show_what_they_say(
     kube: Kube, client: Client, namespace: str, reading: Reading, tmp_path: Path
 ) -> None:

@@ -11,8 +11,12 @@ from tests.e2e.faults import NOISE_S, lost, under_load
 from tests.e2e.test_faults import uids_of
 from tests.e2e.world import Kube, Obj, Operator, Subject, condition, eventually, standalone, standby
 
-ROLLOUT = {"progressDeadlineSeconds": 4}
 ENDS = {"name": "ends", "image": "redis:7.0", "command": ["sh", "-c", "exit 3"]}
+
+
+def rollout(kube: Kube) -> Obj:
+    """Longer than a good pod takes to come up there."""
+    return {"progressDeadlineSeconds": 4 if kube.is_localkube else 30}
 
 
 async def given_up(subject: Subject) -> Obj:
@@ -35,7 +39,7 @@ async def test_an_image_that_does_not_exist_is_given_up_by_an_operator_that_is_k
     kube: Kube, client: Client, namespace: str
 ) -> None:
     async with Operator(kube, namespace) as operator:
-        subject = await Subject.create(client, standby(namespace, rollout=ROLLOUT))
+        subject = await Subject.create(client, standby(namespace, rollout=rollout(kube)))
         await subject.until_ready()
         before = await uids_of(subject)
         async with under_load(subject) as ledgers:
@@ -65,7 +69,7 @@ async def test_a_standalone_whose_new_pod_ends_over_and_over_has_its_data_again_
     kube: Kube, client: Client, namespace: str
 ) -> None:
     async with Operator(kube, namespace):
-        subject = await Subject.create(client, standalone(namespace, rollout=ROLLOUT))
+        subject = await Subject.create(client, standalone(namespace, rollout=rollout(kube)))
         await subject.until_ready()
         async with under_load(subject) as ledgers:
             await subject.change(pod={"annotations": {"team": "a"}, "containers": [ENDS]})
