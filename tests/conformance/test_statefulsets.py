@@ -16,8 +16,8 @@ from tests.conformance.namespace import (
 PARALLEL: Obj = {"podManagementPolicy": "Parallel", "updateStrategy": {"type": "OnDelete"}}
 
 
-def build_claim_template(name: str = "data") -> Obj:
-    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+def build_claim_template(name: str = "data", storage: str = "1Gi") -> Obj:
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": storage}}}
     return {"metadata": {"name": name}, "spec": spec}
 
 
@@ -208,7 +208,7 @@ async def test_a_template_that_its_selector_does_not_find_is_refused(ns: Namespa
 
 async def test_orphaned_pods_are_adopted_by_a_set_of_the_same_name(ns: Namespace) -> None:
     await ns.takes_pods()
-    body = build_statefulset("s", replicas=2, **PARALLEL)
+    body = build_statefulset("s", replicas=2, volumeClaimTemplates=[CLAIM], **PARALLEL)
     await ns.create("statefulsets", body)
     await until_ready(ns, "s", 2)
     before = await ns.read("pods", "s-0")
@@ -216,7 +216,8 @@ async def test_orphaned_pods_are_adopted_by_a_set_of_the_same_name(ns: Namespace
     (await ns.api.delete(ns.path("statefulsets", "s"), {"propagationPolicy": "Orphan"})).accepted()
     await ns.api.until_gone(ns.path("statefulsets", "s"))
     orphan = await ns.read("pods", "s-0")
-    again = await ns.create("statefulsets", {**body, "spec": {**body["spec"], "volumeClaimTemplates": [CLAIM]}})
+    larger = [build_claim_template(storage="2Gi")]
+    again = await ns.create("statefulsets", {**body, "spec": {**body["spec"], "volumeClaimTemplates": larger}})
     adopted = await ns.until(
         "pods",
         "s-0",
