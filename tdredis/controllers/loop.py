@@ -169,6 +169,7 @@ class Loop:
             wants=assessment.wants_turn,
             is_healthy=not assessment.findings,
             has_begun=assessment.wants_turn and assessment.has_begun,
+            is_stopped=assessment.is_stopped,
         )
         self._telling.holds(key, made.holds)
         outcome = await self._executor.run(key, made)

@@ -16,7 +16,9 @@ SEEN_WITHIN_S: Final = 60.0  # of a start: one whose Secret cannot be read, say,
 
 
 class Turns:
-    """Turns of resources. One is kept until its resource is healthy and has nothing left to recreate."""
+    """Turns of resources. One is kept until its resource is healthy and has nothing left to recreate, or is stopped by
+    a person: paused, or with a spec that is invalid, it may stay as it is for weeks.
+    """
 
     def __init__(
         self, limit: int, on_granted: Callable[[Key], None], clock: Callable[[], float] = time.monotonic
@@ -54,10 +56,12 @@ class Turns:
         ours = key in self._has
         return Turn(ours=ours, others=len(self._has) - ours, limit=self._limit)
 
-    def note(self, key: Key, *, wants: bool, is_healthy: bool, has_begun: bool) -> None:
-        """What a pass saw. *wants*: pods are to be recreated; *has_begun*: some are new already."""
+    def note(self, key: Key, *, wants: bool, is_healthy: bool, has_begun: bool, is_stopped: bool = False) -> None:
+        """What a pass saw. *wants*: pods are to be recreated; *has_begun*: some are new already. *is_stopped*: none is
+        recreated until somebody writes spec.
+        """
         if key in self._has:
-            if is_healthy and not wants:
+            if not wants and (is_healthy or is_stopped):
                 self._has.discard(key)
         elif wants and (is_healthy or (has_begun and self._looks)):
             self._waits.setdefault(key, has_begun)

@@ -81,6 +81,11 @@ class Assessment(Generic[WorldT]):
         rolling = (each.state for each in self.pending if each.is_rolling)
         return any(isinstance(state, UnderWay) and state.done > 0 for state in rolling)
 
+    @property
+    def is_stopped(self) -> bool:
+        """No pod is recreated, or goes on being so, until somebody writes spec."""
+        return bool(self.refused) or self.world.instance.spec.paused
+
     def plan(self) -> Plan:
         """The longest list of steps that is safe from its snapshot; none for a world that is as it should be.
 

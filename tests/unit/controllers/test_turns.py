@@ -38,6 +38,22 @@ def test_first_come_first_served() -> None:
     assert wishes.granted == [B, A]
 
 
+def test_who_is_stopped_by_a_person_keeps_no_turn_however_ill_it_is() -> None:
+    wishes = Wishes(1)
+    for key in (A, B):
+        wishes.note(key)
+
+    wishes.note(A, is_healthy=False, has_begun=True)  # a pod of it is new, and starts
+    wishes.turns.note(A, wants=False, is_healthy=False, has_begun=False, is_stopped=True)
+
+    assert wishes.granted == [A, B]
+    wishes.note(A, is_healthy=False, has_begun=True)
+    wishes.note(B, wants=False)
+    assert wishes.granted == [A, B], "what it lacks is mended without a turn"
+    wishes.note(A, has_begun=True)
+    assert wishes.granted == [A, B, A]
+
+
 def test_nothing_is_granted_before_all_were_seen_and_what_had_begun_is_first() -> None:
     wishes = Wishes(2, A, B, C, D)
 

@@ -75,6 +75,23 @@ def test_who_waits_for_a_person_wants_none(make: Callable[..., World], spec: dic
     assert not found.wants_turn
 
 
+@KINDS
+@pytest.mark.parametrize("spec", [{"paused": True}, {"capacity": -1}], ids=["paused", "invalid"])
+def test_who_was_stopped_by_a_person_in_the_middle_is_not_waited_for(
+    make: Callable[..., World], spec: dict[str, object]
+) -> None:
+    world = edited(make)
+    world.lose(next(name for name in sorted(world.pods) if not name.startswith("sentinel-")))
+    going_on = assess(world.snapshot())
+    world.resource["spec"] = {**world.resource["spec"], **spec}  # type: ignore[dict-item]
+
+    stopped = assess(world.snapshot())
+
+    assert (going_on.wants_turn, going_on.is_stopped) == (True, False)
+    assert (stopped.wants_turn, stopped.is_stopped) == (False, True)
+    assert stopped.findings
+
+
 @pytest.mark.parametrize(
     ("steps", "wants"),
     [
