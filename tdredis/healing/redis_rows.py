@@ -26,6 +26,7 @@ CLUSTER = "unit/planning/test_cluster_plans.py"
 STANDBY = "unit/planning/test_standby_plans.py"
 NO_LOSS = "unit/planning/test_nothing_is_lost.py"
 FAULTS = "e2e/test_faults.py"
+RETAINED = "unit/planning/test_retained_volumes.py"
 IN_CLUSTER = "e2e/test_faults_cluster.py"
 IN_STANDBY = "e2e/test_faults_standby.py"
 SPLIT = "e2e/test_faults_cluster_split.py"
@@ -212,11 +213,14 @@ REDIS_ROWS: tuple[Row, ...] = (
             Seen(reason=Promote, words="make … the primary: there is no primary; …"),
             Seen(reason="ProxyNotReady", words="no pod of proxy … is ready"),
             Seen(reason="DataLost", words="… and no process has any of it…: the instance is not started empty"),
+            Seen(reason="DataLost", words="nodes remember … that owned slots … and are in no pod: …"),
             Seen(reason="Emptied", words="… has no keys, where it had about …"),
         ),
         make=("kubectl delete pod --grace-period=0 --force -l app.kubernetes.io/instance=NAME",),
         tests=(
             f"{FAULTS}::test_everything_lost_at_once_comes_back_whole",
+            f"{RETAINED}::test_shards_beyond_size_come_with_their_volumes_and_are_scaled_in",
+            f"{RETAINED}::test_slots_of_an_owner_that_others_remember_are_not_given_away",
             f"{CLUSTER}::test_everything_lost_at_once_is_rebuilt_with_the_same_slot_map",
             f"{STANDBY}::test_whatever_dies_at_once_an_interrupted_operator_brings_back",
             f"{CLUSTER}::test_a_proxy_that_answers_for_itself_though_the_cluster_works_is_made_anew",

@@ -65,16 +65,20 @@ def lost_data(
     if not told and (not is_recorded or (not instance.spec.storage_class and _were_lost_together(pods))):
         return ""
     what = f"about {keys} keys" if keys else "data"
-    begun = instance.status.begun_anew
-    again = "remove the annotation, and then " if begun and begun == str(instance.metadata.generation) else ""
-    command = (
-        f"kubectl annotate {instance.KIND.lower()} {instance.name} -n {instance.namespace}"
-        f" {BEGIN_ANEW}={instance.metadata.generation} --overwrite"
-    )
     found = f" ({'; '.join(told)})" if told else ""
     return (
         f"{name} had {what}, and no process has any of it{found}: the instance is not started empty. Restore the data"
-        f" (volumes, files that were set aside), or give it up: {again}{command}"
+        f" (volumes, files that were set aside), or give it up: {command_to_begin_anew(instance)}"
+    )
+
+
+def command_to_begin_anew(instance: Instance) -> str:
+    """What to type to give up data that was lost."""
+    begun = instance.status.begun_anew
+    again = "remove the annotation, and then " if begun and begun == str(instance.metadata.generation) else ""
+    return (
+        f"{again}kubectl annotate {instance.KIND.lower()} {instance.name} -n {instance.namespace}"
+        f" {BEGIN_ANEW}={instance.metadata.generation} --overwrite"
     )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 
 from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
 from tdredis.planning.change import HeldFields
-from tdredis.planning.cluster.scale import Scale, is_recorded, scaled_spec, size_begun
+from tdredis.planning.cluster.scale import Scale, is_recorded, scaled_spec, size_begun, size_of_volumes
 from tdredis.planning.desired import (
     Effective,
     capacity_change,
@@ -46,6 +46,11 @@ def _size(snapshot: ClusterSnapshot, spec: RedisClusterSpec, *, scale: Scale | N
     size = size_begun(snapshot)
     if size is not None and size != spec.size:
         why = f"the cluster is put together with {size} shards first, and gets others when all slots have an owner"
+        if size == size_of_volumes(snapshot):
+            why = (
+                f"an earlier cluster of this name left volumes of {size} shards, and slots are missing without them:"
+                f" they are put together first, and those beyond size {spec.size} go when all slots have an owner"
+            )
         yield {"size": size}, Hold(guard="slots_are_owned_first", about="spec", why=why)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tdredis.planning.cluster.members import Member
+from tdredis.planning.cluster.remembered import REMEMBERED
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.loss import wants_to_begin_anew
 from tdredis.planning.plan import Hold, Ruling
@@ -26,6 +27,8 @@ def assign_free_slots(world: World) -> Ruling:
         return _assign_first_slots(world)
     if hold := everybody_has_answered(world.redis, "slots are assigned only when every process answers"):
         return Ruling(holds=(hold,))
+    if hold := nobody_else_is_remembered(world):
+        return Ruling(holds=(hold,))
     steps: list[Step] = []
     for shard, intended in zip(world.shards, world.intended, strict=True):
         free = intended & world.free
@@ -36,6 +39,14 @@ def assign_free_slots(world: World) -> Ruling:
             return Ruling(holds=(owner,))  # all or nothing: a part of the data is not the data
         steps.append(_assign(world, shard, owner, free))
     return Ruling(steps=tuple(steps))
+
+
+def nobody_else_is_remembered(world: World) -> Hold | None:
+    """Guard: of a cluster that is made again on its volumes nobody is missing who owned slots."""
+    why = world.lost.get(REMEMBERED, "")
+    if not why or wants_to_begin_anew(world.snapshot.cluster):
+        return None
+    return Hold(guard="data_is_not_lost", why=why)
 
 
 def _is_new(world: World) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tdredis.planning.cluster.free_slots import nobody_else_is_remembered
 from tdredis.planning.cluster.members import Member
 from tdredis.planning.cluster.resetting import reset_empty_owners, reset_empty_replicas, reset_losers
 from tdredis.planning.cluster.world import Shard, World
@@ -38,6 +39,8 @@ def forget_ghosts(world: World) -> Ruling:
         return Ruling()
     if hold := everybody_has_answered(world.redis, "nodes that are gone are forgotten only when every process answers"):
         return Ruling(holds=(hold,))
+    if hold := nobody_else_is_remembered(world):
+        return Ruling(holds=(hold,))  # nothing else tells of them
     steps: list[Step] = []
     holds = []
     for ghost in world.ghosts:

@@ -13,15 +13,18 @@ from dataclasses import dataclass
 import msgspec
 
 from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
-from tdredis.manifests.names import SHARDS
+from tdredis.manifests.claims import CLAIM
+from tdredis.manifests.names import SHARDS, pod_names
 from tdredis.planning.limits import MIB
 from tdredis.planning.plan import Hold
+from tdredis.planning.pods import Pods, everybody_has_answered
 from tdredis.planning.sentences import list_names
 from tdredis.planning.sizing import written_maxmemory_mib
-from tdredis.planning.snapshot import ClusterSnapshot
+from tdredis.planning.snapshot import ClusterSnapshot, Ref
 from tdredis.redis.facts import NodeFacts
 from tdredis.redis.moves import USABLE_PERCENT
 from tdredis.redis.slots import ALL_SLOTS, SlotSet, parse_slots
+from tdredis.redis.views import ClusterView
 
 FEWEST = 3  # shards: fewer cannot vote when one dies
 EMPTY_BYTES = MIB  # an engine without a key uses as much, and its backlog
@@ -161,7 +164,17 @@ def _roughly_mib(size_bytes: int, *, up: bool = True) -> int:
 
 
 def size_begun(snapshot: ClusterSnapshot) -> int | None:
-    """Of a cluster that was never whole: the size that its shards were made for, once slots may be owned."""
+    """Of a cluster that was never whole: the size that its shards were made for, once slots may be owned; or that of
+    the volumes of an earlier resource, where the shards that spec wants do not have all slots. None: that of spec.
+    """
+    made_for, earlier = _size_made_for(snapshot), size_of_volumes(snapshot)
+    spec = snapshot.cluster.spec
+    if made_for is not None and spec.size > made_for and _remembers_others(snapshot):
+        made_for = spec.size  # somebody writes the size again that it had: without its other shards it never gets whole
+    return max((size for size in (made_for, earlier) if size is not None), default=None)
+
+
+def _size_made_for(snapshot: ClusterSnapshot) -> int | None:
     begun = any(
         not isinstance(node, NodeFacts) or (node.view and node.view.me.slots) for node in snapshot.nodes.values()
     )
@@ -173,3 +186,48 @@ def size_begun(snapshot: ClusterSnapshot) -> int | None:
         if size is not None and size.isdecimal():
             return int(size)
     return None
+
+
+def size_of_volumes(snapshot: ClusterSnapshot) -> int | None:
+    """As many shards as have a volume that is older than the resource, where spec wants fewer and slots are missing:
+    what is on those volumes is looked at before anybody gets the slots. A shard that was begun for that stays.
+    """
+    cluster = snapshot.cluster
+    size = max(_shards_with_earlier_volumes(snapshot), default=0)
+    on_volumes = any(live.claim_template for ref, live in snapshot.children.items() if ref.kind == "StatefulSet")
+    if not FEWEST <= cluster.spec.size < size or not on_volumes:
+        return None
+    if Ref("StatefulSet", shard_name(cluster, size - 1)) in snapshot.children:
+        return size
+    if SlotSet.union(view.me.slots for view in _views(snapshot)) == ALL_SLOTS:
+        return None
+    redis = Pods(
+        wanted=tuple(pod_names(cluster)),
+        there=snapshot.pods,
+        answers=snapshot.nodes,
+        may_hold_data=False,
+        now=snapshot.now,
+    )
+    return size if everybody_has_answered(redis, "") is None else None
+
+
+def _shards_with_earlier_volumes(snapshot: ClusterSnapshot) -> Iterator[int]:
+    """Their numbers, each one higher than the index."""
+    cluster = snapshot.cluster
+    for name, live in snapshot.claims.items():
+        shard, _, _ordinal = name.removeprefix(f"{CLAIM}-").rpartition("-")
+        owner, _, index = shard.rpartition("-")
+        made = live.meta.creation_timestamp
+        if owner == cluster.name and index.isdecimal() and made and made < cluster.metadata.creation_timestamp:
+            yield int(index) + 1
+
+
+def _remembers_others(snapshot: ClusterSnapshot) -> bool:
+    """Some process knows an owner of slots that is none of those that answered."""
+    views = _views(snapshot)
+    answered = {view.me.id for view in views}
+    return any(known.slots for view in views for known in view.others.values() if known.id not in answered)
+
+
+def _views(snapshot: ClusterSnapshot) -> list[ClusterView]:
+    return [node.view for node in snapshot.nodes.values() if isinstance(node, NodeFacts) and node.view is not None]

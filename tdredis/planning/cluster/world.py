@@ -15,6 +15,7 @@ from tdredis.manifests.services import CLUSTER_PORTS
 from tdredis.planning.addresses import external_target, resting_place
 from tdredis.planning.cluster.disputes import NO_DISPUTES, Disputes, find_disputes
 from tdredis.planning.cluster.members import Member, build_member, descending
+from tdredis.planning.cluster.remembered import REMEMBERED, lost_owners
 from tdredis.planning.cluster.scale import Scale, recorded
 from tdredis.planning.cluster.vacant import gone_pods, slotless_shards, vacant_shards
 from tdredis.planning.loss import lost_data
@@ -231,7 +232,9 @@ class World:
 
     @cached_property
     def lost(self) -> Mapping[str, str]:
-        """For shards that nobody owns and nobody has data of, once all have answered: what was there."""
+        """For shards that nobody owns and nobody has data of, once all have answered: what was there. Under REMEMBERED
+        that of owners whom only others speak of.
+        """
         if self.redis.has_unknown or self.redis.starting or self.redis.missing:
             return {}
         lines = {line.name: line for line in self.snapshot.cluster.status.shards}
@@ -249,6 +252,9 @@ class World:
                 pods=[member.pod for member in shard.members],
                 was_there=self.was_whole,
             )
+        if self._is_on_volumes and not self.was_whole:
+            shards = [(shard.owner, shard.members) for shard in self.shards]
+            found[REMEMBERED] = lost_owners(self.instance, shards, ghosts=self.ghosts, free=self.free)
         return {name: why for name, why in found.items() if why}
 
     @cached_property
