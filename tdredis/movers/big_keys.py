@@ -169,42 +169,101 @@ def _words(reply: object) -> list[bytes]:
 async def hand_over_keys(source: Node, target: Node, slot: int, copied: Sequence[tuple[Seen, str]]) -> bool:
     """The copies get their names, and *source*, which WATCHes the keys, deletes them and gives *slot* away. False: it
     has done neither, because a key was changed; the copies are gone. Raises LinkError.
+
+    Of an open slot, of which one key is handed over at a time, a client may delete the key and be sent to *target* to
+    write it again, at any moment: so what *target* has under that name is WATCHed there, and only replaced or removed
+    as it was found.
     """
-    if await _some_were_made_anew(source, target, [key.name for key, _ in copied]):
+    done = await _name_copies(source, target, copied) and await _delete_at_source(source, target, slot, copied)
+    if not done:
         await source.ask("UNWATCH")
         await _drop(target, [name for _, name in copied])
-        return False
-    for key, name in copied:
-        # While a slot is being taken over, RENAME is refused unless both names are there (cluster.c, getNodeByQuery).
-        made = [("UNLINK", key.name), ("SET", key.name, ""), ("RENAME", name, key.name)]
-        replies = await target.try_all([word for command in made for word in (ASKING, command)])
-        if any(isinstance(reply, Refused) for reply in replies):
-            await source.ask("UNWATCH")  # the copy is empty: the key went while it was made
-            await _drop(target, [name, *(each.name for each, _ in copied)])
+    await target.ask("UNWATCH")
+    return done
+
+
+async def _name_copies(source: Node, target: Node, copied: Sequence[tuple[Seen, str]]) -> bool:
+    """False: a client has written one of the keys anew, or its copy is empty, as it went while it was made. True: they
+    are named, and WATCHed at *target*.
+    """
+    keys = [key.name for key, _ in copied]
+    for number, key in enumerate(keys):
+        if not await _hold_name(source, target, key):
+            await _drop(target, keys[:number])  # several are of a slot that is not open: nobody was sent there
             return False
-    unlinks = [("UNLINK", key.name) for key, _ in copied]
-    *_, outcome = await source.try_all(
-        [("MULTI",), *unlinks, ("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id), ("EXEC",)]
-    )
-    if isinstance(outcome, list):
-        raise_refused(outcome)
+    # From here on both names are there, without which RENAME is refused while a slot is being taken over (cluster.c,
+    # getNodeByQuery). ASKING before MULTI is for all of the transaction (networking.c, resetClient).
+    if not await _watch_empty(target, keys):
+        if len(keys) > 1:
+            await _drop(target, keys)
+        return False
+    renames: list[Command] = [("RENAME", name, key.name) for key, name in copied]
+    replies = await target.try_all([ASKING, ("MULTI",), *renames, ("EXEC",), *_watching(keys)])
+    outcome = replies[len(renames) + 2]
+    if _is_done(outcome):
         return True
-    # None: it was changed. Aborted: the slot was being given away already, and the key is gone from it.
-    if isinstance(outcome, Refused) and outcome.code != "EXECABORT":
-        raise outcome
-    await _drop(target, [key.name for key, _ in copied])
+    if len(keys) > 1:
+        await _drop(target, keys)
+    elif outcome is not None and await _watch_empty(target, keys):
+        await _drop_watched(target, keys)
     return False
 
 
-async def _some_were_made_anew(source: Node, target: Node, keys: Sequence[bytes]) -> bool:
-    """Whether a client deleted one of *keys* while the slot was being given away, and was sent to *target* to write it
-    again. One that both have was left there by a mover that was killed: while its owner has it nobody is sent on.
+async def _hold_name(source: Node, target: Node, key: bytes) -> bool:
+    """*key* is there, empty, at *target*, which WATCHes nothing then. False: a client wrote it there. One that both
+    have was left there by a mover that was killed: while its owner has it nobody is sent on.
     """
-    for key, there in zip(keys, await target.ask_asking([("EXISTS", key) for key in keys]), strict=True):
-        if there == 1:
-            (owned,) = await source.try_all([("EXISTS", key)])  # ASK, where it is gone
-            if owned != 1:
-                return True
+    *_, there = await target.ask_all([*_watching([key]), ASKING, ("EXISTS", key)])
+    if there == 1:
+        (owned,) = await source.try_all([("EXISTS", key)])  # ASK, where it is gone
+        if owned != 1:
+            return False
+    *_, outcome = await target.try_all([ASKING, ("MULTI",), ("UNLINK", key), ("SET", key, ""), ("EXEC",)])
+    return _is_done(outcome)
+
+
+async def _watch_empty(target: Node, keys: Sequence[bytes]) -> bool:
+    """*keys* are WATCHed at *target*, and are as `_hold_name` has left them."""
+    lengths: list[Command] = [word for key in keys for word in (ASKING, ("STRLEN", key), ASKING, ("EXISTS", key))]
+    replies = await target.try_all([*_watching(keys), *lengths])
+    found = replies[2 * len(keys) :]
+    return found[1::4] == [0] * len(keys) and found[3::4] == [1] * len(keys)
+
+
+async def _delete_at_source(source: Node, target: Node, slot: int, copied: Sequence[tuple[Seen, str]]) -> bool:
+    keys = [key.name for key, _ in copied]
+    unlinks: list[Command] = [("UNLINK", key) for key in keys]
+    *_, outcome = await source.try_all(
+        [("MULTI",), *unlinks, ("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id), ("EXEC",)]
+    )
+    # None: it was changed. Aborted: the slot was being given away already, and the key is gone from it.
+    if not _is_done(outcome):
+        await _drop_watched(target, keys)
+        return False
+    return True
+
+
+async def _drop_watched(target: Node, keys: Sequence[bytes]) -> None:
+    """Removes *keys*, which are WATCHed, unless a client has written one. Several are of a slot that was not open yet:
+    no client was sent to *target*.
+    """
+    unlinks: list[Command] = [("UNLINK", key) for key in keys]
+    *_, outcome = await target.try_all([ASKING, ("MULTI",), *unlinks, ("EXEC",)])
+    if not _is_done(outcome) and len(keys) > 1:
+        await _drop(target, keys)
+
+
+def _watching(keys: Sequence[bytes]) -> list[Command]:
+    return [word for key in keys for word in (ASKING, ("WATCH", key))]
+
+
+def _is_done(outcome: object) -> bool:
+    """Of EXEC: whether it was carried out. Raises LinkError, where it was refused for another reason than a change."""
+    if isinstance(outcome, list):
+        raise_refused(outcome)
+        return True
+    if isinstance(outcome, Refused) and outcome.code != "EXECABORT":
+        raise outcome
     return False
 
 
