@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager
 
 from redis.crc import key_slot
 
+from tdredis.kube.client import Client
 from tdredis.redis.slots import NO_SLOTS, SLOT_COUNT, SlotSet
 from tdredis.redis.views import parse_cluster_nodes
 from tests.chaos.ledger import Ledger
-from tests.e2e.faults import under_load
+from tests.e2e.faults import lost, under_load
 from tests.e2e.reach import linked
 from tests.e2e.rolling import seen
-from tests.e2e.world import Subject, condition, eventually
+from tests.e2e.world import Obj, Subject, condition, eventually
 
 SCALE_S = 240.0
 TAGS = tuple(f"t{number}" for number in range(300))  # as many slots, nearly
@@ -37,6 +38,15 @@ async def fill(subject: Subject, count: int, *, size: int = VALUE_BYTES) -> dict
                 commands = [("SET", name, value) for name, value in own[start : start + 2000]]
                 assert set(await link.call_all(commands, timeout_s=30)) == {b"OK"}
     return made
+
+
+async def filled(
+    client: Client, resource: Obj, count: int, *, size: int = VALUE_BYTES
+) -> tuple[Subject, dict[str, str]]:
+    """A cluster that is Ready, and the keys that it holds."""
+    subject = await Subject.create(client, resource)
+    await subject.until_ready()
+    return subject, await fill(subject, count, size=size)
 
 
 async def holds_all(subject: Subject, made: Mapping[str, str]) -> bool:
@@ -104,3 +114,21 @@ async def scaled(subject: Subject, size: int) -> None:
     owned = list((await owned_slots(subject)).values())
     assert sum(map(len, owned)) == SLOT_COUNT == len(SlotSet.union(owned))
     assert len(owned) == size
+
+
+async def out_and_in(subject: Subject, made: Mapping[str, str]) -> None:
+    """A fourth shard comes and goes; every key of *made* is where it belongs in between."""
+    await subject.change(size=4)
+    await scaled(subject, 4)
+    assert await holds_all(subject, made)
+    await subject.change(size=3)
+    await scaled(subject, 3)
+
+
+async def assert_nothing_lost(
+    subject: Subject, ledgers: Mapping[str, Ledger], made: Mapping[str, str], *, gap_s: float
+) -> None:
+    """Neither of *made* nor of what was written meanwhile, and writes never stopped for longer than *gap_s*."""
+    assert await holds_all(subject, made)
+    assert await lost(subject, ledgers) == {}
+    assert max(gaps(ledgers).values()) <= gap_s, gaps(ledgers)

@@ -10,7 +10,17 @@ import pytest
 from tdredis.kube.client import Client
 from tests.e2e.faults import ALONE_NOISE_S, NOISE_S, crash, lost
 from tests.e2e.reach import linked
-from tests.e2e.scaling import fill, gaps, holds_all, scaled, until_moved, way, wide_load
+from tests.e2e.scaling import (
+    assert_nothing_lost,
+    fill,
+    filled,
+    holds_all,
+    out_and_in,
+    scaled,
+    until_moved,
+    way,
+    wide_load,
+)
 from tests.e2e.world import Kube, Operator, Subject, is_gone, sample
 from tests.kit.waiting import eventually
 
@@ -20,27 +30,14 @@ KEYS = 30_000
 ADDED = "redis-cluster-rat-3"
 
 
-async def filled(client: Client, namespace: str) -> tuple[Subject, dict[str, str]]:
-    """A cluster that is Ready, and the keys that it holds."""
-    subject = await Subject.create(client, sample(namespace))
-    await subject.until_ready()
-    return subject, await fill(subject, KEYS)
-
-
 @pytest.mark.alone
 async def test_a_shard_comes_and_goes_while_clients_write(kube: Kube, client: Client, namespace: str) -> None:
     """By the cluster's own protocol, and through the proxy."""
     async with Operator(kube, namespace) as operator:
-        subject, made = await filled(client, namespace)
+        subject, made = await filled(client, sample(namespace), KEYS)
         async with wide_load(subject) as ledgers:
-            await subject.change(size=4)
-            await scaled(subject, 4)
-            assert await holds_all(subject, made)
-            await subject.change(size=3)
-            await scaled(subject, 3)
-        assert await holds_all(subject, made)
-        assert await lost(subject, ledgers) == {}
-        assert max(gaps(ledgers).values()) <= GAP_S + ALONE_NOISE_S, gaps(ledgers)
+            await out_and_in(subject, made)
+        await assert_nothing_lost(subject, ledgers, made, gap_s=GAP_S + ALONE_NOISE_S)
         assert (await operator.metrics("tdredis_keys_moved_total"))["tdredis_keys_moved_total"] > KEYS / 3
 
 
@@ -48,7 +45,7 @@ async def test_an_operator_that_is_killed_half_way_goes_on_and_an_edit_back_take
     kube: Kube, client: Client, namespace: str
 ) -> None:
     async with Operator(kube, namespace) as operator:
-        subject, made = await filled(client, namespace)
+        subject, made = await filled(client, sample(namespace), KEYS)
         async with wide_load(subject) as ledgers:
             await subject.change(size=4)
             await until_moved(subject, ADDED, at_least=100)
@@ -57,9 +54,7 @@ async def test_an_operator_that_is_killed_half_way_goes_on_and_an_edit_back_take
             await until_moved(subject, ADDED, at_least=500)
             await subject.change(size=3)
             await scaled(subject, 3)
-        assert await holds_all(subject, made)
-        assert await lost(subject, ledgers) == {}
-        assert max(gaps(ledgers).values()) <= GAP_S + NOISE_S, gaps(ledgers)
+        await assert_nothing_lost(subject, ledgers, made, gap_s=GAP_S + NOISE_S)
 
 
 @pytest.mark.long
@@ -68,7 +63,7 @@ async def test_an_operator_that_is_killed_again_and_again_gets_there_and_loses_n
 ) -> None:
     """The new shard ends with a quarter of the bytes, which may be some hundred slots less than a quarter of them."""
     async with Operator(kube, namespace) as operator:
-        subject, made = await filled(client, namespace)
+        subject, made = await filled(client, sample(namespace), KEYS)
         async with wide_load(subject) as ledgers:
             await subject.change(size=4)
             for count in range(200, 3200, 600):
@@ -93,7 +88,7 @@ async def test_a_primary_that_dies_in_the_middle_is_replaced_and_the_change_goes
 ) -> None:
     """A crash may lose what the engine had not sent to a replica, as always, and nothing that is older."""
     async with Operator(kube, namespace):
-        subject, made = await filled(client, namespace)
+        subject, made = await filled(client, sample(namespace), KEYS)
         async with wide_load(subject) as ledgers:
             await subject.change(size=4)
             await until_moved(subject, ADDED, at_least=500)
@@ -111,7 +106,7 @@ async def test_a_primary_that_dies_in_the_middle_is_replaced_and_the_change_goes
 async def test_size_and_image_and_capacity_in_one_edit(kube: Kube, client: Client, namespace: str) -> None:
     """And back in another one."""
     async with Operator(kube, namespace):
-        subject, made = await filled(client, namespace)
+        subject, made = await filled(client, sample(namespace), KEYS)
         before = (await subject.get())["spec"]["image"]
         async with wide_load(subject) as ledgers:
             for size, image, capacity in ((4, "redis:7.0", 320), (3, before, 192)):
@@ -120,8 +115,7 @@ async def test_size_and_image_and_capacity_in_one_edit(kube: Kube, client: Clien
                 assert await images_of(subject) == {image}
                 assert await limits_of(subject) == {capacity * MIB // size}
                 assert await holds_all(subject, made)
-        assert await lost(subject, ledgers) == {}
-        assert max(gaps(ledgers).values()) <= GAP_S + NOISE_S, gaps(ledgers)
+        await assert_nothing_lost(subject, ledgers, made, gap_s=GAP_S + NOISE_S)
 
 
 @pytest.mark.long
@@ -129,7 +123,7 @@ async def test_an_image_that_is_edited_while_slots_move_is_given_to_all_and_slot
     kube: Kube, client: Client, namespace: str
 ) -> None:
     async with Operator(kube, namespace):
-        subject, made = await filled(client, namespace)
+        subject, made = await filled(client, sample(namespace), KEYS)
         async with wide_load(subject) as ledgers:
             await subject.change(size=4)
             await until_moved(subject, ADDED, at_least=300)
@@ -138,9 +132,7 @@ async def test_an_image_that_is_edited_while_slots_move_is_given_to_all_and_slot
             await scaled(subject, 4)
             assert await images_of(subject) == {"redis:7.0"}
             assert not await uids_of(subject) & before
-        assert await holds_all(subject, made)
-        assert await lost(subject, ledgers) == {}
-        assert max(gaps(ledgers).values()) <= GAP_S + NOISE_S, gaps(ledgers)
+        await assert_nothing_lost(subject, ledgers, made, gap_s=GAP_S + NOISE_S)
 
 
 async def uids_of(subject: Subject) -> set[str]:

@@ -14,7 +14,7 @@ from tdredis.movers.atomic import Job, Way, parse_jobs
 from tests.e2e.faults import NOISE_S, crash, lost
 from tests.e2e.needs import LOCALKUBE, VALKEY
 from tests.e2e.reach import linked
-from tests.e2e.scaling import fill, gaps, holds_all, scaled, until_moved, way, wide_load
+from tests.e2e.scaling import assert_nothing_lost, filled, holds_all, out_and_in, scaled, until_moved, way, wide_load
 from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, sample
 from tests.kit.engines import IMAGES, found_of
 
@@ -28,30 +28,20 @@ NATIVE = pytest.mark.parametrize("name", found_of(*WAYS))
 @pytest.mark.needs(VALKEY)
 async def test_shards_come_and_go_on_valkey_8(kube: Kube, client: Client, namespace: str) -> None:
     async with Operator(kube, namespace):
-        subject = await Subject.create(client, sample(namespace, image="valkey/valkey:8.0"))
-        await subject.until_ready()
+        subject, made = await filled(client, sample(namespace, image="valkey/valkey:8.0"), 10_000)
         assert await engine_of(subject, f"{subject.name}-0-0") == "valkey"
-        made = await fill(subject, 10_000)
         async with wide_load(subject) as ledgers:
-            await subject.change(size=4)
-            await scaled(subject, 4)
-            assert await holds_all(subject, made)
-            await subject.change(size=3)
-            await scaled(subject, 3)
-        assert await holds_all(subject, made)
-        assert await lost(subject, ledgers) == {}
-        assert max(gaps(ledgers).values()) <= GAP_S + NOISE_S, gaps(ledgers)
+            await out_and_in(subject, made)
+        await assert_nothing_lost(subject, ledgers, made, gap_s=GAP_S + NOISE_S)
 
 
 def native(namespace: str, name: str) -> Obj:
     return sample(namespace, image=IMAGES[name], capacity=768)
 
 
-async def filled(client: Client, namespace: str, name: str) -> tuple[Subject, dict[str, str]]:
+async def large(client: Client, namespace: str, name: str) -> tuple[Subject, dict[str, str]]:
     """A cluster of the engine *name* that is Ready, with 160 MB: a job takes a while."""
-    subject = await Subject.create(client, native(namespace, name))
-    await subject.until_ready()
-    return subject, await fill(subject, 20_000, size=8000)
+    return await filled(client, native(namespace, name), 20_000, size=8000)
 
 
 @pytest.mark.long
@@ -61,7 +51,7 @@ async def test_the_engine_moves_slots_itself_as_size_says(
     kube: Kube, client: Client, namespace: str, name: str
 ) -> None:
     async with Operator(kube, namespace):
-        subject, made = await filled(client, namespace, name)
+        subject, made = await large(client, namespace, name)
         async with wide_load(subject) as ledgers:
             await subject.change(size=4)
             await scaled(subject, 4)
@@ -71,9 +61,7 @@ async def test_the_engine_moves_slots_itself_as_size_says(
             await scaled(subject, 3)
         assert out, "no slot moved by a job of the engine"
         assert all(job.is_done for job in out), out
-        assert await holds_all(subject, made)
-        assert await lost(subject, ledgers) == {}
-        assert max(gaps(ledgers).values()) <= GAP_S + NOISE_S, gaps(ledgers)
+        await assert_nothing_lost(subject, ledgers, made, gap_s=GAP_S + NOISE_S)
 
 
 @pytest.mark.long
@@ -83,7 +71,7 @@ async def test_an_operator_killed_during_a_job_goes_on_and_an_edit_back_during_o
     kube: Kube, client: Client, namespace: str, name: str
 ) -> None:
     async with Operator(kube, namespace) as operator:
-        subject, made = await filled(client, namespace, name)
+        subject, made = await large(client, namespace, name)
         async with wide_load(subject) as ledgers:
             await subject.change(size=4)
             await until_a_job_is_under_way(subject, OWNERS, name)
@@ -96,9 +84,7 @@ async def test_an_operator_killed_during_a_job_goes_on_and_an_edit_back_during_o
             await until_a_job_is_under_way(subject, [ADDED], name)
             await subject.change(size=4)
             await scaled(subject, 4)
-            assert await holds_all(subject, made)
-        assert await lost(subject, ledgers) == {}
-        assert max(gaps(ledgers).values()) <= GAP_S + NOISE_S, gaps(ledgers)
+        await assert_nothing_lost(subject, ledgers, made, gap_s=GAP_S + NOISE_S)
 
 
 @pytest.mark.long
@@ -109,7 +95,7 @@ async def test_a_target_that_dies_during_a_job_is_replaced_and_the_change_goes_o
 ) -> None:
     """A crash may lose what the engine had not sent to a replica, as always, and nothing that is older."""
     async with Operator(kube, namespace):
-        subject, made = await filled(client, namespace, name)
+        subject, made = await large(client, namespace, name)
         async with wide_load(subject) as ledgers:
             await subject.change(size=4)
             await until_moved(subject, ADDED, at_least=100)

@@ -2,56 +2,61 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from redis.crc import key_slot
 
 from tdredis.movers.big_keys import Seen, copy_key, copy_names, hand_over_keys
-from tdredis.movers.node import open_node
-from tests.unit.movers.redis_cluster import ACCESS, redis_cluster
+from tdredis.movers.node import Node, open_node
+from tests.unit.movers.redis_cluster import ACCESS, Server, redis_cluster
 
 KEY = b"{b}large"
 SLOT = key_slot(b"b")
 SIZE = 1_000_000
+SEEN, NAME = Seen(name=KEY, size_bytes=SIZE), copy_names(SLOT)[0]
 
 
-async def test_a_key_that_was_deleted_and_made_anew_at_the_target_is_not_replaced_by_its_copy(tmp_path: Path) -> None:
-    async with redis_cluster(tmp_path, 2, 1) as cluster, AsyncExitStack() as stack:
+@asynccontextmanager
+async def open_slot(folder: Path) -> AsyncIterator[tuple[Server, Server, Node, Node]]:
+    """The owner of a slot that is open, with the key, and whom it goes to; and both as a mover has them."""
+    async with redis_cluster(folder, 2, 1) as cluster:
         first, _, third = cluster.primaries
-        source, target = [await open_node(each.place, ACCESS) for each in (first, third)]
-        for node in (source, target):
-            stack.callback(node.close)
         await first.ask("SET", KEY, "x" * SIZE)
         await third.ask("CLUSTER", "SETSLOT", SLOT, "IMPORTING", first.id)
         await first.ask("CLUSTER", "SETSLOT", SLOT, "MIGRATING", third.id)
-        seen, name = Seen(name=KEY, size_bytes=SIZE), copy_names(SLOT)[0]
-        await source.ask("WATCH", KEY)
-        await copy_key(source, target, seen, b"string", name)
+        source, target = [await open_node(each.place, ACCESS) for each in (first, third)]
+        try:
+            yield first, third, source, target
+        finally:
+            source.close()
+            target.close()
+
+
+async def copy(source: Node, target: Node) -> None:
+    await source.ask("WATCH", KEY)
+    await copy_key(source, target, SEEN, b"string", NAME)
+
+
+async def test_a_key_that_was_deleted_and_made_anew_at_the_target_is_not_replaced_by_its_copy(tmp_path: Path) -> None:
+    async with open_slot(tmp_path) as (first, third, source, target):
+        await copy(source, target)
         assert await first.ask("DEL", KEY) == 1
         assert await third.link.call_all([("ASKING",), ("SET", KEY, "new")], timeout_s=5) == [b"OK", b"OK"]
 
-        assert await hand_over_keys(source, target, SLOT, [(seen, name)]) is False
+        assert await hand_over_keys(source, target, SLOT, [(SEEN, NAME)]) is False
 
         assert await third.link.call_all([("ASKING",), ("GET", KEY)], timeout_s=5) == [b"OK", b"new"]
         assert await third.ask("DBSIZE") == 1, "its copy is gone"
 
 
 async def test_one_that_a_killed_mover_left_at_both_is_replaced_by_its_copy(tmp_path: Path) -> None:
-    async with redis_cluster(tmp_path, 2, 1) as cluster, AsyncExitStack() as stack:
-        first, _, third = cluster.primaries
-        source, target = [await open_node(each.place, ACCESS) for each in (first, third)]
-        for node in (source, target):
-            stack.callback(node.close)
-        await first.ask("SET", KEY, "x" * SIZE)
-        await third.ask("CLUSTER", "SETSLOT", SLOT, "IMPORTING", first.id)
-        await first.ask("CLUSTER", "SETSLOT", SLOT, "MIGRATING", third.id)
+    async with open_slot(tmp_path) as (first, third, source, target):
         assert await third.link.call_all([("ASKING",), ("SET", KEY, "old")], timeout_s=5) == [b"OK", b"OK"]
-        seen, name = Seen(name=KEY, size_bytes=SIZE), copy_names(SLOT)[0]
-        await source.ask("WATCH", KEY)
-        await copy_key(source, target, seen, b"string", name)
+        await copy(source, target)
 
-        assert await hand_over_keys(source, target, SLOT, [(seen, name)]) is True
+        assert await hand_over_keys(source, target, SLOT, [(SEEN, NAME)]) is True
 
         assert await third.link.call_all([("ASKING",), ("STRLEN", KEY)], timeout_s=5) == [b"OK", SIZE]
         assert await first.ask("DBSIZE") == 0

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tdredis.planning.snapshot import PodFacts, Trouble
+from tests.unit.planning.passes import edit
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -16,10 +17,6 @@ World = SimulatedCluster | SimulatedStandby
 Make = Callable[..., World]
 KINDS = pytest.mark.parametrize("make", [SimulatedCluster, SimulatedStandby], ids=["cluster", "standby"])
 SHARDS = {SimulatedCluster: 3, SimulatedStandby: 1}
-
-
-def edit(world: World, **spec: object) -> None:
-    world.resource["spec"] = {**world.resource["spec"], **spec}  # type: ignore[dict-item]
 
 
 def told(world: World) -> tuple[str, str]:

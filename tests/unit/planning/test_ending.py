@@ -14,10 +14,10 @@ from tdredis.planning.limits import MIB
 from tdredis.planning.snapshot import Trouble
 from tdredis.planning.steps import ReplacePod
 from tdredis.redis.facts import NodeFacts
-from tests.unit.planning.passes import plan
+from tests.unit.planning.passes import edit, plan
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
-from tests.unit.planning.test_rolls import Make, World, edit, healthy, of_redis
+from tests.unit.planning.test_rolls import Make, World, healthy, of_redis
 
 SNAPSHOTS: Mapping[str, object] = {"is_logged": False, "saves": True}
 SAVED: Mapping[str, str] = {"appendonly": "no", "save": "60 1"}

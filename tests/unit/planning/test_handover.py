@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tdredis.planning.steps import FailOver, HandOver, Step
+from tests.unit.planning.passes import edit
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
-from tests.unit.planning.test_rolls import KINDS, Make, World, edit, healthy, images, roles, roll
+from tests.unit.planning.test_rolls import KINDS, Make, World, healthy, images, roles, roll
 
 
 def ask(world: World, value: str | None) -> None:

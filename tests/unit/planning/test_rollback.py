@@ -108,6 +108,16 @@ def wait_and_go_back(world: World, *, interrupt_after: int | None = None, passes
     return go_on(world, passes=passes, interrupt_after=interrupt_after)
 
 
+def given_up(make: Make) -> World:
+    """It was edited to an image that does not exist, and is as before."""
+    world = healthy(make)
+    edit(world, image=BAD)
+    world.breaks = {BAD: Trouble(reason="ImagePullBackOff", message="no such image")}
+    go_on(world)
+    wait_and_go_back(world)
+    return world
+
+
 def assert_is_back(world: World, image: str = BAD) -> None:
     made, _ = world.run_pass()
     assert (made.verdict, made.steps) == ("healthy", ())
@@ -180,11 +190,7 @@ def test_a_first_new_pod_in_trouble_is_made_anew_for_another_edit(make: Make) ->
 
 @KINDS
 def test_the_same_edit_is_tried_once_more_when_somebody_asks_for_it(make: Make) -> None:
-    world = healthy(make)
-    edit(world, image=BAD)
-    world.breaks = {BAD: Trouble(reason="ImagePullBackOff", message="no such image")}
-    go_on(world)
-    wait_and_go_back(world)
+    world = given_up(make)
     assert_is_back(world)
 
     world.breaks = {}
@@ -199,11 +205,7 @@ def test_the_same_edit_is_tried_once_more_when_somebody_asks_for_it(make: Make) 
 @KINDS
 @pytest.mark.parametrize("other", [{"image": GOOD}, {"image": BEFORE}], ids=["another", "the previous one"])
 def test_another_edit_is_carried_out_and_nothing_is_left_of_the_one_before(make: Make, other: dict[str, str]) -> None:
-    world = healthy(make)
-    edit(world, image=BAD)
-    world.breaks = {BAD: Trouble(reason="ImagePullBackOff", message="no such image")}
-    go_on(world)
-    wait_and_go_back(world)
+    world = given_up(make)
 
     edit(world, **other)
     go_on(world, passes=150)
@@ -216,11 +218,7 @@ def test_another_edit_is_carried_out_and_nothing_is_left_of_the_one_before(make:
 
 @KINDS
 def test_what_no_pod_is_made_from_may_be_edited_meanwhile(make: Make) -> None:
-    world = healthy(make)
-    edit(world, image=BAD)
-    world.breaks = {BAD: Trouble(reason="ImagePullBackOff", message="no such image")}
-    go_on(world)
-    wait_and_go_back(world)
+    world = given_up(make)
     settled = uids(world)
 
     edit(world, realname="another", config={"timeout": 300})
@@ -475,11 +473,7 @@ def test_a_roll_that_is_held_goes_back_when_it_is_told_that_it_may(make: Make) -
 
 @KINDS
 def test_what_was_given_up_is_tried_again_when_it_is_to_wait_for_a_person(make: Make) -> None:
-    world = healthy(make)
-    edit(world, image=BAD)
-    world.breaks = {BAD: Trouble(reason="ErrImagePull", message="none")}
-    go_on(world)
-    wait_and_go_back(world)
+    world = given_up(make)
 
     world.breaks = {}
     edit(world, rollout={"rollback": "off"})

@@ -15,7 +15,7 @@ from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Apply, FailOver, HandOver, ReplacePod, Step
 from tdredis.redis.facts import NodeFacts
-from tests.unit.planning.passes import plan
+from tests.unit.planning.passes import edit, plan
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -39,10 +39,6 @@ def healthy(make: Make, **spec: object) -> World:
         process: Any = world.pods[name].process
         process.keys = KEYS
     return world
-
-
-def edit(world: World, **spec: object) -> None:
-    world.resource["spec"] = {**world.resource["spec"], **spec}  # type: ignore[dict-item]
 
 
 def of_redis(world: World) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 from tdredis.planning.handover import HANDOVER
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Apply, Disconnect, Follow, PassOn, Promote, ReplacePod, Step, TakeBack
-from tests.unit.planning.passes import plan
+from tests.unit.planning.passes import edit, plan
 from tests.unit.planning.simulated_standby import Redis, SimulatedStandby
 
 OWN, BESIDE = "redis-standby-tom-0", "redis-standby-tom-1"
@@ -23,10 +23,6 @@ def alone(**spec: object) -> SimulatedStandby:
     world.converge()
     world.redis()[OWN].keys = KEYS
     return world
-
-
-def edit(world: SimulatedStandby, **spec: object) -> None:
-    world.resource["spec"] = {**world.resource["spec"], **spec}  # type: ignore[dict-item]
 
 
 def image_of(world: SimulatedStandby, pod: str) -> str:

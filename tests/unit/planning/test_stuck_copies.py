@@ -11,8 +11,9 @@ from tdredis.planning.rolling import Copy, Shard, Terms
 from tdredis.planning.snapshot import PodFacts, Trouble
 from tdredis.planning.steps import ReplacePod
 from tdredis.planning.stuck_pods import StuckPod, replace_replica
+from tests.unit.planning.passes import edit
 from tests.unit.planning.simulated_standby import SimulatedStandby
-from tests.unit.planning.test_rolls import KINDS, World, copies, edit, healthy, of_redis
+from tests.unit.planning.test_rolls import KINDS, World, copies, healthy, of_redis
 
 FAILS = Trouble(reason="CrashLoopBackOff", message="the exporter fails")
 

@@ -13,7 +13,7 @@ from tdredis.planning.live import Live
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import Apply, HandOver, Release, ReplacePod, ResizeVolume, Step
 from tdredis.planning.volumes import volume_refusal
-from tests.unit.planning.passes import REFUSALS, plan, report
+from tests.unit.planning.passes import REFUSALS, edit, plan, report
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
@@ -35,10 +35,6 @@ def healthy(make: Make, **spec: object) -> World:
     world = make(**{"storageclass": "fast", **spec})
     world.converge()
     return world
-
-
-def edit(world: World, **spec: object) -> None:
-    world.resource["spec"] = {**world.resource["spec"], **spec}  # type: ignore[dict-item]
 
 
 def uids(world: World) -> dict[str, str]:
