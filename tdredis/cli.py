@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from tdredis.api.reference import render_references
 from tdredis.controllers.asking import ask_for_handover
 from tdredis.controllers.explain import explain
 from tdredis.controllers.loop import MOST_ROLLS
-from tdredis.controllers.manager import Settings, operate
+from tdredis.controllers.manager import LEASE, Settings, operate
 from tdredis.healing.page import render_page
 from tdredis.healing.rows import ROWS
 from tdredis.kube.credentials import ConfigError
@@ -35,6 +36,7 @@ from tdredis.runtime.logs import configure_logs
 
 SPELLINGS = {spelling: kind for kind in KINDS for spelling in (kind.lower(), PLURALS[kind], SHORT_NAMES[kind])}
 
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123
 LISTEN_HELP = (
     "health and metrics (default: %(default)s, every address by IPv4 and IPv6; "
     "0.0.0.0:8080 IPv4 only, localhost:8080 from this pod only, '' none)"
@@ -77,7 +79,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--listen", default=":8080", metavar="[ADDRESS]:PORT", help=LISTEN_HELP)
     run.add_argument("--no-leader-election", action="store_true", help="only where nobody else can be running")
+    run.add_argument(
+        "--namespaces",
+        type=_namespaces,
+        default=(),
+        metavar="A,B,...",
+        help="only these namespaces: Roles there are enough (default: all)",
+    )
     run.add_argument("--lease-namespace", default=os.environ.get("POD_NAMESPACE", "default"))
+    run.add_argument(
+        "--lease-name", default=LEASE, help="operators of different namespaces have one each (default: %(default)s)"
+    )
     run.add_argument(
         "--identity",
         default=os.environ.get("POD_NAME") or f"{socket.gethostname()}-{os.getpid()}",
@@ -112,6 +124,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _namespaces(text: str) -> tuple[str, ...]:
+    """Raises ArgumentTypeError, which argparse says."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    wrong = next((name for name in names if not _NAMESPACE.fullmatch(name)), None)
+    if wrong is not None:
+        raise argparse.ArgumentTypeError(f"{wrong!r} is no name of a namespace: write A,B")
+    return names
+
+
 def _positive(text: str) -> int:
     """Raises ArgumentTypeError, which argparse says."""
     if not text.isdecimal() or int(text) < 1:
@@ -136,12 +157,13 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
 def _run(chosen: argparse.Namespace) -> int:
     settings = Settings(
         images=_image_map(chosen.image_map),
-        namespace=chosen.namespace,
+        namespaces=chosen.namespaces or ((chosen.namespace,) if chosen.namespace else ()),
         workers=chosen.workers,
         max_rolls=chosen.max_concurrent_rolls,
         listen=_listen(chosen.listen),
         leader_election=not chosen.no_leader_election,
         lease_namespace=chosen.lease_namespace,
+        lease_name=chosen.lease_name,
         identity=chosen.identity,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -28,7 +28,7 @@ async def explain(config: ClusterConfig, key: Key, *, images: Mapping[str, str])
     """
     async with Client(config) as client:
         served = await client.discover()
-        caches = Caches(client, served=served, namespace=key.namespace)
+        caches = Caches(client, served=served, namespaces=(key.namespace,))
         links: LinkPool[Key] = LinkPool(lambda _key, _address: None)
         feeding = asyncio.create_task(caches.run())
         try:

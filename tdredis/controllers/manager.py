@@ -8,6 +8,8 @@ import signal
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -29,8 +31,9 @@ from tdredis.kube.resources import (
     PODMONITORS,
     Resource,
 )
+from tdredis.kube.transport import CONNECTIONS
 from tdredis.manifests.site import Site
-from tdredis.observe.caches import Caches
+from tdredis.observe.caches import WATCHES, Caches, Followed
 from tdredis.observe.gather import Observer
 from tdredis.observe.lookups import Lookups
 from tdredis.observe.pulse import Pulse
@@ -56,12 +59,13 @@ class Settings:
     """What whoever starts the operator may choose."""
 
     images: Mapping[str, str] = field(default_factory=dict)
-    namespace: str | None = None  # None: all
+    namespaces: tuple[str, ...] = ()  # (): all
     workers: int = 64
     max_rolls: int = MOST_ROLLS
     listen: tuple[str, int] | None = None  # None: no health and metrics pages
     leader_election: bool = True
     lease_namespace: str = "default"
+    lease_name: str = LEASE
     identity: str = "td-redis-operator"
 
 
@@ -93,7 +97,7 @@ class Manager:
             served=served,
             on_news=self.queue.add,
             on_event=lambda resource, kind: metrics.cache_events.labels(str(resource), kind).inc(),
-            namespace=settings.namespace,
+            namespaces=settings.namespaces,
             is_own_status=self._is_own_status,
         )
         self.recorder = EventRecorder(client, instance=settings.identity, redact=_redact)
@@ -213,15 +217,14 @@ class Manager:
             if settings.leader_election:
                 # With many workers and a slow server all connections may be taken: the lead must not be lost for that.
                 lease = await stack.enter_async_context(self._client.apart())
-                self._elector = LeaderElector(lease, settings.lease_namespace, LEASE, settings.identity)
+                self._elector = LeaderElector(lease, settings.lease_namespace, settings.lease_name, settings.identity)
                 await _unless_ended(self._elector.run(self.lead), feeding, events)
             else:
                 await _unless_ended(self.lead(), feeding, events)
 
     def why_not_ready(self) -> str | None:
         """None: ready. An API server that is silent does not make us so: we go on healing from what we know."""
-        waiting = [cache.name for cache in self.caches if not cache.synced.is_set()]
-        return f"waiting for the first list of {', '.join(waiting)}" if waiting else None
+        return self.caches.why_not_synced()
 
     def _count_pass(self, key: Key, seconds: float, outcome: str) -> None:
         self._metrics.passes.labels(key.kind, outcome).inc()
@@ -237,12 +240,16 @@ class Manager:
     def _export(self) -> None:
         """Gauges that are read when somebody asks for the page."""
         self._metrics.watch_queue(lambda: self.queue.depth, lambda: self.queue.delayed, lambda: self.queue.active)
-        for cache in self.caches:
-            self._metrics.watch_cache(cache.name, cache.__len__, cache.undecodable.__len__, cache.silent_for_s)
+        for cache in self.caches.kinds():
+            self._metrics.watch_cache(cache.name, cache.__len__, partial(_undecodable, cache), cache.silent_for_s)
         self._metrics.movers.set_function(lambda: float(self.movers.running))
         self._metrics.rolls.labels("active").set_function(lambda: float(self.loop.turns.active))
         self._metrics.rolls.labels("waiting").set_function(lambda: float(self.loop.turns.waiting))
         self._metrics.redis_links.labels("open").set_function(lambda: float(len(self.links)))
+
+
+def _undecodable(cache: Followed[Any]) -> int:
+    return len(cache.undecodable)
 
 
 def _redact(about: Reference, message: str) -> str:
@@ -256,7 +263,9 @@ async def operate(config: ClusterConfig, settings: Settings) -> int:
     def count_write(verb: str, resource: Resource, outcome: str) -> None:
         metrics.api_writes.labels(verb, str(resource), outcome).inc()
 
-    async with Client(config, on_write=count_write) as client:
+    # Each watch has a connection to itself: those of many namespaces must leave some for everything else.
+    connections = CONNECTIONS + WATCHES * max(0, len(settings.namespaces) - 1)
+    async with Client(config, on_write=count_write, connections=connections) as client:
         running = asyncio.create_task(_run(client, settings, metrics), name="manager")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

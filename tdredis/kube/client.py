@@ -30,7 +30,7 @@ from tdredis.kube.request import (
     prepare_watch,
 )
 from tdredis.kube.resources import Resource
-from tdredis.kube.transport import CUT, Transport, unavailable
+from tdredis.kube.transport import CONNECTIONS, CUT, Transport, unavailable
 
 T = TypeVar("T")
 
@@ -96,14 +96,17 @@ class Client:
         deadline_s: float = 10.0,
         on_write: OnWrite | None = None,
         user_agent: str = FIELD_MANAGER,
+        connections: int = CONNECTIONS,
     ) -> None:
-        """`on_write(verb, resource, outcome)`: after every write; the outcome is "ok" or the error's reason."""
+        """`on_write(verb, resource, outcome)`: after every write; the outcome is "ok" or the error's reason.
+        *connections*: at once, watches among them.
+        """
         self._config = config
         self._manager = manager
         self._deadline_s = deadline_s
         self._on_write = on_write
         self._user_agent = user_agent
-        self._transport = Transport(config, deadline_s=deadline_s, user_agent=user_agent)
+        self._transport = Transport(config, deadline_s=deadline_s, user_agent=user_agent, connections=connections)
 
     @property
     def manager(self) -> str:

@@ -27,10 +27,13 @@ log = structlog.get_logger(__name__)
 class Transport:
     """For one event loop. Raises ApiError (see errors.py) and nothing else for what may go wrong outside."""
 
-    def __init__(self, config: ClusterConfig, *, deadline_s: float, user_agent: str) -> None:
+    def __init__(
+        self, config: ClusterConfig, *, deadline_s: float, user_agent: str, connections: int = CONNECTIONS
+    ) -> None:
         self._config = config
         self._deadline_s = deadline_s
         self._user_agent = user_agent
+        self._connections = connections
         self._lazy: aiohttp.ClientSession | None = None
         self._closed = False
         self.warned: OrderedDict[str, None] = OrderedDict()  # said once
@@ -109,7 +112,7 @@ class Transport:
             raise RuntimeError("the client is closed")
         if self._lazy is None:
             self._lazy = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=30.0),
+                connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=30.0),
                 timeout=aiohttp.ClientTimeout(total=None),  # the deadlines are ours
                 # Uncompressed: inside a cluster the bytes are cheap, and unpacking a page of pods holds up the loop.
                 headers={

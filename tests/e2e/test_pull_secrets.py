@@ -61,7 +61,7 @@ async def test_where_it_was_first_every_pod_names_it(kube: Kube, client: Client,
 
 async def test_what_is_in_it_is_not_sent_to_the_operator(kube: Kube, client: Client, namespace: str) -> None:
     await client.create(SECRETS, harbor(namespace))
-    caches = Caches(client, served=await client.discover(), namespace=namespace)
+    caches = Caches(client, served=await client.discover(), namespaces=(namespace,))
     async with asyncio.TaskGroup() as group:
         feeding = group.create_task(caches.run())
         await wait_synced(caches, 30)

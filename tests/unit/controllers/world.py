@@ -21,6 +21,7 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import KINDS, parse
 from tdredis.controllers.loop import Loop
 from tdredis.execute.run import Executor
+from tdredis.kube.cache import Cache
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, DeadlineExceeded, parse_error
 from tdredis.kube.events import Reference
@@ -218,7 +219,7 @@ class World:
             on_status=self._learn,
             clock=self.now,
         )
-        self._custom = self.caches.custom[kind]
+        self._custom = cast("Cache[CustomObject]", self.caches.custom[kind])
         self._custom._resource_version = "1"  # as after its first list
         self._watch_tells()
 

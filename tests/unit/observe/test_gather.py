@@ -11,6 +11,7 @@ import pytest
 
 from tdredis.api.fields import API_VERSION
 from tdredis.api.json_object import JSONObject
+from tdredis.kube.cache import Cache
 from tdredis.kube.client import Client
 from tdredis.kube.errors import DeadlineExceeded
 from tdredis.manifests.site import Site
@@ -287,7 +288,7 @@ async def test_what_a_pass_remembers_is_as_the_caches_have_it_and_goes_with_the_
     secret = Ref("Secret", f"{KEY.name}-auth")
     assert changed.children[secret].json != again.children[secret].json
 
-    world.caches.custom["RedisStandby"]._remove((KEY.namespace, KEY.name))
+    cast("Cache[Any]", world.caches.custom["RedisStandby"])._remove((KEY.namespace, KEY.name))
     assert await world.observer.gather(KEY) is None
     assert not world.observer._memos, "passwords are among it"
 
