@@ -103,6 +103,7 @@ LABELS: Final[Bounds] = {"maxProperties": 32, "additionalProperties": _LABEL_VAL
 ANNOTATIONS: Final[Bounds] = {"maxProperties": 32, "additionalProperties": {"type": "string", "maxLength": 7000}}
 _PART_NAME: Final[Bounds] = {
     "type": "string",
+    "description": "Its name among the pod's. The rest is as Kubernetes has it.",
     "minLength": 1,
     "maxLength": 63,
     "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",

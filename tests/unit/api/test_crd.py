@@ -39,6 +39,9 @@ def test_every_field_is_described() -> None:
             if "description" not in part and path + name != "metadata":
                 found.append(path + name)
             found += undescribed(part, f"{path}{name}.")
+        for name in ("items", "additionalProperties"):  # what is within lists and maps, too
+            if isinstance(node.get(name), dict):
+                found += undescribed(node[name], path)
         return found
 
     assert {kind: undescribed(root, "") for kind, root in SCHEMAS.items()} == {kind: [] for kind in KINDS}
