@@ -1,5 +1,5 @@
-"""Decides which tests may run beside each other: all, except one that measures, which has the machine for itself; and
-what one says that has run into its time limit.
+"""Decides which tests may run beside each other: all, except one that measures, which has the machine for itself; what
+one says that has run into its time limit; and how the code under test logs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import wraps
 from pathlib import Path
 
 import pytest
+import structlog
 
 BESIDE = Path(__file__).parent
 DOOR, ROOM = BESIDE, BESIDE / "kit"  # folders, of which nothing but their locks is used here
@@ -27,6 +28,16 @@ def pytest_sessionstart() -> None:
     one, and whoever collects garbage later is blamed for it.
     """
     asyncio.set_event_loop(None)
+    log_plainly()
+
+
+def log_plainly() -> None:
+    """As structlog does by itself, but for tracebacks: where rich is installed it draws each with all variables, for a
+    tenth of a second, and hundreds are logged where a test lets an hour of failing passes go by.
+    """
+    *others, _ = structlog.get_config()["processors"]
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*others, console])
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -16,13 +16,13 @@ TOM, TIM = owner_of("redis", "redisstandby/tom"), owner_of("redis", "redisstandb
 @pytest.fixture
 def _clean() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, before = list(root.handlers), root.level, structlog.get_config()
     yield
     for owner in (TOM, TIM):
         keep_secrets(owner, ())
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 pytestmark = pytest.mark.usefixtures("_clean")
