@@ -14,7 +14,6 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import parse
 from tdredis.api.rediscluster import RedisCluster
 from tdredis.manifests.site import Passwords
-from tdredis.planning.live import Live
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import ClusterSnapshot, PodFacts
 from tdredis.planning.steps import (
@@ -130,8 +129,9 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             cluster=cluster,
             site=self.site,
             passwords=Passwords(redis=cluster.spec.secret, proxy=cluster.spec.proxy_secret or ""),
-            children={ref: Live.of(live) for ref, live in copy.deepcopy(self.children).items()},
-            claims={name: Live.of(live) for name, live in copy.deepcopy(self.claims).items()},
+            memo=self.memo(),
+            children=self.listed(self.children),
+            claims=self.listed(self.claims),
             pods={name: self._facts(pod) for name, pod in self.pods.items()},
             nodes=self.with_settings(cluster, nodes),
             answers=self.settings.memory.answers(KEY),
@@ -169,6 +169,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             self.mover.order(None)
 
     def operator_died(self) -> None:
+        super().operator_died()
         self.mover.die()
 
     def goes_for_good(self, pod: SimulatedPod[Node]) -> None:
@@ -208,7 +209,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 old = self._by_id(str(node.primary))
                 self._assert_elected(node)
                 node.slots, old.slots = old.slots, NO_SLOTS
-                node.slot_keys = copy.deepcopy(old.slot_keys)
+                node.slot_keys = _copied(old.slot_keys)
                 old.migrating, old.importing = {}, {}
                 node.primary, old.primary = None, node.id
             case FailOverShard() | TakeOverShard():
@@ -310,7 +311,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
         for node in by_id.values():
             primary = by_id.get(node.primary or "")
             if primary is not None and node.slot_keys != primary.slot_keys:
-                node.slot_keys = copy.deepcopy(primary.slot_keys)
+                node.slot_keys = _copied(primary.slot_keys)
 
     def _hear_of_addresses(self, by_id: dict[str, Node]) -> None:
         """Each node pings those it knows, from the address that it announces now."""
@@ -447,6 +448,10 @@ def _give_way(node: Node, others: Iterable[Node]) -> None:
     owner = next((other for other in others if other.slots & node.slots), None)
     if owner is not None:
         node.slots, node.primary = NO_SLOTS, owner.id
+
+
+def _copied(slot_keys: dict[int, dict[str, int]]) -> dict[int, dict[str, int]]:
+    return {slot: dict(keys) for slot, keys in slot_keys.items()}
 
 
 def _open_words(node: Node) -> Iterator[str]:

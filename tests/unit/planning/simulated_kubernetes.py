@@ -23,6 +23,7 @@ from tdredis.manifests.site import Site
 from tdredis.planning.decide import assess, plan, report
 from tdredis.planning.identity import names_of
 from tdredis.planning.live import RESTARTED_AT, Live
+from tdredis.planning.memo import Memo
 from tdredis.planning.plan import Plan
 from tdredis.planning.settings import named_settings
 from tdredis.planning.snapshot import PodFacts, Ref, Snapshot, Trial, Trouble
@@ -41,6 +42,7 @@ from tdredis.redis.facts import NodeFacts, Unknown
 from tests.unit.planning.simulated_settings import SimulatedSettings
 
 ProcessT = TypeVar("ProcessT")
+KeyT = TypeVar("KeyT")
 FAILED_CREATE = "FailedCreate"  # no pod's own trouble: none is made
 ENDS = ("CrashLoopBackOff", "OOMKilled")  # of a process that began
 
@@ -139,6 +141,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.known_pods: dict[str, str] = {}  # as the operator remembers them
         self.failed_writes: dict[str, float] = {}  # when each pod's disk was last seen to take nothing, by uid
         self.status_writes = 0
+        self._memo = Memo()
+        self._listed: dict[object, tuple[bytes, Live]] = {}
         self._counter = 0
         self._node_ports: dict[str, int] = {}
         self._balancers: dict[str, str] = {}
@@ -163,7 +167,9 @@ class SimulatedKubernetes(Generic[ProcessT]):
         """All steps of *made* were carried out."""
 
     def operator_died(self) -> None:
-        """What it did beside its passes ends too."""
+        """What it did beside its passes ends too, and what it remembers of them."""
+        self._memo = Memo()
+        self._listed.clear()
 
     def goes_for_good(self, pod: SimulatedPod[ProcessT]) -> None:
         """*pod* is not wanted any more. Asserts that nothing is lost with it."""
@@ -200,6 +206,23 @@ class SimulatedKubernetes(Generic[ProcessT]):
                 return made
         raise AssertionError(f"not healthy after {passes} passes: {made.verdict}, {made.holds}, {made.steps}")
 
+    def memo(self) -> Memo:
+        """What a pass that begins now knows of the one before."""
+        self._memo.begin()
+        return self._memo
+
+    def listed(self, objects: Mapping[KeyT, JSONObject]) -> dict[KeyT, Live]:
+        """As the operator has them: of what has not changed since the pass before, the same. What happens to *objects*
+        later changes none of them.
+        """
+        return {key: self._as_listed(key, msgspec.json.encode(live)) for key, live in objects.items()}
+
+    def _as_listed(self, key: object, text: bytes) -> Live:
+        before = self._listed.get(key)
+        if before is None or before[0] != text:
+            before = self._listed[key] = text, Live.of(msgspec.json.decode(text))
+        return before[1]
+
     def settings_file(self) -> dict[str, str | None]:
         """What pods find for their start."""
         name = str(self.resource["metadata"]["name"])  # type: ignore[index, call-overload]
@@ -209,7 +232,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self, instance: Instance, nodes: dict[str, NodeFacts | Unknown]
     ) -> dict[str, NodeFacts | Unknown]:
         """*nodes* with what they answer of the parameters that a pass asks for."""
-        children = {ref: Live.of(live) for ref, live in self.children.items()}
+        children = self.listed(self.children)
         names = named_settings(instance, children)
         lines = (line.partition(" ") for line in build_redis_conf(instance).splitlines())
         self.settings.own = {name: value.strip('"') for name, _, value in lines}

@@ -6,7 +6,6 @@ worlds a second can be interrupted, broken and healed.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,7 +17,6 @@ from tdredis.execute.run import PAUSE_MS
 from tdredis.manifests.redis_config import NOBODY_HOST, NOBODY_PORT
 from tdredis.manifests.services import is_external_service
 from tdredis.manifests.site import Passwords
-from tdredis.planning.live import Live
 from tdredis.planning.snapshot import PodFacts, Ref, ReplicationSnapshot
 from tdredis.planning.steps import (
     AnnounceSentinel,
@@ -161,8 +159,9 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             instance=instance,
             site=self.site,
             passwords=Passwords(redis=instance.spec.secret, proxy=""),
-            children={ref: Live.of(live) for ref, live in copy.deepcopy(self.children).items()},
-            claims={name: Live.of(live) for name, live in copy.deepcopy(self.claims).items()},
+            memo=self.memo(),
+            children=self.listed(self.children),
+            claims=self.listed(self.claims),
             pods={pod.name: self._facts(pod) for pod in self.pods.values() if not is_sentinel(pod.name)},
             nodes=self.with_settings(instance, nodes),
             answers=self.settings.memory.answers(KEY),
