@@ -128,14 +128,32 @@ async def has(link: Link, *question: str, word: bytes) -> bool:
     return isinstance(answer, bytes) and word in answer
 
 
-async def filled_and_stopped(network: Pods, kind: str) -> Path:
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The volume of each kind as it is before anything is broken, once some test has made it."""
+    return tmp_path_factory.mktemp("whole")
+
+
+async def filled_and_stopped(network: Pods, kind: str, whole: Path) -> Path:
+    """A volume for pod-1, as a process that was filled has left it."""
+    data = network.volume("pod-1", "/data")
+    if copied(whole / kind, data):
+        return data
     link = await run(network, 1, kind)
     await fill(link, kind)
     link.close()
     await network.stop()
-    data = network.volume("pod-1", "/data")
     (data / "tdredis.lost").unlink(missing_ok=True)  # as ready.sh does with a primary that serves
+    assert copied(data, whole / kind)
     return data
+
+
+def copied(there: Path, here: Path) -> bool:
+    """False: there is nothing to copy."""
+    if not there.exists():
+        return False
+    shutil.copytree(there, here)
+    return True
 
 
 async def keys(link: Link) -> int:
@@ -146,10 +164,10 @@ async def keys(link: Link) -> int:
 
 @pytest.mark.parametrize(("damage", "kind"), pairs(list(BROKEN), list(KINDS)))
 async def test_what_the_engine_cannot_load_is_kept_and_nobody_empty_leads(
-    tmp_path: Path, kind: str, damage: str
+    tmp_path: Path, whole: Path, kind: str, damage: str
 ) -> None:
     async with pods(tmp_path) as network, AsyncExitStack() as stack:
-        data = await filled_and_stopped(network, kind)
+        data = await filled_and_stopped(network, kind, whole)
         BROKEN[damage](data)
         before = {file.name: file.read_bytes() for file in (data / "appendonlydir").iterdir()}
 
@@ -170,9 +188,9 @@ async def test_what_the_engine_cannot_load_is_kept_and_nobody_empty_leads(
 
 
 @pytest.mark.parametrize(("damage", "kind"), pairs(list(MENDED), list(KINDS)))
-async def test_what_can_be_put_in_order_comes_back_whole(tmp_path: Path, kind: str, damage: str) -> None:
+async def test_what_can_be_put_in_order_comes_back_whole(tmp_path: Path, whole: Path, kind: str, damage: str) -> None:
     async with pods(tmp_path) as network, AsyncExitStack() as stack:
-        data = await filled_and_stopped(network, kind)
+        data = await filled_and_stopped(network, kind, whole)
         MENDED[damage](data)
 
         link = await run(network, 2, kind)
@@ -186,9 +204,9 @@ async def test_what_can_be_put_in_order_comes_back_whole(tmp_path: Path, kind: s
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_lost_list_of_many_files_is_nobody_s_guess(tmp_path: Path, kind: str) -> None:
+async def test_a_lost_list_of_many_files_is_nobody_s_guess(tmp_path: Path, whole: Path, kind: str) -> None:
     async with pods(tmp_path) as network, AsyncExitStack() as stack:
-        data = await filled_and_stopped(network, kind)
+        data = await filled_and_stopped(network, kind, whole)
         manifest(data).unlink()
         (data / "appendonlydir" / "appendonly.aof.9.incr.aof").write_bytes(increment(data).read_bytes())
 
@@ -217,9 +235,9 @@ NODES: dict[str, Damage] = {
 
 
 @pytest.mark.parametrize("damage", NODES)
-async def test_a_node_with_a_torn_nodes_conf_keeps_every_key(tmp_path: Path, damage: str) -> None:
+async def test_a_node_with_a_torn_nodes_conf_keeps_every_key(tmp_path: Path, whole: Path, damage: str) -> None:
     async with pods(tmp_path) as network, AsyncExitStack() as stack:
-        data = await filled_and_stopped(network, "cluster")
+        data = await filled_and_stopped(network, "cluster", whole)
         NODES[damage](data)
 
         link = await run(network, 2, "cluster")
@@ -229,9 +247,9 @@ async def test_a_node_with_a_torn_nodes_conf_keeps_every_key(tmp_path: Path, dam
         assert await has(link, "CLUSTER", "INFO", word=b"cluster_known_nodes:1")
 
 
-async def test_nuls_behind_nodes_conf_are_nothing_to_the_engine(tmp_path: Path) -> None:
+async def test_nuls_behind_nodes_conf_are_nothing_to_the_engine(tmp_path: Path, whole: Path) -> None:
     async with pods(tmp_path) as network, AsyncExitStack() as stack:
-        data = await filled_and_stopped(network, "cluster")
+        data = await filled_and_stopped(network, "cluster", whole)
         append(data / "nodes.conf", bytes(100))
 
         link = await run(network, 2, "cluster")
@@ -240,9 +258,9 @@ async def test_nuls_behind_nodes_conf_are_nothing_to_the_engine(tmp_path: Path) 
         assert await has(link, "CLUSTER", "INFO", word=b"cluster_slots_assigned:16384")
 
 
-async def test_a_torn_nodes_conf_and_broken_data_are_both_seen(tmp_path: Path) -> None:
+async def test_a_torn_nodes_conf_and_broken_data_are_both_seen(tmp_path: Path, whole: Path) -> None:
     async with pods(tmp_path) as network, AsyncExitStack() as stack:
-        data = await filled_and_stopped(network, "cluster")
+        data = await filled_and_stopped(network, "cluster", whole)
         NODES["its last line is rubbish"](data)
         BROKEN["bytes of the base are flipped"](data)
 
@@ -266,10 +284,10 @@ def older_engine(folder: Path, version: str) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_engine_that_would_begin_with_nothing_beside_the_data_does_not_start(
-    tmp_path: Path, kind: str
+    tmp_path: Path, whole: Path, kind: str
 ) -> None:
     async with pods(tmp_path) as network, AsyncExitStack() as stack:
-        data = await filled_and_stopped(network, kind)
+        data = await filled_and_stopped(network, kind, whole)
         before = {file.name: file.read_bytes() for file in (data / "appendonlydir").iterdir()}
         older = older_engine(data / "older", "6.2.14")
 
@@ -285,9 +303,9 @@ async def test_an_engine_that_would_begin_with_nothing_beside_the_data_does_not_
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_data_of_a_newer_engine_is_not_set_aside(tmp_path: Path, kind: str) -> None:
+async def test_data_of_a_newer_engine_is_not_set_aside(tmp_path: Path, whole: Path, kind: str) -> None:
     async with pods(tmp_path) as network:
-        data = await filled_and_stopped(network, kind)
+        data = await filled_and_stopped(network, kind, whole)
         replace(base(data), b"REDIS0010", b"REDIS0099")
 
         await start(network, 2, kind)
@@ -297,9 +315,9 @@ async def test_data_of_a_newer_engine_is_not_set_aside(tmp_path: Path, kind: str
         assert not list(data.glob("unusable-*"))
 
 
-async def test_a_configuration_that_is_wrong_is_not_the_data_s_fault(tmp_path: Path) -> None:
+async def test_a_configuration_that_is_wrong_is_not_the_data_s_fault(tmp_path: Path, whole: Path) -> None:
     async with pods(tmp_path) as network:
-        data = await filled_and_stopped(network, "standby")
+        data = await filled_and_stopped(network, "standby", whole)
         conf = network.volume("pod-1", "/etc/tdredis")
         script, instance = KINDS["standby"]
         files = {
