@@ -5,6 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
+# The tests start some hundred operators and localkubes. Where Python is told to keep no bytecode, as it is in many
+# images, each compiles all of its modules anew, for a third of a second of processor.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Debian packages that the demo and the tests use (the operator itself needs none of them).
 APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporter prometheus bubblewrap nftables iproute2 shellcheck faketime
 
