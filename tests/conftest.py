@@ -1,5 +1,6 @@
-"""Decides which tests may run beside each other: all, except one that measures, which has the machine for itself; what
-one says that has run into its time limit; and how the code under test logs.
+"""Decides which tests may run beside each other: all, except one that measures, which has the machine for itself; in
+which order several workers begin with them; what one says that has run into its time limit; and how the code under test
+logs.
 """
 
 from __future__ import annotations
@@ -9,18 +10,21 @@ import fcntl
 import inspect
 import os
 import time
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import structlog
 
 BESIDE = Path(__file__).parent
+WAITING = BESIDE / "e2e"
 DOOR, ROOM = BESIDE, BESIDE / "kit"  # folders, of which nothing but their locks is used here
 ENDS_EARLY_S = 15.0  # before pytest-timeout ends the whole worker: time to say why, and to end what was started
 BEGAN = pytest.StashKey[float]()
+T = TypeVar("T")
 
 
 def pytest_sessionstart() -> None:
@@ -38,6 +42,33 @@ def log_plainly() -> None:
     *others, _ = structlog.get_config()["processors"]
     console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*others, console])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """When those have been left out that are not asked for."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        waiting = [item for item in items if item.path.is_relative_to(WAITING)]
+        computing = [item for item in items if not item.path.is_relative_to(WAITING)]
+        items[:] = side_by_side(waiting, computing, workers)
+
+
+def side_by_side(waiting: Sequence[T], computing: Sequence[T], workers: int) -> list[T]:
+    """The order in which one worker begins with those that compute, and all others with those that wait for processes:
+    three that compute would wait for two processors first, and the processors for three that wait in the end.
+
+    `--dist worksteal` gives to each worker as many tests, one lot after the other, and takes from the end of a lot what
+    another is to have that is through with its own.
+    """
+    found: list[T] = []
+    left, rest = list(waiting), list(computing)
+    for others in range(workers - 1, 0, -1):
+        size = (len(left) + len(rest)) // (others + 1)
+        first = min(size, -(-len(left) // others))
+        found += [*left[:first], *rest[: size - first]]
+        del left[:first], rest[: size - first]
+    return [*found, *rest, *left]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
