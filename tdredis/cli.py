@@ -24,6 +24,7 @@ from tdredis.controllers.asking import ask_for_handover
 from tdredis.controllers.explain import explain
 from tdredis.controllers.loop import MOST_ROLLS
 from tdredis.controllers.manager import LEASE, Settings, operate
+from tdredis.controllers.metrics_page import render_metrics_page
 from tdredis.healing.page import render_page
 from tdredis.healing.rows import ROWS
 from tdredis.kube.credentials import ConfigError
@@ -110,7 +111,10 @@ def _parser() -> argparse.ArgumentParser:
 
     crds = commands.add_parser("crds", help="print the custom resource definitions")
     crds.add_argument(
-        "--reference", type=Path, metavar="DIRECTORY", help="write the pages about fields and faults there instead"
+        "--reference",
+        type=Path,
+        metavar="DIRECTORY",
+        help="write the pages about fields, faults and metrics there instead",
     )
     crds.set_defaults(command=_crds)
 
@@ -202,6 +206,7 @@ def _crds(chosen: argparse.Namespace) -> int:
     numbers = chosen.reference / "healing.json"
     measured = json.loads(numbers.read_text()) if numbers.exists() else {}
     (chosen.reference / "healing.md").write_text(render_page(ROWS, measured))
+    (chosen.reference / "metrics.md").write_text(render_metrics_page())
     return 0
 
 

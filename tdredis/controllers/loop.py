@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from tdredis.api.instance import Instance
+from tdredis.api.instance import Instance, InstanceStatus
 from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import InvalidResourceError
 from tdredis.controllers.pacing import Pacing
@@ -27,8 +27,9 @@ from tdredis.execute.run import Executor, LeadLostError
 from tdredis.kube.client import Client
 from tdredis.observe.gather import NotKnownYetError, Observer
 from tdredis.planning.conditions import pass_failed
-from tdredis.planning.decide import assess, must_see_all, plan, records_data, report
+from tdredis.planning.decide import Judged, assess, must_see_all, plan, records_data, report
 from tdredis.planning.objects import object_refusal
+from tdredis.planning.plan import Plan
 from tdredis.planning.sizing import resize_refusal
 from tdredis.planning.snapshot import Key, Snapshot, with_resource
 from tdredis.planning.steps import name_of
@@ -37,6 +38,8 @@ from tdredis.runtime.logs import keep_secrets, owner_of, redact
 from tdredis.runtime.queue import KeyedQueue
 
 log = structlog.get_logger(__name__)
+
+OnJudged = Callable[[Key, Judged, Plan, InstanceStatus], None]
 
 ASK_AGAIN_S = 2.0  # what nothing can be begun without
 MOST_ROLLS = 10  # resources whose pods are recreated at once
@@ -60,11 +63,12 @@ class Loop:
         on_step: Callable[[str, str, str], None] = lambda _kind, _step, _outcome: None,
         on_status: Callable[[JSONObject], None] = lambda _answer: None,
         on_seen: Callable[[Key, Snapshot | None], None] = lambda _key, _snapshot: None,
+        on_judged: OnJudged = lambda _key, _assessment, _made, _status: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """*workers* passes run at once, and pods of *max_rolls* resources are recreated at once. *on_pass* hears
         seconds and outcome of each, *on_step* that of every step, *on_status* the object as the server has it after a
-        write, *on_seen* every snapshot, None of what is gone.
+        write, *on_seen* every snapshot, None of what is gone; *on_judged* what a pass made of it.
         *clock*: seconds, never set back.
         """
         self._queue = queue
@@ -74,6 +78,7 @@ class Loop:
         self._on_pass = on_pass
         self._on_step = on_step
         self._on_seen = on_seen
+        self._on_judged = on_judged
         self._clock = clock
         self.statuses = StatusWriter(
             client, on_status=on_status, on_late=self._look_again, require_lead=executor.require_lead, clock=clock
@@ -85,6 +90,7 @@ class Loop:
         self._owners: set[Key] = set()  # whose passwords are hidden in what is said
         self._hurries_until: dict[Key, float] = {}
         self._passes = itertools.count(1)
+        self._begun: dict[Key, float] = {}  # passes under way, the oldest first
 
     async def run(self) -> None:
         """Works until cancelled; a pass that runs then is cancelled with it, at one of its awaits."""
@@ -95,6 +101,12 @@ class Loop:
         finally:
             await self._executor.close()
             await self.statuses.close()
+
+    @property
+    def longest_s(self) -> float:
+        """How long the oldest pass under way takes; 0: none is."""
+        begun = next(iter(self._begun.values()), None)
+        return 0.0 if begun is None else self._clock() - begun
 
     def forget(self) -> None:
         """Another has led meanwhile: what was said and tried before is of no use, and resources may be gone."""
@@ -117,7 +129,7 @@ class Loop:
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
-            started = self._clock()
+            started = self._begun[key] = self._clock()
             outcome = "ok"
             with bound_contextvars(resource=str(key), namespace=key.namespace, pass_id=f"{next(self._passes):x}"):
                 try:
@@ -133,6 +145,7 @@ class Loop:
                     self._queue.retry(key)
                     await self._tell_of_bug(key, error)
                 finally:
+                    del self._begun[key]
                     self._queue.done(key)
                     self._on_pass(key, self._clock() - started, outcome)
 
@@ -182,6 +195,7 @@ class Loop:
         refusals = (refusal(*what_failed) for refusal in (resize_refusal, volume_refusal, object_refusal))
         refused = next((hold for hold in refusals if hold is not None), None)
         status = report(assessment, made, failure, refused)
+        self._on_judged(key, assessment, made, status)
         # One that has no record is taken for new, in which nobody has data: the next pass must know better.
         is_first_record = records_data(status) and not records_data(snapshot.resource.status)
         is_new = substance(status) != substance(snapshot.resource.status)

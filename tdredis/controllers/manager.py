@@ -17,6 +17,7 @@ from tdredis.api.json_object import JSONObject
 from tdredis.api.kinds import KINDS, InvalidResourceError, parse
 from tdredis.controllers.loop import MOST_ROLLS, Loop
 from tdredis.controllers.movers import Moved, Movers
+from tdredis.controllers.series import Series
 from tdredis.execute.run import Executor
 from tdredis.kube.client import Client
 from tdredis.kube.config import ClusterConfig
@@ -37,7 +38,6 @@ from tdredis.observe.caches import WATCHES, Caches, Followed
 from tdredis.observe.gather import Observer
 from tdredis.observe.lookups import Lookups
 from tdredis.observe.pulse import Pulse
-from tdredis.planning.memory import memory_uses
 from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.redislink.pool import Address, LinkPool
 from tdredis.runtime.gc_tuning import freeze_after_sync
@@ -90,8 +90,13 @@ class Manager:
         self._settings = settings
         self._metrics = metrics
         self._client = client
+        self.series = Series(on_gap=lambda kind, seconds: metrics.gap_seconds.labels(kind).observe(seconds))
         self.queue: KeyedQueue[Key] = KeyedQueue(on_wait=metrics.queue_wait_seconds.observe)
-        self.links: LinkPool[Key] = LinkPool(self._on_lost)
+        self.links: LinkPool[Key] = LinkPool(
+            self._on_lost,
+            on_answer=metrics.redis_call_seconds.observe,
+            on_failure=lambda why: metrics.redis_call_failures.labels(why).inc(),
+        )
         self.caches = Caches(
             client,
             served=served,
@@ -143,12 +148,14 @@ class Manager:
             on_step=lambda kind, step, outcome: metrics.steps.labels(kind, step, outcome).inc(),
             on_status=self._learn_status,
             on_seen=self._seen,
+            on_judged=self.series.judged,
         )
         self._export()
 
     def _on_lost(self, key: Key, address: Address) -> None:
         """A process died, or its pod: nothing is more urgent."""
         log.info("connection lost", resource=str(key), namespace=key.namespace, pod=address.pod)
+        self.series.lost(key, address.pod)
         self.queue.add(key, front=True)
 
     def _may_act(self) -> bool:
@@ -174,9 +181,7 @@ class Manager:
     def _seen(self, key: Key, snapshot: Snapshot | None) -> None:
         if snapshot is None:
             self.movers.forget(key)
-        fullest = next(iter(memory_uses(snapshot)), None) if snapshot else None
-        used, limit = (fullest.used_bytes, fullest.limit_bytes) if fullest else (None, 0)
-        self._metrics.set_memory((key.kind, key.namespace, key.name), used, limit)
+            self.series.forget(key)
 
     def _announce(self, subject: Reference, *, warning: bool, reason: str, message: str) -> None:
         self.recorder.record(subject, "Warning" if warning else "Normal", reason, message)
@@ -191,6 +196,7 @@ class Manager:
             self.queue.add(key)
         log.info("became leader", identity=self._settings.identity, resources=len(keys))
         self._metrics.leads.set(1)
+        self._metrics.leads_begun.inc()
         pulse = asyncio.create_task(self.pulse.run(), name="pulse")
         try:
             await _unless_ended(self.loop.run(), pulse)
@@ -199,8 +205,7 @@ class Manager:
             await _end(pulse)
             await self.lookups.close()
             self._metrics.leads.set(0)
-            self._metrics.memory_used.clear()
-            self._metrics.memory_limit.clear()
+            self.series.clear()
             self.links.close()
 
     async def run(self) -> None:
@@ -229,6 +234,7 @@ class Manager:
     def _count_pass(self, key: Key, seconds: float, outcome: str) -> None:
         self._metrics.passes.labels(key.kind, outcome).inc()
         self._metrics.pass_seconds.labels(key.kind).observe(seconds)
+        self.series.passed(key, outcome)
 
     def _count_moved(self, moved: Moved, seconds: float) -> None:
         metrics = self._metrics
@@ -242,6 +248,9 @@ class Manager:
         self._metrics.watch_queue(lambda: self.queue.depth, lambda: self.queue.delayed, lambda: self.queue.active)
         for cache in self.caches.kinds():
             self._metrics.watch_cache(cache.name, cache.__len__, partial(_undecodable, cache), cache.silent_for_s)
+        self._metrics.add(self.series.parts)
+        self._metrics.longest_pass.set_function(lambda: self.loop.longest_s)
+        self._metrics.watch_lease(lambda: self._elector.age_s() if self._elector is not None else None)
         self._metrics.movers.set_function(lambda: float(self.movers.running))
         self._metrics.rolls.labels("active").set_function(lambda: float(self.loop.turns.active))
         self._metrics.rolls.labels("waiting").set_function(lambda: float(self.loop.turns.waiting))
@@ -261,11 +270,14 @@ async def operate(config: ClusterConfig, settings: Settings) -> int:
     metrics = Metrics()
 
     def count_write(verb: str, resource: Resource, outcome: str) -> None:
-        metrics.api_writes.labels(verb, str(resource), outcome).inc()
+        metrics.count_write(verb, str(resource), outcome)
+
+    def count_call(verb: str, seconds: float, outcome: str) -> None:
+        metrics.api_call_seconds.labels(verb, outcome).observe(seconds)
 
     # Each watch has a connection to itself: those of many namespaces must leave some for everything else.
     connections = CONNECTIONS + WATCHES * max(0, len(settings.namespaces) - 1)
-    async with Client(config, on_write=count_write, connections=connections) as client:
+    async with Client(config, on_write=count_write, on_call=count_call, connections=connections) as client:
         running = asyncio.create_task(_run(client, settings, metrics), name="manager")
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -288,7 +300,7 @@ async def _run(client: Client, settings: Settings, metrics: Metrics) -> None:
         )
 
     # Before anything is waited for: the kubelet would end us otherwise, while the definitions are not there yet.
-    async with StatusServer(ready=why_not_ready, render_metrics=metrics.render) as pages:
+    async with StatusServer(ready=why_not_ready, render_metrics=metrics.parts) as pages:
         if settings.listen is not None:
             await pages.start(*settings.listen)
         manager = Manager(client, await _discover(client), settings, metrics)

@@ -30,7 +30,7 @@ from tdredis.kube.request import (
     prepare_watch,
 )
 from tdredis.kube.resources import Resource
-from tdredis.kube.transport import CONNECTIONS, CUT, Transport, unavailable
+from tdredis.kube.transport import CONNECTIONS, CUT, OnCall, Transport, unavailable
 
 T = TypeVar("T")
 
@@ -95,18 +95,23 @@ class Client:
         manager: str = FIELD_MANAGER,
         deadline_s: float = 10.0,
         on_write: OnWrite | None = None,
+        on_call: OnCall | None = None,
         user_agent: str = FIELD_MANAGER,
         connections: int = CONNECTIONS,
     ) -> None:
         """`on_write(verb, resource, outcome)`: after every write; the outcome is "ok" or the error's reason.
+        `on_call(verb, seconds, outcome)`: after every answer, but those of watches; see transport.py.
         *connections*: at once, watches among them.
         """
         self._config = config
         self._manager = manager
         self._deadline_s = deadline_s
         self._on_write = on_write
+        self._on_call = on_call
         self._user_agent = user_agent
-        self._transport = Transport(config, deadline_s=deadline_s, user_agent=user_agent, connections=connections)
+        self._transport = Transport(
+            config, deadline_s=deadline_s, user_agent=user_agent, connections=connections, on_call=on_call
+        )
 
     @property
     def manager(self) -> str:
@@ -122,6 +127,7 @@ class Client:
             manager=self._manager,
             deadline_s=self._deadline_s,
             on_write=self._on_write,
+            on_call=self._on_call,
             user_agent=self._user_agent,
         )
 

@@ -106,6 +106,10 @@ class LeaderElector:
         """Who held the lease when we last looked; None: nobody, or we never saw it."""
         return (self._lease.spec.holder_identity or None) if self._lease is not None else None
 
+    def age_s(self) -> float | None:
+        """Seconds since the renewal that counts was sent; None: we do not lead."""
+        return self._monotonic() - self._good_until + self._renew_s if self._leads else None
+
     def may_act(self) -> bool:
         """Now, and without waiting for anybody: the lease holds. To be asked directly before every effect.
 

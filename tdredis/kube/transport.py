@@ -2,8 +2,9 @@
 
 import asyncio
 import re
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -12,11 +13,19 @@ from yarl import URL
 
 from tdredis.kube.config import Access, ClusterConfig
 from tdredis.kube.credentials import ConfigError
-from tdredis.kube.errors import DeadlineExceeded, ServerUnavailable, Unauthorized, parse_error
+from tdredis.kube.errors import (
+    ApiError,
+    DeadlineExceeded,
+    ServerUnavailable,
+    TooManyRequests,
+    Unauthorized,
+    parse_error,
+)
 from tdredis.kube.request import Request
 
 CONNECTIONS = 100  # at once; who comes later waits, within the deadline of the call
 CUT = (aiohttp.ClientError, OSError)
+OnCall = Callable[[str, float, str], None]  # verb, seconds, and ok, refused, or failed: 5xx, 429, no answer
 
 MOST_WARNINGS = 1000  # that are remembered: some name the object, and there is no end of those
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
@@ -28,12 +37,19 @@ class Transport:
     """For one event loop. Raises ApiError (see errors.py) and nothing else for what may go wrong outside."""
 
     def __init__(
-        self, config: ClusterConfig, *, deadline_s: float, user_agent: str, connections: int = CONNECTIONS
+        self,
+        config: ClusterConfig,
+        *,
+        deadline_s: float,
+        user_agent: str,
+        connections: int = CONNECTIONS,
+        on_call: OnCall | None = None,
     ) -> None:
         self._config = config
         self._deadline_s = deadline_s
         self._user_agent = user_agent
         self._connections = connections
+        self._on_call = on_call
         self._lazy: aiohttp.ClientSession | None = None
         self._closed = False
         self.warned: OrderedDict[str, None] = OrderedDict()  # said once
@@ -46,6 +62,26 @@ class Transport:
 
     async def call(self, request: Request) -> bytes:
         """One complete answer within the deadline, credentials and connecting included."""
+        if self._on_call is None:
+            return await self._call(request)
+        begun, outcome = time.perf_counter(), "failed"
+        try:
+            answer = await self._call(request)
+            outcome = "ok"
+        except (ServerUnavailable, TooManyRequests):
+            raise
+        except ApiError:
+            outcome = "refused"
+            raise
+        except asyncio.CancelledError:
+            outcome = ""  # whoever asked does not want to know any more
+            raise
+        finally:
+            if outcome:
+                self._on_call(request.verb, time.perf_counter() - begun, outcome)
+        return answer
+
+    async def _call(self, request: Request) -> bytes:
         try:
             async with asyncio.timeout(self._deadline_s), self.opened(request) as response:
                 return await response.read()

@@ -66,7 +66,7 @@ def _use(name: str, node: NodeFacts, pod: PodFacts | None) -> MemoryUse:
 
 def memory_pressure(snapshot: Snapshot) -> Pressure | None:
     """None: there is none. While nobody answers, or one that was full does not, it is as it was."""
-    if killed := _killed_of_late(snapshot):
+    if killed := killed_of_late(snapshot):
         what = "was ended by the kernel, which found it over its memory limit (OOMKilled)"
         message = f"{list_names(killed)} {what}: raise resources.limits or memoryOverheadPercent, or lower capacity"
         return Pressure(reason="OOMKilled", message=message)
@@ -111,7 +111,8 @@ def _at_the_limit(policy: str) -> str:
     return f"{what}{named}. Raise capacity, or delete keys"
 
 
-def _killed_of_late(snapshot: Snapshot) -> list[str]:
+def killed_of_late(snapshot: Snapshot) -> list[str]:
+    """Pods whose Redis the kernel ended for want of memory within KILL_IS_NEWS_S."""
     return sorted(
         name
         for name, pod in snapshot.pods.items()

@@ -5,6 +5,7 @@ soon again after one was turned away; and when the end of one is news.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -75,8 +76,18 @@ class LinkPool(Generic[Owner]):
     of the same process.
     """
 
-    def __init__(self, on_lost: Callable[[Owner, Address], None], *, connect: Connect = connect) -> None:
+    def __init__(
+        self,
+        on_lost: Callable[[Owner, Address], None],
+        *,
+        connect: Connect = connect,
+        on_answer: Callable[[float], None] = lambda _seconds: None,
+        on_failure: Callable[[str], None] = lambda _why: None,
+    ) -> None:
+        """*on_answer* hears how long each question took that was answered, *on_failure* which LinkError another got."""
         self._on_lost = on_lost
+        self._on_answer = on_answer
+        self._on_failure = on_failure
         self._connect = connect
         self._held: dict[Owner, dict[Address, _Held]] = {}
         self._access: dict[Owner, tuple[Access, dict[Address, Access]]] = {}
@@ -117,9 +128,16 @@ class LinkPool(Generic[Owner]):
 
         Raises what `open` does. *timeout_s* bounds connecting and asking each.
         """
-        link = await self.open(owner, address, timeout_s=timeout_s)
-        before_sending()
-        return await link.call_all(commands, timeout_s=timeout_s)
+        begun = time.perf_counter()
+        try:
+            link = await self.open(owner, address, timeout_s=timeout_s)
+            before_sending()
+            replies = await link.call_all(commands, timeout_s=timeout_s)
+        except LinkError as error:
+            self._on_failure(type(error).__name__)
+            raise
+        self._on_answer(time.perf_counter() - begun)
+        return replies
 
     async def open(self, owner: Owner, address: Address, *, timeout_s: float) -> Link:
         """The connection to the process there, for questions that must reach the same one. Waiting for others who are

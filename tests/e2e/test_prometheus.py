@@ -12,7 +12,10 @@ from pathlib import Path
 
 import aiohttp
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from tdredis.controllers.metrics_page import describe
+from tdredis.controllers.series import FAMILIES
 from tdredis.kube.client import Client
 from tdredis.kube.resources import PODS
 from tests.e2e.world import Kube, Obj, Operator, Subject, eventually, sample, standalone, standby
@@ -103,7 +106,7 @@ async def prometheus(pods: list[Obj], folder: Path) -> AsyncIterator[Prometheus]
 async def test_prometheus_finds_every_redis_pod_by_its_annotations_and_no_other(
     kube: Kube, client: Client, namespace: str, tmp_path: Path
 ) -> None:
-    async with Operator(kube, namespace):
+    async with Operator(kube, namespace) as operator:
         subjects = [await Subject.create(client, make(namespace)) for make in (sample, standby, standalone)]
         for subject in subjects:
             await subject.until_ready()
@@ -117,3 +120,32 @@ async def test_prometheus_finds_every_redis_pod_by_its_annotations_and_no_other(
 
             await eventually(all_up, "redis_up is 1 for all Redis pods")
             assert await server.by_pod("up") == up
+
+        assert await is_as_described(operator) == []
+        for subject in subjects:
+            await subject.delete()
+
+        async def are_gone() -> bool:
+            return namespace not in await operator.page()
+
+        await eventually(are_gone, "nothing is told of resources that are gone")
+
+
+async def is_as_described(operator: Operator) -> list[str]:
+    """Where its page and docs/reference/metrics.md differ; every label that a series has is there, and every metric."""
+    described = {each.name: each for each in describe()}
+    of_resource, of_resources = ("kind", "namespace", "name"), {family.series for family in FAMILIES}
+    served = list(text_string_to_metric_families(await operator.page()))
+    wrong = []
+    names = {f"{family.name}_total" if family.type == "counter" else family.name: family for family in served}
+    wrong += [f"{name} is not in the page" for name in names.keys() - described.keys()]
+    wrong += [f"{name} is not served" for name in described.keys() - names.keys()]
+    for name in names.keys() & described.keys():
+        told, family = described[name], names[name]
+        if told.kind != family.type:
+            wrong.append(f"{name} is a {family.type}")
+        ours = {*told.labels, *(of_resource if name in of_resources else ())}
+        wrong += [
+            f"{name} has {sorted(sample.labels)}" for sample in family.samples if set(sample.labels) - {"le"} != ours
+        ]
+    return wrong

@@ -114,11 +114,14 @@ class Operator:
                 stderr=log,
             )
 
+    async def page(self) -> str:
+        """Its metrics page."""
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}/metrics") as answer:
+            return await answer.text()
+
     async def metrics(self, name: str) -> dict[str, float]:
         """The series of its metrics page whose names begin with *name*."""
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self.port}/metrics") as answer:
-            text = await answer.text()
-        lines = [line.rpartition(" ") for line in text.splitlines() if line.startswith(name)]
+        lines = [line.rpartition(" ") for line in (await self.page()).splitlines() if line.startswith(name)]
         return {series: float(value) for series, _, value in lines}
 
     async def writes(self) -> dict[str, float]:

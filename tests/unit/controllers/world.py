@@ -135,6 +135,7 @@ class SimulatedObserver:
         self.now = world.now
         self.urgent: list[bool] = []
         self.breaks: Exception | None = None
+        self.is_gone = False  # the resource was deleted
 
     async def gather(self, key: Key, *, at_peace: bool = False, is_urgent: bool = False) -> Snapshot | None:  # noqa: ARG002
         world = self._world
@@ -142,6 +143,8 @@ class SimulatedObserver:
         self.urgent.append(is_urgent)
         if self.breaks is not None:
             raise self.breaks
+        if self.is_gone:
+            return None
         world.settle()
         seen = world.simulated.snapshot()
         silent = {}

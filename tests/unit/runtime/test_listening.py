@@ -32,7 +32,7 @@ from tdredis.runtime.http import StatusServer
 from tdredis.runtime.listening import parse_address
 
 async def serve():
-    pages = StatusServer(ready=lambda: None, render_metrics=lambda: b"")
+    pages = StatusServer(ready=lambda: None, render_metrics=lambda: ())
     await pages.start(*parse_address(sys.argv[1]))
     print("serving", flush=True)
     await asyncio.Event().wait()

@@ -20,7 +20,7 @@ async def test_the_pages_say_what_the_probes_say() -> None:
     why: dict[str, str | None] = {"ready": "caches are not synced: pods"}
     metrics = Metrics()
     metrics.passes.labels("RedisCluster", "ok").inc()
-    async with StatusServer(ready=lambda: why["ready"], render_metrics=metrics.render) as server:
+    async with StatusServer(ready=lambda: why["ready"], render_metrics=metrics.parts) as server:
         port = await server.start("127.0.0.1", 0)
 
         assert await ask(port, "/healthz") == (200, "ok\n")
@@ -35,7 +35,7 @@ async def test_the_pages_say_what_the_probes_say() -> None:
 
 async def test_a_port_that_is_taken_is_said_at_once() -> None:
     def build() -> StatusServer:
-        return StatusServer(ready=lambda: None, render_metrics=lambda: b"")
+        return StatusServer(ready=lambda: None, render_metrics=lambda: ())
 
     async with build() as first:
         port = await first.start("127.0.0.1", 0)
