@@ -290,7 +290,7 @@ REDIS_ROWS: tuple[Row, ...] = (
         fault="slots are left open (migrating, importing), or owned by nobody",
         must="closed in the direction that keeps the keys; slots without owner go to the recorded one",
         bound="gap 0",
-        rules=(slots_healing.close_open_slots, free_slots.assign_free_slots),
+        rules=(slots_healing.tell_new_owners, slots_healing.close_open_slots, free_slots.assign_free_slots),
         guards=("every_process_answers", "no_replica_holds_the_data", "a_primary_is_there"),
         seen=(
             Seen(reason="SlotsOpen", words="moving slot … is not finished on …"),
@@ -301,6 +301,7 @@ REDIS_ROWS: tuple[Row, ...] = (
             "e2e/test_faults_cluster_slots.py::test_a_slot_that_is_left_open_is_closed_where_its_keys_are",
             "e2e/test_faults_cluster_slots.py::test_slots_that_nobody_owns_go_to_the_recorded_owner_with_their_keys",
             "unit/planning/test_open_slots.py::test_whatever_was_left_open_no_write_is_lost",
+            "unit/planning/test_open_slots.py::test_who_imports_a_slot_is_told_who_took_over_for_its_owner",
         ),
     ),
     Row(

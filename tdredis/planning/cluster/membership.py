@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 from tdredis.planning.cluster.free_slots import nobody_else_is_remembered
 from tdredis.planning.cluster.members import Member
-from tdredis.planning.cluster.resetting import reset_empty_owners, reset_empty_replicas, reset_losers
+from tdredis.planning.cluster.resetting import (
+    reset_empty_owners,
+    reset_empty_replicas,
+    reset_followers_of_others,
+    reset_losers,
+)
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.pods import everybody_has_answered
@@ -22,11 +27,14 @@ SMALL = 16  # up to so many nodes everybody is introduced to everybody: 240 intr
 
 def settle_disputes(world: World) -> Ruling:
     """Of two owners of the same slots one keeps them, by a rule; the other is reset. So is one of two in a shard, where
-    it has no key.
+    it has no key; and one of a shard that is to get slots, where all follow others.
     """
-    losers, empty = reset_losers(world), reset_empty_replicas(world)
+    losers, empty, followers = reset_losers(world), reset_empty_replicas(world), reset_followers_of_others(world)
     surplus = Ruling() if losers.steps or losers.holds else reset_empty_owners(world)
-    return Ruling(steps=(*losers.steps, *empty.steps, *surplus.steps), holds=(*losers.holds, *surplus.holds))
+    return Ruling(
+        steps=(*losers.steps, *empty.steps, *surplus.steps, *followers.steps),
+        holds=(*losers.holds, *surplus.holds, *followers.holds),
+    )
 
 
 def forget_ghosts(world: World) -> Ruling:

@@ -111,3 +111,43 @@ def reset_empty_replicas(world: World) -> Ruling:
             if member.is_replica and member.view.me.primary_id not in world.by_id
         )
     )
+
+
+def reset_followers_of_others(world: World) -> Ruling:
+    """A shard that is to get slots, and whose processes all replicate another shard's, has nobody to give them to: one
+    of them begins anew, and the rest follow it.
+
+    An engine makes a primary that gave its last slot away a replica of who got it (cluster-allow-replica-migration),
+    and its replicas go with it. Then the shard is wanted again, or came back with what its volumes say.
+    """
+    found = [each for shard in world.shards if shard.is_coming for each in _to_begin(world, shard)]
+    if not found:
+        return Ruling()
+    if hold := _all_is_known(world):
+        return Ruling(holds=(hold,))
+    return Ruling(
+        steps=tuple(
+            ResetNode(
+                process=member.process,
+                keys=0,
+                is_replica=True,
+                apart=_apart(world, member),
+                flushes=False,
+                why=f"shard {member.shard} is to get slots, and every process of it replicates another shard's",
+            )
+            for member in found
+        )
+    )
+
+
+def _to_begin(world: World, shard: Shard) -> list[Member]:
+    """The first of *shard*'s processes, if all follow others. The keys that they have are of whom they follow."""
+    ids = {member.id for member in shard.members}
+    copies = [
+        member
+        for member in shard.members
+        if member.is_replica and member.view.me.primary_id in world.by_id.keys() - ids and not member.pod.deleting
+    ]
+    if len(copies) < len(shard.members) or len(copies) < len(shard.wanted):
+        return []
+    return [min(copies, key=lambda member: member.name)]

@@ -30,7 +30,7 @@ from tdredis.planning.cluster.leaving import remove_shards, reset_leaving, shard
 from tdredis.planning.cluster.membership import attach_replicas, forget_ghosts, introduce, settle_disputes
 from tdredis.planning.cluster.proxies import keep_proxy, remove_unwanted_proxy, replace_stuck_proxies
 from tdredis.planning.cluster.settings import label_roles, set_node_timeout
-from tdredis.planning.cluster.slots_healing import close_open_slots
+from tdredis.planning.cluster.slots_healing import close_open_slots, tell_new_owners
 from tdredis.planning.cluster.stuck_pods import replace_stuck_pods
 from tdredis.planning.cluster.world import World
 from tdredis.planning.families import targets_of_family
@@ -146,6 +146,7 @@ def _published_pods(world: World) -> set[str]:
 
 RULES: tuple[Rule[World], ...] = (
     Rule(fail_over),
+    Rule(tell_new_owners),
     Rule(keep_labels),
     Rule(keep_children, needs_valid_spec=True),
     Rule(keep_proxy, needs_valid_spec=True),

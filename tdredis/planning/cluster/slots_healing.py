@@ -25,11 +25,35 @@ from tdredis.planning.cluster.world import World
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.pods import everybody_has_answered
 from tdredis.planning.sentences import list_names
-from tdredis.planning.steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot
+from tdredis.planning.steps import CloseSlot, MoveKeys, OpenSlot, TakeSlot, TellOwner
+from tdredis.redis.slots import SlotRange, SlotSet
 
 SlotStep = CloseSlot | OpenSlot | TakeSlot | MoveKeys
 # Steps of one kind are done in a pass. The one that can be refused for ever, for a key too large, keeps none waiting.
 ORDER = (CloseSlot, OpenSlot, TakeSlot, MoveKeys)
+
+
+def tell_new_owners(world: World) -> Ruling:
+    """Who takes slots over hears at once who owns them since another took over for their owner.
+
+    It believes no ping about a slot that it imports. So the dead one is the owner for it, until that one comes back as
+    a replica: then nobody is, and it refuses every command until the slot is closed and a ping says whose it is.
+    Source: cluster.c, clusterUpdateSlotsConfigWith ("the slot is in importing state"), clusterProcessPacket ("master
+    turned into a slave"), clusterUpdateState.
+    """
+    if world.moving is not None or not world.open_slots:
+        return Ruling()
+    steps = []
+    for member in (each for each in world.members if not each.is_replica and each.view.me.importing):
+        imported = SlotSet.of(SlotRange(slot, slot) for slot in member.view.me.importing) - world.twice_owned
+        for owner in (each for each in world.members if each is not member and each.slots & imported):
+            known = member.view.others.get(owner.id)
+            if known is None or known.is_replica:
+                continue  # the engine would refuse it
+            if unheard := (owner.slots & imported) - known.slots:
+                why = f"{member.name} takes them over, and has not heard that {owner.name} owns them"
+                steps.append(TellOwner(process=member.process, slots=unheard, owner=owner.process, why=why))
+    return Ruling(steps=tuple(steps))
 
 
 def close_open_slots(world: World) -> Ruling:

@@ -20,7 +20,7 @@ def slotless_shards(snapshot: ClusterSnapshot, answered: Mapping[str, Sequence[M
     for name, own in answered.items():
         if name in owned and SlotSet.union(each.slots for each in members) != ALL_SLOTS:
             continue
-        # An engine before 7.0 makes an emptied primary a replica of who has its slots now.
+        # The engine makes an emptied primary a replica of who has its slots now (cluster-allow-replica-migration).
         others = {each.id for each in members if each.shard != name}
         ids = ({each.id for each in own} | {each.view.me.primary_id for each in own if each.is_replica}) - others
         said = (known for each in members for known in (each.view.me, *each.view.others.values()) if known.slots)

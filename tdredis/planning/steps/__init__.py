@@ -40,7 +40,7 @@ from tdredis.planning.steps.sentinels import (
     SetAuthPass,
 )
 from tdredis.planning.steps.settings import SetConfig, SetParameter, SetPeerUser
-from tdredis.planning.steps.slots import AssignSlots, CloseSlot, MoveKeys, OpenSlot, TakeSlot
+from tdredis.planning.steps.slots import AssignSlots, CloseSlot, MoveKeys, OpenSlot, TakeSlot, TellOwner
 
 ObjectStep: TypeAlias = Apply | Remove | Release | ReplacePod | ResizePod | ResizeVolume | RestoreLabels
 Step: TypeAlias = ObjectStep | RedisStep | MoveSlots
@@ -63,6 +63,7 @@ NAMES: Final[Mapping[type[Step], str]] = {
     MoveKeys: "KeysMoved",
     TakeSlot: "SlotTaken",
     CloseSlot: "SlotClosed",
+    TellOwner: "OwnerTold",
     MoveSlots: "SlotsMoving",
     HandOver: "HandedOver",
     FailOverShard: "FailedOver",
@@ -139,6 +140,7 @@ __all__ = [
     "TakeBack",
     "TakeOverShard",
     "TakeSlot",
+    "TellOwner",
     "is_object_step",
     "name_of",
 ]

@@ -97,6 +97,23 @@ class TakeSlot(RedisStep):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TellOwner(RedisStep):
+    """Tell *process*, which takes *slots* over, that *owner* owns them by now (NODE): it believes no ping that says so,
+    and goes on taking them over.
+    """
+
+    slots: SlotSet
+    owner: Process
+
+    def __str__(self) -> str:
+        return f"tell {self.process} that {self.owner} owns slots {self.slots}"
+
+    @property
+    def words(self) -> tuple[Command, ...]:
+        return tuple(("CLUSTER", "SETSLOT", slot, "NODE", self.owner.id) for slot in self.slots)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloseSlot(RedisStep):
     """Have *process* end its part in the moving of *slot*, whoever owns it (STABLE)."""
 

@@ -40,6 +40,7 @@ from tdredis.planning.steps import (
     Step,
     TakeOverShard,
     TakeSlot,
+    TellOwner,
 )
 from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.slots import ALL_SLOTS, NO_SLOTS, SlotRange, SlotSet
@@ -93,8 +94,9 @@ class Node:
         default_factory=set
     )  # ids of replicas of which it has not heard that they are
     believes: dict[str, SlotSet] = field(default_factory=dict)  # id: what it has heard last, where that is not so
+    unheard: dict[str, SlotSet] = field(default_factory=dict)  # id: what it owns since it took over
     migrating: dict[int, str] = field(default_factory=dict)
-    importing: dict[int, str] = field(default_factory=dict)
+    importing: dict[int, str] = field(default_factory=dict)  # of these it believes no ping
     slot_keys: dict[int, dict[str, int]] = field(default_factory=dict)  # in slots that a test looks at: key -> version
 
     @property
@@ -222,6 +224,14 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 )
                 node.slots, node.primary = self.slots_of_dead.get(dead, NO_SLOTS), None
                 self._bump(node)
+                for other in self.nodes():
+                    other.unheard[node.id] = node.slots & _imported(other)
+            case TellOwner():
+                node, owner = self._node(step.process.pod), self._by_id(step.owner.id)
+                assert owner.id in node.known, "SETSLOT with an unknown node"
+                assert owner.primary is None, "SETSLOT with a replica"
+                assert not node.slots & step.slots, "a node gives its own slots away"
+                node.unheard[owner.id] = node.unheard.get(owner.id, NO_SLOTS) - step.slots
             case ResetNode():
                 node = self._node(step.process.pod)
                 others = SlotSet.union(other.slots for other in self.nodes() if other is not node)
@@ -382,7 +392,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                         address,
                         by_id,
                         linked=each not in node.unlinked,
-                        believed=node.believes.get(each),
+                        believed=_believed(node, by_id[each]) if each in by_id else node.believes.get(each),
                         heard=each not in node.takes_for_primaries,
                     )
                     for each, address in node.known.items()
@@ -441,6 +451,17 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             slots=believed if believed is not None else node.slots if node else self._slots_of_dead(node_id),
             open_slots=tuple(_open_words(node)) if node and myself else (),
         )
+
+
+def _imported(node: Node) -> SlotSet:
+    return SlotSet.of(SlotRange(slot, slot) for slot in node.importing)
+
+
+def _believed(node: Node, other: Node) -> SlotSet | None:
+    """None: what is so."""
+    if other.id not in node.unheard:
+        return node.believes.get(other.id)
+    return node.believes.get(other.id, other.slots) - (node.unheard[other.id] & _imported(node))
 
 
 def _give_way(node: Node, others: Iterable[Node]) -> None:

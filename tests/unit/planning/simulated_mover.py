@@ -44,6 +44,7 @@ class SimulatedMover:
         self._is_to_end = False
         self._is_past = False  # nothing was wanted since it ended
         self._left: list[Move] | None = None  # what was planned; None: not yet
+        self._got_the_last: Node | None = None
 
     def order(self, order: MoveOrder | None) -> None:
         """Of a pass that went to its end. None: its plan has none. What became of the last one is known until another
@@ -107,6 +108,18 @@ class SimulatedMover:
         kept = (slot for move in self._left for slot in move.slots if slot in self.stuck)
         stuck = tuple(f"a key of slot {slot} is too big" for slot in sorted(kept))
         self.moving = replace(self.moving, state=State.DONE, stuck=stuck)
+        self._follow_the_slots([shards[name] for name in self.moving.order.leaving if not shards[name].slots])
+
+    def _follow_the_slots(self, emptied: Sequence[Node]) -> None:
+        """A primary that gave its last slot away replicates who got it, and its replicas do. Source: redis.conf,
+        "cluster-allow-replica-migration".
+        """
+        if self._got_the_last is None:
+            return
+        left = {node.id for node in emptied}
+        for node in self._nodes():
+            if node.id in left or node.primary in left:
+                node.primary = self._got_the_last.id
 
     def _open(self, source: Node, target: Node, slots: Iterable[int]) -> None:
         assert self.moving is not None
@@ -151,6 +164,7 @@ class SimulatedMover:
         assert not any(source.slot_keys.get(slot) for slot in opened), "the engine drops keys of a slot that it loses"
         source.slots -= taken
         target.slots |= taken
+        self._got_the_last = target
         self._bump(target)
         for slot in opened:
             source.migrating.pop(slot, None)

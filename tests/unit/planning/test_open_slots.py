@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tdredis.planning.plan import Verdict
-from tdredis.planning.steps import AssignSlots, CloseSlot, MoveKeys, OpenSlot, TakeSlot
+from tdredis.planning.steps import AssignSlots, CloseSlot, FailOverShard, MoveKeys, OpenSlot, TakeSlot, TellOwner
 from tdredis.redis.facts import NodeFacts
 from tdredis.redis.slots import SlotRange, SlotSet
 from tdredis.redis.views import parse_cluster_nodes
@@ -185,6 +185,70 @@ def test_whatever_was_left_open_no_write_is_lost(
     assert {key: client.read(key) for key in client.acknowledged} == client.acknowledged
     if is_open:
         assert {key for keys in held for key in keys} <= set(owners(world)[0].slot_keys.get(SLOT, {}))
+
+
+def told(world: SimulatedCluster) -> list[tuple[str, str, SlotSet]]:
+    steps = [step for step in plan(world.snapshot()).steps if isinstance(step, TellOwner)]
+    return [(step.process.id, step.owner.id, step.slots) for step in steps]
+
+
+@pytest.mark.parametrize("keys_there", [0, 2], ids=["nothing came", "keys came"])
+def test_who_imports_a_slot_is_told_who_took_over_for_its_owner(keys_there: int) -> None:
+    """It would believe nobody to own the slot when the dead one is back as a replica, and refuse everything."""
+    world = healthy()
+    first, second = primary(world, 0), primary(world, 1)
+    second.importing[SLOT] = "f" * 40  # who is gone
+    second.unheard[first.id] = first.slots
+    second.slot_keys[SLOT] = {f"k{n}": 1 for n in range(keys_there)}
+
+    assert told(world) == [(second.id, first.id, ONLY)]
+
+    world.run_pass()
+    assert told(world) == [], "once is enough"
+    world.converge()
+    assert not any(node.migrating or node.importing for node in world.nodes())
+
+
+def test_who_took_over_while_slots_moved_is_made_known_in_the_pass_after() -> None:
+    world = healthy()
+    first, second = primary(world, 0), primary(world, 1)
+    first.migrating[SLOT], second.importing[SLOT] = second.id, first.id
+    world.settle()
+    world.lose("redis-cluster-rat-0-0")
+    passes = iter(range(30))
+    while not any(isinstance(step, FailOverShard) for step in world.run_pass()[0].steps):
+        assert next(passes) < 29
+    assert [(to, slots) for to, _, slots in told(world)] == [(second.id, ONLY)]
+
+
+def test_nobody_is_told_of_an_owner_who_may_not_be_it() -> None:
+    world = healthy()
+    first, second, third = (primary(world, shard) for shard in range(3))
+    second.importing[SLOT] = first.id
+    assert told(world) == [], "it has heard"
+
+    second.unheard[first.id] = ONLY
+    assert told(world)
+    third.slots |= ONLY
+    assert told(world) == [], "two own it"
+
+
+def test_nobody_is_told_of_an_owner_whom_he_takes_for_a_replica() -> None:
+    """The engine would refuse it."""
+    world = healthy()
+    first, second = primary(world, 0), primary(world, 1)
+    second.importing[SLOT] = first.id
+    second.unheard[first.id] = ONLY
+    snapshot = world.snapshot()
+    facts = snapshot.nodes["redis-cluster-rat-1-0"]
+    assert isinstance(facts, NodeFacts) and facts.view is not None
+    known = replace(facts.view.others[first.id], flags=frozenset({"slave"}), primary_id="f" * 40)
+    view = replace(facts.view, others={**facts.view.others, first.id: known})
+    nodes = {**snapshot.nodes, "redis-cluster-rat-1-0": structs.replace(facts, view=view)}
+
+    made = plan(replace(snapshot, nodes=nodes))
+
+    assert not any(isinstance(step, TellOwner) for step in made.steps)
 
 
 def test_a_write_that_goes_to_the_other_side_while_it_is_planned_is_not_lost() -> None:

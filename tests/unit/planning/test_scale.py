@@ -371,6 +371,26 @@ def test_an_edit_back_half_way_takes_it_back(before: int, after: int) -> None:
     is_whole(world, before)
 
 
+@pytest.mark.parametrize("with_replicas", [1, 2])
+@pytest.mark.parametrize("lost", [None, 0, 1])
+def test_a_shard_that_is_wanted_again_when_it_has_been_emptied_begins_anew(
+    with_replicas: int, lost: int | None
+) -> None:
+    """All of its processes replicate another shard's by then."""
+    world = full(4, replicas=with_replicas)
+    edit(world, size=3)
+    until(world, lambda: world.mover.moving is not None and world.mover.moving.state is State.DONE)
+    others = {node.id for node in primaries(world).values()}
+    left = [pod.process for name, pod in world.pods.items() if name.startswith(f"{NAME}-3-")]
+    assert all(process is not None and process.primary in others for process in left)
+    world.settle()
+    if lost is not None:
+        world.lose(f"{NAME}-3-{lost}", keeps_data=True)
+    edit(world, size=4)
+    finish(world)
+    is_whole(world, 4)
+
+
 @OUT_AND_IN
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 5])
 def test_killed_after_any_step_it_goes_on(before: int, after: int, steps: int) -> None:
