@@ -37,7 +37,7 @@ from tdredis.planning.steps import (
     Step,
     is_object_step,
 )
-from tdredis.planning.steps.primaries import CATCHES_UP_MS
+from tdredis.planning.steps.primaries import CATCHES_UP_MS, fence, least_in_reach
 from tdredis.redis.facts import parse_info
 from tdredis.redis.views import parse_cluster_nodes
 from tdredis.redislink.errors import LinkError, Refused
@@ -215,7 +215,8 @@ class Executor:
     async def _hand_over(self, key: Key, step: FailOver, primary: Process) -> None:
         """Raises PreconditionError when a candidate does not get all that the primary has; it goes on as it was. A
         Sentinel that does not answer may be failing over, and one that says so is: the writes stay stopped as long as
-        that takes, or the primary would acknowledge some that its successor does not have.
+        that takes, or the primary would acknowledge some that its successor does not have. When the pause is over, and
+        nobody leads, the fence still holds.
         """
         answers = await self._pause(key, primary)
         is_asked = False
@@ -227,7 +228,7 @@ class Executor:
         except (LinkError, PreconditionError) as error:
             if not is_asked or (isinstance(error, Refused | PreconditionError) and not _is_under_way(error)):
                 with contextlib.suppress(LinkError, PreconditionError):  # it ends by itself too
-                    await self._do(key, primary, [UNPAUSE])
+                    await self._do(key, primary, [least_in_reach(step.least), UNPAUSE])
             raise
 
     async def _pass_on(self, key: Key, step: PassOn) -> None:
@@ -258,11 +259,16 @@ class Executor:
         return int(found.get("slave_repl_offset") or found.get("master_repl_offset") or 0)
 
     async def _pause(self, key: Key, primary: Process) -> bool:
-        """False: it answers nothing any more. Before 6.2 reads wait too, our own among them."""
+        """False: it answers nothing any more. Before 6.2 reads wait too, our own among them: so what holds for longer
+        than the pause comes first.
+        """
+        link = await self._open(key, primary)
+        found = await self._info(primary, link)
+        await self.ask(link, [fence(int(found.get("connected_slaves", 0)))])
         try:
-            await self._do(key, primary, [PAUSE_WRITES])
+            await self.ask(link, [PAUSE_WRITES])
         except Refused:
-            await self._do(key, primary, [PAUSE])
+            await self.ask(link, [PAUSE])
             return False
         return True
 

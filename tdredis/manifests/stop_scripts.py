@@ -154,6 +154,9 @@ all_have_all() {
   return 1
 }
 hand_over() {
+  # It refuses writes from when one of its replicas is promoted: nobody else may be there to demote it before the pause
+  # is over. Where nobody is promoted they all stay, and it goes on.
+  here CONFIG SET min-replicas-to-write "$(field connected_slaves)" >/dev/null
   # Before 6.2 reads wait too, and this script's own among them.
   case $(here CLIENT PAUSE 10000 WRITE) in
     OK) ;;

@@ -75,6 +75,7 @@ def failover_step(
         master_name=world.master_name,
         primary=primary.process if primary else None,
         candidates=tuple(candidate.process for candidate in candidates),
+        least=(primary.facts.min_replicas_to_write or 0) if primary else 0,
         why=why,
     )
 

@@ -3,6 +3,9 @@
 availability: always. consistency: only when nobody could be made the primary beside it. While a replica could be, the
 primary counts on one, and stops by itself when none answers it: a cut-off primary stops before Sentinels replace it
 (`RedisStandbySpec.max_lag_s`). Somebody who is promoted begins with 0: it takes writes until its replica is in sync.
+
+Whatever the policy, a primary that hands over counts on all of its replicas (`steps.primaries.fence`). That is taken
+back when it is a replica, or stays the primary because no failover goes on any more.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ def keep_write_policy(world: World) -> Ruling:
             holds = (found,)
         elif found is not None and member.facts.min_replicas_to_write not in (None, found[0]):
             before, (value, why) = member.facts.min_replicas_to_write, found
+            if value < before and _is_being_replaced(world, member):
+                continue
             steps.append(SetConfig(process=member.process, parameter=LEAST, before=before, value=value, why=why))
     return Ruling(steps=tuple(steps), holds=holds)
 
@@ -50,13 +55,19 @@ def _wanted(world: World, standby: RedisStandby, member: Member) -> tuple[int, s
     if standby.spec.write_policy != "consistency":
         return 0, "writePolicy is availability"
     if member is not world.primary:
-        # A second primary keeps what stops it, until it is one no more.
-        return None if member.is_primary else (0, "a replica that becomes the primary takes writes at once")
+        return 0, "a replica that becomes the primary takes writes at once"
     if replicas := _in_reach(world, member):
         return 1, f"writePolicy is consistency, and {list_names(replicas)} is in sync"
     if member.facts.min_replicas_to_write and (hold := _replica_is_proven_dead(world, member)):
         return hold
     return 0, "no replica could become a second primary: they are proven dead, or have no copy"
+
+
+def _is_being_replaced(world: World, member: Member) -> bool:
+    """A primary that another one takes over from, or may at any moment, keeps what stops it until it is one no more."""
+    if not member.is_primary:
+        return False
+    return member is not world.primary or (world.in_failover and not world.is_promoted(member))
 
 
 def _in_reach(world: World, primary: Member) -> list[str]:
@@ -92,8 +103,13 @@ def _may_take_over(world: World, name: str) -> bool:
 
 
 def writes_are_taken(world: World) -> Iterator[Finding]:
-    """A primary that counts on a replica has one."""
+    """A primary that counts on a replica has one. Who hands over is to refuse them."""
     primary = world.primary
-    if primary is not None and primary.facts.replication.in_reach == 0 and primary.facts.min_replicas_to_write:
+    if (
+        primary is not None
+        and not world.in_failover
+        and primary.facts.replication.in_reach == 0
+        and primary.facts.min_replicas_to_write
+    ):
         message = f"{primary.name} refuses writes: no reachable replica confirms them (min-replicas-to-write)"
         yield Finding(reason="WritesRefused", message=message, serious=True)

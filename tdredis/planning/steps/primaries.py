@@ -81,12 +81,27 @@ class Promote(RedisStep):
         return (("REPLICAOF", "NO", "ONE"),)
 
 
+def fence(replicas: int) -> Command:
+    """Has a primary that *replicas* follow refuse writes as soon as one of them does not any more, as the one that is
+    promoted: whoever hands over may die, and Sentinels demote the former primary some ten seconds later. As long as
+    all of them follow, it takes writes: a failover that was refused stops none. Source: server.c, processCommand
+    (good_replicas_status); networking.c, freeClient (refreshGoodSlavesCount).
+    """
+    return least_in_reach(max(1, replicas))
+
+
+def least_in_reach(replicas: int) -> Command:
+    """Has a primary refuse writes while fewer than so many replicas are in reach."""
+    return ("CONFIG", "SET", "min-replicas-to-write", replicas)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailOver(RedisStep):
     """Have the Sentinel *process* carry out its own failover at once. Source: redis.io, "SENTINEL FAILOVER".
 
     *primary*: the one that still lives, in a handover. Its clients' writes are stopped meanwhile, so that none is
-    acknowledged that its replicas do not have ("CLIENT PAUSE", since 6.2 for writes alone). *candidates*, any of which
+    acknowledged that its replicas do not have ("CLIENT PAUSE", since 6.2 for writes alone), and it is fenced (`fence`)
+    for as long as the operator may be away afterwards. *candidates*, any of which
     the Sentinel may choose, are waited for until they have all there is: a primary sends a new replica nothing for up
     to a second after its copy is complete (replication.c, replicaPutOnline: it waits for the next REPLCONF ACK).
     """
@@ -95,6 +110,7 @@ class FailOver(RedisStep):
     master_name: str
     primary: Process | None
     candidates: tuple[Process, ...] = ()
+    least: int = 0  # min-replicas-to-write of *primary* as it was, which it gets back where nobody takes over
 
     def __str__(self) -> str:
         return f"have {self.process} fail over {self.master_name}"

@@ -299,6 +299,38 @@ async def test_a_primary_hands_over_only_to_who_has_all_of_it_and_else_goes_on(
         assert await both.ask(both.primary, "SET", "key", "again", timeout_s=1) == b"OK"
 
 
+async def test_a_primary_that_was_replaced_takes_no_writes_when_its_pause_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator that asked for the failover died, and no Sentinel has demoted it yet. Before that it takes them: the
+    failover may come to nothing.
+    """
+    monkeypatch.setattr(run, "PAUSE_WRITES", ("CLIENT", "PAUSE", 100, "WRITE"))
+    async with api_server({}) as (client, _), replicating(tmp_path) as both:
+        await eventually(both.is_heard, "the primary knows that the candidate has its copy")
+        step = FailOver(
+            process=both.primary,
+            master_name="m",
+            primary=both.primary,
+            candidates=(both.candidate,),
+            why="the test says so",
+        )
+        monkeypatch.setattr(FailOver, "words", (("PING",),))  # there is no Sentinel here
+        assert (await Executor(client, both.pool).run(KEY, plan_of(step))).failed is None
+        assert await both.ask(both.primary, "SET", "key", "value") == b"OK"
+
+        await both.ask(both.candidate, "REPLICAOF", "NO", "ONE")
+
+        async def is_left() -> bool:
+            return (await both.info(both.primary))["connected_slaves"] == "0"
+
+        await eventually(is_left, "the candidate follows nobody")
+        refused = await both.ask(both.primary, "SET", "key", "lost")
+        assert isinstance(refused, Refused)
+        assert refused.code == "NOREPLICAS"
+        assert await both.ask(both.candidate, "SET", "key", "kept") == b"OK"
+
+
 class Sentinel(Link):
     """Of the primary and of the Sentinel; the latter refuses in the words of *refusal*."""
 
@@ -320,7 +352,7 @@ class Sentinel(Link):
             case ("SENTINEL", _):
                 return Refused(self._refusal)
             case ("INFO", _):
-                return b"run_id:a\r\nmaster_repl_offset:7\r\n"
+                return b"run_id:a\r\nconnected_slaves:2\r\nmaster_repl_offset:7\r\n"
             case _:
                 return b"OK"
 
@@ -334,7 +366,9 @@ async def test_writes_stay_stopped_where_a_failover_that_was_asked_for_before_is
 ) -> None:
     """The former primary would acknowledge what its successor does not have."""
     process = Process(pod="p", uid="u", ip=HOST, id="a", in_cluster=False)
-    step = FailOver(process=process, master_name="m", primary=process, candidates=(process,), why="the test says so")
+    step = FailOver(
+        process=process, master_name="m", primary=process, candidates=(process,), least=1, why="the test says so"
+    )
     async with api_server({}) as (client, _):
         link = Sentinel(refusal)
 
@@ -347,6 +381,8 @@ async def test_writes_stay_stopped_where_a_failover_that_was_asked_for_before_is
 
     assert outcome.failed == step
     assert (("CLIENT", "UNPAUSE") in link.asked) is goes_on
+    least = [each[-1] for each in link.asked if tuple(each[:3]) == ("CONFIG", "SET", "min-replicas-to-write")]
+    assert least == ([2, 1] if goes_on else [2]), "it has what it had before, or refuses writes when it is replaced"
 
 
 class FullSlots(Link):

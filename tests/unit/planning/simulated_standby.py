@@ -44,6 +44,7 @@ from tdredis.planning.steps import (
     Step,
     TakeBack,
 )
+from tdredis.planning.steps.primaries import fence
 from tdredis.redis.facts import Announced, NodeFacts, Replication, Unknown
 from tdredis.redis.sentinels import Known, SentinelFacts
 from tdredis.redis.sentinels import Watch as WatchFacts
@@ -249,9 +250,11 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
             case Disconnect():
                 self.disconnected.append(step.process.pod)
             case FailOver():
-                self._fail_over(self._sentinel(step.process), step.master_name)
                 if step.primary is not None:
-                    self._redis(step.primary).stopped_until = self.now + PAUSE_MS / 1000
+                    former = self._redis(step.primary)
+                    former.least = int(fence(len(self._online(former)))[-1])
+                    former.stopped_until = self.now + PAUSE_MS / 1000
+                self._fail_over(self._sentinel(step.process), step.master_name)
             case Monitor():
                 watched = self._sentinel(step.process).watched
                 assert (step.master_name in watched) == step.replaces, "MONITOR of a name that is in use"
@@ -411,6 +414,19 @@ class SimulatedStandby(SimulatedKubernetes["Redis | Sentinel"]):
         """Where its primary, or who watches it, takes it to be."""
         redis = self.redis()[pod]
         return (redis.follows and redis.told) or self.place(pod)
+
+    def takes_writes(self, pod: str) -> bool:
+        """Whether it acknowledges what a client writes now. Source: server.c, processCommand."""
+        redis = self.redis().get(pod)
+        if redis is None or redis.silent or redis.follows is not None or self.now < redis.stopped_until:
+            return False
+        return len(self._online(redis)) >= redis.least
+
+    def write_through(self, pod: str) -> None:
+        """A client that is still connected to *pod* writes a key, and is told that it is written."""
+        assert self.takes_writes(pod)
+        self.redis()[pod].keys += 1
+        self.redis()[pod].offset += 1
 
     def write(self, keys: int) -> None:
         """A client writes through the primary."""

@@ -10,7 +10,7 @@ from tdredis.planning.steps import FailOver, HandOver, Step
 from tests.unit.planning.passes import edit
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
-from tests.unit.planning.test_rolls import KINDS, Make, World, healthy, images, roles, roll
+from tests.unit.planning.test_rolls import KEYS, KINDS, Make, World, healthy, images, roles, roll
 
 
 def ask(world: World, value: str | None) -> None:
@@ -180,3 +180,57 @@ def test_it_comes_before_the_next_pod_of_a_roll(make: Make) -> None:
     assert handovers(done) == 1
     assert roles(world)[shard] == other
     roll(world)
+
+
+WITHOUT_A_LEADER_S = 20.0  # longer than Sentinels take to demote who was replaced
+
+
+@pytest.mark.parametrize("dies_after", [0, 1, 2, 3, 4, 6, 8])
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("RedisStandby", {}),
+        ("RedisStandby", {"replicas": 2}),
+        ("RedisStandby", {"writePolicy": "consistency"}),
+        ("RedisStandalone", {}),
+    ],
+    ids=["standby", "two replicas", "consistency", "standalone"],
+)
+def test_what_is_acknowledged_while_nobody_leads_is_there_afterwards(
+    kind: str, spec: dict[str, object], dies_after: int
+) -> None:
+    """Clients stay connected to whoever was the primary; Sentinels demote it after eight seconds at the earliest."""
+    world = SimulatedStandby(kind, **spec)
+    world.converge()
+    world.write(KEYS)
+    if kind == "RedisStandby":
+        ask(world, "now")
+    else:
+        edit(world, image="redis:7.0.15")
+    acknowledged = 0
+
+    def clients_write() -> int:
+        # Nobody is sent to a new pod that is empty.
+        taking = [pod for pod, redis in world.redis().items() if redis.keys and world.takes_writes(pod)]
+        for pod in taking:
+            world.write_through(pod)
+        world.settle()  # a handover waits for the last of them: see test_run.py
+        return len(taking)
+
+    for _ in range(dies_after):
+        passes(world, 1, interrupt_after=1)
+        acknowledged += clients_write()
+    for _ in range(int(WITHOUT_A_LEADER_S)):
+        world.settle(1.0)
+        acknowledged += clients_write()
+
+    world.converge()
+
+    assert acknowledged
+    (primary,) = world.primaries()
+    assert world.redis()[primary].keys == KEYS + acknowledged
+    assert world.takes_writes(primary)
+    wanted = int(spec.get("writePolicy") == "consistency")
+    assert {name: redis.least for name, redis in world.redis().items()} == {
+        name: wanted * (name == primary) for name in world.redis()
+    }
