@@ -63,7 +63,7 @@ while :; do
   info=$(here INFO replication | tr -d '\\r')
   case $info in
     *role:slave*)
-      here CLIENT UNPAUSE >/dev/null
+      undo 0
       exit 0
       ;;
     *role:master*) unheard=0 ;;
@@ -100,7 +100,6 @@ while :; do
   # The first seconds are the operator's.
   if [ "$heir" ] && [ "$passed" -ge 4 ] && [ $((passed - asked)) -ge 8 ]; then
     asked=$passed
-    say "handing over without the operator"
     hand_over
   fi
   sleep 0.2
@@ -112,6 +111,9 @@ done
 STOP_CLUSTER: Final = _STOP.replace(
     "HAND_OVER",
     """\
+undo() {
+  here CLIENT UNPAUSE >/dev/null
+}
 everybody_goes() {
   nodes=$(here CLUSTER NODES)
   case $nodes in
@@ -120,16 +122,27 @@ everybody_goes() {
   esac
 }
 hand_over() {
+  say "handing over without the operator"
   rest=${heir#* online }
   timeout 2 "$cli" -h "${rest% *}" -p "${rest#* }" CLUSTER FAILOVER >/dev/null 2>&1 || true
 }""",
     1,
 )
 
-# The Sentinels choose the heir: so writes stop first, until every replica has them all.
+# The Sentinels choose the heir: so writes stop first, until every replica has them all. Nobody else may be there to
+# demote who handed over before the pause is over: so it refuses writes from when one of its replicas is promoted. Where
+# nobody is promoted they all stay, and it goes on.
 STOP_STANDBY: Final = _STOP.replace(
     "HAND_OVER",
     """\
+before=0 fence=0 handed=''
+undo() {
+  if [ "$fence" != 0 ]; then
+    here CONFIG SET min-replicas-to-write "$1" >/dev/null
+    fence=0
+  fi
+  here CLIENT UNPAUSE >/dev/null
+}
 sentinels() {
   printf '%s\\n' "$clients" | sed -n 's/.* addr=\\([^ ]*\\):[0-9]* .* name=sentinel-.*/\\1/p' | tr -d '[]' | sort -u
 }
@@ -153,26 +166,82 @@ all_have_all() {
   done
   return 1
 }
+tell() {
+  sentinel=$1
+  shift
+  timeout 2 "$cli" -h "$sentinel" -p SENTINEL_PORT "$@" 2>&1
+}
+# "run ID" of whom that Sentinel takes for the primary; "run " of whom it has just chosen, and nothing if it is silent.
+watched() {
+  tell "$1" SENTINEL MASTER "$name" | tr -d '\\r' | sed -n '/^runid$/{n;s/^/run /p;}'
+}
+# A fence that is there may hold already: it is never lowered.
+put_up_fence() {
+  if [ "$fence" = 0 ]; then
+    before=$(here CONFIG GET min-replicas-to-write | tail -n 1)
+    case $before in
+      '' | *[!0-9]*) before=0 ;;
+    esac
+  fi
+  for each in "$before" "$(field connected_slaves)"; do
+    if [ "$each" -gt "$fence" ]; then
+      fence=$each
+    fi
+  done
+  here CONFIG SET min-replicas-to-write "$fence" >/dev/null
+}
+# Sentinels' words to it wait for the end of the pause, as writes do, and the one that demotes it is among them.
+until_replaced() {
+  looks=0
+  while [ "$looks" -lt 25 ]; do
+    info=$(here INFO replication | tr -d '\\r')
+    case $info in
+      *role:slave*) return 0 ;;
+    esac
+    if [ "$(watched "$1")" != "$me" ] && [ "$(field connected_slaves)" -lt "$fence" ]; then
+      here CLIENT UNPAUSE >/dev/null
+      return 0
+    fi
+    looks=$((looks + 1))
+    sleep 0.1
+  done
+}
 hand_over() {
-  # It refuses writes from when one of its replicas is promoted: nobody else may be there to demote it before the pause
-  # is over. Where nobody is promoted they all stay, and it goes on.
-  here CONFIG SET min-replicas-to-write "$(field connected_slaves)" >/dev/null
+  name=$(cat /etc/tdredis/master-name) clients=$(here CLIENT LIST)
+  me=$(here INFO server | tr -d '\\r' | sed -n 's/^run_id:/run /p')
+  [ "$me" ] || return 0
+  asking='' another=''
+  for each in $(sentinels); do
+    case $(watched "$each") in
+      "$me") asking="$asking $each" ;;
+      'run '*) another=yes ;;
+    esac
+  done
+  # Asked again they would fail over once more, maybe back to this one, which has not all that its successor has by now.
+  if [ -z "$asking" ] || [ "$handed$another" = yesyes ]; then
+    return 0
+  fi
+  say "handing over without the operator"
+  put_up_fence
   # Before 6.2 reads wait too, and this script's own among them.
   case $(here CLIENT PAUSE 10000 WRITE) in
     OK) ;;
     *) here CLIENT PAUSE 1500 >/dev/null ;;
   esac
   if all_have_all; then
-    name=$(cat /etc/tdredis/master-name) clients=$(here CLIENT LIST)
-    for sentinel in $(sentinels); do
-      if timeout 2 "$cli" -h "$sentinel" -p """
-    + str(SENTINEL_PORT)
-    + """ SENTINEL FAILOVER "$name" 2>&1 | grep -q 'OK\\|INPROG'; then
-        return 0
-      fi
+    for each in $asking; do
+      # Who does not answer may be failing over.
+      answer=$(tell "$each" SENTINEL FAILOVER "$name") || [ $? -lt 124 ] || handed=yes
+      case $answer in
+        *OK* | *INPROG*)
+          handed=yes
+          until_replaced "$each"
+          return 0
+          ;;
+      esac
     done
   fi
-  here CLIENT UNPAUSE >/dev/null
+  [ "$handed" ] || undo "$before"
 }""",
     1,
-)
+).replace("SENTINEL_PORT", str(SENTINEL_PORT))

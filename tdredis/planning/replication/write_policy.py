@@ -105,11 +105,11 @@ def _may_take_over(world: World, name: str) -> bool:
 def writes_are_taken(world: World) -> Iterator[Finding]:
     """A primary that counts on a replica has one. Who hands over is to refuse them."""
     primary = world.primary
-    if (
-        primary is not None
-        and not world.in_failover
-        and primary.facts.replication.in_reach == 0
-        and primary.facts.min_replicas_to_write
-    ):
+    if primary is None or world.in_failover:
+        return
+    least, there = primary.facts.min_replicas_to_write, primary.facts.replication.in_reach
+    if least and there is not None and there < least:
         message = f"{primary.name} refuses writes: no reachable replica confirms them (min-replicas-to-write)"
+        if there:
+            message = f"{primary.name} refuses writes: min-replicas-to-write is {least}, and {there} in reach"
         yield Finding(reason="WritesRefused", message=message, serious=True)

@@ -227,6 +227,35 @@ def test_a_second_primary_keeps_what_stops_it_until_it_is_one_no_more() -> None:
     assert (set_by(made), guards(made)) == ([], ["no_failover_in_progress"])
 
 
+@pytest.mark.parametrize("before", [2, 5])
+def test_a_fence_that_a_handover_left_stays_as_long_as_a_failover_goes_on_and_goes_with_it(before: int) -> None:
+    """Whoever put it up was killed, and the failover came to nothing: no replica was chosen."""
+    world = strict(replicas=2)
+    world.redis()[FIRST].least = before
+    asked = world.sentinels()["sentinel-standby-tom-2"]
+    asked.failing_over = True
+
+    world.run_pass()
+
+    assert least(world)[FIRST] == before
+    asked.failing_over = False
+    world.run_pass()
+    assert least(world) == {FIRST: 1, SECOND: 0, THIRD: 0}
+
+
+def test_a_fence_behind_which_a_replica_is_lost_is_told_and_lifted() -> None:
+    world = with_data(replicas=2)
+    world.redis()[FIRST].least = 2
+    world.redis()[THIRD].silent = True
+
+    made = plan(world.snapshot())
+
+    assert set_by(made) == [(FIRST, 0)]
+    assert "redis-standby-tom-0 refuses writes: min-replicas-to-write is 2, and 1 in reach" in str(
+        report(world.snapshot(), made)
+    )
+
+
 @pytest.mark.parametrize("policy", ["availability", "consistency"])
 def test_what_a_second_primary_took_alone_is_counted_and_told(policy: str) -> None:
     world = with_data(writePolicy=policy)

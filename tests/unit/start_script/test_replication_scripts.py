@@ -33,7 +33,7 @@ async def run_node(network: Pods, number: int, script: str = STANDBY_NODE, *, po
     return await connected(await network.run(number, files, "/etc/tdredis/start.sh", pod=pod), INNER)
 
 
-async def run_sentinel(network: Pods, number: int, pod: str, *, auth: bool = True) -> Link:
+async def run_sentinel(network: Pods, number: int, pod: str, *, auth: bool = True, first_in_path: str = "") -> Link:
     instance = standby(sentinel={"auth": auth})
     files = {
         "/etc/tdredis": {
@@ -44,7 +44,8 @@ async def run_sentinel(network: Pods, number: int, pod: str, *, auth: bool = Tru
         "/etc/tdredis-auth": build_sentinel_auth_files(instance, INNER),
         "/data": {},
     }
-    address = await network.run(number, files, "/etc/tdredis/start-sentinel.sh", pod=pod)
+    script = "/etc/tdredis/start-sentinel.sh"
+    address = await network.run(number, files, script, pod=pod, first_in_path=first_in_path)
     return await connected(address, INNER if auth else "", PORT)
 
 
