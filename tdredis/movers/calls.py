@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tdredis.movers.big_keys import Seen
+from tdredis.movers.copies import drop_copies_of
 from tdredis.movers.node import MIGRATE_MS, MIGRATE_S, Node
 from tdredis.redislink.errors import LinkError, Refused
 from tdredis.redislink.pool import Command
@@ -66,9 +67,9 @@ def in_writes(keys: Mapping[int, Sequence[Seen]], most: Callable[[], int], most_
 
 
 async def send(source: Node, target: Node, calls: Sequence[Call]) -> None:
-    """Moves the keys of *calls*. One that broke is sent again at once: a copy that is left behind would come back when
-    the source's is deleted. Raises LinkError; CallFailed: one was refused, or broke each time; then those after it are
-    not sent again, for the source would be silent for as long once more.
+    """Moves the keys of *calls*. One that broke is sent again at once, when what it left at the target is removed: such
+    a copy would come back when a client deletes the source's. Raises LinkError; CallFailed: one was refused, or broke
+    each time; then those after it are not sent again, for the source would be silent for as long once more.
     """
     commands = [_command(target, call, MIGRATE_MS // len(calls)) for call in calls]
     replies = await source.try_all(commands, timeout_s=MIGRATE_S)
@@ -85,14 +86,18 @@ async def send(source: Node, target: Node, calls: Sequence[Call]) -> None:
 
 
 async def _again(source: Node, target: Node, call: Call, broke: Refused) -> None:
+    """A target that is frozen is waited for here: MIGRATE would keep the source from all its clients meanwhile."""
     last = broke
+    names = [seen.name for seen in call.keys]
     for _ in range(RETRIES):
+        await drop_copies_of(source, target, names)
         [reply] = await source.try_all([_command(target, call, MIGRATE_MS)], timeout_s=MIGRATE_S)
         if not isinstance(reply, Refused):
             return
         last = reply
         if last.code != "IOERR":
             break
+    await drop_copies_of(source, target, names)
     raise CallFailed(call.slot, last)
 
 

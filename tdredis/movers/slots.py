@@ -35,6 +35,7 @@ from tdredis.movers.big_keys import (
     kinds_in_pieces,
 )
 from tdredis.movers.calls import CallFailed, in_writes, send
+from tdredis.movers.copies import drop_copies_of
 from tdredis.movers.marks import Marks, read_marks
 from tdredis.movers.node import Node
 from tdredis.movers.pace import Pacer
@@ -140,6 +141,7 @@ class SlotMover:
             await self._open(group)
             for slot in group:
                 await drop_copies(self._target, slot)
+                await self._drop_what_the_source_has(slot)  # before a client deletes one: MIGRATE may have left it
             found = _Group(group)
             await self._look(found)
             await self._move(found, is_open=True)
@@ -147,14 +149,9 @@ class SlotMover:
     async def _drop_what_the_source_has(self, slot: int) -> bool:
         """True: the target has keys besides, the only ones of their names."""
         count = (await self._target.counts([slot]))[slot]
-        others = count > MOST_NAMES
         reply = await self._target.ask("CLUSTER", "GETKEYSINSLOT", slot, min(count, MOST_NAMES)) if count else []
-        for names in _parts(list(_names_of(reply)), NAMES):
-            there = await self._source.try_all([("EXISTS", name) for name in names])
-            doubled = [name for name, reply in zip(names, there, strict=True) if reply == 1]
-            await self._target.ask_asking([("UNLINK", name) for name in doubled])
-            others = others or len(doubled) < len(names)
-        return others
+        alone = await drop_copies_of(self._source, self._target, list(_names_of(reply)))
+        return count > MOST_NAMES or alone > 0
 
     # -- a group --------------------------------------------------------------------------------------------------
 

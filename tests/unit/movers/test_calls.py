@@ -82,11 +82,19 @@ class Answers(Link):
         return replies
 
 
+class Empty(Link):
+    """A target that has no key."""
+
+    async def call_all(self, commands: Sequence[Sequence[str | bytes | int]], *, timeout_s: float) -> list[object]:
+        assert timeout_s > 0
+        return [{"EXISTS": 0}.get(str(command[0]), b"OK") for command in commands]
+
+
 def ends(replies: dict[int, list[object]]) -> tuple[Answers, Node, Node]:
     link = Answers(replies)
     source, target = (
-        Node(Place(name=name, id=name * 40, host="10.0.0.1", port=port), link, lambda: True)
-        for name, port in (("a", 1), ("b", 2))
+        Node(Place(name=name, id=name * 40, host="10.0.0.1", port=port), end, lambda: True)
+        for name, port, end in (("a", 1, link), ("b", 2, Empty()))
     )
     return link, source, target
 
