@@ -220,7 +220,7 @@ class Movers:
             case Left():
                 job.state = State.STOPPED
             case NoRoomLeft():
-                job.state, job.why = State.REFUSED, str(error)
+                job.state, job.why = State.REFUSED, redact(str(error), _owner(key))
             case LinkError() | MoveFailed() | ValueError():
                 job.state, job.why = State.FAILED, redact(str(error), _owner(key))
             case _:

@@ -16,11 +16,11 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 
 from tdredis.movers.node import Node
-from tdredis.movers.progress import End, MayGoOn, MoveFailed, Progress, Word
+from tdredis.movers.progress import End, MayGoOn, MoveFailed, NoRoomLeft, Progress, Word
 from tdredis.movers.replicas import until_copied
 from tdredis.movers.room import read_memory, require_room
 from tdredis.redis.slots import SlotSet, parse_slots
-from tdredis.redislink.errors import Refused
+from tdredis.redislink.errors import Refused, is_of_memory
 from tdredis.redislink.pool import Command
 
 LOOK_S = 0.02  # between two looks at a job
@@ -214,9 +214,9 @@ class AtomicMover:
             ends = [await self._find(node, known, slots) for node in self._ends]
             if all(job is not None and job.is_done for job in ends):
                 return End.DONE
-            if failed := [job for job in ends if job is not None and job.is_over and not job.is_done]:
+            if any(job is not None and job.is_over and not job.is_done for job in ends):
                 await self._stop()
-                return next((job.message for job in failed if job.message), failed[0].state)
+                return await self._why(known, slots)
             end = self._ordered()
             if end is End.LEFT:
                 return end
@@ -226,6 +226,17 @@ class AtomicMover:
             if loop.time() > deadline:
                 await self._stop()
                 return f"it was not done within {JOB_S:g} s"
+
+    async def _why(self, known: Collection[str], slots: SlotSet) -> str:
+        """Of a job that failed, and is stopped at both ends. Raises NoRoomLeft: of a target that is full, the source
+        has heard no more than that the connection was lost.
+        """
+        ends = [await self._find(node, known, slots) for node in self._ends]
+        failed = [job for job in ends if job is not None and not job.is_done]
+        for job in failed:
+            if is_of_memory(job.message):
+                raise NoRoomLeft(f"{self._target.name} has no memory left: {job.message}")
+        return next((job.message or job.state for job in failed if job.message or job is failed[-1]), "it failed")
 
     async def _find(self, node: Node, known: Collection[str], slots: SlotSet) -> Job | None:
         new = [job for job in await self._jobs(node) if job.name not in known and job.slots == slots]

@@ -11,12 +11,14 @@ Source: redis.io, "WATCH", "SCAN" (an element that stays is returned at least on
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
 
-from tdredis.movers.node import ASKING, Node, raise_refused
+from tdredis.movers.copies import unlink_watched
+from tdredis.movers.node import ASKING, Node, is_of_memory, raise_refused
+from tdredis.movers.progress import StuckKey
 from tdredis.redis.slots import SLOT_COUNT
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.pool import Command
@@ -26,7 +28,12 @@ MOST_ELEMENTS = 2000  # of a piece
 KINDS = frozenset({b"string", b"list", b"hash", b"set", b"zset"})  # what can be put together from pieces
 NO_KINDS: frozenset[bytes] = frozenset()
 COPY_NAME = "td-redis-operator:copy:{%s}:%d"
+WHOLE_BYTES = 8 << 20  # a key that does not go in pieces (a stream, a module's) goes whole up to here
 MOST_COPIES = 16  # big keys of one slot that are on their way at once
+
+
+class SourceFull(Exception):
+    """The source is at maxmemory: it queues nothing for a transaction, not even what frees memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,22 @@ async def kind_of(source: Node, key: bytes) -> bytes:
     """TYPE, as bytes; b"none": it is gone."""
     reply = await source.ask("TYPE", key)
     return reply if isinstance(reply, bytes) else b""
+
+
+def which_does_not_go(
+    slot: int, big: Sequence[Seen], kinds: Mapping[bytes, bytes], in_pieces: frozenset[bytes]
+) -> StuckKey | None:
+    """The first of *big* that goes neither in pieces nor whole."""
+    for number, seen in enumerate(big):
+        kind = kinds[seen.name]
+        if kind in in_pieces and number >= MOST_COPIES:
+            why = f"more than {MOST_COPIES} keys of its slot are as big"
+        elif kind not in in_pieces and kind != b"none" and seen.size_bytes > WHOLE_BYTES:
+            why = f"a {kind.decode()} goes whole, and would stop both nodes"
+        else:
+            continue
+        return StuckKey(name=seen.name, slot=slot, size_bytes=seen.size_bytes, why=why)
+    return None
 
 
 async def copy_key(source: Node, target: Node, key: Seen, kind: bytes, name: str) -> None:
@@ -168,18 +191,23 @@ def _words(reply: object) -> list[bytes]:
 
 async def hand_over_keys(source: Node, target: Node, slot: int, copied: Sequence[tuple[Seen, str]]) -> bool:
     """The copies get their names, and *source*, which WATCHes the keys, deletes them and gives *slot* away. False: it
-    has done neither, because a key was changed; the copies are gone. Raises LinkError.
+    has done neither, because a key was changed, or *target* takes no more; the copies are gone. Raises LinkError, and
+    SourceFull: likewise neither.
 
     Of an open slot, of which one key is handed over at a time, a client may delete the key and be sent to *target* to
     write it again, at any moment: so what *target* has under that name is WATCHed there, and only replaced or removed
     as it was found.
     """
-    done = await _name_copies(source, target, copied) and await _delete_at_source(source, target, slot, copied)
-    if not done:
+    outcome: bool | SourceFull = await _name_copies(source, target, copied)
+    if outcome is True:
+        outcome = await _delete_at_source(source, target, slot, copied)
+    if outcome is not True:
         await source.ask("UNWATCH")
         await _drop(target, [name for _, name in copied])
     await target.ask("UNWATCH")
-    return done
+    if isinstance(outcome, SourceFull):
+        raise outcome
+    return outcome
 
 
 async def _name_copies(source: Node, target: Node, copied: Sequence[tuple[Seen, str]]) -> bool:
@@ -205,7 +233,7 @@ async def _name_copies(source: Node, target: Node, copied: Sequence[tuple[Seen, 
     if len(keys) > 1:
         await _drop(target, keys)
     elif outcome is not None and await _watch_empty(target, keys):
-        await _drop_watched(target, keys)
+        await _drop_watched(target, copied)
     return False
 
 
@@ -230,26 +258,26 @@ async def _watch_empty(target: Node, keys: Sequence[bytes]) -> bool:
     return found[1::4] == [0] * len(keys) and found[3::4] == [1] * len(keys)
 
 
-async def _delete_at_source(source: Node, target: Node, slot: int, copied: Sequence[tuple[Seen, str]]) -> bool:
-    keys = [key.name for key, _ in copied]
-    unlinks: list[Command] = [("UNLINK", key) for key in keys]
-    *_, outcome = await source.try_all(
+async def _delete_at_source(
+    source: Node, target: Node, slot: int, copied: Sequence[tuple[Seen, str]]
+) -> bool | SourceFull:
+    unlinks: list[Command] = [("UNLINK", key.name) for key, _ in copied]
+    replies = await source.try_all(
         [("MULTI",), *unlinks, ("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id), ("EXEC",)]
     )
-    # None: it was changed. Aborted: the slot was being given away already, and the key is gone from it.
-    if not _is_done(outcome):
-        await _drop_watched(target, keys)
-        return False
-    return True
+    # None: it was changed. Aborted: the slot was being given away already, and the key is gone from it; or it is full.
+    if _is_done(replies[-1]):
+        return True
+    await _drop_watched(target, copied)
+    return SourceFull() if any(map(is_of_memory, replies)) else False
 
 
-async def _drop_watched(target: Node, keys: Sequence[bytes]) -> None:
-    """Removes *keys*, which are WATCHed, unless a client has written one. Several are of a slot that was not open yet:
-    no client was sent to *target*.
+async def _drop_watched(target: Node, copied: Sequence[tuple[Seen, str]]) -> None:
+    """Removes the keys, which are WATCHed, unless a client has written one. Several are of a slot that was not open
+    yet: no client was sent to *target*.
     """
-    unlinks: list[Command] = [("UNLINK", key) for key in keys]
-    *_, outcome = await target.try_all([ASKING, ("MULTI",), *unlinks, ("EXEC",)])
-    if not _is_done(outcome) and len(keys) > 1:
+    keys = [key.name for key, _ in copied]
+    if not await unlink_watched(target, keys) and len(keys) > 1:
         await _drop(target, keys)
 
 

@@ -34,7 +34,7 @@ class CallFailed(LinkError):
 
     def __init__(self, slot: int, refused: Refused) -> None:
         super().__init__(f"slot {slot}: {refused}")
-        self.is_of_memory = "OOM" in str(refused)
+        self.is_of_memory = refused.is_of_memory
 
 
 def in_writes(keys: Mapping[int, Sequence[Seen]], most: Callable[[], int], most_calls: int) -> Iterator[list[Call]]:

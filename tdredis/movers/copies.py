@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tdredis.movers.node import ASKING, Node, raise_refused
+from tdredis.movers.node import ASKING, Node, is_of_memory, raise_refused
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.pool import Command
 
@@ -27,10 +27,10 @@ async def drop_copies_of(source: Node, target: Node, names: Sequence[bytes]) -> 
         part = names[start : start + TOGETHER]
         copies, others = await _watch(source, target, part)
         alone += others
-        if not await _unlink_watched(target, copies):
+        if not await unlink_watched(target, copies):
             for name in copies:  # somebody wrote one of them, or one has expired
                 again, _ = await _watch(source, target, [name])
-                await _unlink_watched(target, again)
+                await unlink_watched(target, again)
     return alone
 
 
@@ -45,14 +45,22 @@ async def _watch(source: Node, target: Node, names: Sequence[bytes]) -> tuple[li
     return copies, len(here) - len(copies)
 
 
-async def _unlink_watched(target: Node, names: Sequence[bytes]) -> bool:
-    """False: none of them is removed, because one has been changed. Together they are refused where one is missing by
-    now (TRYAGAIN).
+async def unlink_watched(target: Node, names: Sequence[bytes]) -> bool:
+    """Removes *names*, which *target* WATCHes. False: none of them, because one has been changed. Together they are
+    refused where one is missing by now (TRYAGAIN). Raises LinkError.
     """
     if not names:
         await target.ask("UNWATCH")
         return True
     unlinks: list[Command] = [("UNLINK", name) for name in names]
+    *_, asked = await target.try_all([ASKING, ("SETRANGE", names[0], 0, "")])  # nothing is written by it
+    if is_of_memory(asked):
+        # At maxmemory none of them is queued. But an EXEC of nothing says whether one was changed, and as long as it is
+        # full nobody writes one.
+        *_, outcome = await target.try_all([("MULTI",), ("EXEC",)])
+        if isinstance(outcome, list):
+            await target.ask_asking(unlinks)
+        return isinstance(outcome, list)
     *_, outcome = await target.try_all([ASKING, ("MULTI",), *unlinks, ("EXEC",)])
     if isinstance(outcome, Refused) and outcome.code not in {"EXECABORT", "TRYAGAIN"}:
         raise outcome

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tdredis.movers.progress import Left
+from tdredis.movers.progress import Left, NoRoomLeft
 from tdredis.redis.places import Place
 from tdredis.redis.views import ClusterView, parse_cluster_nodes
 from tdredis.redislink.access import Access
@@ -42,21 +42,29 @@ class Node:
         return self._link.accepted or ""
 
     async def ask(self, *words: str | bytes | int, timeout_s: float = ANSWER_S) -> object:
-        """One command's reply. Raises LinkError (Refused has Redis' own words), Left."""
-        self._require_lead()
-        return await self._link.call(*words, timeout_s=timeout_s)
+        """One command's reply. Raises LinkError (Refused has Redis' own words), NoRoomLeft, Left."""
+        [reply] = await self.ask_all([words], timeout_s=timeout_s)
+        return reply
 
     async def ask_all(self, commands: Sequence[Command], *, timeout_s: float = ANSWER_S) -> list[object]:
-        """The replies to all, in one round trip. Raises LinkError, the first that was refused too."""
+        """The replies to all, in one round trip. Raises LinkError, the first that was refused too; NoRoomLeft."""
         replies = await self.try_all(commands, timeout_s=timeout_s)
-        for reply in replies:
-            raise_refused(reply)
+        self.require_memory(replies)
+        raise_refused(replies)
         return replies
 
     async def try_all(self, commands: Sequence[Command], *, timeout_s: float = ANSWER_S) -> list[object]:
         """As `ask_all`, but that what is refused is a Refused in the list."""
         self._require_lead()
         return await self._link.call_all(commands, timeout_s=timeout_s)
+
+    def require_memory(self, replies: Sequence[object]) -> None:
+        """Raises NoRoomLeft: it is at maxmemory, as one of *replies* says. It refuses what needs memory then, and
+        whatever is to be queued between MULTI and EXEC (server.c, processCommand).
+        """
+        for reply in replies:
+            if is_of_memory(reply):
+                raise NoRoomLeft(f"{self.name} has no memory left: {reply}")
 
     def _require_lead(self) -> None:
         """Nothing is awaited between this and the command: a process can be stopped there, and go on much later."""
@@ -91,6 +99,11 @@ async def open_node(
     sent to it: Left is raised.
     """
     return Node(place, await connect(place.host, place.port, access=access, timeout_s=ANSWER_S), may_act)
+
+
+def is_of_memory(reply: object) -> bool:
+    """Whether it is a Refused because a node is at maxmemory."""
+    return isinstance(reply, Refused) and reply.is_of_memory
 
 
 def raise_refused(reply: object) -> None:

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tdredis.movers.big_keys import copy_names
-from tdredis.movers.node import ASKING, Node
+from tdredis.movers.node import ASKING, Node, is_of_memory
 from tdredis.redis.facts import parse_info
 from tdredis.redislink.errors import Refused
+from tdredis.redislink.pool import Command
 
+# At maxmemory a script may begin with what needs no memory, and then write (script.c, scriptVerifyOOM).
+WRITES_WHEN_FULL = "redis.call('UNLINK', KEYS[1]) redis.call('SET', KEYS[1], '') return redis.call('UNLINK', KEYS[1])"
 WAIT_MS = 1000  # a replica that is slower than that keeps no slot open
 
 
@@ -24,7 +27,10 @@ async def until_copied(target: Node, slots: Sequence[int]) -> bool:
     if not slots or not await _has_replica(target):
         return False
     mark = copy_names(slots[0])[0]  # whoever finds it left behind removes it
-    *_, reply = await target.try_all([ASKING, ("SET", mark, ""), ASKING, ("UNLINK", mark), ("WAIT", 1, WAIT_MS)])
+    wait: Command = ("WAIT", 1, WAIT_MS)
+    _, written, *_, reply = await target.try_all([ASKING, ("SET", mark, ""), ASKING, ("UNLINK", mark), wait])
+    if is_of_memory(written):
+        *_, reply = await target.try_all([ASKING, ("EVAL", WRITES_WHEN_FULL, 1, mark), wait])
     return isinstance(reply, int) and reply > 0
 
 

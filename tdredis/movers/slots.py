@@ -7,8 +7,8 @@ mover or the next one, which reads from both ends how far it is.
 - IMPORTING at the target before MIGRATING at the source: else clients are sent to somebody who sends them back.
 - The target claims a slot only when the source, which still gives it away, has no key of it: a source that hears of a
   newer owner deletes what it has.
-- A group is claimed in one transaction, and SETSLOT NODE of its last slot follows, which tells everybody at once: so no
-  replica of the source takes the slots back, empty. (Valkey 8 does not survive a SETSLOT within a transaction.)
+- A node at maxmemory takes nothing, and what it has it keeps: a target that fills up is given no more (NoRoomLeft), and
+  owns what arrived (claims.py). A source that is full gives its big keys away whole, which frees memory.
 
 Source: redis.io, "CLUSTER SETSLOT", "MIGRATE"; cluster.c, clusterCommand, clusterUpdateSlotsConfigWith.
 """
@@ -18,23 +18,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
 
 from tdredis.movers.big_keys import (
     KINDS,
-    MOST_COPIES,
+    NO_KINDS,
     PIECE_BYTES,
     Seen,
+    SourceFull,
     copy_key,
     copy_names,
     drop_copies,
     hand_over_keys,
     kind_of,
     kinds_in_pieces,
+    which_does_not_go,
 )
 from tdredis.movers.calls import CallFailed, in_writes, send
+from tdredis.movers.claims import claim
 from tdredis.movers.copies import drop_copies_of
 from tdredis.movers.marks import Marks, read_marks
 from tdredis.movers.node import Node
@@ -52,11 +55,9 @@ ASKED = 8  # slots whose keys are asked for in one round trip
 NAMES = 2000  # of a slot, in one reply
 MOST_NAMES = 50_000  # of a slot that is looked at as a whole
 BIG_BYTES = PIECE_BYTES  # a key above this goes in pieces
-WHOLE_BYTES = 8 << 20  # a key that cannot go in pieces (a stream, a module's) goes whole up to here
 COPIES = 5  # tries, after which a key changes too often to be copied
 
 
-BUMP_EPOCH: Command = ("CLUSTER", "BUMPEPOCH")
 T = TypeVar("T")
 
 
@@ -252,50 +253,51 @@ class SlotMover:
         """Those of *big*, keys of *slot*, that are at the target now, and the slot is open. None of them: what there is
         goes whole, or is gone, and nothing was done. None: one does not go; it is named.
         """
+        in_pieces = self._kinds
         for _ in range(COPIES):
             self._word()
             await self._source.ask_all([("WATCH", seen.name) for seen in big])
             kinds = {seen.name: await kind_of(self._source, seen.name) for seen in big}
-            refused = self._which_does_not_go(slot, big, kinds)
+            refused = which_does_not_go(slot, big, kinds, in_pieces)
             if refused:
                 await self._source.ask("UNWATCH")
+                if in_pieces != self._kinds:
+                    refused = replace(refused, why=f"{self._source.name} is at maxmemory: {refused.why}")
                 self.progress.stuck.append(refused)
                 return None
-            in_pieces = [seen for seen in big if kinds[seen.name] in self._kinds]
-            copied = list(zip(in_pieces, copy_names(slot), strict=False))
+            going = [seen for seen in big if kinds[seen.name] in in_pieces]
+            copied = list(zip(going, copy_names(slot), strict=False))
             if not copied:
                 await self._source.ask("UNWATCH")
                 return []
             try:
-                for seen, name in copied:
-                    await copy_key(self._source, self._target, seen, kinds[seen.name], name)
-            except Refused as error:
-                await self._source.ask("UNWATCH")
-                await drop_copies(self._target, slot)
-                if error.code == "OOM":
-                    raise NoRoomLeft(f"{self._target.name} has no memory left: {error}") from error
-                continue  # the key is another one now
-            if await hand_over_keys(self._source, self._target, slot, copied):
-                went = [seen for seen, _ in copied]
-                self._count_moved(went)
-                self.progress.big_keys += len(went)
-                return went
+                done = await self._copy_once(slot, copied, kinds)
+            except SourceFull:
+                in_pieces = NO_KINDS
+                continue
+            if done:
+                return [seen for seen, _ in copied]
         seen = max(big, key=lambda each: each.size_bytes)
         why = f"it was changed each of {COPIES} times while it was copied"
         self.progress.stuck.append(StuckKey(name=seen.name, slot=slot, size_bytes=seen.size_bytes, why=why))
         return None
 
-    def _which_does_not_go(self, slot: int, big: Sequence[Seen], kinds: dict[bytes, bytes]) -> StuckKey | None:
-        for number, seen in enumerate(big):
-            kind = kinds[seen.name]
-            if kind in self._kinds and number >= MOST_COPIES:
-                why = f"more than {MOST_COPIES} keys of its slot are as big"
-            elif kind not in self._kinds and kind != b"none" and seen.size_bytes > WHOLE_BYTES:
-                why = f"a {kind.decode()} goes whole, and would stop both nodes"
-            else:
-                continue
-            return StuckKey(name=seen.name, slot=slot, size_bytes=seen.size_bytes, why=why)
-        return None
+    async def _copy_once(self, slot: int, copied: Sequence[tuple[Seen, str]], kinds: Mapping[bytes, bytes]) -> bool:
+        """False: a key was changed meanwhile. Then, and when SourceFull or NoRoomLeft is raised, nothing was done."""
+        try:
+            for seen, name in copied:
+                await copy_key(self._source, self._target, seen, kinds[seen.name], name)
+        except (Refused, NoRoomLeft) as error:
+            await self._source.ask("UNWATCH")
+            await drop_copies(self._target, slot)
+            if isinstance(error, NoRoomLeft):
+                raise
+            return False  # the key is another one now
+        if not await hand_over_keys(self._source, self._target, slot, copied):
+            return False
+        self._count_moved([seen for seen, _ in copied])
+        self.progress.big_keys += len(copied)
+        return True
 
     async def _migrate(self, keys: Mapping[int, Sequence[Seen]]) -> None:
         """Small keys, and such as go whole, by slot, as many in a write as the pace allows."""
@@ -350,10 +352,7 @@ class SlotMover:
         counts = await self._source.counts(slots)
         if any(counts.values()):
             raise MoveFailed(f"{self._source.name} has new keys in slots that it gives away")
-        *others, last = slots
-        taken: list[Command] = [("CLUSTER", "DELSLOTS", *others), ("CLUSTER", "ADDSLOTS", *others)] if others else []
-        tell: Command = ("CLUSTER", "SETSLOT", last, "NODE", self._target.id)
-        await self._target.ask_all([("MULTI",), *taken, BUMP_EPOCH, ("EXEC",), tell])
+        await claim(self._target, slots)
         await self._tell_source(slots)
         self.progress.slots += len(slots)
 

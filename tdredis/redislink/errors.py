@@ -9,6 +9,11 @@ LinkError
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+_OUT_OF_MEMORY: Final = re.compile(r"\bOOM\b")
+
 
 class LinkError(Exception):
     """Any failure to get an answer from a Redis process."""
@@ -42,6 +47,16 @@ class Refused(LinkError):
         """It is another password, or there must be one. Redis before 6, predixy and Envoy answer without a code."""
         return self.code in ("WRONGPASS", "NOAUTH") or "invalid password" in str(self)
 
+    @property
+    def is_of_memory(self) -> bool:
+        """A node is at maxmemory: the one that answers, or the one that it spoke to (MIGRATE)."""
+        return is_of_memory(str(self))
+
 
 class NoFreeConnection(Refused):
     """Redis has no connection left (maxclients). It lives: this is neither silence nor death."""
+
+
+def is_of_memory(words: str) -> bool:
+    """Whether *words* of an engine say that a node is at maxmemory: "OOM command not allowed ...", alone or quoted."""
+    return _OUT_OF_MEMORY.search(words) is not None

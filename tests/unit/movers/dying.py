@@ -21,6 +21,11 @@ READS = frozenset(
 CLUSTER_READS = frozenset({"NODES", "COUNTKEYSINSLOT", "GETKEYSINSLOT", "GETSLOTMIGRATIONS", "MIGRATION"})
 
 
+def changes(command: Command) -> bool:
+    """Whether it may change something."""
+    return command[0] not in READS and (command[0] != "CLUSTER" or command[1] not in CLUSTER_READS)
+
+
 class Dying:
     """Connects as `link.connect` does; after *commands* of them that change something, counted over all connections,
     nothing more is sent: of a pipeline what came before is, as when the process dies in the middle of writing it.
@@ -58,8 +63,7 @@ class _DyingLink:
             raise Killed
         sent: list[Command] = []
         for command in commands:
-            changes = command[0] not in READS and (command[0] != "CLUSTER" or command[1] not in CLUSTER_READS)
-            self._dying.left -= changes
+            self._dying.left -= changes(command)
             if self._dying.is_dead():
                 break
             sent.append(command)

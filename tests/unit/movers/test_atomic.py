@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tdredis.movers.atomic import Job, Way, parse_jobs
+from tdredis.movers.atomic import AtomicMover, Job, Way, parse_jobs
 from tdredis.movers.pace import FAST
-from tdredis.movers.progress import End, Word
+from tdredis.movers.progress import End, MoveFailed, NoRoomLeft, Progress, Word
 from tdredis.movers.reshard import Resharding, always
 from tdredis.redis.facts import parse_info
 from tdredis.redis.moves import Move
 from tdredis.redis.slots import parse_slots
+from tdredis.redis.views import ClusterView, KnownNode
+from tdredis.redislink.pool import Command
 from tests.chaos.ledger import ByCluster, Ledger
 from tests.kit.engines import engine, found_of
 from tests.unit.movers.redis_cluster import ACCESS, HOST, PASSWORD, redis_cluster
@@ -150,3 +153,73 @@ async def test_a_job_that_a_killed_mover_left_under_way_is_waited_for(tmp_path: 
 
         assert (await third.view()).me.slots == SLOTS
         assert await third.ask("DBSIZE") == 200
+
+
+class Ends:
+    """A node on which each job fails at once, because of *message*."""
+
+    def __init__(self, name: str, message: str) -> None:
+        self.name = self.id = name
+        self._message = message
+        self._jobs: list[object] = []
+
+    async def view(self) -> ClusterView:
+        flags = frozenset({"master", "myself"})
+        me = KnownNode(
+            id=self.id, ip=HOST, port=1, flags=flags, primary_id=None, config_epoch=1, link_connected=True, slots=SLOTS
+        )
+        return ClusterView(me=me, others={})
+
+    async def counts(self, slots: list[int]) -> dict[int, int]:
+        return dict.fromkeys(slots, 1)
+
+    async def ask(self, *words: str | int) -> object:
+        match words:
+            case ("CLUSTER", "GETSLOTMIGRATIONS"):
+                return self._jobs
+            case ("INFO", "memory"):
+                return b"used_memory:1\r\nmaxmemory:0\r\n"
+            case ("DBSIZE",):
+                return 200
+        return b"OK"
+
+    async def try_all(self, commands: list[Command]) -> list[object]:
+        return [b"OK" for _ in commands]
+
+    def fail(self) -> None:
+        name = f"job {len(self._jobs)}"
+        self._jobs.append({"name": name, "slot_ranges": "0-99 200-299", "state": "failed", "message": self._message})
+
+
+@pytest.mark.parametrize(
+    ("at_source", "at_target", "error"),
+    [
+        ("Connection lost to target.", "Ran out of memory (OOM) during slot import", NoRoomLeft),
+        ("", "Ran out of memory (OOM) during slot import", NoRoomLeft),
+        ("Connection lost to target.", "", MoveFailed),
+        ("", "Connection lost to source.", MoveFailed),
+    ],
+)
+async def test_of_a_job_that_failed_because_its_target_is_full_the_target_is_named(
+    at_source: str, at_target: str, error: type[MoveFailed]
+) -> None:
+    """The source hears no more than that it lost the connection (valkey, cluster_migrateslots.c)."""
+    source, target = Ends("rat-0", at_source), Ends("rat-2", at_target)
+    begins = source.ask
+
+    async def begun(*words: str | int) -> object:
+        if words[:2] == ("CLUSTER", "MIGRATESLOTS"):
+            source.fail()
+            target.fail()
+        return await begins(*words)
+
+    source.ask = begun  # type: ignore[method-assign]
+    ends: list[Any] = [source, target]
+    mover = AtomicMover(*ends, way=Way.VALKEY, may_go_on=always, progress=Progress())
+
+    with pytest.raises(error) as raised:
+        await mover.move(SLOTS)
+
+    assert type(raised.value) is error
+    assert (at_target or at_source) in str(raised.value)
+    assert error is MoveFailed or str(raised.value).startswith("rat-2 has no memory left")
