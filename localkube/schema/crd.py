@@ -104,6 +104,9 @@ def complete_crd(crd: dict[str, Any], now: str, old: Mapping[str, Any] | None) -
     """Fills what the server fills in, in place: names, conversion, finalizer, status with Established."""
     spec = crd["spec"]
     names = spec["names"]
+    for version in spec["versions"]:
+        if schema := (version.get("schema") or {}).get("openAPIV3Schema"):
+            _leave_out_empty(schema)
     names.setdefault("singular", names["kind"].lower())
     names.setdefault("listKind", f"{names['kind']}List")
     spec.setdefault("conversion", {"strategy": "None"})
@@ -131,6 +134,36 @@ def complete_crd(crd: dict[str, Any], now: str, old: Mapping[str, Any] | None) -
         )
     ]
     crd["status"] = {"conditions": conditions, "acceptedNames": dict(names), "storedVersions": stored}
+
+
+# fmt: off
+_LEFT_OUT_WHEN_EMPTY = frozenset({
+    "$ref", "$schema", "allOf", "anyOf", "definitions", "dependencies", "description", "enum", "exclusiveMaximum",
+    "exclusiveMinimum", "format", "id", "nullable", "oneOf", "pattern", "patternProperties", "properties",
+    "required", "title", "type", "uniqueItems", "x-kubernetes-embedded-resource", "x-kubernetes-int-or-string",
+    "x-kubernetes-list-map-keys", "x-kubernetes-validations",
+})
+# fmt: on
+
+
+def _leave_out_empty(schema: dict[str, Any]) -> None:
+    """A server decodes a schema into a structure, and writes it without what is empty there, whatever it was given. So
+    who applies an empty word anew asks for a change each time.
+
+    Source: JSONSchemaProps of k8s.io/apiextensions-apiserver v1, fields with omitempty that are no pointers.
+    """
+    for name in _LEFT_OUT_WHEN_EMPTY.intersection(schema):
+        if not schema[name]:
+            del schema[name]
+    for name in ("properties", "patternProperties", "definitions"):
+        for part in (schema.get(name) or {}).values():
+            _leave_out_empty(part)
+    for name in ("items", "additionalProperties", "not"):
+        if isinstance(part := schema.get(name), dict):
+            _leave_out_empty(part)
+    for name in ("allOf", "anyOf", "oneOf"):
+        for part in schema.get(name) or ():
+            _leave_out_empty(part)
 
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

@@ -112,7 +112,7 @@ def _object_schema(type_: type[msgspec.Struct], description: str) -> JSONObject:
     required = [field.encode_name for field in msgspec.structs.fields(type_) if field.required]
     schema: JSONObject = {
         "type": "object",
-        "description": description,
+        **({"description": description} if description else {}),
         "properties": {
             wire_name(attribute): _with_rules(_schema(hint), rules_of(type_, attribute))
             for attribute, hint in hints.items()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.conformance.client import Access, Obj
-from tests.conformance.custom import Custom, installed, read_ours
+from tests.conformance.custom import CRDS, Custom, installed, read_ours
 from tests.conformance.namespace import Namespace, condition
 
 SAMPLE = Path(__file__).parents[2] / "samples" / "redis-cluster-rat.yaml"
@@ -33,6 +33,19 @@ def build_sample(clusters: Custom, **changes: object) -> Obj:
 async def test_our_definitions_are_structural(clusters: Custom) -> None:
     assert not condition(clusters.crd, "NonStructuralSchema")
     assert condition(clusters.crd, "NamesAccepted")["status"] == "True"
+
+
+@pytest.mark.needs_version("1.25")  # older ones leave out rules that they do not know
+async def test_what_we_publish_is_what_is_stored_so_that_two_may_apply_it(ns: Namespace, clusters: Custom) -> None:
+    [ours] = [crd for crd in read_ours() if crd["spec"]["names"]["kind"] == "RedisCluster"]
+    spec = ours["spec"] | {name: clusters.crd["spec"][name] for name in ("group", "names")}
+    path = f"{CRDS}/{clusters.crd['metadata']['name']}"
+    body = {"apiVersion": ours["apiVersion"], "kind": ours["kind"], "spec": spec}
+
+    applied = [(await ns.api.apply(path, body, manager=each)).accepted() for each in ("kubectl", "another")]
+
+    assert [each["metadata"]["generation"] for each in applied] == [clusters.crd["metadata"]["generation"]] * 2
+    assert applied[-1]["spec"]["versions"] == spec["versions"]
 
 
 async def test_the_published_sample_is_taken_and_kept(ns: Namespace, clusters: Custom) -> None:

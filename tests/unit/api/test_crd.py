@@ -47,6 +47,23 @@ def test_every_field_is_described() -> None:
     assert {kind: undescribed(root, "") for kind, root in SCHEMAS.items()} == {kind: [] for kind in KINDS}
 
 
+def test_nothing_is_written_that_a_server_leaves_out() -> None:
+    """It writes no empty word, list or map of a schema: who applies one asks for a change, and a second who applies the
+    same is told of a conflict.
+    """
+
+    def empty(node: Any, path: str) -> list[str]:
+        if isinstance(node, dict):
+            return [each for name, part in node.items() for each in empty(part, f"{path}.{name}")] if node else [path]
+        if isinstance(node, list):
+            return [each for number, part in enumerate(node) for each in empty(part, f"{path}[{number}]")] or (
+                [] if node else [path]
+            )
+        return [path] if node in {"", None} else []
+
+    assert {kind: empty(root, "") for kind, root in SCHEMAS.items()} == {kind: [] for kind in KINDS}
+
+
 @pytest.mark.parametrize("name", ["redis-cluster-rat", "redis-standby-tom"])
 def test_manifests_of_old_have_every_field_they_know(name: str) -> None:
     manifest = yaml.safe_load((ROOT / f"samples/{name}.yaml").read_text())
