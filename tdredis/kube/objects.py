@@ -105,15 +105,21 @@ class ContainerStatus(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     resources: Resources | None = None  # what it has; None: the kubelet does not say (before 1.33)
 
 
+class Probe(msgspec.Struct, frozen=True, gc=False):
+    """That there is one."""
+
+
 class Container(msgspec.Struct, frozen=True, gc=False):
     name: str
     image: str = ""
     resources: Resources = Resources()
+    readiness_probe: Probe | None = field(name="readinessProbe", default=None)
 
 
 class PodSpec(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     node_name: str = ""  # "": not scheduled yet
     containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
 
 
 class PodCondition(msgspec.Struct, frozen=True, gc=False, rename="camel"):

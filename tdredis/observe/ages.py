@@ -6,12 +6,13 @@ distance to the `now` of the same look.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from tdredis.kube.objects import Pod, parse_time
+from tdredis.observe.pods import Times, last_start
 from tdredis.redis.facts import Replication
 from tdredis.redislink.pool import Address
 
@@ -34,6 +35,7 @@ class Ages:
         self._now = now
         self._steady = steady
         self._born: dict[str, float] | None = None  # steady seconds by uid; None: never looked
+        self._unproven: dict[str, tuple[str, float]] = {}  # by uid: what the pod says, and steady seconds
         self._silent: dict[Address, float] = {}  # steady seconds
         self._refusing: dict[Address, float] = {}  # steady seconds
         self._unsynced: dict[Address, tuple[Followed, float]] = {}  # whom it follows, and steady seconds
@@ -43,7 +45,7 @@ class Ages:
         self._looks = 0
         self._epoch = 0.0  # when the steady clock began, by the other one
 
-    def look(self, pods: Iterable[Pod]) -> None:
+    def look(self, pods: Collection[Pod]) -> None:
         """A pass begins with these. A pod that was not there when we looked before is new, whatever its date says; the
         age of one that we find is the server's word against our clock.
         """
@@ -51,6 +53,7 @@ class Ages:
         self._looks += 1
         if abs(now - steady - self._epoch) > CLOCK_WAS_SET_S:
             self._epoch = now - steady
+        self._look_at_starts(pods, steady, now)
         if self._born is None:
             self._born = {pod.metadata.uid: steady - _age_s(pod, now) for pod in pods}
         else:
@@ -65,9 +68,27 @@ class Ages:
     def now(self) -> float:
         return self._epoch + self._steady()
 
-    def births(self) -> tuple[float, Mapping[str, float] | None]:
-        """All that `created` goes by of pods that the last look has seen: the same while it says the same."""
-        return self._epoch, self._born
+    def _look_at_starts(self, pods: Collection[Pod], steady: float, now: float) -> None:
+        """What began while we looked on began now; the age of what we find is the kubelet's word against our clock."""
+        found = {}
+        for pod in pods:
+            uid, said = pod.metadata.uid, last_start(pod)
+            before = self._unproven.get(uid)
+            if before is not None and before[0] == said:
+                found[uid] = before
+            elif said:
+                is_new = self._born is not None
+                found[uid] = (said, steady if is_new else steady - max(0.0, now - parse_time(said)))
+        self._unproven = self._unproven if self._unproven == found else found
+
+    def births(self) -> tuple[float, Mapping[str, float] | None, Mapping[str, tuple[str, float]]]:
+        """All that `times` goes by of pods that the last look has seen: the same while it says the same."""
+        return self._epoch, self._born, self._unproven
+
+    def times(self, uid: str) -> Times:
+        """Of a pod that the last look has seen."""
+        _, since = self._unproven.get(uid, ("", None))
+        return Times(self.created(uid), None if since is None else self._epoch + since)
 
     def created(self, uid: str) -> float:
         """Of a pod that the last look has seen."""

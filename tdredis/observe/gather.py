@@ -37,7 +37,7 @@ from tdredis.observe.caches import Caches
 from tdredis.observe.lookups import Lookups
 from tdredis.observe.namesakes import Namesakes
 from tdredis.observe.passwords import access, effective, most_accepted, read_desired
-from tdredis.observe.pods import read_pod
+from tdredis.observe.pods import NO_TIMES, Times, read_pod
 from tdredis.observe.pulse import ROLE, Pulse, role_signs
 from tdredis.observe.questions import REPLICATION_NODE, proxy_questions, sentinel_questions
 from tdredis.observe.secrets import SecretReader
@@ -357,7 +357,7 @@ class Observer:
         def read() -> dict[str, PodFacts]:
             singly.begin()
             facts = {
-                name: _read(singly, pod, container, ages.created(pod.metadata.uid), found.lost_labels.get(name))
+                name: _read(singly, pod, container, ages.times(pod.metadata.uid), found.lost_labels.get(name))
                 for name, pod in there.items()
             }
             singly.end()
@@ -375,13 +375,13 @@ class Observer:
 
 
 def _read(
-    memo: Memo, pod: Pod, container: str, created: float | None = None, lost_labels: Mapping[str, str] | None = None
+    memo: Memo, pod: Pod, container: str, times: Times = NO_TIMES, lost_labels: Mapping[str, str] | None = None
 ) -> PodFacts:
     """Thousands of pods are in a pass what they were in the one before."""
     return memo.once(
         ("pod", pod.metadata.uid, container),
-        (pod, created, lost_labels),
-        lambda: read_pod(pod, container=container, created=created, lost_labels=lost_labels),
+        (pod, times, lost_labels),
+        lambda: read_pod(pod, container=container, times=times, lost_labels=lost_labels),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from tdredis.kube.objects import Container, ContainerStatus, Pod, parse_time
 from tdredis.manifests.asked import parse_asked
@@ -16,12 +17,21 @@ USUAL = frozenset(("", "ContainerCreating", "PodInitializing"))
 OOM_KILLED = "OOMKilled"
 
 
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Of a pod, as PodFacts has them; *created* None: as the pod says."""
+
+    created: float | None = None
+    unproven_since: float | None = None
+
+
+NO_TIMES = Times()
+
+
 def read_pod(
-    pod: Pod, *, container: str, created: float | None = None, lost_labels: Mapping[str, str] | None = None
+    pod: Pod, *, container: str, times: Times = NO_TIMES, lost_labels: Mapping[str, str] | None = None
 ) -> PodFacts:
-    """*container*: whose process counts (Redis, the proxy). *created*: epoch seconds; None: as the pod says.
-    *lost_labels*: those that it is to have and has not.
-    """
+    """*container*: whose process counts (Redis, the proxy). *lost_labels*: those that it is to have and has not."""
     main = next((each for each in pod.status.container_statuses if each.name == container), None)
     spec = next((each for each in pod.spec.containers if each.name == container), Container(name=container))
     date = pod.metadata.creation_timestamp
@@ -29,10 +39,11 @@ def read_pod(
     return PodFacts(
         name=pod.metadata.name,
         uid=pod.metadata.uid,
-        created=created if created is not None else parse_time(date) if date else 0.0,
+        created=times.created if times.created is not None else parse_time(date) if date else 0.0,
         ip=pod.status.pod_ip or None,
         node=pod.spec.node_name or None,
         ready=pod.is_ready and pod.metadata.deletion_timestamp is None,
+        unproven_since=times.unproven_since,
         running=main is not None and main.state.running is not None,
         ever_ran=main is not None and _ever_ran(main),
         deleting=pod.metadata.deletion_timestamp is not None,
@@ -55,6 +66,23 @@ def read_pod(
         trouble=_find_trouble(pod, (*pod.status.init_container_statuses, *pod.status.container_statuses)),
         main_trouble=_find_trouble(pod, _in_the_way(pod, main)),
         oom_killed=_oom_killed(main) if main else None,
+    )
+
+
+def last_start(pod: Pod) -> str:
+    """When the youngest process of a container without a readiness probe began, as the kubelet wrote it: of that
+    container Ready says only that it runs. "": there is none.
+    """
+    probed = {
+        each.name for each in (*pod.spec.init_containers, *pod.spec.containers) if each.readiness_probe is not None
+    }
+    return max(
+        (
+            status.state.running.started_at or ""
+            for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
+            if status.name not in probed and status.state.running is not None
+        ),
+        default="",
     )
 
 

@@ -22,6 +22,7 @@ from tdredis.planning.handover import HANDOVER, Handover, decide_handover
 from tdredis.planning.health import Check, WorldT, find_faults
 from tdredis.planning.pending import Group, find_lacks, quota_change, rolled_changes
 from tdredis.planning.plan import Hold, Plan, Ruling, Verdict, held, until_barrier
+from tdredis.planning.proven import PROVEN_S, find_unproven
 from tdredis.planning.report import Description, build_status
 from tdredis.planning.rollback import Watched, watch_edit
 from tdredis.planning.rolling import COPIES_COME, Next, Shard, say_next
@@ -125,6 +126,10 @@ class Assessment(Generic[WorldT]):
         waits = [finding.message for finding in self.findings]
         waits += [f"{step}: {step.why}" for step in repairs.steps]
         waits += [hold.why for hold in repairs.holds if hold.about == "world"]
+        waits += [
+            f"{pod} was not Ready for {PROVEN_S:g} s yet, and has a container without a readiness probe"
+            for pod in self._unproven()
+        ]
         if waits:
             what = "the next pod is recreated" if asked is None else "the primary hands over"
             return held("nothing_else_is_to_be_done", f"{what} when all is well: {waits[0]}")
@@ -133,6 +138,10 @@ class Assessment(Generic[WorldT]):
             steps=until_barrier(step for each in rulings for step in each.steps),
             holds=tuple(hold for each in rulings for hold in each.holds),
         )
+
+    def _unproven(self) -> dict[str, float]:
+        there = (pod for component in self.world.components for pod in component.there.values())
+        return find_unproven(there, self.world.snapshot.now)
 
     def _moves(self, repairs: Ruling) -> Ruling:
         """Slots move while nothing else goes on: a handover, or pods that are recreated, come before that. What waits
@@ -149,6 +158,8 @@ class Assessment(Generic[WorldT]):
         look_s = self.kind.look_s(self.world, found, not self.findings)
         if self.watched.look_s is not None:
             look_s = min(look_s, self.watched.look_s)
+        if self.roll or self.handover.step is not None:
+            look_s = min(look_s, *self._unproven().values(), look_s)
         waits = any(hold.guard in COPIES_COME for hold in found.holds)
         return min(look_s, ENGINE_WORKS_S) if waits else look_s
 

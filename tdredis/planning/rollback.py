@@ -29,6 +29,7 @@ from tdredis.planning.engine_change import image_change
 from tdredis.planning.live import Live
 from tdredis.planning.pending import Group
 from tdredis.planning.plan import Hold
+from tdredis.planning.proven import find_unproven
 from tdredis.planning.rolling import Shard
 from tdredis.planning.sizing import find_lag
 from tdredis.planning.snapshot import PodFacts, Snapshot
@@ -135,14 +136,15 @@ def watch_edit(
     tried = digest(edit) if resource.spec.rollout.rollback == "auto" else ""
     if resource.spec.paused or (record.failed and tried == record.tried and _is_back(instance, edit, good)):
         return Watched(record=before)
-    if is_settled:
+    unproven = find_unproven((*snapshot.pods.values(), *(pod for each in groups for pod in each.pods)), snapshot.now)
+    if is_settled and not (good and edit and unproven):
         return Watched(record=RolloutStatus(last_good=write(_as_settled(instance, good, coming))))
     if not good:
         return Watched(record=before)
     if record.tried != tried:
         record = RolloutStatus(last_good=record.last_good, tried=tried)
-    if not tried or record.came_up:
-        return Watched(record=record)
+    if not tried or record.came_up or is_settled:
+        return Watched(record=record, look_s=max(unproven.values(), default=None))
     return _judge(snapshot, record, _Tried(snapshot, instance, groups, edit, good), copies)
 
 
@@ -162,7 +164,8 @@ def _is_back(instance: Instance, edit: Values, good: Values) -> bool:
 
 def _judge(snapshot: Snapshot, record: RolloutStatus, tried: _Tried, copies: Callable[[], Sequence[Shard]]) -> Watched:
     pods = tuple(tried.pods())
-    if any(_is_up(pod, component, copies) for component, pod in pods):
+    unproven = find_unproven((pod for _, pod in pods), snapshot.now)
+    if any(pod.name not in unproven and _is_up(pod, component, copies) for component, pod in pods):
         record = RolloutStatus(last_good=record.last_good, tried=record.tried, came_up=True)
         return Watched(record=record, look_s=IS_SEEN_S)
     if record.failed:
@@ -177,7 +180,7 @@ def _judge(snapshot: Snapshot, record: RolloutStatus, tried: _Tried, copies: Cal
         record = msgspec.structs.replace(record, failing_since=timestamp(since))
         troubles += [(since, f"a pod of {name}", words) for name, words in refused]
     if not troubles:
-        return Watched(record=record)
+        return Watched(record=record, look_s=min(unproven.values(), default=None))
     since, who, words = min(troubles)
     limit_s = snapshot.resource.spec.rollout.progress_deadline_seconds
     if snapshot.now < since + limit_s:

@@ -63,6 +63,9 @@ class PodFacts:
     ip: str | None = None
     node: str | None = None  # None: not scheduled
     ready: bool = False
+    # Epoch seconds. A container without a readiness probe runs since then: of that one Ready says no more. None: each
+    # has a probe.
+    unproven_since: float | None = None
     running: bool = False  # the main container's process runs now
     ever_ran: bool = False  # it ran at least once: it may hold data
     deleting: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -204,3 +205,39 @@ def test_a_pod_is_told_of_alike_in_each_look_though_two_clocks_are_never_read_in
         ages.look([pod()])
         assert ages.created("u") == told
         assert ages.now() == pytest.approx(clocks.now, abs=0.5)
+
+
+def unprobed(started: str) -> Pod:
+    meta = {"name": "rat-0-0", "uid": "u", "creationTimestamp": "2026-01-02T03:04:05Z"}
+    status = {"containerStatuses": [{"name": "beside", "state": {"running": {"startedAt": started}}}]}
+    return parse_pod(
+        msgspec.json.encode({"metadata": meta, "spec": {"containers": [{"name": "beside"}]}, "status": status})
+    )
+
+
+@pytest.mark.parametrize("node_is_ahead_s", [0.0, 3000.0, -3000.0])
+def test_what_is_started_while_we_look_on_began_now_whatever_the_clock_of_its_node_says(node_is_ahead_s: float) -> None:
+    clocks = Clocks()
+    ages = ages_of(clocks)
+    ages.look([])
+    clocks.pass_s(60.0)
+    for _ in range(2):
+        began = ages.now()
+        started = datetime.fromtimestamp(clocks.now + node_is_ahead_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for _ in range(3):
+            ages.look([unprobed(started)])
+            clocks.pass_s(2.0)
+        since = ages.times("u").unproven_since
+        assert since == pytest.approx(began)
+
+
+def test_what_runs_when_we_come_runs_for_as_long_as_its_node_says() -> None:
+    clocks = Clocks(now=MADE + 7.0)
+    ages = ages_of(clocks)
+
+    ages.look([unprobed("2026-01-02T03:04:05Z")])
+
+    since = ages.times("u").unproven_since
+    assert since is not None
+    assert ages.now() - since == pytest.approx(7.0)
+    assert Ages(lambda: 0.0, lambda: 0.0).times("u").unproven_since is None

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tdredis.kube.objects import parse_pod, parse_time
-from tdredis.observe.pods import read_pod
+from tdredis.observe.pods import last_start, read_pod
 from tdredis.planning.snapshot import PodFacts, Trouble
 
 WHEN = "2026-01-02T03:04:05Z"
@@ -178,3 +178,39 @@ def test_what_a_container_has_comes_after_what_it_is_to_have(conditions: list[An
     assert (given.limits, given.given_limits) == ({"memory": "2Gi"}, {"memory": "1Gi"})
     assert (given.resize_trouble.reason if given.resize_trouble else None) == trouble
     assert unsaid.given_limits == {"memory": "2Gi"}, "a kubelet that does not say it"
+
+
+LATER = "2026-01-02T03:04:09Z"
+
+
+@pytest.mark.parametrize(
+    ("containers", "init_containers", "said"),
+    [
+        ({"redis": WHEN}, {}, ""),
+        ({"redis": LATER, "beside": WHEN}, {}, WHEN),
+        ({"beside": WHEN, "another": LATER}, {}, LATER),
+        ({"beside": None, "redis": LATER}, {}, ""),
+        ({"redis": WHEN}, {"sidecar": LATER}, LATER),
+        ({"redis": WHEN}, {"redis-init": LATER}, ""),
+    ],
+)
+def test_of_a_container_without_a_readiness_probe_is_known_when_it_began(
+    containers: dict[str, str | None], init_containers: dict[str, str | None], said: str
+) -> None:
+    def specs(named: dict[str, str | None]) -> list[Any]:
+        probe = {"readinessProbe": {"tcpSocket": {"port": 6379}}}
+        return [{"name": name, **(probe if name.startswith("redis") else {})} for name in named]
+
+    def statuses(named: dict[str, str | None]) -> list[Any]:
+        states: dict[str, Any] = {
+            name: {"running": {"startedAt": at}} if at else {"terminated": {}} for name, at in named.items()
+        }
+        return [{"name": name, "state": state} for name, state in states.items()]
+
+    made = {
+        "metadata": {"name": "rat-0-0", "uid": "u"},
+        "spec": {"containers": specs(containers), "initContainers": specs(init_containers)},
+        "status": {"containerStatuses": statuses(containers), "initContainerStatuses": statuses(init_containers)},
+    }
+
+    assert last_start(parse_pod(msgspec.json.encode(made))) == said

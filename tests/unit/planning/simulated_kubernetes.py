@@ -44,6 +44,7 @@ from tests.unit.planning.simulated_settings import SimulatedSettings
 ProcessT = TypeVar("ProcessT")
 KeyT = TypeVar("KeyT")
 FAILED_CREATE = "FailedCreate"  # no pod's own trouble: none is made
+ENDS_IN_S, STARTED_AGAIN_S = 2.0, 12.0  # of what flaps
 ENDS = ("CrashLoopBackOff", "OOMKilled")  # of a process that began
 
 
@@ -66,6 +67,8 @@ class SimulatedPod(Generic[ProcessT]):
     asked: Asked | None = None
     earlier: str = ""
     unready: bool = False  # something beside its process does not run
+    unprobed: bool = False  # something beside it has no readiness probe
+    flaps: Trouble | None = None  # that ends over and over
     restarted_at: str = ""
     images: Mapping[str, str] = field(default_factory=dict)
     resources: dict[str, dict[str, str]] = field(default_factory=dict)  # of its first container
@@ -124,6 +127,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
         self.bad_images: set[str] = set()
         self.unschedulable: set[str] = set()
         self.breaks_beside: dict[str, Trouble] = {}  # likewise, of a container beside a process that runs
+        self.unprobed: set[str] = set()  # words of a template: a container has no readiness probe
+        self.flaps: dict[str, Trouble] = {}  # likewise, of such a one that is started again and again, and ends
         self.breaks: dict[str, Trouble] = {}  # by a word of the template: what is wrong with a pod that is made from it
         self.forbidden: set[str] = set()  # pods that a quota keeps from being made
         self.sees_slowly = False  # the controller of StatefulSets sees a change of one in the next pass
@@ -527,6 +532,8 @@ class SimulatedKubernetes(Generic[ProcessT]):
         if trouble is None:
             pod.trouble = self._trouble_with(template, self.breaks_beside)
             pod.unready = pod.trouble is not None
+            pod.flaps = self._trouble_with(template, self.flaps)
+            pod.unprobed = pod.flaps is not None or any(word in template for word in self.unprobed)
         return pod
 
     def _admitted(self, pod: Any) -> Any:
@@ -536,13 +543,17 @@ class SimulatedKubernetes(Generic[ProcessT]):
 
     def pod_facts(self, pod: SimulatedPod[ProcessT], *, answers: bool) -> PodFacts:
         ran = pod.process is not None
+        created = self.now - pod.age_s if pod.created is None or pod.age_s else pod.created
+        runs_s = (self.now - created) % STARTED_AGAIN_S if pod.flaps else self.now - created
+        is_down = pod.flaps is not None and runs_s >= ENDS_IN_S
         return PodFacts(
             name=pod.name,
             uid=pod.uid,
-            created=self.now - pod.age_s if pod.created is None or pod.age_s else pod.created,
+            created=created,
             ip=pod.ip if ran else None,
             node="node-1",
-            ready=ran and answers and not pod.stopped and not pod.unready,
+            ready=ran and answers and not pod.stopped and not pod.unready and not is_down,
+            unproven_since=self.now - runs_s if pod.unprobed and not is_down else None,
             running=ran and not pod.stopped,
             ever_ran=ran,
             deleting=pod.deleting,
@@ -560,7 +571,7 @@ class SimulatedKubernetes(Generic[ProcessT]):
             given_requests=pod.given.get("requests", {}),
             given_limits=pod.given.get("limits", {}),
             resize_trouble=self.holds_resizes if pod.given != pod.resources else None,
-            trouble=pod.trouble,
+            trouble=pod.flaps if is_down else pod.trouble,
             main_trouble=pod.main_trouble,
         )
 

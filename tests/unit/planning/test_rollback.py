@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from tdredis.api.rollout import RolloutStatus
+from tdredis.planning.proven import PROVEN_S
 from tdredis.planning.snapshot import Trouble
 from tdredis.planning.steps import FailOver, HandOver, PassOn, ReplacePod
 from tests.unit.planning.passes import plan
@@ -172,6 +174,47 @@ def test_nobody_hands_over_to_a_first_new_pod_whose_exporter_does_not_start(make
     assert not [step for step in steps if isinstance(step, HandOver | FailOver | PassOn)]
     assert set(before) == set(world.pods)
     assert len(before.items() - uids(world).items()) <= 1
+
+
+@KINDS
+@VOLUMES
+def test_a_pod_that_is_ready_for_a_second_whenever_something_beside_its_process_is_started_again_did_not_come_up(
+    make: Make, storage: str
+) -> None:
+    """A container without a readiness probe is ready while it runs, and one that ends at once runs for a moment."""
+    world = healthy(make, storageclass=storage)
+    before = uids(world)
+    edit(world, pod={"containers": [{"name": "ends", "image": "ends:1"}]})
+    world.flaps = {"ends:1": Trouble(reason="CrashLoopBackOff", message="container ends: back-off 10s")}
+
+    steps = []
+    for _ in range(3 * LIMIT_S):
+        steps += go_on(world, passes=1)
+        world.now += 1.0
+        assert len(before.items() - uids(world).items()) <= 1, "the next pod is recreated when one came up"
+
+    assert condition(world, "RolledBack")["status"] == condition(world, "Ready")["status"] == "True"
+    assert "container ends: back-off 10s" in condition(world, "RolledBack")["message"]
+    assert "ends:1" not in str(world.children) + record(world).last_good
+    assert not [step for step in steps if isinstance(step, HandOver | FailOver | PassOn)]
+
+
+@KINDS
+def test_a_pod_with_something_beside_its_process_came_up_when_it_stayed_up(make: Make) -> None:
+    world = healthy(make)
+    edit(world, pod={"containers": [{"name": "stays", "image": "stays:1"}]})
+    world.unprobed = {"stays:1"}
+    made_at = []
+    for _ in range(200):
+        before = uids(world)
+        go_on(world, passes=1)
+        made_at += [world.now] if uids(world).items() - before.items() else []
+        world.now += 1.0
+
+    assert all("stays" in world.pods[name].images for name in of_redis(world))
+    assert (condition(world, "Ready")["status"], condition(world, "RolledBack")) == ("True", None)
+    assert "stays:1" in record(world).last_good
+    assert min((later - made for made, later in pairwise(made_at)), default=PROVEN_S) >= PROVEN_S
 
 
 @KINDS
