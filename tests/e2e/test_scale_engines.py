@@ -25,6 +25,7 @@ WAYS = {"valkey91": Way.VALKEY, "redis86": Way.REDIS}
 NATIVE = pytest.mark.parametrize("name", found_of(*WAYS))
 
 
+@pytest.mark.long  # `make test` has the mover with Valkey 8, between real processes: tests/unit/movers
 @pytest.mark.needs(VALKEY)
 async def test_shards_come_and_go_on_valkey_8(kube: Kube, client: Client, namespace: str) -> None:
     async with Operator(kube, namespace):

@@ -278,6 +278,7 @@ async def test_a_statefulset_of_the_former_operator_is_left_alone_with_all_that_
         await subject.until_ready()
 
 
+@pytest.mark.long  # a cluster's peace is watched in `make test`
 async def test_in_peace_a_standby_is_not_written_to(kube: Kube, client: Client, namespace: str) -> None:
     async with Operator(kube, namespace) as operator:
         subject = await Subject.create(client, standby(namespace))
