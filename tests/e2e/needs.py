@@ -41,11 +41,15 @@ def _runs_here(kubeconfig: Path) -> bool:
     return os.geteuid() == 0 and all(node["status"]["nodeInfo"]["bootID"] == here for node in nodes)
 
 
+def images_of(node: Obj) -> frozenset[str]:
+    """What *node* says that it has, by all of their names: null for an image whose names all went to another one."""
+    return frozenset(name for image in node["status"].get("images") or () for name in image.get("names") or ())
+
+
 def _has_image(name: str) -> Callable[[Path], bool]:
     def is_met(kubeconfig: Path) -> bool:
         nodes = _get(kubeconfig, "/api/v1/nodes")["items"]
-        known = [[each for image in node["status"].get("images", ()) for each in image["names"]] for node in nodes]
-        return all(any(each.endswith(name) for each in names) for names in known)
+        return all(any(each.endswith(name) for each in images_of(node)) for node in nodes)
 
     return is_met
 
