@@ -208,6 +208,18 @@ def test_each_file_of_rules_and_each_dashboard_becomes_an_object(program: str) -
         assert each["metadata"]["annotations"] == {"folder": "Redis"}
 
 
+def test_runbooks_are_where_whoever_installs_publishes_them(program: str) -> None:
+    where = "https://docs.example/redis/"
+    values = {"monitoring": {"rules": {"enabled": True, "runbooks": where}}}
+    objects = template(program, OPERATOR, values, *PROMETHEUS)
+
+    groups = [group for each in of_kind(objects, "PrometheusRule") for group in each["spec"]["groups"]]
+    rules = [rule for group in groups for rule in group["rules"]]
+    urls = [rule["annotations"]["runbook_url"] for rule in rules if "alert" in rule]
+    assert len(urls) >= 20
+    assert [url for url in urls if not url.startswith(f"{where}docs/runbooks/")] == []
+
+
 def test_where_the_kinds_of_the_prometheus_operator_are_not_served_none_is_made(program: str) -> None:
     objects = template(program, OPERATOR, EVERYTHING)
 
