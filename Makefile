@@ -81,6 +81,7 @@ test-all: lint types imports
 generated: install
 	$(BIN)/tdredis crds > deploy/crds/cache.tongdun.net.yaml
 	$(BIN)/tdredis crds --reference docs/reference
+	$(BIN)/python scripts/dashboards.py
 	$(BIN)/python -m tests.charts.generated
 
 # Measures each command through a real Envoy again: after a change of its configuration, of Envoy or of Redis.
