@@ -30,6 +30,8 @@ NO_KINDS: frozenset[bytes] = frozenset()
 COPY_NAME = "td-redis-operator:copy:{%s}:%d"
 WHOLE_BYTES = 8 << 20  # a key that does not go in pieces (a stream, a module's) goes whole up to here
 MOST_COPIES = 16  # big keys of one slot that are on their way at once
+NAMED = "td-redis-operator:copy:{%s}:named"  # at the target: keys whose copies are about to get their names
+GIVEN = "td-redis-operator:copy:{%s}:given"  # at the source, from the very moment in which it has given them away
 
 
 class SourceFull(Exception):
@@ -45,10 +47,13 @@ class Seen:
 
 
 @lru_cache(maxsize=256)
+def _tag(slot: int) -> str:
+    return next(str(number) for number in count() if crc_hqx(str(number).encode(), 0) % SLOT_COUNT == slot)
+
+
 def copy_names(slot: int) -> tuple[str, ...]:
     """The names under which copies of big keys of *slot* are made. They are in that slot."""
-    tag = next(str(number) for number in count() if crc_hqx(str(number).encode(), 0) % SLOT_COUNT == slot)
-    return tuple(COPY_NAME % (tag, number) for number in range(MOST_COPIES))
+    return tuple(COPY_NAME % (_tag(slot), number) for number in range(MOST_COPIES))
 
 
 async def kinds_in_pieces(source: Node) -> frozenset[bytes]:
@@ -189,21 +194,58 @@ def _words(reply: object) -> list[bytes]:
     return [word for word in reply if isinstance(word, bytes)]
 
 
-async def hand_over_keys(source: Node, target: Node, slot: int, copied: Sequence[tuple[Seen, str]]) -> bool:
+async def _announce(source: Node, target: Node, slot: int, keys: Sequence[bytes]) -> bool:
+    """Of *slot*, which is not open: copies of *keys* are about to get their names. False: *target* takes no more.
+    Raises LinkError.
+    """
+    named = NAMED % _tag(slot)
+    await source.ask("UNLINK", GIVEN % _tag(slot))
+    replies = await target.try_all([ASKING, ("UNLINK", named), ASKING, ("RPUSH", named, *keys)])
+    if is_of_memory(replies[-1]):
+        return False
+    raise_refused(replies)
+    return True
+
+
+async def take_back(source: Node, target: Node, slot: int) -> None:
+    """Of *slot*, of which only *target* says that it is open: a mover was killed there. What it had announced, and
+    *source* has not given away, are copies, whether *source* has them still or a client has deleted them there. Those
+    that it gave before it forgot the mark of the slot, by a failover, are at *target* alone. Raises LinkError.
+    """
+    (names,) = await target.ask_asking([("LRANGE", NAMED % _tag(slot), 0, -1)])
+    if names and await source.ask("EXISTS", GIVEN % _tag(slot)) != 1:
+        await _drop(target, _words(names))
+    await clear(source, target, slot)
+
+
+async def clear(source: Node, target: Node, slot: int) -> None:
+    """Copies, and what was announced, which is done: *slot* is open, or is to be. Raises LinkError."""
+    await drop_copies(target, slot)
+    await source.try_all([("UNLINK", GIVEN % _tag(slot))])  # ASK, where there is none
+
+
+async def hand_over_keys(
+    source: Node, target: Node, slot: int, copied: Sequence[tuple[Seen, str]], *, is_open: bool
+) -> bool:
     """The copies get their names, and *source*, which WATCHes the keys, deletes them and gives *slot* away. False: it
     has done neither, because a key was changed, or *target* takes no more; the copies are gone. Raises LinkError, and
     SourceFull: likewise neither.
 
-    Of an open slot, of which one key is handed over at a time, a client may delete the key and be sent to *target* to
-    write it again, at any moment: so what *target* has under that name is WATCHed there, and only replaced or removed
-    as it was found.
+    A slot that is not open yet is given away with a mark in the same transaction (`take_back`). Of an open slot, of
+    which one key is handed over at a time, a client may delete the key and be sent to *target* to write it again, at
+    any moment: so what *target* has under that name is WATCHed there, and only replaced or removed as it was found.
     """
-    outcome: bool | SourceFull = await _name_copies(source, target, copied)
+    keys = [key.name for key, _ in copied]
+    outcome: bool | SourceFull = is_open or await _announce(source, target, slot, keys)
     if outcome is True:
-        outcome = await _delete_at_source(source, target, slot, copied)
+        outcome = await _name_copies(source, target, copied)
+    if outcome is True:
+        outcome = await _delete_at_source(source, target, slot, copied, mark="" if is_open else GIVEN % _tag(slot))
+    if outcome is True and not is_open:
+        await clear(source, target, slot)
     if outcome is not True:
         await source.ask("UNWATCH")
-        await _drop(target, [name for _, name in copied])
+        await _drop(target, [*(name for _, name in copied), NAMED % _tag(slot)])
     await target.ask("UNWATCH")
     if isinstance(outcome, SourceFull):
         raise outcome
@@ -259,12 +301,13 @@ async def _watch_empty(target: Node, keys: Sequence[bytes]) -> bool:
 
 
 async def _delete_at_source(
-    source: Node, target: Node, slot: int, copied: Sequence[tuple[Seen, str]]
+    source: Node, target: Node, slot: int, copied: Sequence[tuple[Seen, str]], *, mark: str
 ) -> bool | SourceFull:
-    unlinks: list[Command] = [("UNLINK", key.name) for key, _ in copied]
-    replies = await source.try_all(
-        [("MULTI",), *unlinks, ("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id), ("EXEC",)]
-    )
+    """*mark*: a name that one of them gets instead, which takes no memory; or ""."""
+    keys = [key.name for key, _ in copied]
+    unlinks: list[Command] = [("UNLINK", key) for key in keys]
+    gone: list[Command] = [("RENAME", keys[0], mark), *unlinks[1:]] if mark else unlinks
+    replies = await source.try_all([("MULTI",), *gone, ("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id), ("EXEC",)])
     # None: it was changed. Aborted: the slot was being given away already, and the key is gone from it; or it is full.
     if _is_done(replies[-1]):
         return True
@@ -297,7 +340,7 @@ def _is_done(outcome: object) -> bool:
 
 async def drop_copies(target: Node, slot: int) -> None:
     """Removes what was begun to be copied into *slot*, which *target* imports."""
-    await _drop(target, copy_names(slot))
+    await _drop(target, (*copy_names(slot), NAMED % _tag(slot)))
 
 
 async def _drop(target: Node, names: Sequence[str | bytes]) -> None:

@@ -28,12 +28,14 @@ from tdredis.movers.big_keys import (
     PIECE_BYTES,
     Seen,
     SourceFull,
+    clear,
     copy_key,
     copy_names,
     drop_copies,
     hand_over_keys,
     kind_of,
     kinds_in_pieces,
+    take_back,
     which_does_not_go,
 )
 from tdredis.movers.calls import CallFailed, in_writes, send
@@ -132,7 +134,7 @@ class SlotMover:
         opened = list(marks.opened)
         for slot in marks.only_importing:
             self._word()
-            await drop_copies(self._target, slot)
+            await take_back(self._source, self._target, slot)
             if await self._drop_what_the_source_has(slot):
                 opened.append(slot)
             else:
@@ -141,7 +143,7 @@ class SlotMover:
             self._word()
             await self._open(group)
             for slot in group:
-                await drop_copies(self._target, slot)
+                await clear(self._source, self._target, slot)
                 await self._drop_what_the_source_has(slot)  # before a client deletes one: MIGRATE may have left it
             found = _Group(group)
             await self._look(found)
@@ -228,7 +230,7 @@ class SlotMover:
         """Opens *slot*, which has big keys; False: it stays closed, because one of them does not go."""
         await self._target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", self._source.id)
         big = [seen for seen in group.keys[slot] if seen.size_bytes > BIG_BYTES]
-        copied = await self._copy(slot, big)
+        copied = await self._copy(slot, big, is_open=False)
         if copied is None:
             await drop_copies(self._target, slot)
             await self._target.ask("CLUSTER", "SETSLOT", slot, "STABLE")
@@ -242,14 +244,14 @@ class SlotMover:
         """Of slots that are open. One whose big key does not go is left out, and stays so."""
         for slot in list(group.slots):
             for seen in [seen for seen in group.keys.get(slot, []) if seen.size_bytes > BIG_BYTES]:
-                copied = await self._copy(slot, [seen])
+                copied = await self._copy(slot, [seen], is_open=True)
                 if copied is None:
                     group.slots.remove(slot)
                     self._stay_open.add(slot)
                     break
                 group.keys[slot] = [each for each in group.keys[slot] if each not in copied]
 
-    async def _copy(self, slot: int, big: Sequence[Seen]) -> list[Seen] | None:
+    async def _copy(self, slot: int, big: Sequence[Seen], *, is_open: bool) -> list[Seen] | None:
         """Those of *big*, keys of *slot*, that are at the target now, and the slot is open. None of them: what there is
         goes whole, or is gone, and nothing was done. None: one does not go; it is named.
         """
@@ -271,7 +273,7 @@ class SlotMover:
                 await self._source.ask("UNWATCH")
                 return []
             try:
-                done = await self._copy_once(slot, copied, kinds)
+                done = await self._copy_once(slot, copied, kinds, is_open=is_open)
             except SourceFull:
                 in_pieces = NO_KINDS
                 continue
@@ -282,7 +284,9 @@ class SlotMover:
         self.progress.stuck.append(StuckKey(name=seen.name, slot=slot, size_bytes=seen.size_bytes, why=why))
         return None
 
-    async def _copy_once(self, slot: int, copied: Sequence[tuple[Seen, str]], kinds: Mapping[bytes, bytes]) -> bool:
+    async def _copy_once(
+        self, slot: int, copied: Sequence[tuple[Seen, str]], kinds: Mapping[bytes, bytes], *, is_open: bool
+    ) -> bool:
         """False: a key was changed meanwhile. Then, and when SourceFull or NoRoomLeft is raised, nothing was done."""
         try:
             for seen, name in copied:
@@ -293,7 +297,7 @@ class SlotMover:
             if isinstance(error, NoRoomLeft):
                 raise
             return False  # the key is another one now
-        if not await hand_over_keys(self._source, self._target, slot, copied):
+        if not await hand_over_keys(self._source, self._target, slot, copied, is_open=is_open):
             return False
         self._count_moved([seen for seen, _ in copied])
         self.progress.big_keys += len(copied)

@@ -218,7 +218,7 @@ async def test_a_copy_of_a_key_that_was_changed_meanwhile_does_not_stay_at_a_tar
 
         source.try_all = meddled  # type: ignore[method-assign]
 
-        assert await hand_over_keys(source, target, 0, [(seen, name)]) is False
+        assert await hand_over_keys(source, target, 0, [(seen, name)], is_open=True) is False
 
         assert await third.ask("DBSIZE") == 0
         assert await first.ask("DBSIZE") == (act[0] != "DEL")

@@ -45,7 +45,7 @@ async def test_a_key_that_was_deleted_and_made_anew_at_the_target_is_not_replace
         assert await first.ask("DEL", KEY) == 1
         assert await third.link.call_all([("ASKING",), ("SET", KEY, "new")], timeout_s=5) == [b"OK", b"OK"]
 
-        assert await hand_over_keys(source, target, SLOT, [(SEEN, NAME)]) is False
+        assert await hand_over_keys(source, target, SLOT, [(SEEN, NAME)], is_open=True) is False
 
         assert await third.link.call_all([("ASKING",), ("GET", KEY)], timeout_s=5) == [b"OK", b"new"]
         assert await third.ask("DBSIZE") == 1, "its copy is gone"
@@ -56,7 +56,7 @@ async def test_one_that_a_killed_mover_left_at_both_is_replaced_by_its_copy(tmp_
         assert await third.link.call_all([("ASKING",), ("SET", KEY, "old")], timeout_s=5) == [b"OK", b"OK"]
         await copy(source, target)
 
-        assert await hand_over_keys(source, target, SLOT, [(SEEN, NAME)]) is True
+        assert await hand_over_keys(source, target, SLOT, [(SEEN, NAME)], is_open=True) is True
 
         assert await third.link.call_all([("ASKING",), ("STRLEN", KEY)], timeout_s=5) == [b"OK", SIZE]
         assert await first.ask("DBSIZE") == 0

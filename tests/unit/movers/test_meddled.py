@@ -86,7 +86,7 @@ async def _meddled_at_every_round_trip(tmp_path: Path, act: Sequence[Sequence[st
             await copy_key(source, target, seen, b"string", name)
             meddler.at, meddler.count = at, 0
 
-            outcomes.append(await hand_over_keys(source, target, SLOT, [(seen, name)]))
+            outcomes.append(await hand_over_keys(source, target, SLOT, [(seen, name)], is_open=True))
 
             if meddler.count > at:
                 assert await client(cluster, "GET", KEY) == expected, f"before round trip {at}"
