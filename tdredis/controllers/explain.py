@@ -10,42 +10,38 @@ from collections.abc import Mapping
 from tdredis.controllers.manager import build_site
 from tdredis.kube.cache import wait_synced
 from tdredis.kube.client import Client
-from tdredis.kube.config import ClusterConfig
 from tdredis.observe.caches import Caches
 from tdredis.observe.gather import NotKnownYetError, Observer
 from tdredis.observe.lookups import Lookups
-from tdredis.planning.decide import Judged, assess, plan, report
-from tdredis.planning.snapshot import Key
+from tdredis.planning.decide import Judged, plan, report
+from tdredis.planning.snapshot import Key, Snapshot
 from tdredis.redislink.pool import LinkPool
 
 SYNC_S = 30.0
 
 
-async def explain(config: ClusterConfig, key: Key, *, images: Mapping[str, str]) -> str:
-    """The text for *key*. Looks at the cluster and asks the Redis processes, as a pass would; writes nothing.
+async def look(client: Client, key: Key, *, images: Mapping[str, str]) -> Snapshot | None:
+    """What a pass would see: the objects of the cluster, and what the Redis processes answer; None: there is no *key*.
+    Writes nothing.
 
     Raises ApiError, or TimeoutError if the server does not list its objects in time.
     """
-    async with Client(config) as client:
-        served = await client.discover()
-        caches = Caches(client, served=served, namespaces=(key.namespace,))
-        links: LinkPool[Key] = LinkPool(lambda _key, _address: None)
-        feeding = asyncio.create_task(caches.run())
-        try:
-            await wait_synced(caches, SYNC_S)
-            lookups = Lookups(now=time.monotonic)
-            observer = Observer(client, caches, links, lookups, site=build_site(served, images), now=time.time)
-            with contextlib.suppress(NotKnownYetError):
-                await observer.gather(key)
-            await lookups.settle()  # a pass takes what has been answered by then; we have time
-            snapshot = await observer.gather(key)
-        finally:
-            links.close()
-            feeding.cancel()
-            await asyncio.wait({feeding})
-    if snapshot is None:
-        return f"There is no {key} in namespace {key.namespace}."
-    return render(key, assess(snapshot))
+    served = await client.discover()
+    caches = Caches(client, served=served, namespaces=(key.namespace,))
+    links: LinkPool[Key] = LinkPool(lambda _key, _address: None)
+    feeding = asyncio.create_task(caches.run())
+    try:
+        await wait_synced(caches, SYNC_S)
+        lookups = Lookups(now=time.monotonic)
+        observer = Observer(client, caches, links, lookups, site=build_site(served, images), now=time.time)
+        with contextlib.suppress(NotKnownYetError):
+            await observer.gather(key)
+        await lookups.settle()  # a pass takes what has been answered by then; we have time
+        return await observer.gather(key)
+    finally:
+        links.close()
+        feeding.cancel()
+        await asyncio.wait({feeding})
 
 
 def render(key: Key, assessment: Judged) -> str:
