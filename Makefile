@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Debian packages that the demo and the tests use (the operator itself needs none of them).
 APT_PACKAGES := redis-server redis-sentinel redis-tools prometheus-redis-exporter prometheus bubblewrap nftables iproute2 shellcheck faketime
 
-.PHONY: demo test test-all install lock lint types imports unit e2e conformance generated proxy-commands peers clean
+.PHONY: demo test test-all install lock lint types imports unit e2e conformance generated plugin proxy-commands peers clean
 
 install: $(VENV)/.installed $(BIN)/valkey-server $(BIN)/helm3 $(BIN)/helm4 /usr/bin/redis-server /usr/bin/redis-sentinel /usr/bin/prometheus-redis-exporter /usr/bin/prometheus /usr/bin/bwrap /usr/sbin/nft /usr/bin/ip /usr/bin/shellcheck /usr/bin/faketime
 
@@ -83,6 +83,11 @@ generated: install
 	$(BIN)/tdredis crds --reference docs/reference
 	$(BIN)/python scripts/dashboards.py
 	$(BIN)/python -m tests.charts.generated
+
+# What krew installs as `kubectl tdredis`: build/plugin/tdredis.yaml and its archive. URI is where the archive will be.
+plugin: install
+	rm -rf build/plugin && $(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/plugin .
+	$(BIN)/python scripts/krew-plugin build/plugin/*.whl --out build/plugin $(if $(URI),--uri $(URI))
 
 # Measures each command through a real Envoy again: after a change of its configuration, of Envoy or of Redis.
 proxy-commands: install

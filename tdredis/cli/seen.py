@@ -19,17 +19,22 @@ def look(chosen: argparse.Namespace) -> tuple[Key, Judged]:
     images = read_image_map(chosen.image_map)
 
     async def work(client: Client, key: Key) -> tuple[Key, Judged]:
-        snapshot = await look_at(client, key, images=images)
-        if snapshot is None:
-            raise CommandError(
-                f"there is no {key} in namespace {key.namespace}: `kubectl get redis -A` lists what there is"
-            )
-        return key, assess(snapshot)
+        return key, await judge(client, key, images)
 
     return with_client(chosen, work)
 
 
-def describe(key: Key, judged: Judged) -> Data:
+async def judge(client: Client, key: Key, images: dict[str, str]) -> Judged:
+    """Raises CommandError where there is no such resource, ApiError."""
+    snapshot = await look_at(client, key, images=images)
+    if snapshot is None:
+        raise CommandError(
+            f"there is no {key} in namespace {key.namespace}: `kubectl get redis -A` lists what there is"
+        )
+    return assess(snapshot)
+
+
+def describe(key: Key, judged: Judged) -> dict[str, Data]:
     """What `explain` says, as data."""
     made = plan(judged)
     status = report(judged, made)

@@ -1,7 +1,8 @@
 """What can be asked of the API server, and what comes of it: the verbs, errors as one tree."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Self, TypeAlias, TypeVar
 
 import msgspec
@@ -11,11 +12,13 @@ from tdredis.kube import resources
 from tdredis.kube.config import ClusterConfig
 from tdredis.kube.errors import (
     ApiError,
+    DeadlineExceeded,
     Gone,
     NotFound,
     ServerUnavailable,
     WatchSilent,
 )
+from tdredis.kube.executing import PROTOCOL, Ran, gather_output, prepare_execute
 from tdredis.kube.request import (
     PAGE,
     PatchKind,
@@ -29,7 +32,7 @@ from tdredis.kube.request import (
     prepare_patch,
     prepare_watch,
 )
-from tdredis.kube.resources import Resource
+from tdredis.kube.resources import PODS, Resource
 from tdredis.kube.transport import CONNECTIONS, CUT, OnCall, Transport, unavailable
 
 T = TypeVar("T")
@@ -305,6 +308,24 @@ class Client:
             grace_s=grace_s,
         )
         await self._write(resource, request)
+
+    async def execute(
+        self, namespace: str, pod: str, container: str, command: Sequence[str], *, deadline_s: float
+    ) -> Ran:
+        """Runs *command* in a container, without stdin, and waits for its end."""
+        request = prepare_execute(namespace, pod, container, command)
+        try:
+            async with asyncio.timeout(deadline_s), aclosing(self._transport.frames(request, PROTOCOL)) as frames:
+                return await gather_output(frames)
+        except TimeoutError as error:
+            what = f"{command[0]} in pod {pod}: it has not ended in {deadline_s:g} s"
+            raise DeadlineExceeded(0, "DeadlineExceeded", what) from error
+
+    async def logs(self, namespace: str, pod: str, container: str, *, tail_lines: int, previous: bool = False) -> bytes:
+        """The last lines that a container wrote; *previous*: the one before it, where it was restarted."""
+        query = [("container", container), ("tailLines", str(tail_lines)), ("timestamps", "true")]
+        query += [("previous", "true")] if previous else []
+        return await self._transport.call(Request("logs", "GET", PODS.path(namespace, pod, "log"), tuple(query)))
 
     async def version(self) -> JSONObject:
         """`major`, `minor`, `gitVersion` of the server."""

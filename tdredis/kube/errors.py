@@ -9,6 +9,7 @@ ApiError                    the server, or the way to it, did not do what was as
 ├── Gone                    410: the resourceVersion (or continue token) is too old, list again
 ├── Invalid                 400, 422: the object was refused by schema, CEL rule or validation
 ├── TooManyRequests         429: come back after `retry_after_s`
+├── TooMuchOutput           a command in a container wrote more than we take
 └── ServerUnavailable       5xx, refused or cut connection
     └── DeadlineExceeded    no complete answer within the deadline: the write may or may not have happened
         └── WatchSilent     a watch without a frame for too long
@@ -68,6 +69,10 @@ class Invalid(ApiError):
 
 class TooManyRequests(ApiError):
     retry_after_s: float = 1.0
+
+
+class TooMuchOutput(ApiError):
+    pass
 
 
 class ServerUnavailable(ApiError):

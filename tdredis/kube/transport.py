@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -116,11 +116,58 @@ class Transport:
             # An answer that was read to its end gave its connection back; any other takes it along.
             response.close()
 
-    async def _send(self, request: Request) -> aiohttp.ClientResponse:
+    async def frames(self, request: Request, protocol: str) -> AsyncGenerator[bytes, None]:
+        """The binary messages of a WebSocket, until the server ends it. A refusal raises what the server says; only
+        connecting has a deadline of its own. Close it with `aclosing`.
+        """
         try:
-            access = await self._config.current()
+            async with asyncio.timeout(self._deadline_s):
+                socket = await self._open_socket(request, protocol)
+        except TimeoutError as error:
+            what = f"{request.method} {request.path}: no answer in {self._deadline_s:g} s"
+            raise DeadlineExceeded(0, "DeadlineExceeded", what) from error
+        except aiohttp.WSServerHandshakeError as error:
+            # aiohttp has thrown the answer away: the same question without an upgrade has the server's words.
+            await self.call(request)
+            raise unavailable(request, error) from error
+        except CUT as error:
+            raise unavailable(request, error) from error
+        try:
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    yield message.data
+            if (cut := socket.exception()) is not None:
+                raise ServerUnavailable(0, "Unreachable", f"{request.path}: {type(cut).__name__}: {cut}")
+        finally:
+            await socket.close()
+
+    async def _open_socket(self, request: Request, protocol: str) -> "aiohttp.ClientWebSocketResponse[bool]":
+        for is_last in (False, True):
+            access = await self._access()
+            try:
+                return await self._session().ws_connect(
+                    URL(self._config.server + request.path, encoded=True).with_query(request.query),
+                    protocols=(protocol,),
+                    headers=_headers(request, access),
+                    ssl=access.tls if access.tls is not None else True,
+                    server_hostname=self._config.tls_server_name if access.tls is not None else None,
+                    proxy=self._config.proxy,
+                    max_msg_size=2**24,
+                )
+            except aiohttp.WSServerHandshakeError as error:
+                if error.status != 401 or is_last:
+                    raise
+                self._config.refused()
+        raise AssertionError("the last try returns or raises")
+
+    async def _access(self) -> Access:
+        try:
+            return await self._config.current()
         except ConfigError as error:
             raise Unauthorized(0, "NoCredentials", str(error)) from error
+
+    async def _send(self, request: Request) -> aiohttp.ClientResponse:
+        access = await self._access()
         return await self._session().request(
             request.method,
             URL(self._config.server + request.path, encoded=True).with_query(request.query),

@@ -57,7 +57,9 @@ class Reading:
 
 READINGS: Final = (
     Reading(
-        ("install.md", "restart.md", "settings.md", "outside.md", "grow.md"), (tom, sample), needs=(SERVER_VALIDATION,)
+        ("install.md", "cli.md", "restart.md", "settings.md", "outside.md", "grow.md"),
+        (tom, sample),
+        needs=(SERVER_VALIDATION,),
     ),
     Reading(("scale.md",), (rat,), keys=2000),
 )

@@ -25,7 +25,7 @@ def test_the_page_does_not_depend_on_the_environment(monkeypatch: pytest.MonkeyP
     assert PAGE.read_text() == render_cli()
 
 
-@pytest.mark.parametrize(("name", "parser"), leaves(build_parser(PROGRAM)))
+@pytest.mark.parametrize(("name", "parser"), tuple(leaves(build_parser(PROGRAM))))
 def test_every_argument_has_a_sentence(name: str, parser: argparse.ArgumentParser) -> None:
     assert parser.description
     assert [action.dest for action in parser._actions if not action.help] == []

@@ -13,6 +13,8 @@ from tests.kit.howto import HOWTO, Block, parse_blocks, read_blocks
 NOT_RUN: Final = {
     ("restart.md", "it is about an edit that failed"),
     ("install.md", "it installs an operator for all namespaces, with an image that you build"),
+    ("cli.md", "krew is a program of its own"),
+    ("cli.md", "it goes on until Ctrl-C"),
     ("outside.md", "PORT and the address are those of your nodes"),
 }
 
