@@ -44,6 +44,7 @@ from tdredis.planning.template_values import (
     with_values,
     write,
 )
+from tdredis.redis.parameters import is_always_read_at_start
 
 IS_SEEN_S: Final = 1.0  # status is written when the pass is over
 MOST_WORDS: Final = 400  # letters of what others say
@@ -253,11 +254,24 @@ class _Tried:
         settings = {f"{SETTING}{name}": value for name, value in live.settings_at_start.items()}
         if any(self.edit.get(path) == value for path, value in settings.items()):
             return True
+        if group.component == REDIS_COMPONENT and not self._named_no_more <= settings.keys():
+            return True
         if _made_of(live) != made_of(before, group.component):
             return True
         if group.component != REDIS_COMPONENT or live.made.asked is None:
             return False
         return bool(live.made.asked.differing(asked_for(*container_resources(before))))
+
+    @cached_property
+    def _named_no_more(self) -> frozenset[str]:
+        """Parameters that pods were made with before, as far as some say so, or any engine would have it; live ones are
+        no part of a template.
+        """
+        removed = {path for path, value in self.edit.items() if path.startswith(SETTING) and value is None}
+        said = {path for pod in self.snapshot.pods.values() for path in pod.made_of}
+        return frozenset(
+            path for path in removed if path in said or is_always_read_at_start(path.removeprefix(SETTING))
+        )
 
     @cached_property
     def _lagging(self) -> frozenset[str]:

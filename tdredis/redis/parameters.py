@@ -32,6 +32,12 @@ def is_read_at_start(name: str) -> bool:
     return any(each is not None and not each.is_live for each in found)
 
 
+def is_always_read_at_start(name: str) -> bool:
+    """No engine that was asked takes *name* while it runs."""
+    found = (_parameters(engine).get(name) for engine in ENGINES)
+    return is_read_at_start(name) and not any(each is not None and each.is_live for each in found)
+
+
 def known_by(name: str) -> tuple[str, ...]:
     """Engines, as they were asked, that know *name*."""
     return tuple(engine for engine in ENGINES if name in _parameters(engine))

@@ -430,6 +430,25 @@ def test_the_whole_edit_goes_back_resources_settings_and_capacity_among_it(make:
 
 
 @KINDS
+def test_a_parameter_that_is_named_no_more_is_an_edit_that_is_given_up_like_any(make: Make) -> None:
+    """Nothing else of the template is another: it lacks what pods were made with."""
+    world = healthy(make, config={"tcp-backlog": "300"})
+    edit(world, config={})
+    world.breaks = {BEFORE: Trouble(reason="ErrImagePull", message="the registry is gone")}
+    go_on(world)
+
+    wait_and_go_back(world)
+
+    assert "did not come up in 30 s: ErrImagePull" in record(world).failed
+    assert condition(world, "Accepted")["message"].startswith("config.tcp-backlog 300 -> ")
+    world.breaks = {}
+    go_on(world, passes=60)
+    made, _ = world.run_pass()
+    assert (made.verdict, made.steps) == ("healthy", ())
+    assert {world.settings.get(each, ("tcp-backlog",))["tcp-backlog"] for each in of_redis(world)} == {"300"}
+
+
+@KINDS
 def test_what_pods_go_back_to_is_what_all_of_them_had_not_an_edit_on_its_way(make: Make) -> None:
     """The second edit comes before the first one is carried out anywhere."""
     world = healthy(make)
