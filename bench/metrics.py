@@ -22,7 +22,7 @@ from tdredis.planning.snapshot import Key
 from tdredis.runtime.metrics import Metrics
 from tests.unit.planning.simulated_cluster import SimulatedCluster
 
-TIMES = 2000
+TIMES = 300
 
 
 def main(arguments: list[str]) -> int:

@@ -22,7 +22,9 @@ The operator serves them at `/metrics` on its port 8080, in Prometheus' text for
 Labels have as many values as there are resources, or fewer: never a pod's name, an address, a key, or a sentence.
 `reason` and `guard` are names of this program, explained in [night.md](../howto/night.md); an `outcome` of a write that
 is none of Kubernetes' own reasons is `other`. When a resource is deleted its series go with it, and a process that does
-not hold the lease serves none of resources: every one of them is there once.
+not hold the lease serves none of resources: every one of them is there once. A page of 5,000 RedisClusters has 16 MiB
+and takes a quarter of a second of CPU, in pieces of some milliseconds (`python -m bench metrics`). How to scrape it,
+alerts and dashboards: [monitoring.md](../howto/monitoring.md).
 """
 OF_RESOURCES: Final = """
 ## Of each resource
