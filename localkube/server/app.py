@@ -287,7 +287,7 @@ class ApiServer:
             case "PATCH" if target.name is not None:
                 return self._patch(call, await _read(request), request.content_type)
             case "DELETE" if target.subresource is None:
-                return self._delete(call, await _read(request))
+                return self._delete(call, await _read(request), request.content_type)
             case method if target.subresource not in (None, "status", "scale", "finalize", "resize"):
                 raise errors.not_implemented(f"{method} of {target.rtype.key}/{target.subresource}")
             case _:
@@ -707,8 +707,8 @@ class ApiServer:
 
     # ---- deleting
 
-    def _delete(self, call: _Call, raw: bytes) -> JsonAnswer:
-        options = _delete_options(raw, call.query)
+    def _delete(self, call: _Call, raw: bytes, content_type: str) -> JsonAnswer:
+        options = _delete_options(raw, content_type, call.query)
         target = call.target
         if target.name is not None:
             return self._deleted(call, self._delete_one(call, target.namespace, target.name, options))
@@ -801,8 +801,8 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     return int(text)
 
 
-def _delete_options(raw: bytes, query: Mapping[str, str]) -> Obj:
-    options: Obj = parse_object(raw, "application/json") if raw.strip() else {}
+def _delete_options(raw: bytes, content_type: str, query: Mapping[str, str]) -> Obj:
+    options: Obj = parse_object(raw, content_type) if raw.strip() else {}
     if "propagationPolicy" in query:
         options.setdefault("propagationPolicy", query["propagationPolicy"])
     grace = _number(query, "gracePeriodSeconds")

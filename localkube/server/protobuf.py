@@ -1,4 +1,5 @@
-"""Which object a protobuf body holds: kubectl's typed commands (`create namespace` …) send nothing else.
+"""Which object a protobuf body holds: kubectl's typed commands (`create namespace` …) send nothing else,
+and what is written with Kubernetes' own typed client (Helm's releases) deletes by it.
 
 The messages and field numbers are those of the Kubernetes API's published definitions; only what those commands can
 send is known. A field that is not known is refused by its number, never dropped.

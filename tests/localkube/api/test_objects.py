@@ -192,6 +192,23 @@ async def test_deletion_by_a_wrong_uid_is_a_conflict(api: Api) -> None:
     assert "Precondition failed: UID in precondition: other" in answer.message
 
 
+@pytest.mark.parametrize("uid", ["", "another"])
+async def test_options_of_a_deletion_may_come_in_protobuf_as_typed_clients_send_them(api: Api, uid: str) -> None:
+    """Bytes as client-go makes them: DeleteOptions of v1 with propagationPolicy Background and a precondition."""
+
+    def text(number: int, value: bytes) -> bytes:
+        return bytes((number << 3 | 2, len(value))) + value
+
+    made = (await api.create(CONFIGMAPS, config_map())).object()
+    wanted = text(2, text(1, (uid or made["metadata"]["uid"]).encode())) + text(4, b"Background")
+    parts = text(1, text(1, b"v1") + text(2, b"DeleteOptions")), text(2, wanted), text(3, b""), text(4, b"")
+    body = b"".join((b"k8s\x00", *parts))
+    answer = await api.call("DELETE", f"{CONFIGMAPS}/a", body, kind="application/vnd.kubernetes.protobuf")
+
+    assert answer.status == (409 if uid else 200), answer.body
+    assert (await api.get(f"{CONFIGMAPS}/a")).status == (200 if uid else 404)
+
+
 async def test_a_dry_run_stores_nothing(api: Api) -> None:
     answer = await api.create(CONFIGMAPS, config_map(), dryRun="All")
 
