@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tests.charts.generated import ROOT
@@ -87,3 +88,18 @@ def test_before_1_21_all_but_the_disruption_budget_is_there() -> None:
 
 def test_no_overlay_is_left_untested() -> None:
     assert set(OVERLAYS) == {"namespaces", "image", "openshift", "kubernetes-1.20"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [("Deployment", ("spec", "replica"), 2), ("Deployment", ("spec", "replicas"), "2"), ("Role", ("rules",), {})],
+)
+def test_who_judges_knows_what_is_wrong(kind: str, path: tuple[str, ...], value: object) -> None:
+    wrong = the(build(BASE), kind)
+    part = wrong
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = value
+
+    with pytest.raises(jsonschema.ValidationError, match=path[-1] if path[-1] == "replica" else "is not of type"):
+        validate([wrong], "1.37")

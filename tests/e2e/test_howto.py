@@ -63,7 +63,8 @@ READINGS: Final = (
     ),
     Reading(("scale.md",), (rat,), keys=2000),
 )
-PAGES: Final = tuple(page for reading in READINGS for page in reading.pages)
+OF_HELM: Final = "helm.md"  # test_helm.py types it, where nothing is installed yet
+PAGES: Final = (*(page for reading in READINGS for page in reading.pages), OF_HELM)
 
 
 @pytest.mark.parametrize(
@@ -91,8 +92,9 @@ class Shell:
     command that fails. The namespace of the pages is the test's own.
     """
 
-    def __init__(self, kube: Kube, namespace: str, folder: Path) -> None:
+    def __init__(self, kube: Kube, namespace: str, folder: Path, programs: Path = BIN) -> None:
         self._kube = kube
+        self._programs = programs
         self._namespace = namespace
         self._folder = folder
         self._process: asyncio.subprocess.Process | None = None
@@ -104,7 +106,7 @@ class Shell:
         self._process = await asyncio.create_subprocess_exec(
             *("bash", "--noprofile", "--norc", "-euo", "pipefail"),
             cwd=ROOT,
-            env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "KUBECONFIG": str(config)},
+            env={**os.environ, "PATH": f"{self._programs}:{BIN}:{os.environ['PATH']}", "KUBECONFIG": str(config)},
             preexec_fn=tied_to(os.getpid()),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -94,19 +94,22 @@ class WithOperator(Catalogue):
         super().__init__()
         self._account = account
         self.port = 0  # of the API server, as pods find it
+        self.code: dict[str, Path] = {}  # by image: a checkout that is not this one
 
     def resolve(self, name: str) -> Image:
-        return self._operator() if repository_of(name) == "td-redis-operator" else super().resolve(name)
+        return self._operator(name) if repository_of(name) == "td-redis-operator" else super().resolve(name)
 
-    def _operator(self) -> Image:
+    def _operator(self, name: str) -> Image:
+        root = self.code.get(name, ROOT)
         # Pods here share the machine's network: what is every address of a pod elsewhere is its one address.
         start = f'exec {sys.executable} -m tdredis.cli "$@" --listen "{{pod_ip}}:8080"'
-        needed = (str(ROOT), *(() if sys.base_prefix == "/usr" else (sys.base_prefix,)))
+        needed = (*dict.fromkeys((str(root), str(ROOT))), *(() if sys.base_prefix == "/usr" else (sys.base_prefix,)))
         return Image(
             entrypoint=("/bin/sh", "-c", start, "tdredis"),
             env={
                 "PATH": STANDARD_PATH,
                 "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTHONPATH": str(root),
                 "KUBERNETES_SERVICE_HOST": "127.0.0.1",
                 "KUBERNETES_SERVICE_PORT": str(self.port),
             },
@@ -166,6 +169,7 @@ class Watched(Installed):
     """A localkube whose pods come to the API server through *gateway*."""
 
     gateway: Gateway
+    catalogue: WithOperator
 
 
 @asynccontextmanager
@@ -178,7 +182,7 @@ async def installed(folder: Path) -> AsyncIterator[Watched]:
         catalogue.port = gateway.port
         kube = Kube(cluster.kubeconfig, folder)
         async with kube.client() as client:
-            yield Watched(kube, client, gateway)
+            yield Watched(kube, client, gateway, catalogue)
 
 
 @pytest.fixture
