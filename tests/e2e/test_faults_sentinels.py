@@ -162,6 +162,7 @@ async def test_a_sentinel_that_was_not_told_the_password_is_told_it(
             assert await parts.ask(shut_out, "SENTINEL", "MONITOR", "mymaster", ip, 6379, 2) == b"OK"
         else:
             assert await parts.ask(shut_out, "SENTINEL", "SET", "mymaster", "auth-pass", "wrong") == b"OK"
+        await subject.touch()
 
         message = await until_told(subject, "AuthPassSet")
         await at_peace(subject, primary)

@@ -70,6 +70,7 @@ async def test_memory_that_is_nearly_full_is_told_before_anything_is_evicted_and
         assert condition(resource, "MemoryPressure")["status"] == "False"
         await hears_all(subject)
         await fill(subject, 92.0)
+        await subject.touch()
 
         async def warns() -> bool:
             return bool(condition(await subject.get(), "MemoryPressure")["status"] == "True")
@@ -89,6 +90,7 @@ async def test_memory_that_is_nearly_full_is_told_before_anything_is_evicted_and
             assert isinstance(text, bytes)
             assert parse_info(text.decode())["evicted_keys"] == "0"
             await link.call("FLUSHALL", timeout_s=5)
+        await subject.touch()
 
         async def eased() -> bool:
             return not await warns()

@@ -179,6 +179,7 @@ async def test_sentinel_users_outside_are_led_to_the_primary_through_a_failover_
         await eventually(led_outside, "all Sentinels lead to the primary's own node port")
         await subject.until_ready()
         await connects_too_early(subject)
+        await subject.touch()
         await eventually(lambda: connected_again(subject), "it has been made to connect again")
         await eventually(lambda: replicas_are_outside(subject), "the primary knows it by its node port")
         await subject.until_ready()

@@ -94,6 +94,7 @@ async def test_parameters_are_set_while_redis_runs_and_are_there_after_a_restart
 
         pod = max(before)
         await set_by_hand(subject, pod, "timeout", "599", "hz", "50")
+        await subject.touch()
         await until_all_have(subject, "timeout", "600")  # spec names it
         assert "50" in await values_of(subject, "hz"), "and of this it says nothing"
         await kube.kubectl("delete", "pod", "-n", namespace, pod)
