@@ -63,5 +63,6 @@ BUDGETS = Need("Kubernetes 1.21: disruption budgets of policy/v1", _is_as_new_as
 ROOM_IS_ASKED_FOR = Need("Kubernetes 1.36: a resize that no node has room for is refused", _is_as_new_as(36))
 PROCESSES = Need("the pods' processes on this machine, and root", _runs_here)
 OPERATOR_IMAGE = Need("the operator's image on every node", _has_image("td-redis-operator:0.1.0"))
+REDIS_7_2 = Need("the image redis:7.2 on every node", _has_image("redis:7.2"))
 VALKEY = Need("the image valkey/valkey:8.0 on every node", _has_image("valkey/valkey:8.0"))
 LOCALKUBE = Need("localkube, which it is about", lambda _: False)

@@ -16,7 +16,7 @@ import yaml
 
 from localkube.kubelet.lifeline import tied_to
 from tdredis.kube.client import Client
-from tests.e2e.needs import SERVER_VALIDATION, Need
+from tests.e2e.needs import REDIS_7_2, SERVER_VALIDATION, Need
 from tests.e2e.scaling import fill, holds_all
 from tests.e2e.test_faults import VOLUMES
 from tests.e2e.world import BIN, ROOT, Kube, Obj, Operator, Subject, eventually, sample, standby
@@ -59,7 +59,7 @@ READINGS: Final = (
     Reading(
         ("install.md", "cli.md", "restart.md", "settings.md", "outside.md", "grow.md"),
         (tom, sample),
-        needs=(SERVER_VALIDATION,),
+        needs=(SERVER_VALIDATION, REDIS_7_2),
     ),
     Reading(("scale.md",), (rat,), keys=2000),
 )
