@@ -24,7 +24,7 @@ from tdredis.planning.objects import ref_of
 from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.setting import NOT_NAMED, NOTHING, Decision, RefusedStart
 from tdredis.planning.settings_at_start import AtStart, at_start_of, needs_restart, settings_of_templates, with_start
-from tdredis.planning.settings_beforehand import refused_beforehand, refused_by_any_engine
+from tdredis.planning.settings_beforehand import refused_beforehand, refused_by_any_engine, taken_into_use
 from tdredis.planning.snapshot import Ref
 from tdredis.planning.steps import SetParameter
 from tdredis.redis.parameters import is_read_at_start, known_by, like, parameter_of
@@ -136,6 +136,9 @@ def _decide_one(world: World, name: str) -> Decision:
     goal = wanted if wanted is not None else _goal(world.instance, world.members[0].facts.engine, name, None)
     is_new = starting.is_read_then and goal != starting.value and (wanted is not None or starting.value is not None)
     refusal = refused_beforehand(world, name, goal) if is_new and goal is not None else None
+    if refusal is None and not is_new and goal is not None and (found := taken_into_use(world, name, goal)):
+        refusal, value = found
+        starting = replace(starting, value=value)
     if refusal is None:
         return _decide(world, name, wanted, kept, starting)
     if starting.value is None:

@@ -32,6 +32,16 @@ def refused_beforehand(world: World, name: str, value: str) -> Hold | None:
     return _fit_the_memory(world.instance, engines, int(value)) or _have_the_keys(world, int(value))
 
 
+def taken_into_use(world: World, name: str, value: str) -> tuple[Hold, str] | None:
+    """Why pods that are made to start with *name* at *value* are to go again, and the value for the others: what was
+    right when they were made is it no more. None: it is right.
+    """
+    if name != DATABASES or not (found := _has_keys_beyond(world, int(value))):
+        return None
+    has = (int(member.facts.settings.get(DATABASES, "0")) for member in world.members)
+    return found, str(max(has))
+
+
 def refused_by_any_engine(instance: Instance, name: str, value: str) -> bool:
     """As `refused_beforehand`, of an instance that has no process yet."""
     nobody = frozenset[str]()
@@ -67,13 +77,8 @@ def _have_the_keys(world: World, databases: int) -> Hold | None:
     a database that it does not have ends; one that finds a write in an append-only file, or gets it from its primary,
     makes it where the one before was made, and says so in its log alone (seen on redis 7.0.15).
     """
-    found = [
-        (member.facts.databases, member.pod.name) for member in world.members if member.facts.databases > databases
-    ]
-    if found:
-        most, pod = max(found)
-        what = f"database {most - 1} has keys in {pod}, and with {databases} there is none of that number"
-        return _taken_away(what, f"write {most} or more, or remove these keys")
+    if found := _has_keys_beyond(world, databases):
+        return found
     has = [(int(member.facts.settings.get(DATABASES, "0")), member.pod.name) for member in world.members]
     most, pod = max(has)
     if most <= databases or not _keeps_a_log(world.instance):
@@ -82,6 +87,15 @@ def _have_the_keys(world: World, databases: int) -> Hold | None:
         f"{pod} has {most}, and append-only files on its volume may name those that go: a start would make their writes"
     )
     return _taken_away(f"{what} in another", f"write {most} or more; for fewer copy the keys to another resource")
+
+
+def _has_keys_beyond(world: World, databases: int) -> Hold | None:
+    members = world.members
+    most, pod = max(((each.facts.databases, each.pod.name) for each in members), default=(0, ""))
+    if most <= databases:
+        return None
+    what = f"database {most - 1} has keys in {pod}, and with {databases} there is none of that number"
+    return _taken_away(what, f"write {most} or more, or remove these keys")
 
 
 def _keeps_a_log(instance: Instance) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import pytest
+
 from tests.unit.planning.simulated_standby import SimulatedStandby
 from tests.unit.planning.test_settings import (
     World,
@@ -138,6 +140,38 @@ def test_databases_that_have_keys_are_not_taken_away() -> None:
     roll(world)
     assert values(world, "databases") == {"31"}
     assert any(is_primary(world, pod) for pod in redis_pods(world))
+
+
+@pytest.mark.parametrize(("config", "goal"), [({"databases": 30}, "30"), ({}, "16")], ids=["fewer", "default"])
+@pytest.mark.parametrize("make", [STANDBY, partial(SimulatedStandby, "RedisStandalone")], ids=["standby", "standalone"])
+def test_a_database_that_a_client_begins_to_use_while_it_is_taken_away_stays(
+    make: Any, config: dict[str, Any], goal: str
+) -> None:
+    """Pods that have fewer by now make its writes in another: they go again, and none of them is to be the primary."""
+    world: SimulatedStandby = make(config={"databases": 40})
+    world.converge()
+    (primary,) = [pod for pod in redis_pods(world) if is_primary(world, pod)]
+    uid = world.pods[primary].uid
+    edit(world, config)
+    for _ in range(60):
+        if values(world, "databases") != {"40"}:
+            break
+        world.run_pass()
+    assert values(world, "databases") == {"40", goal}
+    world.redis()[primary].databases = 36
+
+    for _ in range(80):
+        world.run_pass()
+        assert is_primary(world, primary)
+        assert world.pods[primary].uid == uid
+
+    assert values(world, "databases") == {"40"}
+    status, message = accepted(world)
+    assert status == "False"
+    assert f"database 35 has keys in {primary}, and with {goal} there is none of that number" in message
+    world.redis()[primary].databases = 0
+    roll(world)
+    assert values(world, "databases") == {goal}
 
 
 def test_databases_that_files_on_volumes_may_name_are_not_taken_away() -> None:
