@@ -218,7 +218,7 @@ class Executor:
         that takes, or the primary would acknowledge some that its successor does not have. When the pause is over, and
         nobody leads, the fence still holds.
         """
-        answers = await self._pause(key, primary)
+        answers = await self._pause(key, primary, step.least)
         is_asked = False
         try:
             if answers:
@@ -258,13 +258,13 @@ class Executor:
         found = await self._info(process, await self._open(key, process))
         return int(found.get("slave_repl_offset") or found.get("master_repl_offset") or 0)
 
-    async def _pause(self, key: Key, primary: Process) -> bool:
-        """False: it answers nothing any more. Before 6.2 reads wait too, our own among them: so what holds for longer
-        than the pause comes first.
+    async def _pause(self, key: Key, primary: Process, least: int) -> bool:
+        """*least*: its fence is no lower. False: it answers nothing any more. Before 6.2 reads wait too, our own among
+        them: so what holds for longer than the pause comes first.
         """
         link = await self._open(key, primary)
         found = await self._info(primary, link)
-        await self.ask(link, [fence(int(found.get("connected_slaves", 0)))])
+        await self.ask(link, [fence(max(least, int(found.get("connected_slaves", 0))))])
         try:
             await self.ask(link, [PAUSE_WRITES])
         except Refused:

@@ -361,13 +361,14 @@ class Sentinel(Link):
     ("refusal", "goes_on"),
     [("INPROG Failover already in progress", False), ("NOGOODSLAVE No suitable replica to promote", True)],
 )
+@pytest.mark.parametrize(("before", "fence"), [(1, 2), (5, 5)])
 async def test_writes_stay_stopped_where_a_failover_that_was_asked_for_before_is_under_way(
-    refusal: str, goes_on: bool
+    refusal: str, before: int, fence: int, *, goes_on: bool
 ) -> None:
     """The former primary would acknowledge what its successor does not have."""
     process = Process(pod="p", uid="u", ip=HOST, id="a", in_cluster=False)
     step = FailOver(
-        process=process, master_name="m", primary=process, candidates=(process,), least=1, why="the test says so"
+        process=process, master_name="m", primary=process, candidates=(process,), least=before, why="the test says so"
     )
     async with api_server({}) as (client, _):
         link = Sentinel(refusal)
@@ -382,7 +383,8 @@ async def test_writes_stay_stopped_where_a_failover_that_was_asked_for_before_is
     assert outcome.failed == step
     assert (("CLIENT", "UNPAUSE") in link.asked) is goes_on
     least = [each[-1] for each in link.asked if tuple(each[:3]) == ("CONFIG", "SET", "min-replicas-to-write")]
-    assert least == ([2, 1] if goes_on else [2]), "it has what it had before, or refuses writes when it is replaced"
+    expected = [fence, before] if goes_on else [fence]
+    assert least == expected, "it has what it had before, or refuses writes when it is replaced"
 
 
 class FullSlots(Link):
