@@ -17,7 +17,8 @@ from tdredis.movers.pace import Pace, Pacer
 from tdredis.movers.progress import End, Left, MayGoOn, MoveFailed, Progress, Word
 from tdredis.movers.room import look_at
 from tdredis.movers.slots import SlotMover
-from tdredis.redis.moves import Move, ShardLoad, in_rounds
+from tdredis.redis.loads import ShardLoad
+from tdredis.redis.moves import Move, in_rounds
 from tdredis.redis.places import Place
 from tdredis.redis.slots import NO_SLOTS
 from tdredis.redislink.access import Access

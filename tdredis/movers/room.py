@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tdredis.movers.node import Node
 from tdredis.movers.progress import MoveFailed, NoRoomLeft
 from tdredis.redis.facts import parse_info
-from tdredis.redis.moves import ShardLoad, room_bytes, spread_bytes
+from tdredis.redis.loads import ShardLoad, room_bytes, spread_bytes
 from tdredis.redislink.errors import Refused
 
 ASKED = 512  # slots whose keys are counted in one round trip

@@ -22,7 +22,7 @@ from tdredis.planning.sentences import list_names
 from tdredis.planning.sizing import written_maxmemory_mib
 from tdredis.planning.snapshot import ClusterSnapshot, Ref
 from tdredis.redis.facts import NodeFacts
-from tdredis.redis.moves import USABLE_PERCENT
+from tdredis.redis.loads import USABLE_PERCENT
 from tdredis.redis.slots import ALL_SLOTS, SlotSet, parse_slots
 from tdredis.redis.views import ClusterView
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from tdredis.planning.moving import MoveOrder, Moving, State
-from tdredis.redis.moves import Move, NoRoom, ShardLoad, SlotLoad, plan_moves
+from tdredis.redis.loads import ShardLoad, SlotLoad
+from tdredis.redis.moves import Move, NoRoom, plan_moves
 from tdredis.redis.slots import SlotRange, SlotSet
 
 KEY_BYTES = 1000

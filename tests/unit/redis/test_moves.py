@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tdredis.redis.moves import Move, NoRoom, ShardLoad, SlotLoad, in_rounds, plan_moves, spread_bytes
+from tdredis.redis.loads import ShardLoad, SlotLoad, spread_bytes
+from tdredis.redis.moves import Move, NoRoom, in_rounds, plan_moves
 from tdredis.redis.slots import ALL_SLOTS, SlotSet, even_split
 
 MIB = 1 << 20
@@ -261,8 +262,9 @@ def test_nobody_gives_and_takes_and_a_plan_that_was_carried_out_is_not_followed_
     shards = recipe.shards
     moves = planned(shards)
 
-    assert not {move.source for move in moves} & {move.target for move in moves}
     mean = sum(each.size_bytes for each in shards) / len(shards)
+    of_weight = [move for move in moves if move.size_bytes * 20 > mean]  # others fill up who has few slots
+    assert not {move.source for move in of_weight} & {move.target for move in of_weight}
     largest = max((load.size_bytes for each in shards for load in each.slots.values()), default=0)
     surplus = sum(max(0.0, each.size_bytes - mean) for each in shards)
     assert sum(move.size_bytes for move in moves) <= surplus * 1.05 + len(shards) * (largest + 1)
