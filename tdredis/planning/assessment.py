@@ -13,7 +13,6 @@ from typing import Generic
 import msgspec
 
 from tdredis.api.instance import Instance, InstanceStatus
-from tdredis.api.validation import problems
 from tdredis.planning.change import Change, UnderWay
 from tdredis.planning.counts import Count, count_changes
 from tdredis.planning.desired import Effective
@@ -23,6 +22,7 @@ from tdredis.planning.health import Check, WorldT, find_faults
 from tdredis.planning.pending import Group, find_lacks, quota_change, rolled_changes
 from tdredis.planning.plan import Hold, Plan, Ruling, Verdict, held, until_barrier
 from tdredis.planning.proven import PROVEN_S, find_unproven
+from tdredis.planning.refused import spec_problems
 from tdredis.planning.report import Description, build_status
 from tdredis.planning.rollback import Watched, watch_edit
 from tdredis.planning.rolling import COPIES_COME, Next, Shard, say_next
@@ -177,7 +177,7 @@ class Assessment(Generic[WorldT]):
 def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instance]) -> Assessment[WorldT]:
     """*effective*: what of spec is, and why the rest waits; *world* has it already."""
     snapshot, instance = world.snapshot, world.instance
-    sentences = snapshot.memo.once("problems", (snapshot.resource,), lambda: problems(snapshot.resource))
+    sentences = spec_problems(snapshot)
     findings = find_faults(kind.checks, world)
     groups = kind.groups(world)
     lacks, refusal = find_lacks(snapshot, instance, groups, settings_lacks(world)), refused_start(world)

@@ -18,6 +18,7 @@ from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.limits import MIB
 from tdredis.planning.moving import MoveOrder, Moving, State
 from tdredis.planning.plan import Hold, Ruling
+from tdredis.planning.refused import spec_problems
 from tdredis.planning.sentences import list_names
 from tdredis.planning.steps import MoveSlots, RedisStep
 from tdredis.redis.places import Place
@@ -68,9 +69,11 @@ def is_done(world: World) -> bool:
 
 def resharding(world: World) -> int:
     """status.resharding as it is to be written: how many shards there were, and 0 when nothing is to move."""
+    before = world.snapshot.cluster.status.resharding
+    if spec_problems(world.snapshot):
+        return before  # nothing is begun, and what was begun goes on when it is corrected
     if not is_wanted(world):
         return 0
-    before = world.snapshot.cluster.status.resharding
     return before or sum(1 for shard in world.shards if not shard.is_vacant)
 
 
@@ -95,7 +98,7 @@ def move_slots(world: World, others: Others) -> Ruling:
 
 def is_left_to_a_mover(world: World) -> bool:
     """Slots that are open are finished by the order that is given in this pass."""
-    if not is_wanted(world):
+    if not is_wanted(world) or spec_problems(world.snapshot):
         return False
     return bool(world.snapshot.cluster.status.resharding) and _is_ready(world) is None
 

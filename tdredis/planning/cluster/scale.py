@@ -73,7 +73,9 @@ def decide_scale(snapshot: ClusterSnapshot) -> Scale | None:
     present = max(_present(snapshot, owned))
     begun = bool(cluster.status.resharding)
     if wanted < FEWEST:
-        return Scale(size=present, staying=present)  # spec is invalid, which says why
+        # Spec is refused, which says why. Until it is corrected those that are there stay, and are what they are.
+        everybody = {shard_name(cluster, index) for index in range(present)}
+        return Scale(size=present, staying=present, is_changing=begun or not everybody <= owned.keys())
     some_go = any(shard_name(cluster, index) in owned for index in range(wanted, present))
     if some_go and not begun and (hold := _room_is_there(snapshot, wanted, present)):
         return Scale(size=present, staying=present, hold=hold)

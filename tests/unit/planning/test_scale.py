@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -487,3 +488,59 @@ def test_an_order_that_failed_or_found_no_room_is_told() -> None:
     world.run_pass()
     assert world.mover.moving.state is State.REFUSED
     assert accepted(world)[0] == "shards_have_room"
+
+
+# ---- spec that cannot be carried out, where the server did not refuse it
+
+WRONG = pytest.mark.parametrize("wrong", [{"size": 2}, {"capacity": 1}], ids=str)
+
+
+@OUT_AND_IN
+@WRONG
+@pytest.mark.parametrize(("passes", "dies"), [(0, False), (3, True), (7, False), (7, True), (11, True)])
+def test_an_invalid_spec_meanwhile_is_refused_stops_what_moves_and_loses_nothing(
+    before: int, after: int, wrong: dict[str, int], passes: int, dies: bool
+) -> None:
+    """*passes* after the size was edited; *dies*: whoever moves slots does at that moment."""
+    world = full(before)
+    edit(world, size=after)
+    for _ in range(passes):
+        world.run_pass()
+    begun, spec = world.cluster.status.resharding, copy.deepcopy(world.resource["spec"])
+    owners = {name: node.slots for name, node in primaries(world).items()}
+    edit(world, **wrong)
+    if dies:
+        world.mover.die()
+
+    plans = [world.run_pass()[0] for _ in range(25)]
+
+    assert plans[-1].verdict == "invalid"
+    assert not orders(plans)
+    assert any(hold.guard == "spec_is_valid" and hold.about == "spec" for hold in plans[-1].holds)
+    assert accepted(world)[0] == "spec_is_valid", accepted(world)
+    assert world.cluster.status.resharding == begun
+    assert not any(node.migrating or node.importing for node in world.nodes()), "no slot is left open"
+    assert SlotSet.union(node.slots for node in world.nodes()) == ALL_SLOTS
+    assert keys(world) == 41
+    assert world.cluster.status.phase in ("Ready", "Migrating"), world.cluster.status
+    at_most = sum(
+        len(slots - primaries(world)[name].slots) for name, slots in owners.items() if name in primaries(world)
+    )
+    assert at_most <= 2 * world.mover.batch, "what was open ended, and no more"
+    world.resource["spec"] = spec
+    edit(world)
+    finish(world)
+    is_whole(world, after)
+
+
+@OUT_AND_IN
+def test_an_invalid_size_meanwhile_may_be_taken_back_too(before: int, after: int) -> None:
+    world = full(before)
+    edit(world, size=after)
+    until(world, is_half_way(world))
+    edit(world, size=1)
+    for _ in range(10):
+        world.run_pass()
+    edit(world, size=before)
+    finish(world)
+    is_whole(world, before)
