@@ -71,11 +71,10 @@ def replace_stuck(
     return hand_over()
 
 
-def replace_replica(
-    shard: Shard, stuck: Sequence[StuckPod], terms: Terms, carry_out: Callable[[Next], Ruling]
-) -> Ruling:
-    """The next of *stuck*, replicas of *shard* and its outdated copies. As where pods are recreated by spec, it leaves
-    no fewer copies than there should be; one without a copy of its own goes at once.
+def replace_next(shard: Shard, stuck: Sequence[StuckPod], terms: Terms, carry_out: Callable[[Next], Ruling]) -> Ruling:
+    """The next of *stuck*, which are the outdated copies of *shard*: its replicas, or a primary without any. As where
+    pods are recreated by spec, it leaves no fewer copies than there should be; one without a copy of its own goes at
+    once.
     """
     by_name = {each.name: each for each in stuck}
     behind = [each.name for each in shard.copies if each.name in by_name and not each.is_whole]

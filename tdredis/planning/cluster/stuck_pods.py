@@ -12,7 +12,7 @@ from tdredis.planning.plan import Hold, Ruling
 from tdredis.planning.rolling import Terms
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import HandOver, Step
-from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_replica, replace_stuck, stuck_pods
+from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_next, replace_stuck, stuck_pods
 
 
 def replace_stuck_pods(world: World) -> Ruling:
@@ -29,7 +29,7 @@ def replace_stuck_pods(world: World) -> Ruling:
     holds: list[Hold] = []
     for shard in world.shards:
         ruling = _replace(world, shard, is_next=shard.name in busy or len(busy) < at_once)
-        if ruling.steps:
+        if ruling.steps or ruling.holds:
             busy.add(shard.name)
         steps += ruling.steps
         holds += ruling.holds
@@ -39,34 +39,42 @@ def replace_stuck_pods(world: World) -> Ruling:
 def _replace(world: World, shard: Shard, *, is_next: bool) -> Ruling:
     snapshot = world.snapshot
     pods = (snapshot.pods[name] for name in shard.wanted if name in snapshot.pods)
+    stuck = stuck_pods(snapshot, world.instance, shard.name, pods)
     owner = shard.owner.name if shard.owner else ""
     never = "" if world.was_whole or world.owned else "nobody ever owned a slot"
 
     def loses_nothing(pod: PodFacts) -> str:
         return nothing_to_lose(snapshot, pod, world.instance.spec, never=never, owner=owner)
 
-    def next_replica(replicas: Sequence[StuckPod]) -> Ruling:
-        copies = copies_of(world, shard, frozenset(each.name for each in replicas))
-        terms = Terms(needs_surplus=world.instance.spec.rollout.surge == "always")
-        return replace_replica(copies, replicas, terms, lambda step: carry_out(world, step))
+    def hand_over() -> Ruling:
+        ruling = _hand_over(world, shard, stuck)
+        if ruling is None and len(shard.wanted) == 1:  # who has replicas by spec waits for them
+            return _next_of(world, shard, stuck)
+        return ruling or Ruling()
 
-    stuck = stuck_pods(snapshot, world.instance, shard.name, pods)
     return replace_stuck(
         stuck,
         nothing_to_lose=loses_nothing,
         primary=owner,
         may_disrupt=is_next and world.is_whole and not world.redis.has_unknown,
-        next_replica=next_replica,
-        hand_over=lambda: _hand_over(world, shard, stuck),
+        next_replica=lambda replicas: _next_of(world, shard, replicas),
+        hand_over=hand_over,
     )
 
 
-def _hand_over(world: World, shard: Shard, stuck: tuple[StuckPod, ...]) -> Ruling:
-    """To a replica that is in sync and stays."""
+def _next_of(world: World, shard: Shard, stuck: Sequence[StuckPod]) -> Ruling:
+    """What comes next for *stuck*, of *shard*."""
+    copies = copies_of(world, shard, frozenset(each.name for each in stuck))
+    terms = Terms(needs_surplus=world.instance.spec.rollout.surge == "always")
+    return replace_next(copies, stuck, terms, lambda step: carry_out(world, step))
+
+
+def _hand_over(world: World, shard: Shard, stuck: tuple[StuckPod, ...]) -> Ruling | None:
+    """To a replica that is in sync and stays. None: there is none."""
     leaving = {each.name for each in stuck}
     candidates = [member for member in electable(world, shard) if member.name not in leaving]
     if shard.owner is None or not candidates:
-        return Ruling()
+        return None
     candidate = max(candidates, key=lambda member: (member.facts.replication.offset_bytes, descending(member.name)))
     why = f"{shard.owner.name} will be recreated; {candidate.name} has its data"
     return Ruling(steps=(HandOver(process=candidate.process, shard=shard.name, why=why),))

@@ -13,7 +13,7 @@ from tdredis.planning.replication.world import World
 from tdredis.planning.rolling import Terms
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import Step
-from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_replica, replace_stuck, stuck_pods
+from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_next, replace_stuck, stuck_pods
 from tdredis.planning.surplus import is_claim_going, is_written, keeps_data
 
 
@@ -46,7 +46,7 @@ def _replace_redis(world: World, stuck: tuple[StuckPod, ...]) -> Ruling:
     def next_replica(replicas: Sequence[StuckPod]) -> Ruling:
         copies = copies_of(world, frozenset(each.name for each in replicas))
         terms = Terms(needs_surplus=world.instance.spec.rollout.surge == "always")
-        return replace_replica(copies, replicas, terms, lambda step: carry_out(world, step))
+        return replace_next(copies, replicas, terms, lambda step: carry_out(world, step))
 
     return replace_stuck(
         stuck,

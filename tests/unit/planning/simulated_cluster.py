@@ -155,8 +155,9 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
         match step:
             case Apply() | Remove() | Release() | ReplacePod() | ResizePod() | ResizeVolume() | RestoreLabels():
                 if isinstance(step, ReplacePod):
-                    gone = self.pods[step.pod].process
-                    assert gone is None or not gone.slots, "a pod with slots is never deleted"
+                    gone, spec = self.pods[step.pod].process, self.cluster.spec
+                    finds_them_again = spec.storage_class and not spec.replicas  # and there is nobody to hand over to
+                    assert gone is None or not gone.slots or finds_them_again, "a pod with slots is never deleted"
                 if isinstance(step, ReplacePod) and self.cluster.spec.storage_class:
                     self.lose(step.pod, keeps_data=True)
                 else:

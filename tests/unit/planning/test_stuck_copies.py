@@ -10,10 +10,11 @@ from tdredis.planning.plan import Ruling
 from tdredis.planning.rolling import Copy, Shard, Terms
 from tdredis.planning.snapshot import PodFacts, Trouble
 from tdredis.planning.steps import ReplacePod
-from tdredis.planning.stuck_pods import StuckPod, replace_replica
+from tdredis.planning.stuck_pods import StuckPod, replace_next
 from tests.unit.planning.passes import edit
+from tests.unit.planning.simulated_cluster import SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
-from tests.unit.planning.test_rolls import KINDS, World, copies, healthy, of_redis
+from tests.unit.planning.test_rolls import KINDS, World, copies, healthy, of_redis, roles
 
 FAILS = Trouble(reason="CrashLoopBackOff", message="the exporter fails")
 
@@ -29,6 +30,54 @@ def lacking(world: World) -> int:
     """Shards with fewer copies than spec asks for."""
     spec = world.snapshot().resource.spec
     return sum(found < 1 + spec.replicas for found in copies(world).values())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("volume", ["", "fast"], ids=["emptyDir", "volume"])
+def test_without_replicas_each_keeps_its_data_and_no_two_shards_are_without_a_primary(volume: str) -> None:
+    """On a volume it finds them again; else another pod has a copy meanwhile."""
+    world = with_bad_exporters(SimulatedCluster, replicas=0, storageclass=volume)
+    shards = set(copies(world))
+    edit(world, monitorimage="exporter:2")
+
+    for _ in range(150):
+        made, done = world.run_pass()
+        assert len(roles(world)) >= len(shards) - 1
+        if not volume:
+            assert min(copies(world).values()) >= 1
+        if not done and made.verdict == "healthy":
+            break
+
+    assert made.verdict == "healthy", (made.holds, made.steps)
+    assert all(pod.trouble is None for pod in world.pods.values())
+    assert copies(world) == dict.fromkeys(shards, 1)
+    assert of_redis(world) == {f"{shard}-0" for shard in shards}
+
+
+def test_without_replicas_and_without_room_for_another_pod_it_says_why_nothing_goes() -> None:
+    world = with_bad_exporters(SimulatedCluster, replicas=0)
+    world.unschedulable |= {f"{shard}-1" for shard in copies(world)}
+    before = {name: world.pods[name].uid for name in of_redis(world)}
+    edit(world, monitorimage="exporter:2")
+
+    for _ in range(12):
+        made, _ = world.run_pass()
+
+    assert before == {name: world.pods[name].uid for name in before}
+    assert "copies_stay" in {hold.guard for hold in made.holds if "Unschedulable" in hold.why}
+
+
+def test_a_primary_whose_only_replica_does_not_come_is_not_recreated() -> None:
+    world = with_bad_exporters(SimulatedCluster, replicas=1, storageclass="fast")
+    shard = "redis-cluster-rat-0"
+    world.unschedulable.add(f"{shard}-1")
+    world.lose(f"{shard}-1", keeps_data=True)
+    before = world.pods[f"{shard}-0"].uid
+    edit(world, monitorimage="exporter:2")
+
+    for _ in range(12):
+        world.run_pass()
+
+    assert world.pods[f"{shard}-0"].uid == before
 
 
 @KINDS
@@ -75,6 +124,6 @@ def test_a_replica_without_a_whole_copy_waits_for_nobody() -> None:
     )
     shard = Shard(name="s", copies=copies, wanted=3, keeps_data=False)
 
-    ruling = replace_replica(shard, [stuck("s-1"), stuck("s-2")], Terms(), lambda _step: Ruling())
+    ruling = replace_next(shard, [stuck("s-1"), stuck("s-2")], Terms(), lambda _step: Ruling())
 
     assert [step.pod for step in ruling.steps if isinstance(step, ReplacePod)] == ["s-2"]
