@@ -10,6 +10,7 @@ from msgspec import Meta
 from tdredis.api.fields import IMAGE, IMAGE_OR_NONE, MOST_MIB, NET_MODE, PASSWORD, TEXT, wire_name
 from tdredis.api.instance import Instance, InstanceSpec, InstanceStatus, SecretRef
 from tdredis.api.pod_settings import PodSettings, ResourceSettings
+from tdredis.api.rollout import RolloutStatus
 
 
 class ProxySpec(msgspec.Struct, frozen=True, kw_only=True, rename=wire_name):
@@ -141,6 +142,10 @@ class RedisClusterStatus(InstanceStatus, frozen=True, kw_only=True, rename=wire_
     rebalanced: Annotated[
         str, Meta(description="The annotation cache.tongdun.net/rebalance that was carried out last.")
     ] = ""
+    proxy_rollout: Annotated[
+        RolloutStatus | None,
+        Meta(description="As rollout, of what the proxies are made from."),
+    ] = None
 
 
 class RedisCluster(Instance, frozen=True, kw_only=True, rename=wire_name):

@@ -28,6 +28,7 @@ from tdredis.kube.client import Client
 from tdredis.observe.gather import NotKnownYetError, Observer
 from tdredis.planning.conditions import pass_failed
 from tdredis.planning.decide import Judged, assess, must_see_all, plan, records_data, report
+from tdredis.planning.news import edits_given_up
 from tdredis.planning.objects import object_refusal
 from tdredis.planning.plan import Plan
 from tdredis.planning.sizing import resize_refusal
@@ -61,14 +62,16 @@ class Loop:
         max_rolls: int = MOST_ROLLS,
         on_pass: Callable[[Key, float, str], None] = lambda _key, _seconds, _outcome: None,
         on_step: Callable[[str, str, str], None] = lambda _kind, _step, _outcome: None,
+        on_rollback: Callable[[str, int], None] = lambda _kind, _edits: None,
         on_status: Callable[[JSONObject], None] = lambda _answer: None,
         on_seen: Callable[[Key, Snapshot | None], None] = lambda _key, _snapshot: None,
         on_judged: OnJudged = lambda _key, _assessment, _made, _status: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """*workers* passes run at once, and pods of *max_rolls* resources are recreated at once. *on_pass* hears
-        seconds and outcome of each, *on_step* that of every step, *on_status* the object as the server has it after a
-        write, *on_seen* every snapshot, None of what is gone; *on_judged* what a pass made of it.
+        seconds and outcome of each, *on_step* that of every step, *on_rollback* how many edits were given up,
+        *on_status* the object as the server has it after a write, *on_seen* every snapshot, None of what is gone;
+        *on_judged* what a pass made of it.
         *clock*: seconds, never set back.
         """
         self._queue = queue
@@ -77,6 +80,7 @@ class Loop:
         self._workers = workers
         self._on_pass = on_pass
         self._on_step = on_step
+        self._on_rollback = on_rollback
         self._on_seen = on_seen
         self._on_judged = on_judged
         self._clock = clock
@@ -202,6 +206,9 @@ class Loop:
         written = await self.statuses.write(
             key, snapshot.resource, status, to_the_end=is_first_record, hurry=self._queue.hurry(key)
         )
+        before = self._telling.last_status(key, snapshot.resource.metadata.uid) or snapshot.resource.status
+        if edits := edits_given_up(before, status):
+            self._on_rollback(key.kind, edits)
         self._telling.tell(key, assessment, status, outcome, failure)
         status_wait_s = None if written else self.statuses.wait_s(key)
         return self._pacing.after(key, made, outcome, is_new_status=written and is_new, status_wait_s=status_wait_s)

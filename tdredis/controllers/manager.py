@@ -146,6 +146,7 @@ class Manager:
             max_rolls=settings.max_rolls,
             on_pass=self._count_pass,
             on_step=lambda kind, step, outcome: metrics.steps.labels(kind, step, outcome).inc(),
+            on_rollback=lambda kind, edits: metrics.rollbacks.labels(kind).inc(edits),
             on_status=self._learn_status,
             on_seen=self._seen,
             on_judged=self.series.judged,

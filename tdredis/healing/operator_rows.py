@@ -176,6 +176,8 @@ OPERATOR_ROWS: tuple[Row, ...] = (
             "volumes_do_not_shrink",
             "engine_reads_the_data",
             "new_pods_come_up",
+            "new_proxies_come_up",
+            "restarted_pods_come_up",
             "app_is_unchanged",
             "no_primary_is_removed",
             "secrets_can_be_read",

@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from tdredis.api.json_object import JSONObject
-from tdredis.api.rediscluster import RedisCluster
+from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
 from tdredis.manifests.drift import encode_data
 from tdredis.manifests.envoy import REDIS_PASSWORD_KEY, build_envoy_files
 from tdredis.manifests.names import (
@@ -37,7 +39,18 @@ from tdredis.redis.ports import REDIS_PORT
 
 VERSION_KEY: Final = "version"
 CONFIG_HASH: Final = "cache.tongdun.net/proxy-config"
+MADE_OF: Final = "cache.tongdun.net/proxy-made-of"  # of the Deployment, and not of its pods: a digest of `proxy_values`
 SECRET_VERSION: Final = "cache.tongdun.net/proxy-secret-version"  # noqa: S105 an annotation
+
+
+def proxy_values(spec: RedisClusterSpec) -> dict[str, Any]:
+    """What pods of the proxy are made from, by path of spec."""
+    proxy = msgspec.to_builtins(spec.proxy)
+    return {"proxyimage": spec.proxy_image, **{f"proxy.{name}": proxy[name] for name in ("kind", "pod", "resources")}}
+
+
+def proxy_digest(spec: RedisClusterSpec) -> str:
+    return hashlib.sha256(msgspec.json.encode(proxy_values(spec), order="sorted")).hexdigest()[:16]
 
 
 def build_proxy_access(
@@ -131,7 +144,10 @@ def build_proxy_deployment(
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": build_metadata(cluster, name, PROXY_COMPONENT),
+        "metadata": {
+            **build_metadata(cluster, name, PROXY_COMPONENT),
+            "annotations": {MADE_OF: proxy_digest(cluster.spec)},
+        },
         "spec": {
             "replicas": cluster.spec.proxy.replicas,
             "selector": {"matchLabels": selector},

@@ -15,6 +15,7 @@ from tdredis.planning.snapshot import EARLIER, PodFacts, Trouble
 # Reasons of a waiting container that are part of every start.
 USUAL = frozenset(("", "ContainerCreating", "PodInitializing"))
 OOM_KILLED = "OOMKilled"
+OF_REPLICASET = "pod-template-hash"  # label of a Deployment's pods
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def read_pod(
         deleting=pod.metadata.deletion_timestamp is not None,
         gone_by=parse_time(deleted) if (deleted := pod.metadata.deletion_timestamp) else None,
         finished=pod.status.phase in ("Failed", "Succeeded"),
-        revision=pod.metadata.labels.get("controller-revision-hash", ""),
+        revision=pod.metadata.labels.get("controller-revision-hash") or pod.metadata.labels.get(OF_REPLICASET, ""),
         made_of=parse_made_of(pod.metadata.annotations),
         asked=parse_asked(pod.metadata.annotations),
         earlier=pod.metadata.annotations.get(EARLIER, ""),

@@ -24,6 +24,7 @@ from tdredis.planning.plan import Hold, Plan, Ruling, Verdict, held, until_barri
 from tdredis.planning.proven import PROVEN_S, find_unproven
 from tdredis.planning.refused import spec_problems
 from tdredis.planning.report import Description, build_status
+from tdredis.planning.restarts import Restart, watch_restart
 from tdredis.planning.rollback import Watched, watch_edit
 from tdredis.planning.rolling import COPIES_COME, Next, Shard, say_next
 from tdredis.planning.rules import ENGINE_WORKS_S, WAITING_FOR_A_PERSON_S, Rule, ask, build_plan
@@ -75,6 +76,7 @@ class Assessment(Generic[WorldT]):
     roll: tuple[Next, ...]  # what comes next where pods are to be recreated; (): none are
     wants_turn: bool  # it goes on by itself, now or when it may
     watched: Watched  # what came of the last edit, and what pods would go back to
+    restart: Restart  # what came of one by kubectl
 
     @property
     def has_begun(self) -> bool:
@@ -156,8 +158,7 @@ class Assessment(Generic[WorldT]):
 
     def _look_s(self, found: Ruling) -> float:
         look_s = self.kind.look_s(self.world, found, not self.findings)
-        if self.watched.look_s is not None:
-            look_s = min(look_s, self.watched.look_s)
+        look_s = min([look_s, *(each for each in (self.watched.look_s, self.restart.look_s) if each is not None)])
         if self.roll or self.handover.step is not None:
             look_s = min(look_s, *self._unproven().values(), look_s)
         waits = any(hold.guard in COPIES_COME for hold in found.holds)
@@ -199,13 +200,14 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
     if sentences:
         watched = Watched(record=snapshot.resource.status.rollout)
     how = refusal.hold.why if refusal and not roll else say_next(roll, waits=bool(findings))
-    how = "; ".join(filter(None, (how, watched.says)))
+    restart = watch_restart(snapshot, groups)
+    how = "; ".join(filter(None, (how, watched.says, restart.says)))
     return Assessment(
         kind=kind,
         world=world,
         findings=findings,
         refused=tuple(Hold(guard="spec_is_valid", about="spec", why=sentence) for sentence in sentences),
-        held_changes=effective.holds,
+        held_changes=(*effective.holds, *((restart.hold,) if restart.hold else ())),
         pending=(
             *effective.changes,
             *(() if kind.hides_quota(world) else quota_change(snapshot, instance.spec, world.redis.wanted)),
@@ -218,6 +220,7 @@ def assess_world(kind: Kind[WorldT], world: WorldT, effective: Effective[Instanc
         handover=_decide_handover(kind, world),
         roll=roll,
         watched=watched,
+        restart=restart,
         wants_turn=not sentences and not instance.spec.paused and wants_turn(wanted),
     )
 

@@ -17,7 +17,7 @@ from tdredis.planning.memory import memory_pressure
 from tdredis.planning.plan import Plan, Verdict
 from tdredis.planning.snapshot import Snapshot
 
-ROLLED_BACK: Final = "new_pods_come_up"  # guard: no pod is made again from what did not come up
+ROLLED_BACK: Final = ("new_pods_come_up", "new_proxies_come_up")  # guards: no pod is made again from what did not
 
 
 def has_been_ready(status: InstanceStatus) -> bool:
@@ -111,9 +111,10 @@ def build_conditions(
             message=pressure.message if pressure else "memory is below the threshold",
         ),
     )
-    back = next((hold for hold in plan.holds if hold.guard == ROLLED_BACK), None)
-    if back is not None:
-        found = (*found, condition("RolledBack", holds=True, reason=ROLLED_BACK, message=back.why))
+    back = [hold for hold in plan.holds if hold.guard in ROLLED_BACK]
+    if back:
+        message = "; ".join(hold.why for hold in back)
+        found = (*found, condition("RolledBack", holds=True, reason=back[0].guard, message=message))
     if not paused:
         return found
     message = "spec.paused is true: the operator changes nothing, whatever breaks; set it to false to resume"

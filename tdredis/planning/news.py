@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tdredis.api.instance import Condition, InstanceStatus
+from tdredis.api.rediscluster import RedisClusterStatus
+from tdredis.api.rollout import RolloutStatus
 from tdredis.manifests.data_scripts import LOST_DATA, LOST_NODES
 from tdredis.planning.findings import Finding
 from tdredis.planning.steps import Follow, Step
@@ -42,6 +44,18 @@ def transitions(
     for message in _emptied(before, after):
         found[message] = Transition(warning=True, reason="Emptied", message=message)
     return tuple(found.values())
+
+
+def edits_given_up(before: InstanceStatus, after: InstanceStatus) -> int:
+    """How many edits of spec were given up between two statuses: their pods are made as before."""
+    return sum(
+        now is not None and bool(now.failed) and (was is None or (was.failed, was.tried) != (now.failed, now.tried))
+        for was, now in zip(_rollouts(before), _rollouts(after), strict=True)
+    )
+
+
+def _rollouts(status: InstanceStatus) -> tuple[RolloutStatus | None, ...]:
+    return status.rollout, status.proxy_rollout if isinstance(status, RedisClusterStatus) else None
 
 
 def _emptied(before: InstanceStatus, after: InstanceStatus) -> Iterator[str]:

@@ -176,12 +176,27 @@ def _judge(snapshot: Snapshot, record: RolloutStatus, tried: _Tried, copies: Cal
         for _, pod in pods
         if pod.trouble is not None and not pod.deleting
     ]
-    if refused := tuple(tried.refused()):
+    return judge(snapshot, record, troubles, tuple(tried.refused()), look_s=min(unproven.values(), default=None))
+
+
+def judge(
+    snapshot: Snapshot,
+    record: RolloutStatus,
+    troubles: Iterable[tuple[float, str, str]],
+    refused: Sequence[tuple[str, str]],
+    *,
+    look_s: float | None = None,
+) -> Watched:
+    """*troubles* of pods that were made from an edit: since when, of whom, in whose words; *refused*: of whom none can
+    be made, and why. None of them is up. *look_s*: when to look again while nothing is wrong.
+    """
+    troubles = list(troubles)
+    if refused:
         since = datetime.fromisoformat(record.failing_since).timestamp() if record.failing_since else snapshot.now
         record = msgspec.structs.replace(record, failing_since=timestamp(since))
         troubles += [(since, f"a pod of {name}", words) for name, words in refused]
     if not troubles:
-        return Watched(record=record, look_s=min(unproven.values(), default=None))
+        return Watched(record=record, look_s=look_s)
     since, who, words = min(troubles)
     limit_s = snapshot.resource.spec.rollout.progress_deadline_seconds
     if snapshot.now < since + limit_s:

@@ -71,7 +71,7 @@ class PodFacts:
     deleting: bool = False
     gone_by: float | None = None  # of one that is being deleted: when its grace is over; epoch seconds
     finished: bool = False  # phase Failed or Succeeded: no process of it will run again
-    revision: str = ""  # of the StatefulSet's template it was made from
+    revision: str = ""  # of the StatefulSet's template it was made from; of a Deployment's its hash
     made_of: Mapping[str, str] = field(default_factory=dict)  # by path, of spec; empty: it does not say
     asked: Asked | None = None  # what its main container was to have when it was made, or last resized by us
     earlier: str = ""  # what the template said that it was made from, where it does not say all (planning/earlier.py)

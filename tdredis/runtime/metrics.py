@@ -173,6 +173,12 @@ class Metrics:
         self.rolls = Gauge(
             "tdredis_rolls", "Resources whose pods are recreated, or wait for that.", ("state",), registry=self.registry
         )
+        self.rollbacks = Counter(
+            "tdredis_rollbacks",
+            "Edits that were given up: their first pod did not come up.",
+            ("kind",),
+            registry=self.registry,
+        )
         self.leads = Gauge("tdredis_leads", "1: this process holds the lease.", registry=self.registry)
         self.leads_begun = Counter(
             "tdredis_leads_begun", "How often this process took the lease.", registry=self.registry

@@ -11,6 +11,7 @@ from functools import partial
 
 from tdredis.api.rediscluster import RedisCluster, RedisClusterSpec
 from tdredis.planning.change import HeldFields
+from tdredis.planning.cluster.proxy_rollback import proxies_back
 from tdredis.planning.cluster.scale import Scale, is_recorded, scaled_spec, size_begun, size_of_volumes
 from tdredis.planning.desired import (
     Effective,
@@ -32,7 +33,9 @@ def decide_effective(snapshot: ClusterSnapshot, scale: Scale | None) -> Effectiv
     spec = scaled_spec(snapshot, scale) if scale is not None else snapshot.cluster.spec
     size = partial(_size, scale=scale)
     # In this order: how much a shard gets depends on how many there are.
-    return hold_changes(snapshot, snapshot.cluster, (size, _capacity, _replicas, _volumes, image_change), spec=spec)
+    return hold_changes(
+        snapshot, snapshot.cluster, (size, _capacity, _replicas, _volumes, image_change, proxies_back), spec=spec
+    )
 
 
 def _size(snapshot: ClusterSnapshot, spec: RedisClusterSpec, *, scale: Scale | None) -> Iterator[HeldFields]:

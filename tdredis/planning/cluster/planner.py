@@ -11,6 +11,7 @@ from tdredis.planning.cluster.announcing import is_moving
 from tdredis.planning.cluster.effective import decide_effective
 from tdredis.planning.cluster.health import CHECKS
 from tdredis.planning.cluster.proxies import proxy_changes
+from tdredis.planning.cluster.proxy_rollback import watch_proxies
 from tdredis.planning.cluster.report import complete, describe
 from tdredis.planning.cluster.resharding import LOOK_S, is_migrating, move_slots, scale_changes
 from tdredis.planning.cluster.rolls import carry_out, copies, next_pods
@@ -70,7 +71,12 @@ def _may_hold_data(world: World) -> bool:
     return is_recorded(world.snapshot)
 
 
-def _look_s(world: World, _found: Ruling, is_healthy: bool) -> float:
+def _look_s(world: World, found: Ruling, is_healthy: bool) -> float:
+    look_s = watch_proxies(world).look_s
+    return min(_look_at_redis_s(world, found, is_healthy), ALL_IS_WELL_S if look_s is None else look_s)
+
+
+def _look_at_redis_s(world: World, _found: Ruling, is_healthy: bool) -> float:
     if is_healthy and unresponsive(world.snapshot.reads):
         return PROXY_READS_S
     if is_healthy and is_migrating(world):

@@ -9,6 +9,7 @@ import msgspec
 
 from tdredis.api.instance import InstanceStatus, ShardStatus
 from tdredis.api.rediscluster import RedisClusterStatus
+from tdredis.planning.cluster.proxy_rollback import watch_proxies
 from tdredis.planning.cluster.resharding import is_migrating, rebalanced, resharding
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.report import Description, shard_status
@@ -41,6 +42,7 @@ def complete(world: World, status: InstanceStatus) -> RedisClusterStatus:
         slots=slots,
         resharding=resharding(world),
         rebalanced=rebalanced(world),
+        proxy_rollout=watch_proxies(world).record,
     )
 
 

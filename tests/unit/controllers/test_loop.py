@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tdredis.manifests.site import Site
-from tdredis.planning.snapshot import Ref
+from tdredis.planning.snapshot import Ref, Trouble
 from tdredis.planning.steps import FailOverShard, Promote, SetConfig, Step
 from tdredis.redislink.errors import LinkError, NoAnswer, NoFreeConnection, Refused, Unreachable
 from tests.unit.controllers.world import STATUS, Refusing, World, most_in, status_answer
@@ -82,6 +82,23 @@ async def test_an_object_that_is_refused_for_ever_costs_no_more_than_its_back_of
     assert len(failed) == 1
     assert world.condition("Progressing")["reason"] == "StepFailed"
     assert world.condition("Ready")["status"] == "True", "nobody's clients notice"
+
+
+@BOTH
+async def test_an_edit_that_is_given_up_is_counted_once_and_so_is_the_next(make: Make) -> None:
+    world = make()
+    image = "redis:7.0.99"
+    world.simulated.breaks = {image: Trouble(reason="ImagePullBackOff", message="no such image")}
+    world.edit(image=image, rollout={"progressDeadlineSeconds": 30})
+    await world.run(A_LONG_TIME_S)
+
+    assert world.rollbacks == [(world.key.kind, 1)]
+    other = "redis:7.0.98"
+    world.simulated.breaks[other] = world.simulated.breaks[image]
+    world.edit(image=other)
+    await world.run(A_LONG_TIME_S)
+
+    assert world.rollbacks == [(world.key.kind, 1)] * 2
 
 
 @CODES

@@ -196,6 +196,7 @@ class World:
         self.passes: list[float] = []
         self.told: list[tuple[float, Step]] = []  # steps that processes were told
         self.events: list[tuple[str, str]] = []
+        self.rollbacks: list[tuple[str, int]] = []
         self.connects: list[float] = []
         self.refuses_connection: Callable[[], LinkError | None] = lambda: None
         self._version = 1
@@ -219,6 +220,7 @@ class World:
             client,
             self._announce,
             workers=4,
+            on_rollback=lambda kind, edits: self.rollbacks.append((kind, edits)),
             on_status=self._learn,
             clock=self.now,
         )

@@ -404,6 +404,15 @@ class SimulatedKubernetes(Generic[ProcessT]):
         """`kubectl rollout restart statefulset/NAME`"""
         live: Any = self.children[Ref("StatefulSet", name)]
         live["spec"]["template"]["metadata"].setdefault("annotations", {})[RESTARTED_AT] = when
+        self._observe(live)
+
+    def rollout_undo(self, name: str) -> None:
+        """`kubectl rollout undo statefulset/NAME`, where a restart was the last revision."""
+        live: Any = self.children[Ref("StatefulSet", name)]
+        del live["spec"]["template"]["metadata"]["annotations"][RESTARTED_AT]
+        self._observe(live)
+
+    def _observe(self, live: Any) -> None:
         live["metadata"]["generation"] = self.next_number()
         live["status"] = {
             "observedGeneration": live["metadata"]["generation"],
@@ -535,6 +544,15 @@ class SimulatedKubernetes(Generic[ProcessT]):
             pod.flaps = self._trouble_with(template, self.flaps)
             pod.unprobed = pod.flaps is not None or any(word in template for word in self.unprobed)
         return pod
+
+    def comes_up(self, name: str) -> None:
+        """What kept *name* from running is no more, and the kubelet starts it."""
+        pod = self.pods[name]
+        pod.trouble = pod.main_trouble = None
+        if pod.process is None:
+            pod.process = self.start(pod)
+            self.comes_back(name)
+        pod.stopped = False
 
     def _admitted(self, pod: Any) -> Any:
         if self.admission is not None:

@@ -504,6 +504,47 @@ def test_new_pods_by_request_that_do_not_come_up_are_as_before(make: Make) -> No
     assert accepted["message"].startswith('restart "" -> 1: the restart that was asked for is not carried out')
 
 
+@KINDS
+@VOLUMES
+@pytest.mark.parametrize("undone", [False, True], ids=["corrected", "undone"])
+def test_a_restart_by_kubectl_whose_pod_does_not_come_up_says_so_and_what_can_be_done(
+    make: Make, storage: str, undone: bool
+) -> None:
+    """There is nothing to go back to: the template is as before. One that is alone on its volume has no others."""
+    more = {} if make is standalone else {"replicas": 1}
+    world = healthy(make, storageclass=storage, **more)
+    before, name = uids(world), min(of_redis(world)).rpartition("-")[0]
+    world.breaks = {BEFORE: Trouble(reason="ErrImagePull", message="it was removed")}
+    world.rollout_restart(name, "2026-01-02T03:04:05Z")
+    go_on(world)
+    assert condition(world, "Accepted")["reason"] != "restarted_pods_come_up", "it has its time"
+    world.now += LIMIT_S
+    go_on(world, passes=5)
+
+    is_alone = make is standalone and bool(storage)
+    accepted = condition(world, "Accepted")
+    assert (accepted["reason"] == "restarted_pods_come_up") is not is_alone
+    assert condition(world, "RolledBack") is None
+    assert len(before.items() - uids(world).items()) <= 1
+    if not is_alone:
+        assert f"StatefulSet {name} was restarted with kubectl" in accepted["message"]
+        assert "ErrImagePull: it was removed" in accepted["message"]
+        assert f"kubectl rollout undo statefulset/{name}" in accepted["message"]
+    others = {pod: uid for pod, uid in uids(world).items() if before.get(pod) == uid and pod.startswith(f"{name}-")}
+    if undone:
+        world.rollout_undo(name)
+    world.breaks = {}
+    for pod in of_redis(world):
+        if world.pods[pod].trouble is not None:
+            world.comes_up(pod)
+    go_on(world, passes=120)
+
+    assert condition(world, "Accepted")["reason"] == "AsSpecified"
+    assert condition(world, "Ready")["status"] == "True"
+    assert (others.items() <= uids(world).items()) is (undone or not others)
+    assert set(uids(world)) == set(before)
+
+
 def test_status_says_when_pods_will_be_as_before() -> None:
     world = healthy(SimulatedStandby)
     edit(world, image=BAD)
