@@ -13,9 +13,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 from tdredis.cli.pods import Pod, list_pods
-from tdredis.cli.target import with_client
+from tdredis.cli.target import read_image_map, with_client
 from tdredis.kube.client import Client
-from tdredis.kube.errors import Forbidden
+from tdredis.kube.errors import ApiError, Forbidden
 from tdredis.kube.executing import Ran
 from tdredis.kube.resources import LEASES, PODS, Resource
 from tdredis.manifests.names import REDIS_COMPONENT
@@ -105,6 +105,20 @@ def relay_words(command: str, key: Key, chosen: argparse.Namespace, image_map: S
     if command == "fix":
         words.append("--dry-run")
     return [*words, str(key)]
+
+
+async def operator_images(client: Client, namespace: str, given: Sequence[str]) -> dict[str, str]:
+    """FROM=TO of *given*, or else of the operator: with others a plan would be seen that it does not have.
+
+    Raises CommandError for words that are no such pair.
+    """
+    if given:
+        return read_image_map(given)
+    try:
+        operators = await find_operators(client, namespace)
+    except ApiError:
+        return {}
+    return read_image_map(image_map_of(operators[0]["spec"]["containers"][0])) if operators else {}
 
 
 async def find_operators(client: Client, namespace: str) -> list[Mapping[str, Any]]:

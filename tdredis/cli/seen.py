@@ -6,7 +6,8 @@ import argparse
 
 from tdredis.cli.errors import CommandError
 from tdredis.cli.output import Data
-from tdredis.cli.target import read_image_map, with_client
+from tdredis.cli.relay import operator_images
+from tdredis.cli.target import with_client
 from tdredis.controllers.explain import look as look_at
 from tdredis.kube.client import Client
 from tdredis.planning.decide import Judged, assess, plan, report
@@ -16,10 +17,9 @@ from tdredis.planning.steps import NAMES
 
 def look(chosen: argparse.Namespace) -> tuple[Key, Judged]:
     """Raises CommandError where there is no such resource, ApiError."""
-    images = read_image_map(chosen.image_map)
 
     async def work(client: Client, key: Key) -> tuple[Key, Judged]:
-        return key, await judge(client, key, images)
+        return key, await judge(client, key, await operator_images(client, key.namespace, chosen.image_map))
 
     return with_client(chosen, work)
 

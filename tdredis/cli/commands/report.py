@@ -8,7 +8,7 @@ import base64
 import binascii
 import io
 import zipfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,9 +24,9 @@ from tdredis.cli.output import dump_yaml
 from tdredis.cli.pods import Pod, list_pods, read_pod, selector_of
 from tdredis.cli.redact import Redactor
 from tdredis.cli.redis_cli import ask, ask_text, pairs
-from tdredis.cli.relay import find_operators
+from tdredis.cli.relay import find_operators, operator_images
 from tdredis.cli.seen import judge
-from tdredis.cli.target import get_resource, read_image_map, with_client
+from tdredis.cli.target import get_resource, with_client
 from tdredis.controllers.explain import render
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError
@@ -123,7 +123,7 @@ async def gather(client: Client, key: Key, chosen: argparse.Namespace) -> tuple[
         bundle.add("events.txt", lambda: _events(client, key)),
         bundle.add("nodes.yaml", lambda: _nodes(client, redactor)),
         bundle.add("version.yaml", lambda: _version(client)),
-        bundle.add("explain.txt", lambda: _explain(client, key, read_image_map(chosen.image_map))),
+        bundle.add("explain.txt", lambda: _explain(client, key, chosen.image_map)),
         *(
             bundle.add(
                 f"logs/{pod.name}/{container}.log", _log(client, key.namespace, pod.name, container, chosen.tail)
@@ -248,8 +248,8 @@ async def _version(client: Client) -> str:
     return dump_yaml(await client.version())
 
 
-async def _explain(client: Client, key: Key, images: dict[str, str]) -> str:
-    judged = await judge(client, key, images)
+async def _explain(client: Client, key: Key, image_map: Sequence[str]) -> str:
+    judged = await judge(client, key, await operator_images(client, key.namespace, image_map))
     found = diagnosing.describe(key, judged, plan(judged))
     return f"{render(key, judged)}\n\n{diagnosing.render(found)}"
 

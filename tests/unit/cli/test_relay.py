@@ -15,7 +15,7 @@ import pytest
 from localkube.errors import ApiError
 from tdredis.cli.parser import PROGRAM, build_parser
 from tdredis.cli.pods import Pod
-from tdredis.cli.relay import RELAY, find_operators, image_map_of, is_reached, relay_words
+from tdredis.cli.relay import RELAY, find_operators, image_map_of, is_reached, operator_images, relay_words
 from tdredis.kube.resources import LEASES, NAMESPACES, PODS
 from tdredis.planning.snapshot import Key
 from tests.kit.servers import HOST, free_port
@@ -95,6 +95,17 @@ async def test_where_its_labels_are_others_it_is_found_by_its_lease(shell: Shell
     found = await find_operators(shell.client, "redis")
 
     assert [each["metadata"]["name"] for each in found] == ["mine-0"]
+
+
+async def test_the_images_that_the_operator_was_told_are_meant_unless_others_are_given(shell: Shell) -> None:
+    made = operator("own-0", "--image-map", "a=b", "--image-map=c/=d/")
+    metadata = {**made["metadata"], "namespace": "redis"}
+    await shell.client.create(PODS, {"metadata": metadata, "spec": made["spec"]})
+    await shell.client.patch(PODS, "redis", "own-0", {"status": made["status"]}, subresource="status")
+
+    assert await operator_images(shell.client, "redis", ()) == {"a": "b", "c/": "d/"}
+    assert await operator_images(shell.client, "redis", ("e=f",)) == {"e": "f"}
+    assert await operator_images(shell.client, "other", ()) == {"a": "b", "c/": "d/"}
 
 
 async def test_with_rights_in_some_namespaces_it_is_looked_for_there(shell: Shell) -> None:
