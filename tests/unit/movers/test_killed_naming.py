@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 import pytest
 from redis.crc import key_slot
@@ -16,6 +17,7 @@ from tdredis.movers.reshard import Resharding, always
 from tdredis.redis.moves import Move
 from tdredis.redis.slots import parse_slots
 from tdredis.redislink.errors import Refused
+from tests.kit.waiting import eventually
 from tests.unit.movers.dying import Dying, Killed
 from tests.unit.movers.redis_cluster import ACCESS, RedisCluster, Server, redis_cluster
 
@@ -40,6 +42,15 @@ async def owner_and_other(cluster: RedisCluster) -> tuple[Server, Server]:
     return (third, first) if SLOT in (await third.view()).me.slots else (first, third)
 
 
+async def epochs_are_known(cluster: RedisCluster) -> bool:
+    """All know the claims of all: who claims what another one has just claimed is to claim more than that."""
+    found = []
+    for server in cluster.primaries:
+        lines = bytes(cast("bytes", await server.ask("CLUSTER", "NODES"))).decode().splitlines()
+        found.append({line.split()[0]: int(line.split()[6]) for line in lines})
+    return all(each == found[0] for each in found) and len(set(found[0].values())) == len(found[0])
+
+
 async def is_killed(cluster: RedisCluster, commands: int) -> bool:
     work = Resharding(places=cluster.places, access=ACCESS, pace=FAST, may_go_on=always, connect=Dying(commands))
     try:
@@ -54,6 +65,7 @@ async def test_a_mover_killed_anywhere_neither_brings_a_key_back_nor_loses_one(t
     async with redis_cluster(tmp_path, 2, 1) as cluster:
         first, _, third = cluster.primaries
         for commands in count():
+            await eventually(lambda: epochs_are_known(cluster), "all know who claims what", deadline_s=20)
             for key in KEYS:
                 assert await first.ask("SET", key, VALUE) == b"OK"
             if not await is_killed(cluster, commands):
