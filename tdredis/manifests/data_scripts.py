@@ -21,8 +21,8 @@ REFUSED: Final = "refused-setting"  # a line for each parameter: its name, or * 
 # A string that every engine keeps and shows by CONFIG GET, and that means nothing while syslog-enabled is no.
 TOLD_BY: Final = "syslog-ident"
 
-# Expects: server, version, major, POD_IP, logs, settings, refused, say, and a function prepare that looks at files
-# before each try.
+# Expects: server, version, major, POD_IP, logs, settings, refused, login (a file, or nothing), say, and a function
+# prepare that looks at files before each try.
 GUARD: Final = (
     """\
 data=/data
@@ -352,7 +352,7 @@ start() {
     + LOST_DATA
     + """ "the append-only files in $data are gone"
     fi
-    extra=
+    extra=${login:+--include $login}
     prepare
     told=$(cat "$lost" 2>/dev/null || true)$refused
     if [ -n "$told" ]; then

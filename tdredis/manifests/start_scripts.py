@@ -115,12 +115,12 @@ if [ "$major" -ge 7 ]; then
   set -- "$@" --bind-source-addr "$POD_IP" --replica-ignore-disk-write-errors yes
 fi
 # As whom it follows others, and whom it lets follow: nobody of another instance, whatever address that has by now.
-peers=/etc/tdredis-auth/peers.conf
+login=/etc/tdredis-auth/peers.conf
 if [ "$major" -lt 7 ]; then
-  peers=/etc/tdredis-auth/peers-6.conf
+  login=/etc/tdredis-auth/peers-6.conf
 fi
-if [ -e "$peers" ]; then
-  set -- "$@" --include "$peers"
+if [ ! -e "$login" ]; then
+  login=
 fi
 
 """
@@ -142,6 +142,10 @@ was_primary() {{
 has_replicas() {{
   grep -aq "slave[a-z,?]* $(grep -a 'myself' "$nodes" | cut -d ' ' -f 1) " "$nodes"
 }}
+# It owns slots, or follows somebody.
+has_place() {{
+  grep -a 'myself' "$nodes" 2>/dev/null | grep -q 'myself,slave\\| connected [0-9\\[]'
+}}
 # Whoever meets another node at the address of one never finds that one failed, and nobody votes for its replica
 # (cluster.c, clusterCron passes over NOADDR). So the address stays closed until another has the slots, fifteen seconds
 # at the most.
@@ -151,14 +155,11 @@ peers() {{
 until_taken_over() {{
   has_replicas || return 0 # nobody could
   id=$(grep -a 'myself' "$nodes" | cut -d ' ' -f 1)
-  looks=0
-  while [ "$looks" -lt 30 ]; do
+  looks=0 ends=$(($(date +%s) + 15))
+  while [ "$looks" -lt 30 ] && [ "$(date +%s)" -lt "$ends" ]; do
     for peer in $(peers); do
-      [ "$looks" -lt 30 ] || return 0
-      seen=$(timeout 1 "$cli" -h "${{peer%:*}}" -p "${{peer##*:}}" CLUSTER NODES 2>/dev/null) || {{
-        [ $? -lt 124 ] || looks=$((looks + 2)) # an address that is silent has cost a second
-        continue
-      }}
+      [ "$(date +%s)" -lt "$ends" ] || return 0
+      seen=$(timeout 1 "$cli" -h "${{peer%:*}}" -p "${{peer##*:}}" CLUSTER NODES 2>/dev/null) || continue
       case $seen in
         *myself*) ;;
         *) continue ;;
@@ -168,7 +169,7 @@ until_taken_over() {{
       fi
       break
     done
-    looks=$((looks + 1))
+    looks=$((looks + 1)) # no clock that is set back makes it longer
     sleep 0.5
   done
 }}
@@ -182,10 +183,15 @@ prepare() {{
       set_aside {LOST_DATA} "nodes.conf is a primary's without its data: starting as a new node" "$nodes"
     fi
   fi
+  # Its replicas may still follow its address, and their copies be whole. As long as it has no place it knows no user as
+  # whom they log in: so none empties itself after it. The operator tells it when it has one.
+  if grep -q '^{LOST_DATA}' "$lost" 2>/dev/null && ! has_place; then
+    extra=
+  fi
   # A node that has met nobody yet: a primary without slots takes no write for a node timeout after it got its first, so
   # this one begins with a short one. The operator raises it when the cluster works.
   if [ ! -s "$nodes" ]; then
-    extra='--cluster-node-timeout 1000'
+    extra="$extra --cluster-node-timeout 1000"
   fi
 }}
 start "$@" --cluster-announce-ip "$POD_IP"
@@ -218,7 +224,7 @@ is_to_wait() {{
 """
 _WAITS: Final = f"""\
   if is_to_wait; then
-    extra='--replicaof {NOBODY_HOST} {NOBODY_PORT} --replica-serve-stale-data no'
+    extra="$extra --replicaof {NOBODY_HOST} {NOBODY_PORT} --replica-serve-stale-data no"
   fi
 """
 

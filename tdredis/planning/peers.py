@@ -17,6 +17,8 @@ from tdredis.planning.steps import SetPeerUser
 class Peer(Limited, Protocol):
     @property
     def name(self) -> str: ...
+    @property
+    def has_place(self) -> bool: ...
 
 
 class Peers(World, Protocol):
@@ -27,10 +29,11 @@ class Peers(World, Protocol):
 def log_in_to_peers(world: Peers) -> Ruling:
     """Nobody follows, or is followed by, a process of another instance that has an earlier address of ours.
 
-    Primaries first: whoever follows them is refused until they know the user.
+    Primaries first: whoever follows them is refused until they know the user. That is why a process without a place in
+    its cluster is not told: it may have begun anew, without data, where replicas still look for their primary.
     """
     user = peer_user(world.instance)
-    late = [member for member in world.members if member.facts.masteruser not in (None, user)]
+    late = [member for member in world.members if member.has_place and member.facts.masteruser not in (None, user)]
     return Ruling(
         steps=tuple(
             SetPeerUser(

@@ -186,7 +186,12 @@ def some_replica_has_the_data(orphaned: Orphaned) -> Hold | None:
     """A replica that never finished a copy has nothing to take over with."""
     candidate = orphaned.candidates[0]
     link = candidate.facts.replication
-    if not candidate.facts.loading and (link.was_linked or link.offset_bytes > 0 or candidate.facts.keys > 0):
+    is_misled = candidate.name in orphaned.world.misled
+    if (
+        not is_misled
+        and not candidate.facts.loading
+        and (link.was_linked or link.offset_bytes > 0 or candidate.facts.keys > 0)
+    ):
         return None
     why = f"no replica of shard {orphaned.shard.name} has a copy of the data"
     return Hold(guard="some_replica_has_the_data", why=why)

@@ -40,6 +40,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         return frozenset((*self.view.me.migrating.values(), *self.view.me.importing.values()))
 
     @property
+    def has_place(self) -> bool:
+        """It owns slots, or follows somebody."""
+        return self.is_replica or bool(self.slots)
+
+    @property
     def has_data(self) -> bool:
         """It has keys, loads some, or has been in sync with a primary, which may have had none."""
         link = self.facts.replication

@@ -131,6 +131,21 @@ class World:
         gone = self.gone | {name for name in self.snapshot.pods if name.rpartition("-")[0] in vacant}
         return _redis_pods(self.snapshot, others, gone=gone, may_hold_data=self.redis.may_hold_data)
 
+    @cached_property
+    def misled(self) -> frozenset[str]:
+        """Replicas without a key that are in sync with somebody who is at the address of their primary now, and is not
+        it: what they had, if anything, went when they copied that one.
+        """
+        histories = {member.facts.replication.id for member in self.members if not member.is_replica} - {""}
+        return frozenset(
+            member.name
+            for member in self.members
+            if member.is_replica
+            and member.view.me.primary_id not in self.by_id
+            and member.facts.replication.id in histories
+            and not member.facts.keys
+        )
+
     @property
     def moving(self) -> Moving | None:
         """What moves slots at this moment; None: nothing does."""
@@ -242,7 +257,7 @@ class World:
         for shard in self.shards:
             if shard.owner is not None or shard.owns_nothing or not shard.members:
                 continue
-            if any(member.has_data for member in shard.members):
+            if any(member.has_data and member.name not in self.misled for member in shard.members):
                 continue
             found[shard.name] = lost_data(
                 self.instance,

@@ -85,6 +85,7 @@ class Node:
     epoch: int = 0
     keys: int = 0
     lost: str = ""  # what its start script found
+    history: str = ""  # that it writes, or follows
     used_mib: int = 1
     timeout_ms: int = 1000
     silent: bool = False
@@ -384,6 +385,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 offset_bytes=0,
                 was_linked=node.primary is not None,
                 link_up=node.primary in by_id if node.primary else None,
+                id=node.history,
             ),
             view=ClusterView(
                 me=self._line(node.id, node.address, by_id, myself=True),

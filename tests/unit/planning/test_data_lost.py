@@ -8,11 +8,11 @@ import pytest
 
 from tdredis.planning.loss import about
 from tdredis.planning.news import notices, transitions
-from tdredis.planning.steps import AssignSlots, Promote
+from tdredis.planning.steps import AssignSlots, FailOverShard, Promote, TakeOverShard
 from tdredis.redis.facts import NodeFacts
 from tdredis.redis.slots import SlotRange, SlotSet
 from tests.unit.planning.passes import plan, report
-from tests.unit.planning.simulated_cluster import SimulatedCluster
+from tests.unit.planning.simulated_cluster import Node, SimulatedCluster
 from tests.unit.planning.simulated_standby import SimulatedStandby
 
 NAME = "redis-standby-tom"
@@ -297,6 +297,35 @@ def test_a_shard_whose_volumes_came_back_empty_does_not_begin_anew() -> None:
     annotate(world, "1")
     world.converge()
     assert sum(len(node.slots) for node in world.nodes()) == 16384
+
+
+def test_an_empty_copy_of_who_began_anew_at_the_primary_s_address_takes_nothing_over() -> None:
+    """All copies are broken; a replica follows its primary's address, and is in sync with the new node there."""
+    world = SimulatedCluster()
+    world.converge()
+    for pod in world.pods.values():
+        if pod.process is not None:
+            pod.process.keys = 300
+    world.run_pass()
+    owners = [pod.name for pod in world.pods.values() if pod.process is not None and pod.process.slots]
+    for number, name in enumerate(owners):
+        old = world.pods[name].process
+        assert old is not None
+        copies = [pod.process for pod in world.pods.values() if pod.process and pod.process.primary == old.id]
+        world.pods[name].process = Node(
+            id=f"{number}" * 40, ip=old.ip, maxmemory=old.maxmemory, lost=BROKEN, history=f"history {number}"
+        )
+        assert copies
+        for copy in copies:
+            copy.keys, copy.lost, copy.history = 0, BROKEN, f"history {number}"
+
+    steps = [step for _ in range(12) for step in world.run_pass()[0].steps]
+
+    assert not [step for step in steps if isinstance(step, (TakeOverShard, FailOverShard, AssignSlots))]
+    status, reason, message = condition(world, "Ready")
+    assert (status, reason) == ("False", "DataLost")
+    assert "had about 300 keys" in message
+    assert not any(pod.process.slots for pod in world.pods.values() if pod.process is not None)
 
 
 def test_a_cluster_that_lost_everything_with_its_empty_dirs_is_rebuilt() -> None:

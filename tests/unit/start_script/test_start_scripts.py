@@ -147,7 +147,11 @@ async def test_a_primary_whose_data_is_gone_comes_back_as_a_node_that_nobody_kno
 
 @pytest.mark.parametrize(
     ("exit_code", "costs"),
-    [pytest.param(124, 2, id="silent, as is where no pod is any more"), pytest.param(1, 0, id="refused at once")],
+    [
+        pytest.param(124, 2, id="silent, as is where no pod is any more"),
+        pytest.param(1, 1, id="refused on a machine that is busy"),
+        pytest.param(1, 0, id="refused at once"),
+    ],
 )
 def test_whoever_waits_for_a_takeover_waits_fifteen_seconds_however_many_peers_are_silent(
     tmp_path: Path, exit_code: int, costs: int
@@ -160,7 +164,10 @@ def test_whoever_waits_for_a_takeover_waits_fifteen_seconds_however_many_peers_a
     replica = f"{ids[1]} 10.0.0.1:6379@16379 slave {ids[0]} 0 0 1 connected"
     nodes.write_text("\n".join([myself, replica, *peers]) + "\n")
     tools.mkdir()
-    for name, does in (("timeout", f"echo {costs} >>{spent}; exit {exit_code}"), ("sleep", f"echo 1 >>{spent}")):
+    spent.touch()
+    clock = f"halves=0; while read -r each; do halves=$((halves + each)); done <{spent}; echo $((1000 + halves / 2))"
+    programs = {"timeout": f"echo {costs} >>{spent}; exit {exit_code}", "sleep": f"echo 1 >>{spent}", "date": clock}
+    for name, does in programs.items():
         (tools / name).write_text(f"#!/bin/sh\n{does}\n")
         (tools / name).chmod(0o755)
     functions = CLUSTER_NODE[CLUSTER_NODE.index("\nhas_replicas() {") : CLUSTER_NODE.index("\nprepare() {")]
