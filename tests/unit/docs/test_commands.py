@@ -20,7 +20,7 @@ NOT_RUN: Final = {
 
 WITHOUT_COMMANDS: Final = {
     "clients.md": "what is written in programs, a line a client; which were tried, the page says",
-    "monitoring.md": "files of Prometheus, which other tests give to a real one",
+    "monitoring.md": "files of Prometheus, which promtool reads in another test",
     "night.md": "what to look for, by reason and guard: tests of each make it so",
     "security.md": "what the operator does by itself",
     "standby.md": "fields of spec, which samples/ have; samples are applied by other tests",
