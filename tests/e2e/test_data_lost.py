@@ -78,10 +78,14 @@ async def filled(client: Client, manifest: Obj) -> Subject:
             info = await ask(subject, pod, "INFO", "persistence")
             if size != KEYS or not isinstance(info, bytes) or b"aof_last_bgrewrite_status:ok" not in info:
                 return False
-        lines = (await subject.get())["status"]["shards"]
-        return all(line.get("keys") == KEYS for line in lines)
+        return True
 
-    await eventually(everywhere, "every copy and the record have the keys")
+    async def recorded() -> bool:
+        return all(line.get("keys") == KEYS for line in (await subject.get())["status"]["shards"])
+
+    await eventually(everywhere, "every copy has the keys")
+    await subject.touch()
+    await eventually(recorded, "the record has the keys")
     for pod in await subject.pods():
         await ask(subject, pod, "CONFIG", "SET", "appendfsync", "always")
     return subject
