@@ -20,6 +20,7 @@ SPLINTER_PERCENT = 2  # of the mean shard: for so little no pair of shards is ma
 UNEVEN_PERCENT = 9
 BESIDE_PERCENT = 5  # of the mean: so many bytes a shard may hold above its own, for the sake of slots
 NEARER_SHARE = 4  # of a slot's bytes: a move that brings its two shards no nearer to their levels is not made
+WINS_SHARE = 3  # likewise of a whole plan, and its largest slot: what a change of sizes makes possible wins less
 FEW = 2  # fewer slots than the even share divided by this are few, more than it multiplied are many
 CHEAP_PERCENT = 1  # of the mean: what a shard with few slots has of light ones, with those worth moving, is no more
 WORTH = 8  # the even share divided by this: for less, nobody is filled up
@@ -124,7 +125,7 @@ class Evening:
             if not given:
                 break
             went += given
-        worth = self.unit * UNEVEN_PERCENT // 100 + max(went, default=0) // NEARER_SHARE
+        worth = self.unit * UNEVEN_PERCENT // 100 + max(went, default=0) // WINS_SHARE
         if excess - _excess(takers) >= worth:
             return bool(went)
         for each, slots, size_bytes, room in before:
