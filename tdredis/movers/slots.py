@@ -91,7 +91,7 @@ class SlotMover:
         """
         try:
             self._kinds = await kinds_in_pieces(self._source)
-            await until_ready(self._source, self._target, (await self._source.view()).me.slots)
+            await until_ready(self._source, self._target)
             await self._finish(await read_marks(self._source, self._target))
             owned = (await self._source.view()).me.slots & slots
             waiting = [slot for slot in owned if slot not in self._stay_open]
