@@ -4,6 +4,7 @@ WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY tdredis tdredis
 COPY localkube localkube
+COPY deploy deploy
 RUN python -m venv /opt/tdredis && /opt/tdredis/bin/pip install --no-cache-dir .
 
 FROM python:3.11-slim
