@@ -120,8 +120,9 @@ class Operator:
             return await answer.text()
 
     async def metrics(self, name: str) -> dict[str, float]:
-        """The series of its metrics page whose names begin with *name*."""
-        lines = [line.rpartition(" ") for line in (await self.page()).splitlines() if line.startswith(name)]
+        """The series of the metric *name* on its page."""
+        page = (await self.page()).splitlines()
+        lines = [line.rpartition(" ") for line in page if line.startswith((f"{name} ", f"{name}{{"))]
         return {series: float(value) for series, _, value in lines}
 
     async def writes(self) -> dict[str, float]:
