@@ -10,16 +10,13 @@ Source: redis.io, "WATCH", "SCAN" (an element that stays is returned at least on
 
 from __future__ import annotations
 
-from binascii import crc_hqx
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import count
 
 from tdredis.movers.copies import unlink_watched
 from tdredis.movers.node import ASKING, Node, is_of_memory, raise_refused
 from tdredis.movers.progress import StuckKey
-from tdredis.redis.slots import SLOT_COUNT
+from tdredis.redis.slot_marks import MOST_COPIES, given, named, reserved
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.pool import Command
 
@@ -27,11 +24,7 @@ PIECE_BYTES = 256 * 1024
 MOST_ELEMENTS = 2000  # of a piece
 KINDS = frozenset({b"string", b"list", b"hash", b"set", b"zset"})  # what can be put together from pieces
 NO_KINDS: frozenset[bytes] = frozenset()
-COPY_NAME = "td-redis-operator:copy:{%s}:%d"
 WHOLE_BYTES = 8 << 20  # a key that does not go in pieces (a stream, a module's) goes whole up to here
-MOST_COPIES = 16  # big keys of one slot that are on their way at once
-NAMED = "td-redis-operator:copy:{%s}:named"  # at the target: keys whose copies are about to get their names
-GIVEN = "td-redis-operator:copy:{%s}:given"  # at the source, from the very moment in which it has given them away
 
 
 class SourceFull(Exception):
@@ -44,16 +37,6 @@ class Seen:
 
     name: bytes
     size_bytes: int
-
-
-@lru_cache(maxsize=256)
-def _tag(slot: int) -> str:
-    return next(str(number) for number in count() if crc_hqx(str(number).encode(), 0) % SLOT_COUNT == slot)
-
-
-def copy_names(slot: int) -> tuple[str, ...]:
-    """The names under which copies of big keys of *slot* are made. They are in that slot."""
-    return tuple(COPY_NAME % (_tag(slot), number) for number in range(MOST_COPIES))
 
 
 async def kinds_in_pieces(source: Node) -> frozenset[bytes]:
@@ -198,9 +181,8 @@ async def _announce(source: Node, target: Node, slot: int, keys: Sequence[bytes]
     """Of *slot*, which is not open: copies of *keys* are about to get their names. False: *target* takes no more.
     Raises LinkError.
     """
-    named = NAMED % _tag(slot)
-    await source.ask("UNLINK", GIVEN % _tag(slot))
-    replies = await target.try_all([ASKING, ("UNLINK", named), ASKING, ("RPUSH", named, *keys)])
+    await source.ask("UNLINK", given(slot))
+    replies = await target.try_all([ASKING, ("UNLINK", named(slot)), ASKING, ("RPUSH", named(slot), *keys)])
     if is_of_memory(replies[-1]):
         return False
     raise_refused(replies)
@@ -212,8 +194,8 @@ async def take_back(source: Node, target: Node, slot: int) -> None:
     *source* has not given away, are copies, whether *source* has them still or a client has deleted them there. Those
     that it gave before it forgot the mark of the slot, by a failover, are at *target* alone. Raises LinkError.
     """
-    (names,) = await target.ask_asking([("LRANGE", NAMED % _tag(slot), 0, -1)])
-    if names and await source.ask("EXISTS", GIVEN % _tag(slot)) != 1:
+    (names,) = await target.ask_asking([("LRANGE", named(slot), 0, -1)])
+    if names and await source.ask("EXISTS", given(slot)) != 1:
         await _drop(target, _words(names))
     await clear(source, target, slot)
 
@@ -221,7 +203,16 @@ async def take_back(source: Node, target: Node, slot: int) -> None:
 async def clear(source: Node, target: Node, slot: int) -> None:
     """Copies, and what was announced, which is done: *slot* is open, or is to be. Raises LinkError."""
     await drop_copies(target, slot)
-    await source.try_all([("UNLINK", GIVEN % _tag(slot))])  # ASK, where there is none
+    await drop_at_source(source, [given(slot)])
+
+
+async def drop_at_source(source: Node, names: Sequence[str]) -> None:
+    """Removes *names*, none of them a user's, from a slot that *source* gives away, or has given: ASK and MOVED say
+    that one is not there. Raises LinkError: one that stays would go to the target as a user's key.
+    """
+    for reply in await source.try_all([("UNLINK", name) for name in names]):
+        if isinstance(reply, Refused) and reply.code not in {"ASK", "MOVED"}:
+            raise reply
 
 
 async def hand_over_keys(
@@ -240,12 +231,12 @@ async def hand_over_keys(
     if outcome is True:
         outcome = await _name_copies(source, target, copied)
     if outcome is True:
-        outcome = await _delete_at_source(source, target, slot, copied, mark="" if is_open else GIVEN % _tag(slot))
+        outcome = await _delete_at_source(source, target, slot, copied, mark="" if is_open else given(slot))
     if outcome is True and not is_open:
         await clear(source, target, slot)
     if outcome is not True:
         await source.ask("UNWATCH")
-        await _drop(target, [*(name for _, name in copied), NAMED % _tag(slot)])
+        await _drop(target, [*(name for _, name in copied), named(slot)])
     await target.ask("UNWATCH")
     if isinstance(outcome, SourceFull):
         raise outcome
@@ -340,7 +331,7 @@ def _is_done(outcome: object) -> bool:
 
 async def drop_copies(target: Node, slot: int) -> None:
     """Removes what was begun to be copied into *slot*, which *target* imports."""
-    await _drop(target, (*copy_names(slot), NAMED % _tag(slot)))
+    await _drop(target, reserved(slot))
 
 
 async def _drop(target: Node, names: Sequence[str | bytes]) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tdredis.movers.big_keys import copy_names
 from tdredis.movers.node import ASKING, Node, is_of_memory
 from tdredis.redis.facts import parse_info
+from tdredis.redis.slot_marks import copy_names
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.pool import Command
 

@@ -30,7 +30,7 @@ from tdredis.movers.big_keys import (
     SourceFull,
     clear,
     copy_key,
-    copy_names,
+    drop_at_source,
     drop_copies,
     hand_over_keys,
     kind_of,
@@ -48,6 +48,7 @@ from tdredis.movers.progress import End, Left, MayGoOn, MoveFailed, NoRoomLeft, 
 from tdredis.movers.readiness import until_ready
 from tdredis.movers.replicas import until_copied
 from tdredis.movers.room import require_room
+from tdredis.redis.slot_marks import copy_names, is_reserved, reserved
 from tdredis.redis.slots import SlotSet
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.pool import Command
@@ -58,7 +59,6 @@ NAMES = 2000  # of a slot, in one reply
 MOST_NAMES = 50_000  # of a slot that is looked at as a whole
 BIG_BYTES = PIECE_BYTES  # a key above this goes in pieces
 COPIES = 5  # tries, after which a key changes too often to be copied
-
 
 T = TypeVar("T")
 
@@ -188,11 +188,11 @@ class SlotMover:
         await self._hand_over(group.slots)
 
     async def _look(self, group: _Group) -> None:
-        """What is in the slots, key by key: nothing that is too big is to be found only when its slot is open."""
+        """What users have in the slots, key by key: nothing too big is to be found only when its slot is open."""
         for slots in _parts(group.slots, ASKED):
             replies = await self._source.ask_all([("CLUSTER", "GETKEYSINSLOT", slot, NAMES) for slot in slots])
-            names = [(slot, name) for slot, reply in zip(slots, replies, strict=True) for name in _names_of(reply)]
-            for part in _parts(names, NAMES):
+            found = [(slot, name) for slot, reply in zip(slots, replies, strict=True) for name in _names_of(reply)]
+            for part in _parts([each for each in found if not is_reserved(each[1], each[0])], NAMES):
                 sizes = await self._sizes([name for _, name in part])
                 for (slot, _), seen in zip(part, sizes, strict=True):
                     group.keys.setdefault(slot, []).append(seen)
@@ -260,8 +260,7 @@ class SlotMover:
             self._word()
             await self._source.ask_all([("WATCH", seen.name) for seen in big])
             kinds = {seen.name: await kind_of(self._source, seen.name) for seen in big}
-            refused = which_does_not_go(slot, big, kinds, in_pieces)
-            if refused:
+            if refused := which_does_not_go(slot, big, kinds, in_pieces):
                 await self._source.ask("UNWATCH")
                 if in_pieces != self._kinds:
                     refused = replace(refused, why=f"{self._source.name} is at maxmemory: {refused.why}")
@@ -337,6 +336,8 @@ class SlotMover:
             for slot in left:
                 rest = _Group([slot])
                 await self._look(rest)
+                if not rest.keys:  # a mover that was killed has left something
+                    await drop_at_source(self._source, reserved(slot))
                 await self._empty_of_big_keys(rest)
                 if not rest.slots:
                     group.slots.remove(slot)

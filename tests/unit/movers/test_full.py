@@ -13,13 +13,14 @@ from typing import cast
 import pytest
 from redis.crc import key_slot
 
-from tdredis.movers.big_keys import Seen, copy_key, copy_names, hand_over_keys
+from tdredis.movers.big_keys import Seen, copy_key, hand_over_keys
 from tdredis.movers.claims import claim
 from tdredis.movers.node import Node, open_node
 from tdredis.movers.pace import FAST
 from tdredis.movers.progress import End, NoRoomLeft
 from tdredis.movers.reshard import Resharding, always
 from tdredis.redis.moves import Move
+from tdredis.redis.slot_marks import copy_names
 from tdredis.redis.slots import parse_slots
 from tdredis.redislink.access import Access
 from tdredis.redislink.link import Link, connect

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from redis.crc import key_slot
 
-from tdredis.movers.big_keys import Seen, copy_key, copy_names, hand_over_keys
+from tdredis.movers.big_keys import Seen, copy_key, hand_over_keys
 from tdredis.movers.node import ANSWER_S, Node
+from tdredis.redis.slot_marks import copy_names
 from tdredis.redislink.errors import Refused
 from tdredis.redislink.link import connect
 from tdredis.redislink.pool import Command
