@@ -124,7 +124,7 @@ class StatefulSetView(msgspec.Struct, frozen=True, rename="camel"):
 class DeploymentView(msgspec.Struct, frozen=True, rename="camel"):
     """spec and status of a Deployment"""
 
-    replicas: int = 1
+    replicas: int = 1  # pods of all its templates; how many are wanted, as long as its controller counts none
     observed_generation: int = 0
     updated_replicas: int = 0  # pods of its present template, once that was observed
 

@@ -94,20 +94,29 @@ def _tried(cluster: RedisCluster, good: Mapping[str, Any]) -> str:
 def _newest(snapshot: ClusterSnapshot, live: Live) -> tuple[PodFacts, ...]:
     """Pods of the Deployment's present template: those of the hash that came last, if they are as many as its
     controller counts. (): there is none yet, or it cannot be told.
+
+    Pods and the Deployment are watched apart: its status may count the first new pod before that is seen, and the last
+    old one, as many and well, would be taken for it. So all pods, and those that are well, are counted too.
     """
-    view = live.deployment
-    if view.observed_generation != live.meta.generation:
+    view, there = live.deployment, _proxies(snapshot)
+    if view.observed_generation != live.meta.generation or len(there) != view.replicas:
+        return ()
+    if sum(pod.ready for pod in there) > live.available_replicas:
         return ()
     by_hash: dict[str, list[PodFacts]] = {}
-    for pod in snapshot.proxies:
-        if not pod.finished and not pod.deleting:
-            by_hash.setdefault(pod.revision, []).append(pod)
+    for pod in there:
+        by_hash.setdefault(pod.revision, []).append(pod)
     newest = max(by_hash.values(), key=lambda pods: min(pod.created for pod in pods), default=[])
     return tuple(newest) if len(newest) == view.updated_replicas else ()
 
 
+def _proxies(snapshot: ClusterSnapshot) -> list[PodFacts]:
+    """As a Deployment's controller counts them. Source: controller_utils.go, FilterActivePods."""
+    return [pod for pod in snapshot.proxies if not pod.finished and not pod.deleting]
+
+
 def _are_all(world: World, live: Live, newest: tuple[PodFacts, ...]) -> bool:
     """All proxies are made from it, and are well."""
-    there = [pod for pod in world.snapshot.proxies if not pod.finished and not pod.deleting]
+    there = _proxies(world.snapshot)
     well = [pod for pod in newest if pod.ready and pod.trouble is None]
     return len(there) == len(well) >= max(live.deployment.replicas, world.instance.spec.proxy.replicas)

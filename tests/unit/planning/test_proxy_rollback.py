@@ -23,12 +23,15 @@ PULL = Trouble(reason="ImagePullBackOff", message="no such image")
 
 class World(SimulatedCluster):
     """With what makes a Deployment's pods: one more first, then one of the old goes. *breaks*: by a word of the
-    template what is wrong with a pod that is made from it. *quota*: why none is made.
+    template what is wrong with a pod that is made from it. *quota*: why none is made. *is_late*: who watches pods hears
+    of nothing as yet, and of the Deployment's status at once; *unseen* are those that were made meanwhile.
     """
 
     def __init__(self, **spec: object) -> None:
         super().__init__(rollout={"progressDeadlineSeconds": LIMIT_S}, **spec)
         self.quota = ""
+        self.is_late = self.old_are_gone = False
+        self.unseen: tuple[PodFacts, ...] = ()
 
     @property
     def template(self) -> str:
@@ -48,15 +51,21 @@ class World(SimulatedCluster):
     def _deploy(self) -> None:
         live: Any = self.children[Ref("Deployment", NAME)]
         wanted = live["spec"]["replicas"]
-        new = [pod for pod in self.proxies if pod.revision == self.hash]
+        if not self.is_late:
+            self.proxies, self.unseen = (*self.proxies, *self.unseen), ()
+        new = [pod for pod in (*self.proxies, *self.unseen) if pod.revision == self.hash]
         old = [pod for pod in self.proxies if pod.revision != self.hash and pod.ready]
         if len(new) < wanted and len(new) + len(old) <= wanted and not self.quota:
             new.append(self._new_proxy())
         ready = [pod for pod in new if pod.ready]
-        old = old[: max(0, wanted - len(ready))]
-        self.proxies = (*old, *new)
+        old = [] if self.old_are_gone else old[: max(0, wanted - len(ready))]
+        if self.is_late:
+            self.unseen = tuple(new)
+        else:
+            self.proxies = (*old, *new)
         live["status"] = {
             "observedGeneration": live["metadata"]["generation"],
+            "replicas": len(old) + len(new),
             "updatedReplicas": len(new),
             "availableReplicas": len(old) + len(ready),
         }
@@ -154,6 +163,44 @@ def test_proxies_that_do_not_come_up_are_made_as_before(spec: dict[str, Any], wo
     assert not plans[-1].steps
     world.now += 100 * LIMIT_S
     assert not any(made.steps for made in passes(world)), "it is not tried again"
+
+
+@EDITS
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+def test_old_pods_are_not_taken_for_new_ones_that_are_seen_later(
+    spec: dict[str, Any], word: str, replicas: int
+) -> None:
+    world = healthy(proxy={"replicas": replicas})
+    before, status = world.hash, world.cluster.status.proxy_rollout
+    assert status is not None
+    world.breaks, world.is_late = {word: PULL}, True
+    spec = spec if "proxyimage" in spec else {"proxy": {**spec["proxy"], "replicas": replicas}}
+    edit(world, **spec)
+    passes(world)
+
+    assert len(world.unseen) == 1, "the Deployment's status counts it"
+    found = world.cluster.status.proxy_rollout
+    assert found is not None
+    assert (found.last_good, found.came_up) == (status.last_good, False)
+    world.is_late = False
+    passes(world)
+    world.now += LIMIT_S
+    passes(world)
+    assert world.hash == before
+    assert condition(world, "RolledBack")["status"] == "True"
+
+
+def test_nor_is_one_that_was_evicted_and_is_seen_still() -> None:
+    world = healthy(proxy={"replicas": 1})
+    status = world.cluster.status.proxy_rollout
+    assert status is not None
+    world.breaks, world.is_late, world.old_are_gone = {BAD: PULL}, True, True
+    edit(world, proxyimage=BAD)
+    passes(world)
+
+    found = world.cluster.status.proxy_rollout
+    assert found is not None
+    assert (found.last_good, found.came_up) == (status.last_good, False)
 
 
 def test_redis_is_carried_out_from_the_same_edit() -> None:
