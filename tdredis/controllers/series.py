@@ -117,12 +117,12 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family(name="tdredis_resource_shards", help="Shards that there are.", read=_of(lambda of: of.shards)),
     Family(
         name="tdredis_resource_shards_without_primary",
-        help="Shards whose primary is not there or does not answer.",
+        help="Shards that had a primary, and slots in a RedisCluster, and have none that answers.",
         read=_of(lambda of: of.without_primary),
     ),
     Family(
         name="tdredis_resource_slots_uncovered",
-        help="Hash slots without an owner, of a RedisCluster.",
+        help="Hash slots without an owner, of a RedisCluster in which each once had one.",
         read=_of(lambda of: of.slots_uncovered),
     ),
     Family(

@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from tdredis.api.instance import InstanceStatus
-from tdredis.api.rediscluster import RedisCluster
+from tdredis.api.rediscluster import RedisClusterStatus
 from tdredis.planning.change import Cannot, Change, UnderWay
-from tdredis.planning.decide import Judged
+from tdredis.planning.decide import Judged, records_data
 from tdredis.planning.memory import killed_of_late, memory_uses
 from tdredis.planning.plan import Plan
 from tdredis.planning.snapshot import PodFacts
@@ -35,8 +35,8 @@ class Measures(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     env: str
     engine: str  # "redis 7.0.15", of the first pod that answers; "": none does
     shards: int
-    without_primary: int
-    slots_uncovered: int | None  # None: it is no cluster
+    without_primary: int  # shards that had one
+    slots_uncovered: int | None  # 0: never was there an owner for each. None: it is no cluster
     replicas_wanted: int
     replicas_in_sync: int
     silent: int  # Redis processes that run and do not answer
@@ -58,7 +58,6 @@ def measure(assessment: Judged, made: Plan, status: InstanceStatus) -> Measures:
     fullest = next(iter(memory_uses(snapshot)), None)
     of_pods = {trouble.reason for _, trouble in world.troubles}
     under_way, waiting, refused = _count_changes(assessment.pending)
-    is_cluster = isinstance(snapshot.resource, RedisCluster)
     return Measures(
         conditions=tuple((each.type, each.status == "True") for each in status.conditions),
         findings=tuple({POD_FAILS if each.reason in of_pods else each.reason: None for each in assessment.findings}),
@@ -71,8 +70,8 @@ def measure(assessment: Judged, made: Plan, status: InstanceStatus) -> Measures:
         env=snapshot.resource.spec.env,
         engine=facts[0].engine if facts else "",
         shards=len(status.shards),
-        without_primary=sum(shard.phase == NO_PRIMARY for shard in status.shards),
-        slots_uncovered=SLOTS - sum(shard.slots for shard in status.shards) if is_cluster else None,
+        without_primary=_without_primary(status),
+        slots_uncovered=_slots_uncovered(status),
         replicas_wanted=sum(shard.replicas_wanted for shard in status.shards),
         replicas_in_sync=sum(shard.replicas_ready for shard in status.shards),
         silent=sum(isinstance(node, Unknown) for node in snapshot.nodes.values()),
@@ -85,6 +84,20 @@ def measure(assessment: Judged, made: Plan, status: InstanceStatus) -> Measures:
         refused_pods=len(snapshot.creation_failures),
         full_disks=len(snapshot.write_failures),
     )
+
+
+def _without_primary(status: InstanceStatus) -> int:
+    """Shards in which clients could write, and cannot now: none that never came up, and none that owns nothing yet."""
+    if isinstance(status, RedisClusterStatus):
+        return sum(shard.phase == NO_PRIMARY and shard.name in status.slots for shard in status.shards)
+    return sum(shard.phase == NO_PRIMARY and bool(shard.primary) for shard in status.shards)
+
+
+def _slots_uncovered(status: InstanceStatus) -> int | None:
+    """A cluster that is formed for the first time has slots without an owner too, and nobody misses them."""
+    if not isinstance(status, RedisClusterStatus):
+        return None
+    return SLOTS - sum(shard.slots for shard in status.shards) if records_data(status) else 0
 
 
 def _count_changes(pending: Iterable[Change]) -> tuple[int, int, int]:
