@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parents[1] / "charts/td-redis-operator/dashboards"
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WIDE, HIGH = 8, 7  # of a panel, in Grafana's units; three stand side by side
 ONE = 'kind="$kind",namespace="$namespace",name="$name"'
-PODS = 'namespace="$namespace",pod=~"$name-.*"'
+PODS = 'namespace="$namespace",pod=~"$name-[0-9]+(-[0-9]+)?"'  # and none of redis-tom-a for redis-tom
 HITS = f"rate(redis_keyspace_hits_total{{{PODS}}}[5m])"
 JSON = dict[str, Any]
 
@@ -194,16 +194,16 @@ OPERATOR = Dashboard(
             unit="ops",
             queries={"{{outcome}}": "sum by (outcome) (rate(tdredis_reconcile_passes_total[5m]))"},
         ),
-        Panel(title="Passes, p99", unit="s", queries={"{{kind}}": "tdredis:reconcile_seconds:p99_5m"}),
+        Panel(title="Passes, p99", unit="s", queries={"{{job}} {{kind}}": "tdredis:reconcile_seconds:p99_5m"}),
         Panel(title="The oldest pass under way", unit="s", queries={"{{instance}}": "tdredis_longest_pass_seconds"}),
         Panel(title="Keys in the queue", queries={"{{place}}": "sum by (place) (tdredis_queue_keys)"}),
-        Panel(title="Wait in the queue, p99", unit="s", queries={"p99": "tdredis:queue_wait_seconds:p99_5m"}),
+        Panel(title="Wait in the queue, p99", unit="s", queries={"{{job}}": "tdredis:queue_wait_seconds:p99_5m"}),
         Panel(
             title="Steps a second",
             unit="ops",
             queries={"{{step}} {{outcome}}": "sum by (step, outcome) (rate(tdredis_steps_total[5m]))"},
         ),
-        Panel(title="Kubernetes API, p99", unit="s", queries={"{{verb}}": "tdredis:api_call_seconds:p99_5m"}),
+        Panel(title="Kubernetes API, p99", unit="s", queries={"{{job}} {{verb}}": "tdredis:api_call_seconds:p99_5m"}),
         Panel(
             title="Kubernetes API, requests a second",
             unit="ops",
@@ -214,7 +214,7 @@ OPERATOR = Dashboard(
             unit="s",
             queries={"{{resource}}": "max by (resource) (tdredis_cache_silent_seconds)"},
         ),
-        Panel(title="Redis, p99 of a question", unit="s", queries={"p99": "tdredis:redis_call_seconds:p99_5m"}),
+        Panel(title="Redis, p99 of a question", unit="s", queries={"{{job}}": "tdredis:redis_call_seconds:p99_5m"}),
         Panel(
             title="Redis, questions without an answer a second",
             unit="ops",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,22 @@ def test_queries_are_of_what_is_served(dashboard: Dashboard) -> None:
     served |= {f"{each.name}_count" for each in describe() if each.kind == "histogram"}
 
     assert {word for query in queries(dashboard) for word in WORD.findall(query)} - served == set()
+
+
+def test_a_dashboard_of_one_instance_shows_no_pod_of_another() -> None:
+    """One's name may begin with the other's."""
+    asked = {each for query in queries(DASHBOARDS[1]) for each in re.findall(r'pod=~"([^"]+)"', query)}
+    (pods,) = asked
+
+    for pod in ("redis-standby-cart-0", "redis-standby-cart-12", "redis-standby-cart-2-0"):
+        assert re.fullmatch(pods, pod)
+    for pod in (
+        "redis-standby-cart-old-0",
+        "redis-standby-cart",
+        "redis-standby-cart-2-0-0",
+        "my-redis-standby-cart-0",
+    ):
+        assert not re.fullmatch(pods, pod)
 
 
 @EACH

@@ -79,6 +79,8 @@ def test_the_operator_may_connect_from_any_namespace() -> None:
 def test_a_pod_monitor_is_made_where_it_is_asked_for_and_served() -> None:
     served = Site(pod_monitors=True)
 
-    assert len(build_pod_monitors(sample(podMonitor=True), served)) == 1
+    (monitor,) = build_pod_monitors(sample(podMonitor=True), served)
+    spec: Any = monitor["spec"]
+    assert spec["podTargetLabels"] == ["app.kubernetes.io/managed-by"], "alerts ask for it"
     assert build_pod_monitors(sample(podMonitor=True), Site()) == ()
     assert build_pod_monitors(sample(), served) == ()
