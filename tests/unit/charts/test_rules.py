@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,21 @@ def test_they_ask_for_values_of_labels_that_there_are() -> None:
 
     assert {name for name in names if f'"{name}"' not in code} == set()
     assert len(names) > 10
+
+
+def test_prometheus_reads_what_the_page_says_to_write_and_series_get_the_labels_that_alerts_ask_for(
+    tmp_path: Path,
+) -> None:
+    page = (ROOT / "docs/howto/monitoring.md").read_text()
+    (block,) = re.findall(r"   ```yaml\n(   scrape_configs:\n.*?)   ```\n", page, re.DOTALL)
+    config = yaml.safe_load(textwrap.dedent(block))
+    for job in config["scrape_configs"]:
+        assert job.pop("kubernetes_sd_configs") == [{"role": "pod"}]  # Debian's Prometheus is built without it
+    file = tmp_path / "prometheus.yml"
+    file.write_text(yaml.safe_dump(config))
+    promtool("check", "config", file)
+    jobs = {job["job_name"]: job["relabel_configs"] for job in config["scrape_configs"]}
+    asked = {name for alert in rules([RULES / "redis.yaml"], "alert") for name in re.findall(r"{(\w+)=", alert["expr"])}
+
+    assert asked | {"namespace", "pod"} == {each["target_label"] for each in jobs["redis"] if "target_label" in each}
+    assert [each["target_label"] for each in jobs["td-redis-operator"] if "target_label" in each] == ["job"]
