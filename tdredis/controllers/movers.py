@@ -177,7 +177,9 @@ class Movers:
     async def _work(self, job: _Job) -> None:
         """Raises what went wrong."""
         if (end := await job.work.finish()) is End.DONE:
-            found = plan_moves(await job.work.survey(), job.order.leaving)
+            surveyed = await job.work.survey()
+            # A plan for 1000 shards takes a second: passes, and the lease that is to be renewed, do not wait for it.
+            found = await asyncio.to_thread(plan_moves, surveyed, job.order.leaving)
             if isinstance(found, NoRoom):
                 raise NoRoomLeft(found.why)
             job.planned = Moved(

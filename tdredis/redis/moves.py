@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from tdredis.redis.evening import Holding, begin
+from tdredis.redis.evening import begin
+from tdredis.redis.holdings import Holding
 from tdredis.redis.levels import natural
 from tdredis.redis.loads import ShardLoad
 from tdredis.redis.slots import SlotSet
