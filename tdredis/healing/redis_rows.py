@@ -5,6 +5,7 @@ from __future__ import annotations
 from tdredis.healing.catalogue import Guard, Row, Seen
 from tdredis.planning import peers
 from tdredis.planning.cluster import failover, free_slots, membership, proxies, slots_healing
+from tdredis.planning.cluster import peers as cluster_peers
 from tdredis.planning.cluster import rules as cluster
 from tdredis.planning.replication import primary, rules, sentinels, write_policy
 from tdredis.planning.steps import (
@@ -158,6 +159,7 @@ REDIS_ROWS: tuple[Row, ...] = (
             membership.introduce,
             membership.attach_replicas,
             peers.log_in_to_peers,
+            cluster_peers.log_in_to_peers,
             primary.follow_the_primary,
             sentinels.reset_stale_watches,
         ),

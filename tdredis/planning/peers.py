@@ -17,8 +17,6 @@ from tdredis.planning.steps import SetPeerUser
 class Peer(Limited, Protocol):
     @property
     def name(self) -> str: ...
-    @property
-    def has_place(self) -> bool: ...
 
 
 class Peers(World, Protocol):
@@ -27,13 +25,16 @@ class Peers(World, Protocol):
 
 
 def log_in_to_peers(world: Peers) -> Ruling:
-    """Nobody follows, or is followed by, a process of another instance that has an earlier address of ours.
+    """Nobody follows, or is followed by, a process of another instance that has an earlier address of ours."""
+    return tell_user(world, world.members)
 
-    Primaries first: whoever follows them is refused until they know the user. That is why a process without a place in
-    its cluster is not told: it may have begun anew, without data, where replicas still look for their primary.
+
+def tell_user(world: World, members: Sequence[Peer]) -> Ruling:
+    """Those of *members* that do not know the instance's own user. Primaries first: whoever follows them is refused
+    until they know it.
     """
     user = peer_user(world.instance)
-    late = [member for member in world.members if member.has_place and member.facts.masteruser not in (None, user)]
+    late = [member for member in members if member.facts.masteruser not in (None, user)]
     return Ruling(
         steps=tuple(
             SetPeerUser(

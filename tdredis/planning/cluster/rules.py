@@ -28,6 +28,7 @@ from tdredis.planning.cluster.failover import hand_over_full, hand_over_leaving,
 from tdredis.planning.cluster.free_slots import assign_free_slots
 from tdredis.planning.cluster.leaving import remove_shards, reset_leaving, shards_without_pods, without_pods
 from tdredis.planning.cluster.membership import attach_replicas, forget_ghosts, introduce, settle_disputes
+from tdredis.planning.cluster.peers import log_in_to_peers
 from tdredis.planning.cluster.proxies import keep_proxy, remove_unwanted_proxy, replace_stuck_proxies
 from tdredis.planning.cluster.settings import label_roles, set_node_timeout
 from tdredis.planning.cluster.slots_healing import close_open_slots, tell_new_owners
@@ -44,7 +45,6 @@ from tdredis.planning.objects import (
     restore_labels,
     service_ip,
 )
-from tdredis.planning.peers import log_in_to_peers
 from tdredis.planning.plan import Ruling
 from tdredis.planning.rules import Rule
 from tdredis.planning.settings import keep_settings, settings_to_keep, with_kept

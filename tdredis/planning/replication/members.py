@@ -52,11 +52,6 @@ class Member:
         return None if self.is_primary or link.primary_host is None else (link.primary_host, link.primary_port or 0)
 
     @property
-    def has_place(self) -> bool:
-        """Always: it starts as a replica of nobody, and is made the primary by who has looked at its data."""
-        return True
-
-    @property
     def has_data(self) -> bool:
         """It holds keys, or has been in sync with a primary (whose data set may be empty)."""
         return self.facts.keys > 0 or self.has_synced

@@ -37,6 +37,7 @@ from tdredis.planning.steps import (
     RestoreLabels,
     SetConfig,
     SetParameter,
+    SetPeerUser,
     Step,
     TakeOverShard,
     TakeSlot,
@@ -86,6 +87,7 @@ class Node:
     keys: int = 0
     lost: str = ""  # what its start script found
     history: str = ""  # that it writes, or follows
+    user: str | None = None  # as whom it follows, and whom it lets follow; None: everybody
     used_mib: int = 1
     timeout_ms: int = 1000
     silent: bool = False
@@ -207,7 +209,8 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 assert step.primary.id in node.known, "REPLICATE of an unknown node"
                 assert not node.slots, "REPLICATE on a node with slots"
                 node.primary = step.primary.id
-                node.keys = self._by_id(step.primary.id).keys
+                if _lets_in(self._by_id(step.primary.id), node):
+                    node.keys = self._by_id(step.primary.id).keys
             case HandOver():
                 node = self._node(step.process.pod)
                 old = self._by_id(str(node.primary))
@@ -245,7 +248,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 self.dropped.append((step.process.pod, step.keys))
                 fresh = Node(id=f"{self.next_number():040x}", ip=node.ip, maxmemory=node.maxmemory)
                 pod = self.pods[step.process.pod]
-                pod.process = replace(fresh, timeout_ms=node.timeout_ms, announced=node.announced)
+                pod.process = replace(fresh, timeout_ms=node.timeout_ms, announced=node.announced, user=node.user)
             case CloseSlot() | OpenSlot() | MoveKeys() | TakeSlot():
                 self._move_slot(step)
             case Forget():
@@ -256,6 +259,8 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                         del marks[slot]
             case SetParameter():
                 self.settings.tell(step)
+            case SetPeerUser():
+                self._node(step.process.pod).user = step.user
             case SetConfig(parameter="maxmemory"):
                 self._node(step.process.pod).maxmemory = int(step.value)
             case SetConfig(parameter="repl-backlog-size"):
@@ -322,7 +327,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
     def _replicate(self, by_id: dict[str, Node]) -> None:
         for node in by_id.values():
             primary = by_id.get(node.primary or "")
-            if primary is not None and node.slot_keys != primary.slot_keys:
+            if primary is not None and _lets_in(primary, node) and node.slot_keys != primary.slot_keys:
                 node.slot_keys = _copied(primary.slot_keys)
 
     def _hear_of_addresses(self, by_id: dict[str, Node]) -> None:
@@ -384,7 +389,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
                 role="slave" if node.primary else "master",
                 offset_bytes=0,
                 was_linked=node.primary is not None,
-                link_up=node.primary in by_id if node.primary else None,
+                link_up=(node.primary in by_id and _lets_in(by_id[node.primary], node)) if node.primary else None,
                 id=node.history,
             ),
             view=ClusterView(
@@ -405,6 +410,7 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             node_timeout_ms=node.timeout_ms,
             write_error=node.write_error,
             backlog_bytes=node.backlog,
+            masteruser=node.user,
             slot_keys={slot: len(node.slot_keys.get(slot, {})) for slot in self._open_slots()},
             announced=Announced(
                 host=node.address[0],
@@ -454,6 +460,10 @@ class SimulatedCluster(SimulatedKubernetes[Node]):
             slots=believed if believed is not None else node.slots if node else self._slots_of_dead(node_id),
             open_slots=tuple(_open_words(node)) if node and myself else (),
         )
+
+
+def _lets_in(primary: Node, replica: Node) -> bool:
+    return primary.user in (None, replica.user)
 
 
 def _imported(node: Node) -> SlotSet:
