@@ -199,7 +199,8 @@ until_replaced() {
       *role:slave*) return 0 ;;
     esac
     if [ "$(watched "$1")" != "$me" ] && [ "$(field connected_slaves)" -lt "$fence" ]; then
-      here CLIENT UNPAUSE >/dev/null
+      # Whoever has lowered the fence meanwhile did not know of it: without it, it would take writes that are lost.
+      printf 'CONFIG SET min-replicas-to-write %s\\nCLIENT UNPAUSE\\n' "$fence" | here >/dev/null
       return 0
     fi
     looks=$((looks + 1))

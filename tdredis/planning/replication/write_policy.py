@@ -5,7 +5,8 @@ primary counts on one, and stops by itself when none answers it: a cut-off prima
 (`RedisStandbySpec.max_lag_s`). Somebody who is promoted begins with 0: it takes writes until its replica is in sync.
 
 Whatever the policy, a primary that hands over counts on all of its replicas (`steps.primaries.fence`). That is taken
-back when it is a replica, or stays the primary because no failover goes on any more.
+back when it is a replica, or stays the primary because no failover goes on any more. One whose pod is to go may hand
+over by itself (stop.sh), unseen: it keeps that.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def keep_write_policy(world: World) -> Ruling:
             holds = (found,)
         elif found is not None and member.facts.min_replicas_to_write not in (None, found[0]):
             before, (value, why) = member.facts.min_replicas_to_write, found
-            if value < before and _is_being_replaced(world, member):
+            if value < before and (_is_being_replaced(world, member) or _may_hand_over(world, member)):
                 continue
             steps.append(SetConfig(process=member.process, parameter=LEAST, before=before, value=value, why=why))
     return Ruling(steps=tuple(steps), holds=holds)
@@ -70,6 +71,13 @@ def _is_being_replaced(world: World, member: Member) -> bool:
     return member is not world.primary or (world.in_failover and not world.is_promoted(member))
 
 
+def _may_hand_over(world: World, member: Member) -> bool:
+    """Its pod is to go, and its own stop.sh hands over behind a fence of which nobody else is told, as long as somebody
+    could be promoted.
+    """
+    return member.is_primary and member.pod.deleting and bool(_able_beside(world, member))
+
+
 def _in_reach(world: World, primary: Member) -> list[str]:
     """Replicas of which both sides say that they are in sync."""
     online = primary.facts.replication.online
@@ -78,12 +86,16 @@ def _in_reach(world: World, primary: Member) -> list[str]:
 
 def _replica_is_proven_dead(world: World, primary: Member) -> Hold | None:
     """Guard: nobody but *primary* could become the primary. None: so it is."""
-    others = sorted({*world.redis.wanted, *world.snapshot.pods} - {primary.name})
-    able = [name for name in others if _may_take_over(world, name)]
+    able = _able_beside(world, primary)
     if not able:
         return None
     why = f"{list_names(able)} could become the primary: {primary.name} refuses writes until one is in sync or dead"
     return Hold(guard="replica_is_proven_dead", why=why)
+
+
+def _able_beside(world: World, primary: Member) -> list[str]:
+    others = sorted({*world.redis.wanted, *world.snapshot.pods} - {primary.name})
+    return [name for name in others if _may_take_over(world, name)]
 
 
 def _may_take_over(world: World, name: str) -> bool:

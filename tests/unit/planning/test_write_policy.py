@@ -256,6 +256,41 @@ def test_a_fence_behind_which_a_replica_is_lost_is_told_and_lifted() -> None:
     )
 
 
+def leaving_behind_its_fence(policy: str) -> SimulatedStandby:
+    """stop.sh hands over, as no Sentinel could be asked: all were in TILT."""
+    world = with_data(replicas=2, writePolicy=policy)
+    world.pods[FIRST].deleting = True
+    world.redis()[FIRST].least = 2
+    for sentinel in world.sentinels().values():
+        sentinel.in_tilt = True
+    return world
+
+
+@pytest.mark.parametrize("policy", ["availability", "consistency"])
+def test_a_primary_whose_pod_is_to_go_keeps_its_fence_until_it_is_one_no_more(policy: str) -> None:
+    world = leaving_behind_its_fence(policy)
+
+    made, _ = world.run_pass()
+
+    assert (set_by(made), least(world)[FIRST]) == ([], 2)
+    for sentinel in world.sentinels().values():
+        sentinel.in_tilt = False
+    for _ in range(6):
+        world.run_pass()
+    assert world.primaries() != [FIRST]
+    assert least(world)[FIRST] == 0
+
+
+def test_a_primary_whose_pod_is_to_go_takes_writes_when_nobody_could_take_over_any_more() -> None:
+    world = leaving_behind_its_fence("consistency")
+    for name in (SECOND, THIRD):
+        world.pods[name].stopped = True
+
+    made = plan(world.snapshot())
+
+    assert set_by(made) == [(FIRST, 0)]
+
+
 @pytest.mark.parametrize("policy", ["availability", "consistency"])
 def test_what_a_second_primary_took_alone_is_counted_and_told(policy: str) -> None:
     world = with_data(writePolicy=policy)

@@ -41,7 +41,8 @@ echo "stop.sh ended with $code"
 wait "$started"
 """
 
-# What is asked of Sentinels is counted; who asks them may die of it, or be told a lie. A pause of three seconds: what
+# What is asked of Sentinels is counted; who asks them may die of it, or be told a lie; or somebody lowers its fence
+# behind that. A pause of three seconds: what
 # comes after it is to be seen.
 TIMEOUT = """\
 #!/bin/sh
@@ -50,6 +51,11 @@ case "$*" in
     echo asked >>/data/asked
     if [ -e /data/lies ]; then
       echo OK
+      exit
+    fi
+    if [ -e /data/lowers ]; then
+      /usr/bin/timeout "$@"
+      redis-cli -h "$POD_IP" CONFIG SET min-replicas-to-write 0 >/dev/null
       exit
     fi
     if [ -e /data/dies ]; then
@@ -226,6 +232,20 @@ async def test_a_primary_whose_script_was_killed_behind_its_handover_takes_no_wr
         again = await run_node(here.network, 1, engine)
         assert await config(again, LEAST) == "0"
         again.close()
+
+
+async def test_a_primary_whose_fence_somebody_lowered_meanwhile_takes_no_write_that_is_lost(tmp_path: Path) -> None:
+    """Who did that knew of no failover. The primary takes writes no sooner because its script ends the pause."""
+    async with world(tmp_path) as here:
+        (here.data / "lowers").touch()
+        (here.data / "stop").touch()
+
+        done = await write_until_demoted(here)
+
+        await eventually(lambda: here.says("stop.sh ended with 0"), "it waits no more", deadline_s=DEADLINE_S)
+        assert done
+        assert await has_all(await here.successor(), done)
+        assert await config(here.primary, LEAST) == "0"
 
 
 async def test_a_primary_that_is_not_replaced_takes_writes_and_has_what_it_had(tmp_path: Path) -> None:
