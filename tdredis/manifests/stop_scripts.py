@@ -175,6 +175,10 @@ tell() {
 watched() {
   tell "$1" SENTINEL MASTER "$name" | tr -d '\\r' | sed -n '/^runid$/{n;s/^/run /p;}'
 }
+# The engine counts on no others.
+online() {
+  followers | grep -c ' online ' || true
+}
 # A fence that is there may hold already: it is never lowered.
 put_up_fence() {
   if [ "$fence" = 0 ]; then
@@ -183,7 +187,7 @@ put_up_fence() {
       '' | *[!0-9]*) before=0 ;;
     esac
   fi
-  for each in "$before" "$(field connected_slaves)"; do
+  for each in "$before" "$(online)"; do
     if [ "$each" -gt "$fence" ]; then
       fence=$each
     fi
@@ -198,7 +202,7 @@ until_replaced() {
     case $info in
       *role:slave*) return 0 ;;
     esac
-    if [ "$(watched "$1")" != "$me" ] && [ "$(field connected_slaves)" -lt "$fence" ]; then
+    if [ "$(watched "$1")" != "$me" ] && [ "$(online)" -lt "$fence" ]; then
       # Whoever has lowered the fence meanwhile did not know of it: without it, it would take writes that are lost.
       printf 'CONFIG SET min-replicas-to-write %s\\nCLIENT UNPAUSE\\n' "$fence" | here >/dev/null
       return 0
@@ -221,6 +225,12 @@ hand_over() {
   # Asked again they would fail over once more, maybe back to this one, which has not all that its successor has by now.
   if [ -z "$asking" ] || [ "$handed$another" = yesyes ]; then
     return 0
+  fi
+  # Whoever was asked before, maybe without an answer, has promoted nobody: all who answer watch this one, and all that
+  # it counted follow it. So it goes on where nobody is promoted now either.
+  info=$(here INFO replication | tr -d '\\r')
+  if [ "$(online)" -ge "$fence" ]; then
+    handed=''
   fi
   say "handing over without the operator"
   put_up_fence

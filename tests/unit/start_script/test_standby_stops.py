@@ -41,8 +41,8 @@ echo "stop.sh ended with $code"
 wait "$started"
 """
 
-# What is asked of Sentinels is counted; who asks them may die of it, or be told a lie; or somebody lowers its fence
-# behind that. A pause of three seconds: what
+# What is asked of Sentinels is counted; who asks them may die of it, or be told a lie, or nothing for once; or somebody
+# lowers its fence behind that. A pause of three seconds: what
 # comes after it is to be seen.
 TIMEOUT = """\
 #!/bin/sh
@@ -52,6 +52,10 @@ case "$*" in
     if [ -e /data/lies ]; then
       echo OK
       exit
+    fi
+    if [ -e /data/hangs ]; then
+      rm /data/hangs
+      exit 124
     fi
     if [ -e /data/lowers ]; then
       /usr/bin/timeout "$@"
@@ -248,12 +252,18 @@ async def test_a_primary_whose_fence_somebody_lowered_meanwhile_takes_no_write_t
         assert await config(here.primary, LEAST) == "0"
 
 
-async def test_a_primary_that_is_not_replaced_takes_writes_and_has_what_it_had(tmp_path: Path) -> None:
-    """Sentinels may choose none of its replicas, and say so; somebody had asked for one in reach."""
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_primary_that_is_not_replaced_takes_writes_and_has_what_it_had(tmp_path: Path, *, hangs: bool) -> None:
+    """Sentinels may choose none of its replicas, and say so, one of them only when it is asked again; somebody had
+    asked for one in reach.
+    """
     async with world(tmp_path, replicas=2, priority=0) as here:
         await here.primary.call("CONFIG", "SET", LEAST, 1, timeout_s=5)
+        if hangs:
+            (here.data / "hangs").touch()
         (here.data / "stop").touch()
-        await eventually(lambda: here.has_asked() == 3, "all Sentinels were asked", deadline_s=DEADLINE_S)
+        times = 6 if hangs else 3
+        await eventually(lambda: here.has_asked() == times, "all Sentinels have said so", deadline_s=DEADLINE_S)
 
         async def is_undone() -> bool:
             return await config(here.primary, LEAST) == "1"
