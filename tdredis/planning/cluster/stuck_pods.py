@@ -13,6 +13,7 @@ from tdredis.planning.rolling import Terms
 from tdredis.planning.snapshot import PodFacts
 from tdredis.planning.steps import HandOver, Step
 from tdredis.planning.stuck_pods import StuckPod, nothing_to_lose, replace_next, replace_stuck, stuck_pods
+from tdredis.planning.surplus import find_surplus
 
 
 def replace_stuck_pods(world: World) -> Ruling:
@@ -20,26 +21,47 @@ def replace_stuck_pods(world: World) -> Ruling:
     works.
     """
     at_once = world.instance.spec.rollout.max_unavailable_shards
-    busy = {
+    missing = [
         shard.name
         for shard in world.shards
         if not shard.is_vacant and len(shard.replicas_in_sync) < len(shard.wanted) - 1
-    }
+    ]
+    under_way = [*missing, *_with_another_pod(world, but=missing)]
+    going = under_way[: max(at_once, len(missing))]
+    free = at_once - len(under_way)
     steps: list[Step] = []
     holds: list[Hold] = []
     for shard in world.shards:
-        ruling = _replace(world, shard, is_next=shard.name in busy or len(busy) < at_once)
-        if ruling.steps or ruling.holds:
-            busy.add(shard.name)
+        ruling = _replace(world, shard, is_next=shard.name in going or (shard.name not in under_way and free > 0))
+        if ruling.steps and shard.name not in under_way:
+            free -= 1  # one that only waits keeps nobody waiting
         steps += ruling.steps
         holds += ruling.holds
     return Ruling(steps=tuple(steps), holds=tuple(holds))
 
 
+def _with_another_pod(world: World, but: Sequence[str]) -> list[str]:
+    """Shards that have one more pod for the sake of stuck ones, or are to get it, in the order in which they go on. One
+    whose pod nobody makes (a quota, say) is not among them.
+    """
+    found: list[tuple[bool, str]] = []
+    for shard in world.shards:
+        surplus = find_surplus(world.snapshot, shard.name, len(shard.wanted))
+        if surplus is None or shard.name in but or not _stuck(world, shard):
+            continue
+        if surplus.pod in world.snapshot.pods or not surplus.trouble:
+            found.append((bool(surplus.trouble), shard.name))
+    return [name for _, name in sorted(found, key=lambda each: each[0])]
+
+
+def _stuck(world: World, shard: Shard) -> tuple[StuckPod, ...]:
+    pods = (world.snapshot.pods[name] for name in shard.wanted if name in world.snapshot.pods)
+    return stuck_pods(world.snapshot, world.instance, shard.name, pods)
+
+
 def _replace(world: World, shard: Shard, *, is_next: bool) -> Ruling:
     snapshot = world.snapshot
-    pods = (snapshot.pods[name] for name in shard.wanted if name in snapshot.pods)
-    stuck = stuck_pods(snapshot, world.instance, shard.name, pods)
+    stuck = _stuck(world, shard)
     owner = shard.owner.name if shard.owner else ""
     never = "" if world.was_whole or world.owned else "nobody ever owned a slot"
 

@@ -9,10 +9,11 @@ import pytest
 from tdredis.planning.plan import Ruling
 from tdredis.planning.rolling import Copy, Shard, Terms
 from tdredis.planning.snapshot import PodFacts, Trouble
-from tdredis.planning.steps import ReplacePod
+from tdredis.planning.steps import HandOver, ReplacePod
 from tdredis.planning.stuck_pods import StuckPod, replace_next
 from tests.unit.planning.passes import edit
 from tests.unit.planning.simulated_cluster import SimulatedCluster
+from tests.unit.planning.simulated_kubernetes import FAILED_CREATE
 from tests.unit.planning.simulated_standby import SimulatedStandby
 from tests.unit.planning.test_rolls import KINDS, World, copies, healthy, of_redis, roles
 
@@ -127,3 +128,72 @@ def test_a_replica_without_a_whole_copy_waits_for_nobody() -> None:
     ruling = replace_next(shard, [stuck("s-1"), stuck("s-2")], Terms(), lambda _step: Ruling())
 
     assert [step.pod for step in ruling.steps if isinstance(step, ReplacePod)] == ["s-2"]
+
+
+def begun(world: World) -> set[str]:
+    """Shards that have a pod beyond the one of spec."""
+    return {shard for shard in copies(world) if f"{shard}-1" in world.pods}
+
+
+def test_a_shard_whose_other_pod_a_quota_refuses_keeps_no_other_waiting() -> None:
+    world = with_bad_exporters(SimulatedCluster, replicas=0)
+    first, *others = sorted(copies(world))
+    world.breaks[first] = Trouble(reason=FAILED_CREATE, message="exceeded quota")
+    edit(world, monitorimage="exporter:2")
+
+    for _ in range(100):
+        made, _ = world.run_pass()
+        assert len(begun(world)) <= len(others)
+        assert min(copies(world).values()) >= 1
+
+    assert "copies_stay" in {hold.guard for hold in made.holds if "exceeded quota" in hold.why}
+    assert {pod.rpartition("-")[0] for pod, each in world.pods.items() if each.trouble} == {first}
+
+    world.breaks.clear()
+    for _ in range(60):
+        made, done = world.run_pass()
+        assert min(copies(world).values()) >= 1
+        if not done and made.verdict == "healthy":
+            break
+    assert made.verdict == "healthy", (made.holds, made.steps)
+
+
+def test_when_a_quota_that_refused_all_is_lifted_one_shard_at_a_time_goes_on() -> None:
+    world = with_bad_exporters(SimulatedCluster, replicas=0)
+    shards = sorted(copies(world))
+    for shard in shards:
+        world.breaks[shard] = Trouble(reason=FAILED_CREATE, message="exceeded quota")
+    edit(world, monitorimage="exporter:2")
+    for _ in range(12):
+        world.run_pass()
+    world.breaks.clear()
+
+    for _ in range(100):
+        made, done = world.run_pass()
+        gone = {step.pod for step in made.steps if isinstance(step, ReplacePod)}
+        over = {step.shard for step in made.steps if isinstance(step, HandOver)}
+        assert len(gone) + len(over) <= 1
+        assert min(copies(world).values()) >= 1
+        if not done and made.verdict == "healthy":
+            break
+
+    assert made.verdict == "healthy", (made.holds, made.steps)
+    assert of_redis(world) == {f"{shard}-0" for shard in shards}
+
+
+def test_while_a_later_shard_is_under_way_no_earlier_one_begins() -> None:
+    world = healthy(SimulatedCluster, replicas=0)
+    last = max(copies(world))
+    world.pods[f"{last}-0"].trouble = FAILS
+    world.unschedulable.add(f"{last}-1")
+    edit(world, monitorimage="exporter:2")
+    for _ in range(8):
+        world.run_pass()
+    assert begun(world) == {last}
+
+    for name in of_redis(world) - {f"{last}-1"}:
+        world.pods[name].trouble = FAILS
+    for _ in range(12):
+        world.run_pass()
+
+    assert begun(world) == {last}
