@@ -11,6 +11,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -18,6 +19,7 @@ import structlog
 from tdredis.api.json_object import JSONObject
 from tdredis.execute.objects import ObjectWriter, PreconditionError
 from tdredis.execute.outcome import Outcome, Tally
+from tdredis.execute.slot_marks import drop_marks
 from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError
 from tdredis.planning.moving import MoveOrder
@@ -35,6 +37,7 @@ from tdredis.planning.steps import (
     ResetNode,
     SetParameter,
     Step,
+    TakeSlot,
     is_object_step,
 )
 from tdredis.planning.steps.primaries import CATCHES_UP_MS, fence, least_in_reach
@@ -178,6 +181,7 @@ class Executor:
         Raises LinkError, PreconditionError or LeadLostError.
         """
         self.require_lead()
+        await drop_marks(partial(self._try, key), step)
         match step:
             case SetParameter():
                 return await self._set(key, step)
@@ -193,6 +197,8 @@ class Executor:
                 await self._move_keys(key, step)
             case _:
                 await self._do(key, step.process, self._commands(key, step))
+        if isinstance(step, TakeSlot):  # a slot that nobody owned took no command before
+            await drop_marks(partial(self._try, key), step)
         if step.pace_s:
             self._paced[key, str(step), step.process.id] = self._clock() + step.pace_s
         return True
@@ -313,6 +319,10 @@ class Executor:
 
         Raises PreconditionError when it is another, Refused when it refuses one of them.
         """
+        return _require(await self._try(key, process, commands))
+
+    async def _try(self, key: Key, process: Process, commands: Sequence[Command]) -> list[object]:
+        """As `_do`, but that what is refused is a Refused in the list."""
         link = await self._open(key, process)
         if process.in_cluster:
             (found,) = await self.ask(link, [("CLUSTER", "MYID")])
@@ -321,7 +331,8 @@ class Executor:
             found = parse_info(info.decode()).get("run_id", "").encode() if isinstance(info, bytes) else None
         if found != process.id.encode():
             raise PreconditionError(f"{process.pod} is another process by now")
-        return await self.ask(link, commands)
+        self.require_lead()
+        return await link.call_all(commands, timeout_s=COMMAND_S)
 
     async def _info(self, process: Process, link: Link) -> dict[str, str]:
         """Raises PreconditionError when *process* is another by now."""
@@ -343,11 +354,15 @@ class Executor:
     async def ask(self, link: Link, commands: Sequence[Command]) -> list[object]:
         """The replies. Raises LeadLostError, Unreachable, NoAnswer, or Refused when one of *commands* is refused."""
         self.require_lead()
-        replies = await link.call_all(commands, timeout_s=COMMAND_S)
-        for reply in replies:
-            if isinstance(reply, Refused):
-                raise reply
-        return replies
+        return _require(await link.call_all(commands, timeout_s=COMMAND_S))
+
+
+def _require(replies: list[object]) -> list[object]:
+    """Raises the first Refused of them."""
+    for reply in replies:
+        if isinstance(reply, Refused):
+            raise reply
+    return replies
 
 
 def _is_under_way(error: Exception) -> bool:

@@ -4,8 +4,8 @@ Clients ask the owner of a slot first, whatever is open. It serves the keys that
 it sends clients on for those that it has not, and the node that takes the slot over serves these alone. So the owner's
 copy of a key is the one that clients know, and keys go from the owner to the other, never back: there they could be
 written once more on their way. Slots that are open because an order to move them is carried out, or is about to be
-given, are left to whoever does that: it finishes them first. Source: redis.io, "CLUSTER SETSLOT"; cluster.c,
-getNodeByQuery.
+given, are left to whoever does that: it finishes them first. What a killed mover has left of its own goes before it
+would count as a user's key (execute/slot_marks.py). Source: redis.io, "CLUSTER SETSLOT"; cluster.c, getNodeByQuery.
 
 - The owner alone has keys, or nobody: it keeps the slot. It stops sending clients on first. Only then, in another pass,
   is the other asked again and closed: meanwhile somebody may have written there.
@@ -77,17 +77,17 @@ def close_open_slots(world: World) -> Ruling:
             why = f"{list_names(uncounted)} did not say how many keys are in slot {slot}"
             return Ruling(holds=(Hold(guard="every_process_answers", why=why),))
         owner = owners[0] if owners else None
-        steps += _close(slot, owner, primaries, involved)
+        steps += close_slot(slot, owner, primaries, involved)
     return Ruling(steps=tuple(sorted(steps, key=lambda step: ORDER.index(type(step)))))
 
 
-def _close(
+def close_slot(
     slot: int, owner: Member | None, primaries: list[Member], involved: tuple[Member, ...]
 ) -> Iterator[SlotStep]:
     """The next step for *slot*: what the one after it is to be is seen when it is done."""
     others = [member for member in primaries if member is not owner and member.facts.slot_keys[slot]]
     if not others:
-        yield from _keep(slot, owner, involved)
+        yield from _keep(slot, owner, primaries, involved)
         return
     aim = owner.view.me.migrating.get(slot) if owner else None
     taking = next((each for each in primaries if each.id == aim and slot in each.view.me.importing), None)
@@ -116,9 +116,14 @@ def _close(
         yield TakeSlot(process=candidate.process, slot=slot, why=why)
 
 
-def _keep(slot: int, owner: Member | None, involved: tuple[Member, ...]) -> Iterator[CloseSlot]:
+def _keep(
+    slot: int, owner: Member | None, primaries: list[Member], involved: tuple[Member, ...]
+) -> Iterator[CloseSlot]:
+    """Nobody else has keys of it, as far as they are there: one that is not may come back, and have been given some."""
     if owner is None:
         return  # it is given to the recorded owner
+    aim = owner.view.me.migrating.get(slot)
+    is_told = any(each.id == aim for each in primaries)
     why = f"{owner.name} owns it, and nobody else has keys of it"
     for member in [owner] if owner in involved else involved:
-        yield CloseSlot(process=member.process, slot=slot, why=why)
+        yield CloseSlot(process=member.process, slot=slot, nobody_else_has_keys=is_told and member is owner, why=why)

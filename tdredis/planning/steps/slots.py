@@ -115,10 +115,13 @@ class TellOwner(RedisStep):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseSlot(RedisStep):
-    """Have *process* end its part in the moving of *slot*, whoever owns it (STABLE)."""
+    """Have *process* end its part in the moving of *slot*, whoever owns it (STABLE). *nobody_else_has_keys*: who takes
+    it over has said so, and what a mover has left of its own in the slot is of no use any more.
+    """
 
     barrier: ClassVar[bool] = True
     slot: int
+    nobody_else_has_keys: bool = False
 
     def __str__(self) -> str:
         return f"close slot {self.slot} on {self.process}"

@@ -86,6 +86,21 @@ def kinds_until_closed(world: SimulatedCluster) -> list[str]:
     raise AssertionError(f"not closed: {kinds}")
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_a_mover_has_left_goes_only_if_who_was_to_take_the_slot_says_that_it_has_nothing(
+    *, is_there: bool
+) -> None:
+    """One that is not there may come back: the owner's mark says that it was given keys."""
+    world = healthy()
+    first, second = primary(world, 0), primary(world, 1)
+    first.slot_keys[SLOT] = {"k": 1}
+    first.migrating[SLOT] = second.id if is_there else "f" * 40
+
+    (step,) = [step for step in world.run_pass()[0].steps if isinstance(step, CloseSlot)]
+
+    assert (step.process.id, step.nobody_else_has_keys) == (first.id, is_there)
+
+
 @pytest.mark.parametrize(
     ("here", "there", "gives", "takes", "expected", "owner"),
     [
