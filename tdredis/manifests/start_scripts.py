@@ -184,7 +184,7 @@ prepare() {{
     fi
   fi
   # Its replicas may still follow its address, and their copies be whole. As long as it has no place it knows no user as
-  # whom they log in: so none empties itself after it. The operator tells it when it has one.
+  # whom they log in: so none empties itself after it. The operator tells it when nobody would.
   if grep -q '^{LOST_DATA}' "$lost" 2>/dev/null && ! has_place; then
     extra=
   fi

@@ -294,3 +294,27 @@ async def test_a_failover_that_nobody_carries_out_stops_writes_for_the_pause_and
         assert here.has_asked() == 2
         assert await has_all(await here.successor(), done)
         assert await config(here.primary, LEAST) == "0"
+
+
+async def test_a_replica_that_waits_for_its_copy_is_not_counted_on(tmp_path: Path) -> None:
+    """The engine does not count it: a primary that did would refuse writes whether it is replaced or not."""
+    async with world(tmp_path) as here, AsyncExitStack() as stack:
+        await here.primary.call("CONFIG", "SET", "repl-diskless-sync-delay", 3600, timeout_s=5)
+        reader, writer = await asyncio.open_connection(f"{here.network.network}.1", 6379)
+        stack.callback(writer.close)
+        password = f"*2\r\n$4\r\nAUTH\r\n${len(INNER)}\r\n{INNER}\r\n"
+        for words in (password, "REPLCONF capa eof\r\n"):
+            writer.write(words.encode())
+            assert await asyncio.wait_for(reader.readline(), 5) == b"+OK\r\n"
+        writer.write(b"SYNC\r\n")
+
+        async def is_known() -> bool:
+            return "state=wait_bgsave" in (await replication(here.primary)).get("slave1", "")
+
+        await eventually(is_known, "the primary knows it", deadline_s=DEADLINE_S)
+        (here.data / "lies").touch()
+        (here.data / "stop").touch()
+        await eventually(lambda: here.has_asked() == 1, "a Sentinel was asked", deadline_s=DEADLINE_S)
+
+        assert await write(here.primary, 1), "it has all that follow it"
+        assert await config(here.primary, LEAST) == "1"
