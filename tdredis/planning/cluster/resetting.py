@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tdredis.planning.cluster.members import Member
 from tdredis.planning.cluster.world import Shard, World
 from tdredis.planning.loss import wants_to_begin_anew
@@ -10,13 +12,15 @@ from tdredis.planning.pods import everybody_has_answered
 from tdredis.planning.sentences import list_names
 from tdredis.planning.steps import ResetNode
 
+WHO_KEEPS: Final = "who of two owners keeps their slots"
+
 
 def reset_losers(world: World) -> Ruling:
     """Nobody owns what another owns by right. What they alone had is dropped, and counted."""
     disputes = world.disputes
     if not disputes.to_reset:
         return Ruling()
-    if hold := _all_is_known(world):
+    if hold := _all_is_known(world, WHO_KEEPS):
         return Ruling(holds=(hold,))
     losers = [(member, 0 if member.is_replica else member.facts.keys) for member in disputes.to_reset]
     why = f"{disputes.why}; {sum(keys for _, keys in losers)} keys of the other are dropped"
@@ -41,7 +45,7 @@ def reset_empty_owners(world: World) -> Ruling:
     found = [] if world.contested else [(shard, each) for shard in world.shards for each in _empty_owners(world, shard)]
     if not found:
         return Ruling()
-    if hold := _all_is_known(world):
+    if hold := _all_is_known(world, WHO_KEEPS):
         return Ruling(holds=(hold,))
     return Ruling(
         steps=tuple(
@@ -74,15 +78,14 @@ def _empty_owners(world: World, shard: Shard) -> list[Member]:
     return [member for member in owners if member is not stays and member.id not in followed | busy]
 
 
-def _all_is_known(world: World) -> Hold | None:
-    """Guard: every process answers, and has loaded its data."""
-    why = "who of two owners keeps their slots is decided when every process answers"
-    if hold := everybody_has_answered(world.redis, why):
+def _all_is_known(world: World, what: str) -> Hold | None:
+    """Guard: every process answers, and has loaded its data. *what* depends on that."""
+    if hold := everybody_has_answered(world.redis, f"{what} is decided when every process answers"):
         return hold
     loading = [member.name for member in world.members if member.facts.loading]
     if not loading:
         return None
-    why = f"{list_names(loading)} still loads its data, and who of two owners keeps their slots depends on it"
+    why = f"{list_names(loading)} still loads its data, and {what} depends on it"
     return Hold(guard="everybody_has_loaded", why=why)
 
 
@@ -123,7 +126,7 @@ def reset_followers_of_others(world: World) -> Ruling:
     found = [each for shard in world.shards if shard.is_coming for each in _to_begin(world, shard)]
     if not found:
         return Ruling()
-    if hold := _all_is_known(world):
+    if hold := _all_is_known(world, "which process of a shard that is to get slots begins anew"):
         return Ruling(holds=(hold,))
     return Ruling(
         steps=tuple(

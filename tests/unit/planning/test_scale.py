@@ -392,6 +392,25 @@ def test_a_shard_that_is_wanted_again_when_it_has_been_emptied_begins_anew(
     is_whole(world, 4)
 
 
+def test_what_waits_for_a_process_that_is_silent_is_that_a_shard_wanted_again_begins_anew() -> None:
+    """No slot has two owners, and nothing is said of any."""
+    world = full(4, replicas=1)
+    edit(world, size=3)
+    until(world, lambda: world.mover.moving is not None and world.mover.moving.state is State.DONE)
+    world.settle()
+    edit(world, size=4)
+    process = world.pods[f"{NAME}-0-1"].process
+    assert process is not None
+    process.silent = True
+
+    made = plan(world.snapshot())
+
+    assert not [step for step in made.steps if isinstance(step, ResetNode)]
+    words = " ".join(hold.why for hold in made.holds)
+    assert "which process of a shard that is to get slots begins anew" in words
+    assert "two owners" not in words
+
+
 @OUT_AND_IN
 @pytest.mark.parametrize("steps", [0, 1, 2, 3, 5])
 def test_killed_after_any_step_it_goes_on(before: int, after: int, steps: int) -> None:
