@@ -227,7 +227,9 @@ def _add_asking(commands: Commands) -> None:
     handover = _about_one(
         commands, "handover", "asking:handover", "have a primary hand over to a replica; no write is lost"
     )
-    handover.add_argument("pod", nargs="?", help="who is to be the primary; of a cluster it must be named")
+    handover.add_argument(
+        "pod", nargs="?", help="who is to be the primary; of a cluster of several shards it must be named"
+    )
     restart = _about_one(commands, "restart", "asking:restart", "recreate pods one by one, replicas first")
     restart.add_argument("statefulset", nargs="?", help="only those of this StatefulSet: a shard, or the Sentinels")
     _about_one(commands, "pause", "asking:pause", "have the operator look and report, and change nothing")

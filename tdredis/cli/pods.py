@@ -14,7 +14,9 @@ from tdredis.manifests.names import (
     COMPONENT_LABEL,
     INSTANCE_LABEL,
     KIND_LABEL,
+    MANAGED_BY_LABEL,
     MANAGED_BY_SELECTOR,
+    MANAGER,
     REDIS_COMPONENT,
     RESOURCE_LABEL,
     ROLE_LABEL,
@@ -56,6 +58,19 @@ def selector_of(key: Key, component: str = "") -> str:
     """Of its pods, and of the objects that the operator made for it."""
     words = [MANAGED_BY_SELECTOR, f"{INSTANCE_LABEL}={key.name}", f"{KIND_LABEL}={key.kind}"]
     return ",".join([*words, f"{COMPONENT_LABEL}={component}"] if component else words)
+
+
+def is_own(metadata: Mapping[str, Any], key: Key, uid: str) -> bool:
+    """Of an object: the resource owns it, or the operator's labels say that it is the resource's and no other owns it.
+
+    *uid*: the resource's.
+    """
+    owners = metadata.get("ownerReferences") or ()
+    if owners:
+        return any(each.get("uid") == uid for each in owners)
+    labels = metadata.get("labels") or {}
+    wanted = {MANAGED_BY_LABEL: MANAGER, INSTANCE_LABEL: key.name, KIND_LABEL: key.kind}
+    return all(labels.get(name) == value for name, value in wanted.items())
 
 
 async def list_pods(client: Client, key: Key, component: str = "") -> tuple[Pod, ...]:

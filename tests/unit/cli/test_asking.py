@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
-from tdredis.kube.resources import STATEFULSETS
+from tdredis.kube.resources import PODS, STATEFULSETS
 from tdredis.manifests.made_of import RESTART
 from tdredis.planning.handover import HANDOVER
-from tests.e2e.world import standby
+from tests.e2e.world import standalone, standby
 from tests.unit.cli.conftest import NAMESPACE, Obj, Shell
 
 RAT, TOM = "redis-cluster-rat", "redis-standby-tom"
+
+
+def labels_of(kind: str, name: str, shard: str = "") -> dict[str, Any]:
+    """As the operator labels what it makes for a resource."""
+    return {
+        "app.kubernetes.io/managed-by": "td-redis-operator",
+        "app.kubernetes.io/instance": name,
+        "app.kubernetes.io/component": "redis",
+        "cache.tongdun.net/kind": kind,
+        "RESOURCE_ID": shard or name,
+    }
+
+
+async def create_pods(shell: Shell, kind: str, name: str, *pods: str) -> None:
+    """In the shard that each pod's name says."""
+    for pod in pods:
+        labels = labels_of(kind, name, pod.rpartition("-")[0])
+        container: Obj = {"name": "redis", "image": "redis:7.0"}
+        metadata: Obj = {"name": pod, "namespace": NAMESPACE, "labels": labels}
+        await shell.client.create(PODS, {"metadata": metadata, "spec": {"containers": [container]}})
+
+
+async def create_statefulset(shell: Shell, name: str, labels: Obj, owner: Obj | None = None) -> None:
+    metadata: Obj = {"name": name, "namespace": NAMESPACE, "labels": labels}
+    if owner is not None:
+        uid = owner["metadata"]["uid"]
+        reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"]}
+        metadata["ownerReferences"] = [{**reference, "uid": uid, "controller": True}]
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "redis", "image": "redis:7.0"}]}}
+    spec: Obj = {"serviceName": "x", "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    await shell.client.create(STATEFULSETS, {"metadata": metadata, "spec": spec})
 
 
 async def annotations_of(shell: Shell, kind: str, name: str) -> Obj:
@@ -40,6 +72,8 @@ async def test_resume_takes_a_pause_back(shell: Shell, tom: Obj) -> None:
 
 
 async def test_a_handover_to_a_pod_is_its_annotation(shell: Shell, rat: Obj) -> None:
+    await create_pods(shell, "RedisCluster", RAT, f"{RAT}-0-0", f"{RAT}-0-1")
+
     done = await shell.type("handover", RAT, f"{RAT}-0-1")
 
     assert (await annotations_of(shell, "RedisCluster", RAT))[HANDOVER] == f"{RAT}-0-1"
@@ -62,16 +96,55 @@ async def test_a_restart_is_asked_for_anew_each_time(shell: Shell, tom: Obj) -> 
     assert (await annotations_of(shell, "RedisStandby", TOM))[RESTART] != first
 
 
-async def test_a_restart_of_one_statefulset_is_what_kubectl_rollout_restart_writes(shell: Shell, tom: Obj) -> None:
-    labels = {"a": "b"}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "redis", "image": "redis:7.0"}]}}
-    await shell.client.create(
-        STATEFULSETS,
-        {
-            "metadata": {"name": "sentinel-x", "namespace": NAMESPACE},
-            "spec": {"serviceName": "x", "selector": {"matchLabels": labels}, "template": template},  # type: ignore[dict-item]
-        },
-    )
+@pytest.mark.parametrize(
+    ("pods", "words", "says"),
+    [
+        (("0-0", "1-0"), (), f"write `handover rediscluster/{RAT} POD`"),
+        ((), (), f"write `handover rediscluster/{RAT} POD`"),
+        (("0-0", "1-0"), (f"{RAT}-2-0",), f"is no Redis pod of rediscluster/{RAT}: it has {RAT}-0-0, {RAT}-1-0"),
+        ((), (f"{RAT}-0-0",), "it has none at the moment"),
+    ],
+)
+async def test_a_handover_of_a_cluster_names_one_of_its_pods(
+    shell: Shell, rat: Obj, pods: tuple[str, ...], words: tuple[str, ...], says: str
+) -> None:
+    await create_pods(shell, "RedisCluster", RAT, *(f"{RAT}-{pod}" for pod in pods))
+
+    done = await shell.type("handover", f"rdc/{RAT}", *words)
+
+    assert done.code == 2
+    assert says in done.err
+    assert HANDOVER not in await annotations_of(shell, "RedisCluster", RAT)
+
+
+async def test_a_standalone_has_nobody_to_hand_over_to(shell: Shell) -> None:
+    made = await shell.create(standalone(NAMESPACE))
+    name = made["metadata"]["name"]
+    await create_pods(shell, "RedisStandalone", name, f"{name}-0")
+
+    done = await shell.type("handover", name)
+
+    assert done.code == 2
+    assert f"`restart redisstandalone/{name}` recreates it" in done.err
+    assert HANDOVER not in await annotations_of(shell, "RedisStandalone", name)
+
+
+async def test_where_sentinels_choose_no_pod_is_named(shell: Shell, tom: Obj) -> None:
+    await create_pods(shell, "RedisStandby", TOM, f"{TOM}-0", f"{TOM}-1", f"{TOM}-2")
+
+    done = await shell.type("handover", TOM, f"{TOM}-1")
+
+    assert done.code == 2
+    assert "Sentinels choose among 2 replicas" in done.err
+    assert (await shell.type("handover", TOM)).code == 0
+
+
+@pytest.mark.parametrize("by", ["labels", "owner"])
+async def test_a_restart_of_one_statefulset_is_what_kubectl_rollout_restart_writes(
+    shell: Shell, tom: Obj, by: str
+) -> None:
+    owner = tom if by == "owner" else None
+    await create_statefulset(shell, "sentinel-x", labels_of("RedisStandby", TOM) if owner is None else {}, owner)
 
     done = await shell.type("restart", TOM, "sentinel-x")
 
@@ -82,6 +155,22 @@ async def test_a_restart_of_one_statefulset_is_what_kubectl_rollout_restart_writ
     assert RESTART not in await annotations_of(shell, "RedisStandby", TOM)
 
 
+async def test_a_statefulset_of_somebody_else_is_left_alone(shell: Shell, rat: Obj, tom: Obj) -> None:
+    """One of nobody's, one of another instance, and one with our labels that another instance owns."""
+    await create_statefulset(shell, "database", {})
+    await create_statefulset(shell, f"{RAT}-0", labels_of("RedisCluster", RAT), rat)
+    await create_statefulset(shell, "taken", labels_of("RedisStandby", TOM), rat)
+    await create_statefulset(shell, TOM, labels_of("RedisStandby", TOM), tom)
+
+    for name in ("database", f"{RAT}-0", "taken", "no-such-set"):
+        done = await shell.type("restart", TOM, name)
+
+        assert done.code == 2
+        assert f"{name} is no StatefulSet of redisstandby/{TOM}: it has {TOM}" in done.err
+    for each in await shell.client.list(STATEFULSETS, NAMESPACE):
+        assert "annotations" not in each["spec"]["template"]["metadata"]  # type: ignore[index, call-overload, operator]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -90,7 +179,8 @@ async def test_a_restart_of_one_statefulset_is_what_kubectl_rollout_restart_writ
         (("status", "deployment/x"), "write KIND/NAME, for example rediscluster/redis-cluster-rat"),
         (("pause", "rediscluster/"), "write KIND/NAME"),
         (("explain", "rediscluster/nothing-here"), "`kubectl get redis -A` lists what there is"),
-        (("restart", RAT, "no-such-set"), "not found"),
+        (("restart", RAT, "no-such-set"), f"is no StatefulSet of rediscluster/{RAT}: it has none"),
+        (("handover", RAT), f"write `handover rediscluster/{RAT} POD`"),
         (("explain", f"rdc/{RAT}", "--image-map", "nothing"), "write FROM=TO"),
         (("fix", RAT), "write --dry-run"),
         (("diagnose",), "write RESOURCE, or --reason NAME"),
