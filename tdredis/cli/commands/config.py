@@ -5,28 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from tdredis.api.fields import API_VERSION
 from tdredis.api.json_object import JSONObject
 from tdredis.cli.errors import CommandError
 from tdredis.cli.output import print_data, render_table
 from tdredis.cli.pods import running_redis_pods
+from tdredis.cli.redact import HIDDEN, SECRET_PARAMETERS
 from tdredis.cli.redis_cli import ask, pairs
 from tdredis.cli.target import get_resource, with_client
 from tdredis.kube.client import Client
 from tdredis.kube.resources import resource_of
 from tdredis.planning.snapshot import Key
 from tdredis.redis.parameters import is_read_at_start, known_by, like
-
-# Parameters that are passwords, or the path to one: what they are is not shown.
-SECRET: Final = frozenset(
-    (
-        *("requirepass", "masterauth", "masteruser", "primaryauth", "primaryuser"),
-        *("tls-key-file-pass", "tls-client-key-file-pass"),
-    )
-)
-HIDDEN: Final = "***"
 
 
 def get(chosen: argparse.Namespace) -> int:
@@ -65,7 +57,7 @@ def describe(spec: Mapping[str, str], by_pod: Mapping[str, Mapping[str, str]]) -
             "name": name,
             "spec": spec.get(name),
             "effective": {
-                pod: HIDDEN if name in SECRET and each[name] else each[name]
+                pod: HIDDEN if name in SECRET_PARAMETERS and each[name] else each[name]
                 for pod, each in by_pod.items()
                 if name in each
             },
@@ -110,7 +102,7 @@ def read_changes(words: Sequence[str]) -> dict[str, str | None]:
             name = word.removesuffix("-")
         elif not equals:
             raise CommandError(f"{word!r}: write NAME=VALUE, or NAME- to have spec name it no more")
-        if name in SECRET:
+        if name in SECRET_PARAMETERS:
             raise CommandError(
                 f"{name}: a password is not set here: write spec.secretRef, and the Secret that it names"
             )

@@ -7,8 +7,10 @@ import asyncio
 import base64
 import binascii
 import io
+import os
+import tempfile
 import zipfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +47,7 @@ from tdredis.kube.resources import (
     STATEFULSETS,
     Resource,
 )
-from tdredis.manifests.names import REDIS_COMPONENT
+from tdredis.manifests.names import PASSWORD_KEY, REDIS_COMPONENT
 from tdredis.planning.decide import plan
 from tdredis.planning.snapshot import Key
 
@@ -89,12 +91,11 @@ def report(chosen: argparse.Namespace) -> int:
 
     async def work(client: Client, key: Key) -> tuple[Key, bytes, list[str]]:
         bundle, redactor = await gather(client, key, chosen)
-        return key, pack(bundle, redactor, about(key, now)), bundle.lacking
+        return key, pack(bundle, redactor, about(key, now)), [redactor.text(each) for each in bundle.lacking]
 
     key, archive, lacking = with_client(chosen, work)
     path = chosen.file or Path(f"tdredis-report-{key.name}-{now:%Y%m%dT%H%M%SZ}.zip")
-    path.touch(mode=0o600, exist_ok=True)
-    path.write_bytes(archive)
+    write_alone(path, archive)
     print(
         f"{path}: what the API server, the operator and Redis say of {key}; passwords are ***. Look through it before"
     )
@@ -102,6 +103,21 @@ def report(chosen: argparse.Namespace) -> int:
     for each in lacking:
         print(f"not in it: {each}")
     return 0
+
+
+def write_alone(path: Path, content: bytes) -> None:
+    """A new file that its owner alone may read, at the place of one that may be there: not into that one, which others
+    may be able to read, or which is a link. Raises CommandError where it is no file, OSError.
+    """
+    if path.exists() and not path.is_file():
+        raise CommandError(f"{path} is no file: write --file and where the archive is to be")
+    number, made = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # of mode 0600
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+        Path(made).replace(path)
+    finally:
+        Path(made).unlink(missing_ok=True)
 
 
 def about(key: Key, now: datetime) -> str:
@@ -141,14 +157,14 @@ async def gather(client: Client, key: Key, chosen: argparse.Namespace) -> tuple[
             for container in pod.containers
         ),
         *(
-            bundle.add(f"redis/{pod.name}/{'-'.join(command[:2]).lower()}.txt", _redis(client, key, pod, command))
+            bundle.add(f"redis/{pod.name}/{_file_of(command)}", _redis(client, key, pod, command, redactor))
             for pod in pods
             if pod.running and pod.component == REDIS_COMPONENT
             for command in ASKED
             if key.kind == "RedisCluster" or command[0] != "CLUSTER"
         ),
         *(
-            bundle.add(f"redis/{pod.name}/config.txt", _config(client, key, pod))
+            bundle.add(f"redis/{pod.name}/config.txt", _config(client, key, pod, redactor))
             for pod in pods
             if pod.running and pod.component == REDIS_COMPONENT
         ),
@@ -163,19 +179,38 @@ async def _secrets(client: Client, key: Key, resource: Mapping[str, Any], bundle
     """
     spec = resource["spec"]
     found = {str(spec[name]) for name in ("secret", "proxysecret") if spec.get(name)}
-    named = {spec[name]["name"] for name in ("secretRef", "proxySecretRef") if isinstance(spec.get(name), dict)}
-    try:
-        listed = await client.list(SECRETS, key.namespace, label_selector=selector_of(key))
-        for name in sorted(named):
-            secret = await client.find(SECRETS, key.namespace, name)
-            listed += [secret] if secret else []
-    except ApiError as error:
-        bundle.lacking.append(f"what passwords are (they are hidden by the names before them): {error}")
-        return found
-    for secret in listed:
-        data: Any = secret.get("data") or {}
-        found |= {text for name, value in data.items() if (text := _decode(value)) and _is_password(name)}
+    for secret in await _listed(client, key, bundle):
+        found |= {text for name, value in _data(secret) if (text := _decode(value)) and _is_password(name)}
+    for reference in (spec.get(name) for name in ("secretRef", "proxySecretRef")):
+        if not isinstance(reference, dict):
+            continue
+        named = reference.get("key", PASSWORD_KEY)
+        for name, value in _data(await _named(client, key, reference["name"], bundle)):
+            if (text := _decode(value)) and (name == named or _is_password(name)):
+                found.add(text)
     return found
+
+
+async def _listed(client: Client, key: Key, bundle: Bundle) -> Sequence[Mapping[str, Any]]:
+    try:
+        return await client.list(SECRETS, key.namespace, label_selector=selector_of(key))
+    except ApiError as error:
+        bundle.lacking.append(f"what passwords are in its Secrets (they are hidden by the words before them): {error}")
+        return ()
+
+
+async def _named(client: Client, key: Key, name: str, bundle: Bundle) -> Mapping[str, Any]:
+    try:
+        return await client.find(SECRETS, key.namespace, name) or {}
+    except ApiError as error:
+        bundle.lacking.append(
+            f"what passwords are in Secret {name} (they are hidden by the words before them): {error}"
+        )
+        return {}
+
+
+def _data(secret: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return (secret.get("data") or {}).items()
 
 
 def _is_password(name: str) -> bool:
@@ -264,19 +299,25 @@ def _log(
     return made
 
 
-def _redis(client: Client, key: Key, pod: Pod, command: tuple[str, ...]) -> Callable[[], Awaitable[str]]:
+def _file_of(command: tuple[str, ...]) -> str:
+    return f"{'-'.join(command[:2]).lower()}.{'yaml' if command[0] == 'SLOWLOG' else 'txt'}"
+
+
+def _redis(
+    client: Client, key: Key, pod: Pod, command: tuple[str, ...], redactor: Redactor
+) -> Callable[[], Awaitable[str]]:
     async def made() -> str:
         if command[0] == "SLOWLOG":
-            return dump_yaml(await ask(client, key.namespace, pod.name, *command))
+            return dump_yaml(redactor.manifest(await ask(client, key.namespace, pod.name, *command)))
         return (await ask_text(client, key.namespace, pod.name, *command)).replace("\r\n", "\n")
 
     return made
 
 
-def _config(client: Client, key: Key, pod: Pod) -> Callable[[], Awaitable[str]]:
+def _config(client: Client, key: Key, pod: Pod, redactor: Redactor) -> Callable[[], Awaitable[str]]:
     async def made() -> str:
         found = sorted(pairs(await ask(client, key.namespace, pod.name, "CONFIG", "GET", "*")))
-        return "\n".join(f"{name} {value}" for name, value in found)
+        return "\n".join(f"{name} {redactor.parameter(name, value)}" for name, value in found)
 
     return made
 
@@ -297,10 +338,12 @@ async def _operator(client: Client, key: Key, bundle: Bundle, tail: int, redacto
 
 
 def pack(bundle: Bundle, redactor: Redactor, head: str) -> bytes:
-    """A zip archive; everything goes through *redactor* once more on its way in."""
+    """A zip archive; everything goes through *redactor* on its way in. What is YAML was made of what went through it:
+    a line of it is none that anybody wrote.
+    """
     lacking = "".join(f"not in it: {each}\n" for each in bundle.lacking)
     into = io.BytesIO()
     with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, text in sorted({**bundle.files, "README.txt": head + lacking}.items()):
-            archive.writestr(path, redactor.text(text))
+            archive.writestr(path, redactor.known(text) if path.endswith(".yaml") else redactor.text(text))
     return into.getvalue()
