@@ -79,8 +79,8 @@ class Evening:
     # ---- the others
 
     def even_out(self) -> None:
-        """Until neither finds anything to do."""
-        for _ in range(SLOT_COUNT):
+        """Until neither by bytes nor by their number anything is left to be done."""
+        for _ in range(SLOT_COUNT):  # the second one finds nothing, as far as was seen; and it is to end in any case
             by_bytes = self._by_bytes()
             by_count = self._by_count()
             if not (by_bytes or by_count):
@@ -231,7 +231,7 @@ class Evening:
         moved = False
         for taker in self.staying:
             has_few = len(taker.slots) < share // FEW
-            if not (has_few or (has_many and self._is_short(taker))) or taker.room == 0:
+            if not (has_few or (has_many and self._is_short(taker))) or taker.is_full:
                 continue
             least = min(share - len(taker.slots), share // WORTH)
             light = sum(load.size_bytes for load in taker.slots.values() if load.size_bytes <= self.mean)

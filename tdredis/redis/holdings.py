@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tdredis.redis.loads import ShardLoad, SlotLoad
+from tdredis.redis.loads import ShardLoad, SlotLoad, room_bytes
 
 
 @dataclass(slots=True)
@@ -37,6 +37,12 @@ class Holding:
     @property
     def wants(self) -> int:
         return self.level - self.size_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Nothing more has room in it once what is planned is done: what went then counts too."""
+        used = self.shard.used_bytes + self.size_bytes - self.shard.size_bytes
+        return room_bytes(used, self.shard.maxmemory_bytes) == 0
 
     def fits(self, load: SlotLoad) -> bool:
         return self.room is None or load.size_bytes <= self.room

@@ -1,7 +1,7 @@
 """Decides which slots go from which shard to which, so that shards end up even, or one of them empty.
 
-By bytes first, as far as single slots and room allow, then by the number of slots (`evening.py`). No more is moved
-than must be, and a plan that was carried out is followed by none.
+By bytes first, as far as single slots and room allow, then by the number of slots (`evening.py`). A plan that was
+carried out is followed by none, as long as slots hold the same, unless what went made room where there was too little.
 """
 
 from __future__ import annotations

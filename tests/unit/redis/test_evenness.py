@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tdredis.redis.loads import ShardLoad, SlotLoad
@@ -150,6 +150,7 @@ class Recipe:
     leavers: int
     is_even: bool
     seed: int
+    limit: int = 0  # maxmemory of each, in percent of what all hold by now, evenly spread over those that stay; 0: none
 
     @property
     def leaving(self) -> frozenset[str]:
@@ -164,18 +165,26 @@ class Recipe:
         if not self.is_even:
             edges = [0, *sorted(chance.sample(range(1, SLOT_COUNT), self.owners - 1)), SLOT_COUNT]
             owned = [range(first, last) for first, last in pairwise(edges)]
-        return shards_of(sizes, owned, new=self.new)
+        staying = self.owners + self.new - len(self.leaving)
+        each = sum(sizes.values()) * self.limit // 100 // staying
+        return shards_of(sizes, owned, new=self.new, limits={f"rat-{n}": each for n in range(self.owners + self.new)})
 
 
-recipes = st.builds(
-    Recipe,
-    sizes=st.sampled_from(DISTRIBUTIONS),
-    owners=st.integers(1, 7),
-    new=st.integers(0, 4),
-    leavers=st.integers(0, 2),
-    is_even=st.booleans(),
-    seed=st.integers(0, 2**32),
-)
+def recipes_with(*limits: int) -> st.SearchStrategy[Recipe]:
+    return st.builds(
+        Recipe,
+        sizes=st.sampled_from(DISTRIBUTIONS),
+        owners=st.integers(1, 7),
+        new=st.integers(0, 4),
+        leavers=st.integers(0, 2),
+        is_even=st.booleans(),
+        seed=st.integers(0, 2**32),
+        limit=st.sampled_from(limits),
+    )
+
+
+recipes = recipes_with(0)
+limited = recipes_with(120, 150, 400)
 
 
 @settings(max_examples=12, deadline=None)
@@ -209,6 +218,31 @@ def test_a_plan_that_was_carried_out_is_followed_by_none(recipe: Recipe) -> None
     assert plan_moves(done, recipe.leaving) == ()
 
 
+@pytest.mark.parametrize(("owners", "leavers", "limit"), [(3, 1, 120), (7, 0, 150), (4, 2, 400)])
+def test_nor_where_memory_is_limited_and_a_full_shard_gets_slots_when_it_has_given_bytes(
+    owners: int, leavers: int, limit: int
+) -> None:
+    recipe = Recipe(one_shard_has_all, owners=owners, new=4, leavers=leavers, is_even=True, seed=0, limit=limit)
+    done = after(recipe.shards, recipe.leaving)
+
+    assert plan_moves(done, recipe.leaving) == ()
+
+
+@settings(max_examples=12, deadline=None)
+@given(limited)
+def test_plans_where_memory_is_limited_come_to_an_end(recipe: Recipe) -> None:
+    """What went makes room, so that another plan may follow."""
+    shards = recipe.shards
+    assume(not isinstance(plan_moves(shards, recipe.leaving), NoRoom))
+
+    for _ in range(5):
+        shards = after(shards, recipe.leaving)
+        if plan_moves(shards, recipe.leaving) == ():
+            return
+
+    raise AssertionError(f"still no end: {counts(shards)}")
+
+
 @settings(max_examples=12, deadline=None, derandomize=True)  # few slots with most of the data may open a better way
 @given(recipes, st.integers(0, 2**32))
 def test_nor_by_one_when_sizes_have_changed_a_little(recipe: Recipe, seed: int) -> None:
@@ -218,7 +252,7 @@ def test_nor_by_one_when_sizes_have_changed_a_little(recipe: Recipe, seed: int) 
 
 
 @settings(max_examples=6, deadline=None)
-@given(recipes)
+@given(recipes | limited)
 def test_in_whatever_order_shards_come_the_plan_is_the_same(recipe: Recipe) -> None:
     shards = recipe.shards
 
@@ -290,7 +324,7 @@ def test_light_slots_go_along_with_their_neighbours_so_that_few_ranges_become_ma
 
 
 def test_a_shard_without_room_is_given_no_slot_for_the_sake_of_their_number() -> None:
-    sizes = dict.fromkeys(range(100), MIB)
+    sizes = dict.fromkeys(range(200), MIB)
     shards = shards_of(sizes, [range(100), range(100, SLOT_COUNT)], limits={"rat-0": 100 * MIB})
 
     assert len(after(shards)[0].slots) <= 100
