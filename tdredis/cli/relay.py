@@ -18,11 +18,11 @@ from tdredis.kube.client import Client
 from tdredis.kube.errors import ApiError, Forbidden
 from tdredis.kube.executing import Ran
 from tdredis.kube.resources import LEASES, PODS, Resource
-from tdredis.manifests.names import REDIS_COMPONENT
+from tdredis.manifests.names import MANAGER, REDIS_COMPONENT
 from tdredis.planning.snapshot import Key
 from tdredis.redis.ports import REDIS_PORT
 
-OPERATOR_NAME: Final = "td-redis-operator"  # of its namespace, and a part of its lease's name
+OPERATOR_NAME: Final = MANAGER  # of its namespace, and a part of its lease's name
 OPERATOR_SELECTOR: Final = f"app.kubernetes.io/name={OPERATOR_NAME}"
 REACHED_S: Final = 1.5  # on the same network a connection takes a millisecond
 MOST_TRIED: Final = 5
@@ -31,6 +31,11 @@ NOBODY_ANSWERS: Final = (
     "Redis processes cannot be reached from here, and no pod of the operator that could be asked to look was found"
     f" ({OPERATOR_SELECTOR}): what follows takes every process for one that does not answer"
 )
+OTHER_VERSION: Final = (
+    "Redis processes cannot be reached from here, and the operator's pod does not know this command: it runs another"
+    " version. What follows takes every process for one that does not answer"
+)
+NO_PROGRAM, NOT_UNDERSTOOD = 127, 2  # exit codes
 # Wherever an image has it.
 RELAY: Final = """\
 for program in tdredis /opt/tdredis/bin/tdredis; do
@@ -57,9 +62,17 @@ def relayed(chosen: argparse.Namespace, command: str) -> int | None:
         if is_far:
             print(f"{chosen.program}: {NOBODY_ANSWERS}", file=sys.stderr)
         return None
+    if is_of_another_version(ran):
+        print(f"{chosen.program}: {OTHER_VERSION}", file=sys.stderr)
+        return None
     sys.stdout.write(ran.out.decode("utf-8", "replace"))
     sys.stderr.write(ran.err.decode("utf-8", "replace"))
     return ran.code
+
+
+def is_of_another_version(ran: Ran) -> bool:
+    """The program there is none, or took the words for none of its own (argparse)."""
+    return ran.code == NO_PROGRAM or (ran.code == NOT_UNDERSTOOD and b"usage:" in ran.err)
 
 
 async def is_reached(pods: Sequence[Pod], port: int = REDIS_PORT) -> bool:
@@ -123,10 +136,12 @@ async def operator_images(client: Client, namespace: str, given: Sequence[str]) 
 
 async def find_operators(client: Client, namespace: str) -> list[Mapping[str, Any]]:
     """Pods of the operator that run and look after *namespace*. Raises ApiError."""
-    found = await _list_everywhere(client, PODS, namespace, OPERATOR_SELECTOR) or await _lease_holders(
-        client, namespace
-    )
-    return [pod for pod in found if _is_running(pod) and _looks_after(pod, namespace)]
+    labelled = await _list_everywhere(client, PODS, namespace, OPERATOR_SELECTOR)
+    return _able(labelled, namespace) or _able(await _lease_holders(client, namespace), namespace)
+
+
+def _able(pods: Sequence[Mapping[str, Any]], namespace: str) -> list[Mapping[str, Any]]:
+    return [pod for pod in pods if _is_running(pod) and _looks_after(pod, namespace)]
 
 
 async def _lease_holders(client: Client, namespace: str) -> list[Mapping[str, Any]]:

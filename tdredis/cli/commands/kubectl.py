@@ -76,7 +76,10 @@ def forward(chosen: argparse.Namespace) -> int:
         return forward_words(key, f"pod/{(await primary_pod(client, key)).name}", local)
 
     words = with_client(chosen, work)
-    print(f"forwarding to {words[3]}; Ctrl-C ends it. The password is in the Secret that spec names.", file=sys.stderr)
+    print(
+        f"forwarding to {words[3]}; Ctrl-C ends it. The password, if there is one, is what spec has, or names.",
+        file=sys.stderr,
+    )
     return _replace(chosen, words)
 
 

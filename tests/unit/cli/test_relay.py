@@ -13,9 +13,19 @@ from typing import Any
 import pytest
 
 from localkube.errors import ApiError
+from tdredis.cli import relay
 from tdredis.cli.parser import PROGRAM, build_parser
 from tdredis.cli.pods import Pod
-from tdredis.cli.relay import RELAY, find_operators, image_map_of, is_reached, operator_images, relay_words
+from tdredis.cli.relay import (
+    RELAY,
+    find_operators,
+    image_map_of,
+    is_of_another_version,
+    is_reached,
+    operator_images,
+    relay_words,
+)
+from tdredis.kube.executing import Ran
 from tdredis.kube.resources import LEASES, NAMESPACES, PODS
 from tdredis.planning.snapshot import Key
 from tests.kit.servers import HOST, free_port
@@ -95,6 +105,58 @@ async def test_where_its_labels_are_others_it_is_found_by_its_lease(shell: Shell
     found = await find_operators(shell.client, "redis")
 
     assert [each["metadata"]["name"] for each in found] == ["mine-0"]
+
+
+async def test_a_labelled_one_that_looks_after_others_does_not_hide_the_one_of_a_lease(shell: Shell) -> None:
+    await shell.client.create(NAMESPACES, {"metadata": {"name": "td-redis-operator"}})
+    of_others, own = operator("of-others", "--namespace", "other"), operator("mine-0")
+    own["metadata"]["labels"] = {"app.kubernetes.io/name": "mine"}
+    for made in (of_others, own):
+        await shell.client.create(PODS, {"metadata": made["metadata"], "spec": made["spec"]})
+        name = made["metadata"]["name"]
+        await shell.client.patch(PODS, "td-redis-operator", name, {"status": made["status"]}, subresource="status")
+    lease = {"name": "mine-td-redis-operator", "namespace": "td-redis-operator"}
+    await shell.client.create(LEASES, {"metadata": lease, "spec": {"holderIdentity": "mine-0"}})  # type: ignore[dict-item]
+
+    assert [each["metadata"]["name"] for each in await find_operators(shell.client, "redis")] == ["mine-0"]
+
+
+@pytest.mark.parametrize(
+    ("code", "err", "is_other"),
+    [
+        (127, b"tdredis is not in this container", True),
+        (2, b"usage: tdredis [-h] COMMAND ...\ntdredis: error: invalid choice: 'fix'", True),
+        (2, b"tdredis: there is no redisstandby/tom", False),
+        (1, b"", False),
+        (0, b"", False),
+    ],
+)
+def test_a_program_that_does_not_know_the_words_is_of_another_version(code: int, err: bytes, is_other: bool) -> None:
+    assert is_of_another_version(Ran(code, b"", err)) is is_other
+
+
+async def test_where_the_operator_is_of_another_version_it_is_looked_from_here(
+    shell: Shell, tom: Obj, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And said so: what is seen from here is not what the operator sees."""
+
+    async def asked(*_: object) -> Ran:
+        return Ran(2, b"", b"usage: tdredis [-h] COMMAND ...")
+
+    async def is_reached(*_: object) -> bool:
+        return False
+
+    async def pods(*_: object) -> list[Pod]:
+        return [pod("192.0.2.1")]
+
+    monkeypatch.setattr(relay, "_relay", asked)
+    monkeypatch.setattr(relay, "is_reached", is_reached)
+    monkeypatch.setattr(relay, "list_pods", pods)
+
+    done = await shell.type("diagnose", "redis-standby-tom", "-o", "json")
+
+    assert json.loads(done.out)["findings"]
+    assert "it runs another version" in done.err
 
 
 async def test_the_images_that_the_operator_was_told_are_meant_unless_others_are_given(shell: Shell) -> None:
