@@ -78,7 +78,10 @@ def _add_process_faults(faults: argparse._SubParsersAction[argparse.ArgumentPars
     kill.add_argument("-c", "--container", metavar="NAME")
     kill.add_argument("-s", "--signal", default="KILL", metavar="SIGNAL", help="by name or number (default KILL)")
     kill.add_argument("--process", metavar="NAME", help="to every process of that name in the container instead")
-    kill.set_defaults(build=lambda a: Kill(pod=a.pod, container=a.container, signal=a.signal, process=a.process))
+    kill.add_argument("--oom", action="store_true", help="as the kernel does at the memory limit: OOMKilled")
+    kill.set_defaults(
+        build=lambda a: Kill(pod=a.pod, container=a.container, signal=a.signal, process=a.process, oom=a.oom)
+    )
     freeze = _lasting(faults, "freeze", "stop all processes of a pod or container; connections stay open")
     freeze.add_argument("pod", metavar="POD", help="NAME or NAMESPACE/NAME")
     freeze.add_argument("-c", "--container", metavar="NAME", help="only this one")

@@ -177,8 +177,16 @@ class Faults:
 
     # ---- the same in the words of a test
 
-    def kill(self, pod: str, *, container: str | None = None, signal: str = "KILL", process: str | None = None) -> None:
-        self.strike(Kill(pod=pod, container=container, signal=signal, process=process))
+    def kill(
+        self,
+        pod: str,
+        *,
+        container: str | None = None,
+        signal: str = "KILL",
+        process: str | None = None,
+        oom: bool = False,
+    ) -> None:
+        self.strike(Kill(pod=pod, container=container, signal=signal, process=process, oom=oom))
 
     def forget_history(self) -> None:
         self.strike(ForgetHistory())

@@ -22,12 +22,16 @@ class _Fault(
 
 
 class Kill(_Fault, frozen=True, kw_only=True, tag="kill"):
-    """A signal to process 1 of a container, or to every process of it that is called *process*. Nothing to undo."""
+    """A signal to process 1 of a container, or to every process of it that is called *process*. Nothing to undo.
+
+    *oom*: to process 1 as the kernel does at the container's memory limit, which localkube does not enforce.
+    """
 
     pod: str
     container: str | None = None
     signal: str = "KILL"
     process: str | None = None
+    oom: bool = False
 
 
 class Freeze(_Fault, frozen=True, kw_only=True, tag="freeze"):

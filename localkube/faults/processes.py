@@ -26,6 +26,11 @@ def kill(registry: Registry, nodes: Nodes, fault: Kill) -> None:
     kubelet = nodes.kubelet_for(node_of(pod))
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     try:
+        if fault.oom:
+            if fault.process is not None or number != signal.SIGKILL:
+                raise BadFault("oom kills process 1, and with no other signal")
+            kubelet.kill_for_memory(namespace, name, fault.container)
+            return
         if fault.process is None:
             kubelet.signal(namespace, name, fault.container, number)
             return

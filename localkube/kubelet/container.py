@@ -73,6 +73,7 @@ class Container:
         self._kill_task: asyncio.Task[None] | None = None
         self._kill_by = 0.0
         self._kill_sooner = asyncio.Event()
+        self._out_of_memory = False  # its process is being killed for that
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -124,6 +125,11 @@ class Container:
             return
         self._pod.event("Normal", "Killing", f"Container {self.name} {why}", self.name)
         self._kill(self._grace_s())
+
+    def kill_for_memory(self) -> None:
+        if self.process is not None:
+            self._out_of_memory = True
+            self.process.kill()
 
     # ---- the life
 
@@ -331,6 +337,8 @@ class Container:
     def _record_end(self, end: Exit, started_at: str) -> None:
         facts = self.facts
         code, reason, message = end.code, "Completed" if end.code == 0 else "Error", self._last_words(end)
+        if self._out_of_memory:
+            reason, self._out_of_memory = "OOMKilled", False
         if not end.executed:
             code, reason = 128, "StartError"
             message = _start_problem(self._log_tail(lines=3))

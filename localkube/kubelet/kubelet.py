@@ -178,6 +178,10 @@ class Kubelet:
         """Sends any signal to the container's process 1, also those that it could not send itself: KILL, STOP."""
         self._running(namespace, pod, container).signal(number)
 
+    def kill_for_memory(self, namespace: str, pod: str, container: str | None) -> None:
+        """As the kernel ends a container that is over its memory limit: the reason is OOMKilled. Raises ApiError."""
+        self._live(namespace, pod, container)[0].kill_for_memory()
+
     def report(self) -> None:
         """Tells the API server everything again, as after a time when nobody heard."""
         self._renew_lease()
@@ -251,13 +255,16 @@ class Kubelet:
         return on_config
 
     def _running(self, namespace: str, pod: str, container: str | None) -> SandboxedProcess:
+        return self._live(namespace, pod, container)[1]
+
+    def _live(self, namespace: str, pod: str, container: str | None) -> tuple[Container, SandboxedProcess]:
         found = self._registry.get("pods", namespace, pod)
         name = _container_name(found, container)
         worker = self._workers.get(found["metadata"]["uid"])
         running = worker.container(name) if worker is not None else None
         if running is None or running.process is None:
             raise bad_request(f"container not running ({name})")
-        return running.process
+        return running, running.process
 
     def _log_path(self, pod: Obj, container: str, *, previous: bool) -> Path:
         folder = log_folder(self._settings.state_dir, pod) / container

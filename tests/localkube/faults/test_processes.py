@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,10 @@ async def ping(address: str, within_s: float = 0.2) -> bool:
         return False
 
 
+def restarted(house: House, times: int) -> bool:
+    return house.restarts("p") == times
+
+
 async def test_a_killed_process_is_started_again(house: House) -> None:
     await house.run("p", "exec sleep 1000")
 
@@ -42,6 +47,17 @@ async def test_a_killed_process_is_started_again(house: House) -> None:
     await house.until(lambda: house.restarts("p") == 1)
     ended = house.pod("p")["status"]["containerStatuses"][0]["lastState"]["terminated"]
     assert ended["exitCode"] == 137
+
+
+async def test_a_container_that_is_over_its_memory_limit_says_so_and_the_next_end_does_not(house: House) -> None:
+    await house.run("p", "exec sleep 1000")
+    for count, oom in enumerate((True, False), start=1):
+        house.faults.kill("p", oom=oom)
+        await house.until(partial(restarted, house, count))
+        ended = house.pod("p")["status"]["containerStatuses"][0]["lastState"]["terminated"]
+        assert (ended["exitCode"], ended["reason"]) == (137, "OOMKilled" if oom else "Error")
+    with pytest.raises(BadFault, match="no other signal"):
+        house.faults.kill("p", signal="USR1", oom=True)
 
 
 async def test_any_signal_can_be_sent(house: House) -> None:
