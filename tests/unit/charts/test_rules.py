@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import textwrap
@@ -130,3 +131,20 @@ def test_prometheus_reads_what_the_page_says_to_write_and_series_get_the_labels_
 
     assert asked | {"namespace", "pod"} == {each["target_label"] for each in jobs["redis"] if "target_label" in each}
     assert [each["target_label"] for each in jobs["td-redis-operator"] if "target_label" in each] == ["job"]
+
+
+def test_each_fires_once_in_a_real_prometheus() -> None:
+    """And `make test` waits for one run of them alone."""
+    module = ast.parse((ROOT / "tests/e2e/test_alerts.py").read_text())
+    runs = [each for each in module.body if isinstance(each, ast.AsyncFunctionDef) and each.name.startswith("test_")]
+    fired = {
+        name.value
+        for run in runs
+        for call in ast.walk(run)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "until_firing"
+        for name in call.args
+        if isinstance(name, ast.Constant)
+    }
+
+    assert fired == {alert["alert"] for alert in ALERTS}
+    assert len([run for run in runs if not run.decorator_list]) == 1
