@@ -30,6 +30,8 @@ from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redis.crc import key_slot
+
 from bench._localkube import localkube
 from bench.chaos_edits import EDITS, slots_amiss, until_carried_out
 from bench.chaos_judge import SENT_S, Happening, is_judged, too_long, unexplained
@@ -273,6 +275,15 @@ async def _all_ready(run: Run) -> bool:
     return True
 
 
+def _tell_missing(name: str, ledger: Ledger, missing: Sequence[int]) -> None:
+    """Which keys they are and when they were acknowledged: what the logs say of that slot and time explains them."""
+    now = time.time() - time.monotonic()
+    for number in missing:
+        key = ledger.key(number)
+        when = time.strftime("%H:%M:%S", time.localtime(now + ledger.acknowledged[number]))
+        print(f"{name} lost {key} of slot {key_slot(key.encode())}, acknowledged at {when}", flush=True)
+
+
 async def _verdict(run: Run, *, all_ready: bool) -> dict[str, object]:
     lost: dict[str, int] = {}
     gone: dict[str, list[float]] = {}
@@ -284,6 +295,7 @@ async def _verdict(run: Run, *, all_ready: bool) -> dict[str, object]:
                 name = f"{subject.kind.kind}/{way}"
                 missing = await run.ledgers[name].missing(fresh.path)
                 lost[name] = len(missing)
+                _tell_missing(name, run.ledgers[name], missing)
                 fresh.path.close()
                 gone[name] = [run.ledgers[name].acknowledged[number] for number in missing]
                 for each in run.seen:  # of whatever resource: a node's fault is everybody's
