@@ -57,6 +57,9 @@ APPLIED_S = 300.0  # all pods of all shards are recreated, one by one
 LOOK_S = 0.1  # how often status is looked at
 SETTLED_S = 2.0  # Ready for so long: whatever the fault did has been noticed, and healed
 CAPACITY_MIB = 768  # nothing of what the ledgers write may be evicted
+# Addresses go from one to another. With the cluster's password, as in the samples, its clients would be acknowledged by
+# the standalone, and what they write be missing.
+OWN_PASSWORD = "hare"  # noqa: S105 of no instance but this
 DISK = "256Mi"  # of each pod: so much memory is taken when it is filled
 CLASS = "sized"
 STORAGE = {
@@ -140,7 +143,7 @@ async def _run(folder: Path, schedule: Schedule, seconds: float) -> tuple[dict[s
         subjects = [
             await Subject.create(client, sample(namespace, capacity=CAPACITY_MIB, **where)),
             await Subject.create(client, standby(namespace, capacity=CAPACITY_MIB, replicas=2, **where)),
-            await Subject.create(client, standalone(namespace, capacity=CAPACITY_MIB, **where)),
+            await Subject.create(client, standalone(namespace, capacity=CAPACITY_MIB, secret=OWN_PASSWORD, **where)),
         ]
         await asyncio.gather(*(subject.until_ready() for subject in subjects))
         place = Place(kube=kube, client=client, operator=operator, subjects=subjects, claims=schedule.claims)
