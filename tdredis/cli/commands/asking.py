@@ -44,7 +44,7 @@ def check_handover(key: Key, resource: Mapping[str, Any], pods: Sequence[Pod], t
         raise CommandError(f"{key} has one pod, and nobody to hand over to: `restart {key}` recreates it")
     if to is not None and to not in {pod.name for pod in pods}:
         raise CommandError(f"{to} is no Redis pod of {key}: it has {names}")
-    others = len(pods) - 1
+    others = resource["spec"].get("replicas", 1)  # while it is recreated there is one more, which goes again
     if to is not None and key.kind == "RedisStandby" and others >= OTHERS_THAT_SENTINELS_MAY_CHOOSE:
         raise CommandError(f"Sentinels choose among {others} replicas of {key}: write `handover {key}` without a pod")
     if to is None and key.kind == "RedisCluster":
