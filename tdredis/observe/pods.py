@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tdredis.kube.objects import Container, ContainerStatus, Pod, parse_time
 from tdredis.manifests.asked import parse_asked
 from tdredis.manifests.made_of import parse_made_of
-from tdredis.manifests.names import ROLE_LABEL
+from tdredis.manifests.names import EXPORTER_CONTAINER, ROLE_LABEL
 from tdredis.planning.live import RESTARTED_AT
 from tdredis.planning.snapshot import EARLIER, PodFacts, Trouble
 
@@ -72,16 +72,16 @@ def read_pod(
 
 def last_start(pod: Pod) -> str:
     """When the youngest process of a container without a readiness probe began, as the kubelet wrote it: of that
-    container Ready says only that it runs. "": there is none.
+    container Ready says only that it runs. "": there is none. The exporter has no probe either, so that Redis serves
+    without it: nobody waits for it here.
     """
-    probed = {
-        each.name for each in (*pod.spec.init_containers, *pod.spec.containers) if each.readiness_probe is not None
-    }
+    containers = (*pod.spec.init_containers, *pod.spec.containers)
+    waited_for = {each.name for each in containers if each.readiness_probe is None} - {EXPORTER_CONTAINER}
     return max(
         (
             status.state.running.started_at or ""
             for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
-            if status.name not in probed and status.state.running is not None
+            if status.name in waited_for and status.state.running is not None
         ),
         default="",
     )

@@ -190,6 +190,7 @@ LATER = "2026-01-02T03:04:09Z"
         ({"redis": LATER, "beside": WHEN}, {}, WHEN),
         ({"beside": WHEN, "another": LATER}, {}, LATER),
         ({"beside": None, "redis": LATER}, {}, ""),
+        ({"redis": WHEN, "exporter": LATER}, {}, ""),
         ({"redis": WHEN}, {"sidecar": LATER}, LATER),
         ({"redis": WHEN}, {"redis-init": LATER}, ""),
     ],
